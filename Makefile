@@ -1,0 +1,36 @@
+# Everything sets itself up: type `make demo` or `make test`.
+#   make demo DEMO_FLAGS=--short    the short form
+#   make test PYTEST_FLAGS="-m ''"  slow tests too
+#   make PYTHON=python3.12 …        another Python, 3.10 to 3.13
+
+PYTHON ?= python3
+DEMO_DIR ?= demo
+DEMO_FLAGS ?=
+PYTEST_FLAGS ?=
+BIN := .venv/bin
+
+.PHONY: demo test lint format setup clean
+
+demo: .venv/.ready
+	$(BIN)/jean demo -o $(DEMO_DIR) $(DEMO_FLAGS)
+	@echo "Open in a browser: $(CURDIR)/$(DEMO_DIR)/report.html"
+
+test: .venv/.ready
+	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+lint: .venv/.ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/.ready
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+setup: .venv/.ready
+
+.venv/.ready: pyproject.toml constraints.txt
+	@PYTHON=$(PYTHON) .ci/setup
+
+clean:
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -1,0 +1,143 @@
+"""What limits a trained head on frames it never saw: one row a case, PSNR in dB over the face's hull.
+
+    python examples/benchmarks/heldout.py RUN CLIP [--all RUN_ALL] [--json]
+
+``all`` is a second run, trained with ``--expression all``: the paper's variant (b). The row with poses
+moved on the held-out pixels themselves is a diagnosis of the tracking, never a result.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from jean.data.datasets import PersonFrames, open_clips
+from jean.metrics.crops import hull_mask
+from jean.models.paint import paint
+from jean.models.talking_head import Frames, TalkingHead, corrected
+from jean.synthesize import load_model
+from jean.train.checkpoint import load_checkpoint
+
+POSE_STEPS = 60
+POSE_RAYS = 1500
+POSE_RATE = 4e-3
+
+
+class Case:
+    """A trained head and the frames it is compared with."""
+
+    def __init__(self, run: Path, clip: Path):
+        checkpoint = load_checkpoint(run, stage="nerf")
+        self.model: TalkingHead = load_model(checkpoint, "cpu")
+        self.data = PersonFrames(open_clips([clip]), None, checkpoint.payload["meta"]["upper_face"])
+        self.codes = checkpoint.module_state("codes")["weight"]
+        self.steps, self.hash = checkpoint.step, checkpoint.content_hash
+
+    def frames(self, index: int, own_code: bool = False) -> Frames:
+        """What drives one frame; with its code and pose correction for training frames."""
+        data = self.data
+        pose, code = torch.from_numpy(data.camera_to_world[index])[None], None
+        if own_code and self.codes.shape[1] > 6:
+            values = self.codes[index : index + 1]
+            pose, code = corrected(pose, values[:, :3] * 0.1, values[:, 3:6]), values[:, 6:]
+        return Frames(
+            pose,
+            torch.from_numpy(data.focal_px[index : index + 1]),
+            torch.from_numpy(data.center_px[index : index + 1]),
+            torch.from_numpy(data.audio[index])[None].float(),
+            torch.from_numpy(data.expression[index])[None].float(),
+            code=code,
+        )
+
+    def pixels(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.Tensor]:
+        """Rows and columns of the face's hull, its real colours [N, 3], and its plate."""
+        rows, columns = np.nonzero(hull_mask(self.data.landmarks[index], self.data.size_px, self.data.size_px))
+        plate = torch.from_numpy(self.data.plate(index)[rows, columns].astype(np.float32) / 255)
+        return rows, columns, self.data.image(index)[rows, columns] / 255.0, plate
+
+    def psnr(self, index: int, frames: Frames) -> float:
+        """Of the rendered hull against the real one."""
+        rows, columns, real, plate = self.pixels(index)
+        where = torch.from_numpy(np.stack([columns, rows], 1).astype(np.float32) + 0.5)
+        return decibels(paint(self.model, frames, where, plate, self.data.size_px)[0].numpy(), real)
+
+    def with_best_pose(self, index: int) -> float:
+        """The same after moving the pose until the held-out pixels fit best (diagnosis only)."""
+        rows, columns, real, plate = self.pixels(index)
+        frames, random = self.frames(index), np.random.default_rng(index)
+        condition = self.model.condition(frames).detach()
+        target = torch.from_numpy(real).float()
+        move = torch.zeros(1, 6, requires_grad=True)
+        optimiser = torch.optim.Adam([move], lr=POSE_RATE)
+
+        def moved() -> Frames:
+            pose = corrected(frames.camera_to_world, move[:, :3], move[:, 3:] * 20)
+            return Frames(pose, frames.focal_px, frames.center_px, frames.audio, frames.expression)
+
+        for _ in range(POSE_STEPS):
+            some = random.integers(0, len(rows), POSE_RAYS)
+            where = torch.from_numpy(np.stack([columns[some], rows[some]], 1).astype(np.float32) + 0.5)
+            frame = torch.zeros(len(some), dtype=torch.long)
+            traced = self.model.trace(moved(), where, frame, self.data.size_px, condition=condition)
+            loss = (traced.over(plate[some]) - target[some]).square().mean()
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+        return self.psnr(index, moved())
+
+
+def decibels(image: np.ndarray, real: np.ndarray) -> float:
+    """PSNR of two arrays in [0, 1]."""
+    return float(-10 * np.log10(max(np.square(image - real).mean(), 1e-10)))
+
+
+def rivals(data: PersonFrames) -> tuple[float, float]:
+    """Mean PSNR of the mean training frame, and of the training frame with the nearest landmarks."""
+    mean = np.mean([data.image(t).astype(np.float64) for t in data.train], axis=0) / 255
+    marks = data.landmarks[data.train].reshape(len(data.train), -1)
+    of_mean, of_nearest = [], []
+    for index in data.held_out:
+        face = hull_mask(data.landmarks[index], data.size_px, data.size_px)
+        real = data.image(index)[face] / 255.0
+        nearest = data.train[int(np.linalg.norm(marks - data.landmarks[index].ravel(), axis=1).argmin())]
+        of_mean.append(decibels(mean[face], real))
+        of_nearest.append(decibels(data.image(nearest)[face] / 255.0, real))
+    return float(np.mean(of_mean)), float(np.mean(of_nearest))
+
+
+def main() -> None:
+    """Prints the table, or one JSON document."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--all", type=Path, help="a run trained with --expression all")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    case = Case(options.run, options.clip)
+    data = case.data
+    train = data.train[np.linspace(0, len(data.train) - 1, 20).round().astype(int)]
+    mean, nearest = rivals(data)
+    result = {
+        "train_own_code": float(np.mean([case.psnr(t, case.frames(t, own_code=True)) for t in train])),
+        "train_no_code": float(np.mean([case.psnr(t, case.frames(t)) for t in train])),
+        "heldout": float(np.mean([case.psnr(t, case.frames(t)) for t in data.held_out])),
+        "heldout_pose_on_pixels": float(np.mean([case.with_best_pose(t) for t in data.held_out])),
+        "rival_mean_frame": mean,
+        "rival_nearest_frame": nearest,
+    }
+    if options.all:
+        other = Case(options.all, options.clip)
+        result["heldout_all_blendshapes"] = float(np.mean([other.psnr(t, other.frames(t)) for t in data.held_out]))
+    result = {name: round(value, 2) for name, value in result.items()}
+    if options.json:
+        print(json.dumps(result | {"steps": case.steps, "checkpoint": case.hash}))
+    else:
+        print("\n".join(f"{name:26} {value:6.2f} dB" for name, value in result.items()))
+
+
+if __name__ == "__main__":
+    main()

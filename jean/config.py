@@ -1,0 +1,244 @@
+"""The configuration of a stage: defaults, then a YAML file, then ``--set``, then options.
+
+The dialect of YAML is the core schema of YAML 1.2 without tags, anchors and repeated keys: ``on``,
+``no``, ``12:30`` and ``2024-01-01`` are text, ``1e-3`` is a number. What reads as a value on one
+machine reads so on all, and nothing in a file can make an object or run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from jean.errors import UsageError
+
+_LARGEST_FILE = 1 << 20  # bytes; a configuration is a page of text
+
+# tag → (what it looks like, the characters it may begin with)
+_SCALARS = {
+    "tag:yaml.org,2002:null": (r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
+    "tag:yaml.org,2002:bool": (r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
+    "tag:yaml.org,2002:int": (r"^[-+]?(?:0|[1-9][0-9]*)$", list("-+0123456789")),
+    "tag:yaml.org,2002:float": (
+        r"^(?:[-+]?(?:[0-9]+\.[0-9]*|\.?[0-9]+)(?:[eE][-+]?[0-9]+)?|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$",
+        list("-+.0123456789"),
+    ),
+}
+
+
+class StageConfig(BaseModel):
+    """Base of every stage's configuration: no unknown key, no change after it is made.
+
+    Attributes:
+        seed: where every random number of the stage begins.
+        device: where tensors live; "auto" is the GPU where there is one.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+    seed: int = Field(0, ge=0)
+    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+
+
+Config = TypeVar("Config", bound=StageConfig)
+
+
+def load_config(cls: type[Config], path: Path | None = None, sets: list[str] | None = None, **overrides: Any) -> Config:
+    """Makes the configuration of one stage.
+
+    Args:
+        cls: its class; its defaults hold where nothing else is said.
+        path: a YAML file of keys and values; nested ones by indentation.
+        sets: ``key=value`` with dots for nested keys; the value is read as YAML.
+        overrides: fields given as options of the command; None means not given.
+
+    Raises:
+        UsageError: unreadable file, unknown key, wrong value, a key both set and given as an
+            option. Says where: the line of the file, the ``--set`` or the option.
+    """
+    values, places = _read_file(path) if path is not None else ({}, {})
+    for text in sets or []:
+        keys, value = _parse_set(text)
+        for size in range(1, len(keys) + 1):
+            places[keys[:size]] = f"--set {text}"
+        _put(values, keys, value, text)
+    for name, value in overrides.items():
+        if value is None:
+            continue
+        option = "--" + name.replace("_", "-")
+        if places.get((name,), "").startswith("--set"):
+            raise UsageError(f"{option} and {places[(name,)]} contradict each other.", "Give one of them.")
+        places = {keys: place for keys, place in places.items() if keys[0] != name} | {(name,): option}
+        values[name] = value
+    try:
+        return cls.model_validate(values)
+    except ValidationError as error:
+        raise _explain(cls, error, places) from None
+
+
+def dump(config: StageConfig) -> str:
+    """The configuration as YAML that ``load_config`` reads back to an equal one."""
+    values = config.model_dump(mode="json")
+    text = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    if any(character in text for character in "\x85\u2028\u2029"):  # PyYAML reads its own unescaped ones as blanks
+        text = yaml.dump(values, Dumper=_Dumper, sort_keys=False)
+    return text
+
+
+def keys_of(cls: type[BaseModel]) -> list[str]:
+    """Every key of a configuration class, nested ones with dots."""
+    found = []
+    for name, field in cls.model_fields.items():
+        found.append(name)
+        for nested in _models_in(field.annotation):
+            found += [f"{name}.{key}" for key in keys_of(nested)]
+    return found
+
+
+class _Loader(yaml.SafeLoader):
+    yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 - filled below, PyYAML's way
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event = self.peek_event()
+        if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
+            raise yaml.composer.ComposerError(None, None, "anchors and aliases are not allowed", event.start_mark)
+        return super().compose_node(parent, index)
+
+
+class _Dumper(yaml.SafeDumper):
+    yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+for _tag, (_pattern, _first) in _SCALARS.items():
+    for _class in (_Loader, _Dumper):
+        _class.add_implicit_resolver(_tag, re.compile(_pattern), _first)
+
+
+def _read_file(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], str]]:
+    """The values of a YAML file, and for each key "FILE, line N"."""
+    try:
+        with open(path, "rb") as handle:
+            data = handle.read(_LARGEST_FILE + 1)
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror or error}.", "Give --config a YAML file.") from error
+    if len(data) > _LARGEST_FILE:
+        raise UsageError(f"{path} is larger than 1 MB.", "Give --config a YAML file.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise UsageError(f"{path}, line {line}: not UTF-8 text.", "Save the file as UTF-8.") from None
+    value, lines = _parse(text, str(path))
+    if value is None:
+        return {}, {}
+    if not isinstance(value, dict):
+        raise UsageError(f"{path}, line 1: not a list of keys and values.", "Write lines like: key: value")
+    return value, {keys: f"{path}, line {line}" for keys, line in lines.items()}
+
+
+def _parse(text: str, name: str) -> tuple[Any, dict[tuple[str, ...], int]]:
+    """A YAML document's value and the line of each of its keys."""
+    lines: dict[tuple[str, ...], int] = {}
+    try:
+        loader = _Loader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None, lines
+        _check_keys(node, (), lines)
+        return loader.construct_document(node), lines
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        line = mark.line + 1 if mark else 1
+        raise UsageError(f"{name}, line {line}: {error.problem or error.context}.", "Correct the line.") from None
+    except yaml.reader.ReaderError as error:
+        line = text[: error.position].count("\n") + 1
+        raise UsageError(f"{name}, line {line}: a control character.", "Remove it.") from None
+    except RecursionError:
+        raise UsageError(f"{name} is nested too deeply.", "Write keys and values.") from None
+
+
+def _check_keys(node: yaml.Node, above: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> None:
+    """Notes the line of each key; refuses tags, keys that are no words, and repeated keys."""
+    if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.startswith("tag:yaml.org,2002:python"):
+        problem = f"the tag {node.tag.replace('tag:yaml.org,2002:', '!!')} is not allowed"
+        raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
+    if isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _check_keys(item, (*above, "[]"), {})
+    if not isinstance(node, yaml.MappingNode):
+        return
+    seen = set()
+    for key, value in node.value:
+        if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
+            raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key.start_mark)
+        if key.value in seen:
+            problem = f"the key {key.value!r} is there twice"
+            raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+        seen.add(key.value)
+        lines[(*above, key.value)] = key.start_mark.line + 1
+        _check_keys(value, (*above, key.value), lines)
+
+
+def _parse_set(text: str) -> tuple[tuple[str, ...], Any]:
+    """("a", "b") and 1 from ``a.b=1``."""
+    key, equals, value = text.partition("=")
+    keys = tuple(part.strip() for part in key.split("."))
+    if not equals or not all(keys):
+        raise UsageError(f"--set {text}: no key=value.", "Write, for example: --set size=256")
+    return keys, _parse(value, f"--set {text}")[0]
+
+
+def _put(values: dict[str, Any], keys: tuple[str, ...], value: Any, text: str) -> None:
+    for key in keys[:-1]:
+        values = values.setdefault(key, {})
+        if not isinstance(values, dict):
+            raise UsageError(f"--set {text}: {key} has no keys of its own.", "Set it as a whole.")
+    values[keys[-1]] = value
+
+
+def _explain(cls: type[BaseModel], error: ValidationError, places: dict[tuple[str, ...], str]) -> UsageError:
+    """One line for the first of pydantic's complaints."""
+    complaints = error.errors(include_url=False)
+    # an unknown key explains more than what follows from it
+    first = min(complaints, key=lambda item: item["type"] != "extra_forbidden")
+    location = tuple(str(part) for part in first["loc"])
+    known = set(keys_of(cls))
+    place = next((places[location[:n]] for n in range(len(location), 0, -1) if location[:n] in places), "")
+    more = f" ({len(complaints) - 1} more)" if len(complaints) > 1 else ""
+    prefix = f"{place}: " if place else ""
+    if first["type"] == "extra_forbidden":
+        key = ".".join(location)
+        return UsageError(f"{prefix}unknown key {key!r}{more}.", _suggest(key, sorted(known)))
+    # pydantic adds the branch of a union to the location: name only what the user can write
+    named = next((location[:n] for n in range(len(location), 0, -1) if ".".join(location[:n]) in known), location)
+    if first["type"] == "missing":
+        return UsageError(f"no value for {'.'.join(named)!r}{more}.", f"Give one: --set {'.'.join(named)}=VALUE")
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ").rstrip(".")
+    message = message[:1].lower() + message[1:]
+    got = f", not {first['input']!r:.80}" if named else ""
+    subject = f"{'.'.join(named)}: " if named else ""
+    return UsageError(f"{prefix}{subject}{message}{got}{more}.")
+
+
+def _suggest(key: str, known: list[str]) -> str:
+    near = difflib.get_close_matches(key, known, 1, 0.5)
+    if not near:
+        leaf = difflib.get_close_matches(key.split(".")[-1], [name.split(".")[-1] for name in known], 1, 0.6)
+        near = [name for name in known if leaf and name.split(".")[-1] == leaf[0]]
+    return f"Did you mean {near[0]!r}?" if near else f"Known keys: {', '.join(known)}."
+
+
+def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _models_in(inner)

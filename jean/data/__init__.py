@@ -1,0 +1,1 @@
+"""Clips on disk: their format, their preparation, and the datasets the trainers read."""

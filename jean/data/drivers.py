@@ -1,0 +1,157 @@
+"""The three sources of a render: speech, expression, pose. Each of any length, each at its own rate."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+
+from jean.data.audio_windows import extract_windows
+from jean.data.clip import Clip
+from jean.errors import ArtefactError, InputError
+from jean.features import registry
+from jean.geometry import blend_poses
+from jean.media import count_frames, read_audio, read_frames
+from jean.progress import Progress
+
+Repeat = Literal["mirror", "hold"]
+
+
+def source_positions(times_s: np.ndarray, fps: float, count: int, repeat: Repeat) -> np.ndarray:
+    """Fractional frame numbers [T] of a source of ``count`` frames at ``times_s`` [T], middles of frames.
+
+    Frame t of the source stands at (t + 0.5) / ``fps``, as frames of the result do at their own rate.
+    Beyond its end a source is played there and back ("mirror", no jump) or stands still ("hold").
+    """
+    position = np.maximum(np.asarray(times_s) * fps - 0.5, 0.0)
+    last = count - 1
+    if last <= 0:
+        return np.zeros_like(position)
+    if repeat == "hold":
+        return np.minimum(position, last)
+    phase = np.mod(position, 2 * last)
+    return np.where(phase > last, 2 * last - phase, phase)
+
+
+def blend_rows(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Rows [T, …] at fractional ``positions`` [T], linear in between."""
+    low = np.floor(positions).astype(int)
+    high = np.minimum(low + 1, len(rows) - 1)
+    share = (positions - low).reshape(-1, *[1] * (rows.ndim - 1))
+    return rows[low] * (1 - share) + rows[high] * share
+
+
+def blend_track(poses: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Poses [T, 4, 4] at fractional ``positions`` [T]."""
+    low = np.floor(positions).astype(int)
+    high = np.minimum(low + 1, len(poses) - 1)
+    return blend_poses(poses[low], poses[high], positions - low)
+
+
+def speech(path: Path, extractor: str, made: dict[str, Any], fps: float) -> np.ndarray:
+    """Audio windows [T, window, D] of any file with sound: ⌈duration · fps⌉ frames.
+
+    Args:
+        path: the file.
+        extractor: its name in the registry; made: its description in the run.
+        fps: frames a second of the render.
+
+    Raises:
+        InputError: no sound.
+        ArtefactError: the extractor is not the one that the run was trained with.
+    """
+    adapter = registry.create("audio", extractor)
+    if str(adapter.version) != str(made["version"]):
+        raise ArtefactError(
+            f"the run was trained with {extractor} version {made['version']}, here is {adapter.version}.",
+            "Train it again, or install the version it was made with.",
+        )
+    wave = read_audio(path)
+    return extract_windows(adapter, wave, count_frames(len(wave) / 16000, fps), fps)
+
+
+def expression(
+    path: Path, made: dict[str, Any], tracker: dict[str, Any], progress: Progress
+) -> tuple[np.ndarray, float]:
+    """Expression coefficients [T, E] of a prepared clip or of a video, and their rate.
+
+    Args:
+        path: clip folder or video.
+        made: the description of the coefficients that the run was trained with.
+        tracker: name and version of the tracker that gave them.
+        progress: told while a video is tracked.
+
+    Raises:
+        InputError: no face.
+        ArtefactError: coefficients of another kind.
+    """
+    if path.is_dir():
+        clip = Clip.open(path)
+        theirs = clip.meta["expression"]
+        if (theirs["name"], theirs["names"]) != (made["name"], made["names"]):
+            raise ArtefactError(
+                f"{path} has {theirs['name']} expressions, the run was trained with {made['name']}.",
+                f"Prepare it with --tracker {tracker['name']}.",
+            )
+        return clip.arrays["expression"], clip.fps
+    fps = 25.0
+    adapter = registry.create("tracker", tracker["name"], video=path, device="cpu")
+    if list(adapter.expression_names) != list(made["names"]):
+        raise ArtefactError(
+            f"{path} would give other expression coefficients than the run was trained with.",
+            f"The run needs tracker {tracker['name']} {tracker['version']}.",
+        )
+    rows: list[np.ndarray] = []
+    with progress.task(f"track {path.name}", None) as advance:
+        for faces in adapter.track(read_frames(path, fps=fps)):
+            best = max(faces, key=lambda face: np.ptp(face.landmarks[:, 0]), default=None)
+            rows.append(np.full(len(made["names"]), np.nan) if best is None else best.expression)
+            advance(1)
+    track = np.asarray(rows, np.float32)
+    seen = ~np.isnan(track).any(1)
+    if not seen.any():
+        raise InputError(f"{path} shows no face.", "Choose another --expression.")
+    for column in track.T:
+        column[:] = np.interp(np.arange(len(track)), np.flatnonzero(seen), column[seen])
+    return track, fps
+
+
+def poses(source: Path, own: np.ndarray, is_own: bool) -> tuple[np.ndarray, float]:
+    """Head poses [T, 4, 4] of a clip folder or a ``.json`` file, and their rate.
+
+    Another person's clip lends its rotations and its movements; the place in the picture stays that of
+    the trained person, since the distance depends on the other camera.
+
+    Args:
+        source: a clip folder, or JSON with ``fps`` and ``camera_to_world`` ([T, 4, 4], head space).
+        own: the trained person's poses [T, 4, 4].
+        is_own: whether ``source`` is one of the clips trained on, whose poses are used as they are.
+
+    Raises:
+        InputError: neither of the two, or not poses.
+    """
+    if source.is_dir():
+        clip = Clip.open(source)
+        track, fps = clip.arrays["camera_to_world"], clip.fps
+        return (track if is_own else moved_to(track, own)), fps
+    import json
+
+    try:
+        content = json.loads(source.read_text(encoding="utf-8"))
+        track, fps = np.asarray(content["camera_to_world"], np.float64), float(content["fps"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{source} is neither a clip folder nor a file of poses.",
+            'A file of poses is JSON: {"fps": 25, "camera_to_world": [[[…4×4…]]]}.',
+        ) from error
+    if track.ndim != 3 or track.shape[1:] != (4, 4) or not len(track) or not np.isfinite(track).all() or not fps > 0:
+        raise InputError(f"{source} holds no poses of 4 × 4 finite numbers with a rate.", "See: docs/architecture.md")
+    return track, fps
+
+
+def moved_to(track: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Poses with the rotations and movements of ``track`` around the mean place of ``own`` ([T, 4, 4])."""
+    theirs, mine = np.linalg.inv(track), np.linalg.inv(own)
+    theirs[:, :3, 3] += mine[:, :3, 3].mean(0) - theirs[:, :3, 3].mean(0)
+    return np.linalg.inv(theirs)

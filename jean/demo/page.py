@@ -1,0 +1,251 @@
+"""The demo's report."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jean.data.clip import Clip
+from jean.demo.corpus import video_path
+from jean.demo.plan import EXPRESSION, POSE, SPEECH, DemoConfig, of_role, plan
+from jean.errors import ArtefactError
+from jean.media import read_frames
+from jean.metrics.pose import head_in_camera
+from jean.metrics.report import Report, Tile, duration
+from jean.metrics.tables import shown
+
+MOMENTS = 6
+MOUTH_GOAL = 0.8
+ESTIMATORS = {
+    "landmarks": "MediaPipe's landmarks in the rendered video",
+    "pixels": "how far down the red of the lips reaches, where the head's pose says the mouth is",
+}
+
+
+def write_page(
+    output: Path,
+    config: DemoConfig,
+    said: list[dict[str, Any]],
+    result: dict[str, Any],
+    scores: dict[str, Any],
+    opening: list[float],
+    seconds: dict[str, float],
+) -> Path:
+    """Writes ``report.html`` in ``output``.
+
+    Args:
+        output: of the demo, all stages done.
+        config: its options.
+        said: what each clip is and says.
+        result: what ``run_demo`` returns; scores: of the stage that evaluates.
+        opening: the true mouth opening, a value for each frame.
+        seconds: of each stage.
+    """
+    report = Report(
+        "One head, three sources",
+        "A person was learned from a few seconds of video. Then one clip gave the words, a second the "
+        "expression, a third the movement of the head.",
+        "jean · demo",
+    )
+    report.tiles(_tiles(result, sum(seconds.values())))
+    if config.short:
+        report.text(
+            "This is the short demo: small frames and seconds of training. It shows that all runs, not how well."
+        )
+    report.section(
+        "The result",
+        "Left: rendered by the learned head. Right: the truth, which no one filmed; the synthetic speaker can be "
+        "drawn doing exactly what was asked for. Start one and both play.",
+    )
+    report.videos([(output / "crossed.mp4", "Rendered"), (output / "truth" / "truth.mp4", "Truth")])
+    _add_frames(report, output, config)
+    _add_words(report, said)
+    _add_mouth(report, scores["mouth"], opening, Clip.open(output / "truth").fps)
+    _add_pose(report, output)
+    _add_numbers(report, scores)
+    _add_training(report, output / "run", result["training"])
+    _add_tracker(report, result["tracker_check"])
+    report.section("Time", f"{duration(sum(seconds.values()))} in all.")
+    report.timings(seconds, "What ran in an earlier, interrupted call counts with the time of its last part.")
+    report.section("Your own video", "The same steps, from a shell:")
+    report.code(
+        "jean prepare me.mp4 -o clips/me\n"
+        "jean train-nerf clips/me -o runs/me\n"
+        "jean render runs/me --audio speech.wav --expression other.mp4 --pose clips/me -o out.mp4\n"
+        "jean evaluate out.mp4 --reference clips/me -o scores"
+    )
+    return report.write(output / "report.html")
+
+
+def _tiles(result: dict[str, Any], total_s: float) -> list[Tile]:
+    mouth = result["mouth_correlation"]
+    tiles = [
+        Tile(
+            "Lips follow speech, r",
+            shown(mouth, 2),
+            note=f"goal ≥ {MOUTH_GOAL:.1f}",
+            met=mouth is not None and mouth >= MOUTH_GOAL,
+        ),
+        Tile("PSNR, face", shown(result.get("psnr_face_db"), 1), "dB", "against the truth"),
+        Tile("SSIM, face", shown(result.get("ssim_face"), 3), note="against the truth"),
+    ]
+    if result.get("pose_error_deg") is not None:
+        tiles.append(Tile("Head pose", shown(result["pose_error_deg"], 1), "°", "mean error"))
+    held_out = result["training"].get("heldout_face_psnr_db")
+    if held_out is not None:
+        tiles.append(Tile("Held-out frames", shown(held_out, 1), "dB", "PSNR over the face"))
+    whole = round(total_s)
+    return [*tiles, Tile("Whole demo", f"{whole // 60}:{whole % 60:02d}", "min", "on this machine")]
+
+
+def _add_frames(report: Report, output: Path, config: DemoConfig) -> None:
+    """Sources, result and truth at the same moments."""
+    clips = plan(config)
+    truth = Clip.open(output / "truth")
+    at = np.linspace(0, truth.frame_count - 1, MOMENTS + 2).round().astype(int)[1:-1]
+    rows = []
+    for role, label in ((SPEECH, "Speech from"), (EXPRESSION, "Expression from"), (POSE, "Pose from")):
+        rows.append((label, _moments(video_path(output / "videos", of_role(clips, role)[0]), at, truth.fps)))
+    rows.append(("Rendered", _moments(output / "crossed.mp4", at, truth.fps)))
+    rows.append(("Truth", [np.asarray(truth.frames[t]) for t in at]))
+    report.section("Frames side by side", "The sources above, what came out of them below.")
+    report.frames(rows, [f"{t / truth.fps:.1f} s" for t in at])
+
+
+def _moments(video: Path, at: np.ndarray, fps: float) -> list[np.ndarray]:
+    """The frames ``at`` (rising numbers) of a video; its last one where it ends sooner."""
+    found: list[np.ndarray] = []
+    for number, (_, image) in enumerate(read_frames(video, fps)):
+        if number == at[len(found)]:
+            found.append(image)
+            if len(found) == len(at):
+                return found
+    return found + [image] * (len(at) - len(found))
+
+
+def _add_words(report: Report, said: list[dict[str, Any]]) -> None:
+    report.section(
+        "What was said",
+        "The sentences of the speech clip do not occur in the clips that were learned from.",
+    )
+    rows = [
+        [str(clip["name"]), str(clip["emotion"]), f"{clip['seconds']:g}", "; ".join(clip["sentences"])] for clip in said
+    ]
+    report.table(["clip", "emotion", "s", "sentences"], rows)
+
+
+def _add_mouth(report: Report, mouth: dict[str, Any], opening: list[float], fps: float) -> None:
+    report.section(
+        "Does the mouth follow the speech?",
+        "The true opening of the mouth is known. That of the rendered video is estimated by means that do not know it.",
+    )
+    times = np.arange(len(opening)) / fps
+    for name, what in ESTIMATORS.items():
+        found = mouth[name]
+        if found is None:
+            continue
+        track = np.array([np.nan if value is None else value for value in found["track"]], float)
+        report.curve(
+            f"By {name}",
+            {"rendered": (times[: len(track)], track), "truth": (times, np.array(opening))},
+            y_label="opening / eye distance",
+            caption=f"Estimated from {what}. Correlation {shown(found['correlation'], 2)}; "
+            f"the same estimator on the truth's own frames reaches {shown(found['ceiling'], 2)}.",
+        )
+
+
+def _add_pose(report: Report, output: Path) -> None:
+    """The head's turn that was asked for."""
+    truth = Clip.open(output / "truth")
+    turn = head_in_camera(truth.arrays["camera_to_world"])[:, :3, :3]
+    # where the head looks (its −z axis), as angles to the camera's axis
+    look = -turn[:, :, 2]
+    yaw, pitch = np.degrees(np.arctan2(look[:, 0], -look[:, 2])), np.degrees(np.arcsin(np.clip(look[:, 1], -1, 1)))
+    times = np.arange(len(yaw)) / truth.fps
+    report.curve(
+        "Head pose asked for",
+        {"to the right": (times, yaw), "down": (times, pitch)},
+        y_label="degrees",
+        caption="From the third clip, moved to where the learned head is.",
+    )
+
+
+def _add_numbers(report: Report, scores: dict[str, Any]) -> None:
+    row = scores["row"]
+    report.section("Numbers", "Scored as docs/evaluation.md says, against the truth.")
+    names = {
+        "psnr_db": ("PSNR, aligned face box", "dB", 2),
+        "ssim": ("SSIM, aligned face box", "", 3),
+        "psnr_face_db": ("PSNR, face", "dB", 2),
+        "ssim_face": ("SSIM, face", "", 3),
+        "psnr_head_db": ("PSNR, head with hair", "dB", 2),
+        "ssim_head": ("SSIM, head with hair", "", 3),
+        "lmd_all": ("Landmark distance, all", "eye distances", 4),
+        "lmd_mouth": ("Landmark distance, mouth", "eye distances", 4),
+        "lmd_mouth_aligned": ("Landmark distance, mouth, aligned", "eye distances", 4),
+        "mouth_correlation": ("Mouth opening, tracked against tracked", "correlation", 3),
+        "mouth_lag_s": ("Mouth delay", "s", 2),
+        "pose_error_deg": ("Pose error", "°", 2),
+        "pose_error_cm": ("Place error", "cm", 2),
+        "jitter": ("Jitter", "eye distances/s²", 2),
+        "jitter_reference": ("Jitter of the truth", "eye distances/s²", 2),
+    }
+    rows = [
+        [title, shown(row["values"][name], digits), unit]
+        for name, (title, unit, digits) in names.items()
+        if row["values"].get(name) is not None
+    ]
+    report.table(["", "value", "unit"], rows)
+    report.notes(row["notes"])
+
+
+def _add_training(report: Report, run: Path, training: dict[str, Any]) -> None:
+    report.section(
+        "Training",
+        f"{training['steps']} steps in {duration(training['seconds'])}. The last tenth of every clip was held out.",
+    )
+    steps: dict[str, list[tuple[int, float]]] = {}
+    for line in _log(run):
+        if line["kind"] == "evaluation":
+            for key, label in (("train_face_psnr_db", "training frames"), ("heldout_face_psnr_db", "held-out frames")):
+                if key in line:
+                    steps.setdefault(label, []).append((line["step"], line[key]))
+    series = {label: (np.array([s for s, _ in v], float), np.array([p for _, p in v])) for label, v in steps.items()}
+    if series:
+        report.curve("PSNR over the face", series, "step", "dB")
+
+
+def _log(run: Path) -> list[dict[str, Any]]:
+    try:
+        return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"{run / 'log.jsonl'} is missing or damaged.", "Remove the run and start again.") from error
+
+
+def _add_tracker(report: Report, checked: dict[str, Any] | None) -> None:
+    report.section(
+        "A real tracker on the synthetic speaker",
+        "Landmarks and poses of this demo come from the synthetic speaker's own truth."
+        if checked is None
+        else "The demo's landmarks and poses come from the truth. MediaPipe was asked too, on the speech clip:",
+    )
+    if checked is None:
+        report.text(
+            "MediaPipe or its weights are not on this machine, so its landmarks were not compared. "
+            "To have them compared, run “jean models pull face_landmarker.task”, then the demo again."
+        )
+        return
+    rows = [
+        ["frames with a face", f"{100 * checked['found']:.1f}%"],
+        ["distance, all points", shown(checked["error_all"], 4)],
+        ["distance, mouth", shown(checked["error_mouth"], 4)],
+        ["distance, brows, nose and eyes", shown(checked["error_upper"], 4)],
+    ]
+    report.table(
+        ["", checked["tracker"]],
+        rows,
+        "Distances in eye distances. The points differ in meaning too, not only in place.",
+    )

@@ -1,0 +1,97 @@
+"""The ground truth beside a synthetic video: ``NAME.truth.safetensors``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jean.errors import ArtefactError, InputError
+from jean.files import atomic_path
+
+FORMAT = "jean-truth-1"
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What is known about a synthetic clip.
+
+    Attributes:
+        arrays: ``times_s`` [T]; ``landmarks`` [T, 68, 2] px; ``landmarks_3d`` [T, 68, 3] head space, cm;
+            ``irises`` [T, 2, 2] px (subject's right, left); ``camera_to_world`` [T, 4, 4] head space, cm;
+            ``expression`` [T, E]; ``mouth_opening`` and ``mouth_rounding`` [T] from the final geometry;
+            ``gaze`` [T, 2] rad (to the image's right, down, in the head); ``emotion_strength`` [T];
+            ``shape`` [68, 3], the person's neutral points, head space, cm;
+            ``phoneme_starts_s``, ``phoneme_ends_s`` [N].
+        meta: ``fps``, ``size_px``, ``camera`` (``focal_px``, ``center_px``), ``expression`` (``names``,
+            ``upper``), ``emotion``, ``strength``, ``identity``, ``seed``, ``sentences``, ``phonemes`` [N].
+    """
+
+    arrays: dict[str, np.ndarray]
+    meta: dict[str, Any]
+
+
+def truth_path(video: str | Path) -> Path:
+    """Where the truth of ``video`` lies."""
+    return Path(video).with_suffix(".truth.safetensors")
+
+
+def save_truth(path: Path, truth: Truth) -> None:
+    """Writes the truth atomically; the same truth gives the same bytes."""
+    from safetensors.numpy import save
+
+    meta = {"format": FORMAT, "truth": json.dumps(truth.meta, sort_keys=True)}
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(save({k: np.ascontiguousarray(v) for k, v in truth.arrays.items()}, meta))
+
+
+def load_truth(video: str | Path) -> Truth:
+    """Reads the truth beside ``video``.
+
+    Raises:
+        InputError: there is none.
+        ArtefactError: it is damaged or of another format.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    path = truth_path(video)
+    if not path.is_file():
+        raise InputError(
+            f"{video} has no ground truth beside it ({path.name}).", "Use another tracker: --tracker mediapipe."
+        )
+    try:
+        with safe_open(str(path), "numpy") as handle:
+            meta = handle.metadata() or {}
+            if meta.get("format") != FORMAT:
+                raise ArtefactError(f"{path} has format {meta.get('format')}, not {FORMAT}.", "Make the clip again.")
+            arrays = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no mapping)
+            return Truth(arrays, json.loads(meta["truth"]))
+    except (OSError, ValueError, KeyError, SafetensorError) as error:
+        raise ArtefactError(f"{path} is damaged ({type(error).__name__}).", "Make the clip again.") from error
+
+
+def matte_path(video: str | Path) -> Path:
+    """Where the true mattes of ``video`` lie."""
+    return Path(video).with_suffix(".matte.npz")
+
+
+def save_matte(path: Path, matte: np.ndarray) -> None:
+    """Writes opacity of head and torso, uint8 [T, H, W, 2], compressed."""
+    with atomic_path(path) as temporary, open(temporary, "wb") as handle:
+        np.savez_compressed(handle, matte=matte)
+
+
+def load_matte(video: str | Path) -> np.ndarray:
+    """Opacity of head and torso of each frame, uint8 [T, H, W, 2].
+
+    Raises:
+        InputError: the clip was written without.
+    """
+    path = matte_path(video)
+    if not path.is_file():
+        raise InputError(f"{video} has no true matte beside it ({path.name}).", "Write the clip with matte=True.")
+    with np.load(path, allow_pickle=False) as content:
+        return content["matte"]

@@ -1,0 +1,209 @@
+"""Rotations, rigid poses and projection: small pure functions that know nothing of faces.
+
+A pose is ``camera_to_world`` [..., 4, 4] with OpenCV axes (x right, y down, z forward). Lengths are
+whatever the world uses (cm in head space), angles radians, image positions px with pixel centres at
+half-integers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jean.types import Camera
+
+_TINY = 1e-12
+
+
+def rotation_matrix(vector: np.ndarray) -> np.ndarray:
+    """Rotation matrices [..., 3, 3] of rotation vectors [..., 3] (axis times angle, rad)."""
+    vector = np.asarray(vector, np.float64)
+    angle = np.linalg.norm(vector, axis=-1)[..., None, None]
+    cross = cross_matrix(vector)
+    # sin(a)/a and (1 - cos(a))/a² by numpy's sinc, which is exact at zero.
+    first = np.sinc(angle / np.pi)
+    second = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
+    return np.eye(3) + first * cross + second * (cross @ cross)
+
+
+def rotation_vector(matrix: np.ndarray) -> np.ndarray:
+    """Rotation vectors [..., 3] (rad, length at most pi) of rotation matrices [..., 3, 3]."""
+    quaternion = _quaternion(matrix)
+    real, imaginary = quaternion[..., :1], quaternion[..., 1:]
+    imaginary = np.where(real < 0, -imaginary, imaginary)
+    real = np.abs(real)
+    length = np.linalg.norm(imaginary, axis=-1, keepdims=True)
+    small = length < 1e-9
+    scale = np.where(small, 2.0, 2 * np.arctan2(length, real) / np.where(small, 1.0, length))
+    return imaginary * scale
+
+
+def _quaternion(matrix: np.ndarray) -> np.ndarray:
+    """Unit quaternions [..., 4] (w, x, y, z), stable at every angle (Shepperd's choice of pivot)."""
+    m = np.asarray(matrix, np.float64)
+    xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
+    zy, xz, yx = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
+    xy_, xz_, yz_ = m[..., 0, 1] + m[..., 1, 0], m[..., 0, 2] + m[..., 2, 0], m[..., 1, 2] + m[..., 2, 1]
+    candidates = np.stack(
+        [
+            np.stack([1 + xx + yy + zz, zy, xz, yx], -1),
+            np.stack([zy, 1 + xx - yy - zz, xy_, xz_], -1),
+            np.stack([xz, xy_, 1 - xx + yy - zz, yz_], -1),
+            np.stack([yx, xz_, yz_, 1 - xx - yy + zz], -1),
+        ],
+        -2,
+    )
+    pivots = np.stack([candidates[..., i, i] for i in range(4)], -1)
+    best = np.argmax(pivots, -1)[..., None, None]
+    quaternion = np.take_along_axis(candidates, np.broadcast_to(best, (*best.shape[:-1], 4)), -2)[..., 0, :]
+    return quaternion / np.linalg.norm(quaternion, axis=-1, keepdims=True)
+
+
+def cross_matrix(vector: np.ndarray) -> np.ndarray:
+    """[..., 3, 3] with ``cross_matrix(a) @ b == cross(a, b)``."""
+    x, y, z = np.moveaxis(np.asarray(vector, np.float64), -1, 0)
+    zero = np.zeros_like(x)
+    rows = [np.stack(row, -1) for row in ((zero, -z, y), (z, zero, -x), (-y, x, zero))]
+    return np.stack(rows, -2)
+
+
+def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
+    """The rotations [..., 3, 3] nearest to any matrices [..., 3, 3] in the Frobenius norm."""
+    left, _, right = np.linalg.svd(matrix)
+    sign = np.sign(np.linalg.det(left @ right))
+    left = left.copy()
+    left[..., :, 2] *= np.where(sign == 0, 1.0, sign)[..., None]
+    return left @ right
+
+
+def make_pose(rotation: np.ndarray, position: np.ndarray) -> np.ndarray:
+    """Poses [..., 4, 4] from rotations [..., 3, 3] and positions [..., 3]."""
+    rotation, position = np.asarray(rotation, np.float64), np.asarray(position, np.float64)
+    pose = np.zeros((*rotation.shape[:-2], 4, 4))
+    pose[..., :3, :3] = rotation
+    pose[..., :3, 3] = position
+    pose[..., 3, 3] = 1.0
+    return pose
+
+
+def invert_pose(pose: np.ndarray) -> np.ndarray:
+    """Inverse of rigid poses [..., 4, 4]; NaN stays NaN."""
+    rotation = np.swapaxes(pose[..., :3, :3], -1, -2)
+    return make_pose(rotation, -(rotation @ pose[..., :3, 3:])[..., 0])
+
+
+def to_camera(points: np.ndarray, camera_to_world: np.ndarray) -> np.ndarray:
+    """World points [P, 3] or [..., P, 3] in the axes of cameras [..., 4, 4]: [..., P, 3]."""
+    return (points - camera_to_world[..., None, :3, 3]) @ camera_to_world[..., :3, :3]
+
+
+def project(points: np.ndarray, camera: Camera, camera_to_world: np.ndarray) -> np.ndarray:
+    """Where world points appear: px [..., P, 2]; NaN for points at or behind the camera.
+
+    Args:
+        points: [P, 3] or [..., P, 3], world.
+        camera: intrinsics.
+        camera_to_world: [..., 4, 4].
+    """
+    seen = to_camera(points, camera_to_world)
+    depth = np.where(seen[..., 2:] > _TINY, seen[..., 2:], np.nan)
+    return camera.focal_px * seen[..., :2] / depth + np.asarray(camera.center_px)
+
+
+def similarity(
+    source: np.ndarray, target: np.ndarray, weights: np.ndarray | None = None, scaled: bool = True
+) -> tuple[float, np.ndarray, np.ndarray]:
+    """Least-squares similarity: ``target ≈ scale * source @ rotation.T + offset`` (Umeyama 1991).
+
+    Args:
+        source: [P, D].
+        target: [P, D].
+        weights: [P], not negative, not all zero; None weighs all alike.
+        scaled: False fixes the scale to 1.
+
+    Returns:
+        scale, rotation [D, D] (never a reflection), offset [D].
+    """
+    share = np.ones(len(source)) if weights is None else np.asarray(weights, np.float64)
+    share = share / share.sum()
+    source_mean, target_mean = share @ source, share @ target
+    a, b = source - source_mean, target - target_mean
+    left, singular, right = np.linalg.svd((b * share[:, None]).T @ a)
+    sign = np.ones(len(singular))
+    sign[-1] = np.sign(np.linalg.det(left @ right)) or 1.0
+    rotation = (left * sign) @ right
+    scale = float((singular * sign).sum() / max((share @ a**2).sum(), _TINY)) if scaled else 1.0
+    return scale, rotation, target_mean - scale * rotation @ source_mean
+
+
+def rotation_angle(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Angle between rotations or poses [..., 3 or 4, 3 or 4], rad in [0, pi]."""
+    relative = np.swapaxes(first[..., :3, :3], -1, -2) @ second[..., :3, :3]
+    return np.linalg.norm(rotation_vector(relative), axis=-1)
+
+
+def mean_rotation(rotations: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """The rotation [3, 3] with the least squared chordal distance to rotations [N, 3, 3]."""
+    return nearest_rotation(np.average(rotations, axis=0, weights=weights))
+
+
+def mean_pose(poses: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Average of poses [N, 4, 4]: chordal mean of rotations, mean of positions."""
+    rotation = mean_rotation(poses[:, :3, :3], weights)
+    return make_pose(rotation, np.average(poses[:, :3, 3], axis=0, weights=weights))
+
+
+def slerp(first: np.ndarray, second: np.ndarray, fraction: np.ndarray | float) -> np.ndarray:
+    """Rotations [..., 3, 3] on the shortest arc; ``fraction`` 0 gives ``first``, 1 ``second``."""
+    relative = rotation_vector(np.swapaxes(first, -1, -2) @ second)
+    return first @ rotation_matrix(relative * np.asarray(fraction, np.float64)[..., None])
+
+
+def blend_poses(first: np.ndarray, second: np.ndarray, fraction: np.ndarray | float) -> np.ndarray:
+    """Poses [..., 4, 4] between two: the arc for the rotation, a line for the position."""
+    fraction = np.asarray(fraction, np.float64)
+    rotation = slerp(first[..., :3, :3], second[..., :3, :3], fraction)
+    share = fraction[..., None]
+    return make_pose(rotation, (1 - share) * first[..., :3, 3] + share * second[..., :3, 3])
+
+
+def fill_poses(poses: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Poses [T, 4, 4] with unknown ones blended from their neighbours in time, held at the ends.
+
+    Raises:
+        ValueError: ``known`` [T] has no True.
+    """
+    index = np.flatnonzero(known)
+    if len(index) == 0:
+        raise ValueError("no pose is known")
+    frames = np.arange(len(poses))
+    after = np.clip(np.searchsorted(index, frames), 0, len(index) - 1)
+    before = np.clip(np.searchsorted(index, frames, side="right") - 1, 0, len(index) - 1)
+    left, right = index[before], index[after]
+    fraction = np.clip((frames - left) / np.maximum(right - left, 1), 0.0, 1.0)
+    return blend_poses(poses[left], poses[right], fraction)
+
+
+def pose_steps(poses: np.ndarray) -> np.ndarray:
+    """Motion from each frame to the next, [T - 1, 6]: rotation of the view (rad), of its translation.
+
+    Both are of ``world_to_camera``, because that is what moves the image: the rotation step is
+    ``log(R[t+1] R[t]ᵀ)``, the translation step the change of where the world's origin is seen.
+    """
+    view = invert_pose(poses)
+    turn = rotation_vector(view[1:, :3, :3] @ np.swapaxes(view[:-1, :3, :3], -1, -2))
+    return np.concatenate([turn, np.diff(view[:, :3, 3], axis=0)], axis=1)
+
+
+def pose_jitter(poses: np.ndarray) -> tuple[float, float]:
+    """Root mean square acceleration of poses [T, 4, 4]: (degrees, world units) a frame squared.
+
+    Rotation and translation are those of ``world_to_camera`` (see ``pose_steps``). Frames next to
+    a pose that is NaN do not count; NaN if fewer than three poses follow one another.
+    """
+    acceleration = np.diff(pose_steps(poses), axis=0)
+    acceleration = acceleration[np.isfinite(acceleration).all(axis=1)]
+    if len(acceleration) == 0:
+        return float("nan"), float("nan")
+    power = acceleration**2
+    turn, shift = np.sqrt(power[:, :3].sum(axis=1).mean()), np.sqrt(power[:, 3:].sum(axis=1).mean())
+    return float(np.degrees(turn)), float(shift)

@@ -1,0 +1,149 @@
+"""PSNR and SSIM: over the aligned face box, and over the face's hull and the head."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from jean.metrics.base import Column, FramePair, PairContext, Scores, mean_or_nan
+from jean.metrics.crops import aligned_crops, hull_mask, resize
+
+# Identical frames have infinite PSNR; a mean over frames needs a number, and 8-bit images that
+# differ in one value of one channel of a 512² picture reach 107 dB.
+PSNR_LIMIT_DB = 100.0
+
+# The window of the original SSIM: 11 × 11 Gaussian, σ = 1.5, K1 = 0.01, K2 = 0.03.
+SSIM_SIGMA_PX = 1.5
+SSIM_RADIUS_PX = 5
+SSIM_K1 = 0.01
+SSIM_K2 = 0.03
+
+
+def psnr(image: np.ndarray, reference: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Peak signal-to-noise ratio in dB: 10 log10(1 / mean squared error over pixels and channels).
+
+    Args:
+        image, reference: [H, W, 3], float in [0, 1].
+        mask: bool [H, W], pixels that count; all if None.
+
+    Returns:
+        dB; infinite for equal images, NaN for an empty mask.
+    """
+    difference = np.asarray(image, np.float64) - np.asarray(reference, np.float64)
+    if mask is not None:
+        difference = difference[mask]
+    if difference.size == 0:
+        return float("nan")
+    error = float(np.mean(difference**2))
+    return float("inf") if error == 0 else -10.0 * float(np.log10(error))
+
+
+def ssim_map(image: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Structural similarity of each pixel and channel, float64 [H, W, 3].
+
+    Wang et al. 2004: Gaussian window, population covariance, data range 1, each RGB channel by
+    itself. Equals scikit-image's ``structural_similarity(gaussian_weights=True, sigma=1.5,
+    use_sample_covariance=False, data_range=1, full=True)``.
+
+    Args:
+        image, reference: [H, W, 3], float in [0, 1].
+    """
+    import cv2
+
+    x, y = np.asarray(image, np.float64), np.asarray(reference, np.float64)
+    offsets = np.arange(-SSIM_RADIUS_PX, SSIM_RADIUS_PX + 1)
+    taps = np.exp(-0.5 * (offsets / SSIM_SIGMA_PX) ** 2)
+    taps /= taps.sum()
+
+    def blur(values: np.ndarray) -> np.ndarray:
+        return cv2.sepFilter2D(values, -1, taps, taps, borderType=cv2.BORDER_REFLECT)
+
+    mean_x, mean_y = blur(x), blur(y)
+    variance_x, variance_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
+    covariance = blur(x * y) - mean_x * mean_y
+    c1, c2 = SSIM_K1**2, SSIM_K2**2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    return luminance * (2 * covariance + c2) / (variance_x + variance_y + c2)
+
+
+def ssim(image: np.ndarray, reference: np.ndarray, mask: np.ndarray | None = None) -> float:
+    """Mean structural similarity (see ``ssim_map``) over pixels and channels.
+
+    Pixels nearer than the window's radius (5) to the image's edge do not count, as in scikit-image.
+
+    Args:
+        image, reference: [H, W, 3], float in [0, 1].
+        mask: bool [H, W], pixels that count; all if None.
+
+    Returns:
+        −1 to 1; NaN if no pixel counts.
+    """
+    r = SSIM_RADIUS_PX
+    inner = ssim_map(image, reference)[r:-r, r:-r]
+    if mask is not None:
+        inner = inner[mask[r:-r, r:-r]]
+    return float(inner.mean()) if inner.size else float("nan")
+
+
+class ImageQuality:
+    """PSNR and SSIM, averaged over frames."""
+
+    name = "image"
+    version = "1"
+    columns = (
+        Column("psnr_db", "PSNR", "higher", 2, "Over the aligned face box, dB."),
+        Column("ssim", "SSIM", "higher", 3, "Over the aligned face box; Gaussian window, RGB."),
+        Column("psnr_face_db", "PSNR face", "higher", 2, "Inside the landmarks' convex hull, same pixels, dB."),
+        Column("ssim_face", "SSIM face", "higher", 3, "Inside the landmarks' convex hull, same pixels."),
+        Column("psnr_head_db", "PSNR head", "higher", 2, "Where the reference's matte says head, same pixels, dB."),
+        Column("ssim_head", "SSIM head", "higher", 3, "Where the reference's matte says head, same pixels."),
+    )
+
+    def __init__(self, context: PairContext):
+        self._masked = context.reference_is_clip
+        self._sums = {column.name: 0.0 for column in self.columns}
+        self._counts = dict.fromkeys(self._sums, 0)
+        self._psnr: list[float] = []
+        self._ssim: list[float] = []
+        self._resized = False
+
+    def update(self, pair: FramePair) -> None:
+        """Adds one pair of frames."""
+        ours, theirs = pair.result.face, pair.reference.face
+        box_psnr = box_ssim = float("nan")
+        if ours is not None and theirs is not None:
+            crops = aligned_crops(pair.result.image, ours.landmarks, pair.reference.image, theirs.landmarks)
+            box_psnr, box_ssim = self._score("", *crops, None)
+        self._psnr.append(box_psnr)
+        self._ssim.append(box_ssim)
+        if not self._masked:
+            return
+        height, width = pair.reference.image.shape[:2]
+        self._resized |= pair.result.image.shape != pair.reference.image.shape
+        image = resize(pair.result.image, width, height)
+        if theirs is not None:
+            self._score("_face", image, pair.reference.image, hull_mask(theirs.landmarks, height, width))
+        if pair.reference.matte is not None:
+            self._score("_head", image, pair.reference.image, pair.reference.matte[..., 0] >= 128)
+
+    def _score(self, region: str, image: np.ndarray, reference: np.ndarray, mask: np.ndarray | None):
+        """Adds PSNR and SSIM of one region; images uint8."""
+        if min(image.shape[:2]) <= 2 * SSIM_RADIUS_PX:
+            return float("nan"), float("nan")  # a face of ten pixels: smaller than the window
+        x, y = image / 255.0, reference / 255.0
+        values = min(psnr(x, y, mask), PSNR_LIMIT_DB) if mask is None or mask.any() else float("nan")
+        scores = (values, ssim(x, y, mask))
+        for key, value in zip((f"psnr{region}_db", f"ssim{region}"), scores, strict=True):
+            if np.isfinite(value):
+                self._sums[key] += value
+                self._counts[key] += 1
+        return scores
+
+    def result(self) -> Scores:
+        """The scores over all pairs."""
+        values = {key: mean_or_nan(total, self._counts[key]) for key, total in self._sums.items()}
+        notes = []
+        if not self._masked:
+            notes.append("PSNR and SSIM of face and head need a clip folder as the reference.")
+        if self._resized:
+            notes.append("The result was resized to the reference's size for PSNR and SSIM of face and head.")
+        return Scores(values, {"psnr_db": np.array(self._psnr), "ssim": np.array(self._ssim)}, tuple(notes))

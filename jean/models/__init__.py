@@ -1,0 +1,1 @@
+"""Networks, each built from plain keyword values."""

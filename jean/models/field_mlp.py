@@ -1,0 +1,79 @@
+"""The paper's field F_Θ (Eq. 5, section 8.4.2): AD-NeRF's MLP at width 128."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from jean.models.encoding import encode, encoded_width, spread_over
+
+POSITION_FREQUENCIES = 10  # section 8.4.2
+DIRECTION_FREQUENCIES = 4  # section 8.4.2
+
+
+class MlpField(nn.Module):
+    """Eight ReLU layers over [encoded x, e_in], the input joined again after the fifth.
+
+    Density comes from the last hidden layer; colour from [hidden, encoded d] through three layers of
+    half the width. Condition and direction are constant over a frame.
+
+    Args:
+        condition_width: width of e_in.
+        box: (low, high) corners of the volume, head space, cm; positions are scaled to [-1, 1].
+        width: hidden size (the paper: 128).
+        depth: layers (the paper: 8).
+        skip: the layer after which the input joins again.
+    """
+
+    middle: Tensor
+    reach: Tensor
+
+    def __init__(
+        self,
+        condition_width: int,
+        box: tuple[tuple[float, float, float], tuple[float, float, float]],
+        width: int = 128,
+        depth: int = 8,
+        skip: int = 4,
+    ):
+        super().__init__()
+        low, high = torch.tensor(box[0]), torch.tensor(box[1])
+        self.register_buffer("middle", (low + high) / 2)
+        self.register_buffer("reach", (high - low) / 2)
+        inputs = encoded_width(3, POSITION_FREQUENCIES) + condition_width
+        self.skip = skip
+        self.layers = nn.ModuleList(
+            nn.Linear(inputs if i == 0 else width + (inputs if i == skip + 1 else 0), width) for i in range(depth)
+        )
+        self.density = nn.Linear(width, 1)
+        half = width // 2
+        directions = encoded_width(3, DIRECTION_FREQUENCIES)
+        self.colour = nn.ModuleList([nn.Linear(width + directions, half), nn.Linear(half, half), nn.Linear(half, half)])
+        self.rgb = nn.Linear(half, 3)
+
+    def forward(self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
+        """Density and colour.
+
+        Args:
+            positions: [N, 3], head space, cm.
+            condition: [F, condition_width], e_in of F frames.
+            direction: [F, 3], unit viewing direction of F frames.
+            frame: [N] int, to which of the F frames a position belongs.
+
+        Returns:
+            density [N], not negative, per cm, and rgb [N, 3] in [0, 1].
+        """
+        encoded = encode((positions - self.middle) / self.reach, POSITION_FREQUENCIES)
+        of_frame = spread_over(frame, len(condition))
+        inputs = torch.cat([encoded, of_frame(condition)], -1)
+        hidden = inputs
+        for index, layer in enumerate(self.layers):
+            hidden = functional.relu(layer(hidden))
+            if index == self.skip:
+                hidden = torch.cat([inputs, hidden], -1)
+        density = functional.relu(self.density(hidden)[:, 0])
+        shade = torch.cat([hidden, of_frame(encode(direction, DIRECTION_FREQUENCIES))], -1)
+        for layer in self.colour:
+            shade = functional.relu(layer(shade))
+        return density, torch.sigmoid(self.rgb(shade))

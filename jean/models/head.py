@@ -1,0 +1,139 @@
+"""Two heads behind one interface: a field, where to sample it, and how a ray is composed from it.
+
+``trace`` is all that the rest of the project calls. The last interval of the paper's rays carries
+the background colour and is opaque (section 8.4.2); since it adds exactly the background times what
+light is left, ``trace`` leaves it out and the caller lays the head over its background.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from jean.models.field_mlp import MlpField
+from jean.models.field_triplane import TriplaneField, head_prior
+from jean.render.grid import DensityGrid
+from jean.render.ops import composite
+from jean.render.reference import (
+    Composite,
+    box_interval,
+    invert_cdf,
+    quantile_grid,
+    stratified_depths,
+)
+
+Box = tuple[tuple[float, float, float], tuple[float, float, float]]
+
+
+class Head(Protocol):
+    """What a head offers to training and rendering."""
+
+    def trace(
+        self,
+        origins: Tensor,
+        directions: Tensor,
+        condition: Tensor,
+        view: Tensor,
+        frame: Tensor,
+        generator: torch.Generator | None,
+    ) -> list[Composite]:
+        """The rays' composites; the last is the result, earlier ones (coarse) are only trained.
+
+        Args:
+            origins: [R, 3], head space, cm.
+            directions: [R, 3], unit.
+            condition: [F, C], e_in of F frames.
+            view: [F, 3], viewing direction of F frames (the head pose, section 8.4.2).
+            frame: [R] int, each ray's frame.
+            generator: jitter while training, else None.
+        """
+        ...
+
+
+class FastHead(nn.Module):
+    """Tri-plane field, samples where the density grid says.
+
+    Args:
+        condition_width: width of e_in.
+        box: the volume, head space, cm.
+        samples: intervals a ray.
+    """
+
+    def __init__(self, condition_width: int, box: Box, samples: int = 10):
+        super().__init__()
+        self.samples = samples
+        self.field = TriplaneField(condition_width, 3, box)
+        self.grid = DensityGrid(box)
+
+    def start(self, possible: Tensor) -> None:
+        """Begins with a mean head inside the cells [D, H, W] that the mattes allow."""
+        centres = self.grid.cell_centres()
+        self.grid.start(torch.exp(head_prior(centres.view(-1, 3))).view(centres.shape[:-1]), possible)
+
+    def trace(self, origins, directions, condition, view, frame, generator) -> list[Composite]:  # noqa: D102
+        near, far = box_interval(origins, directions, self.field.low, self.field.low + self.field.size)
+        hit, edges = self.grid.intervals(origins, directions, near, far, self.samples, generator=generator)
+        depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
+        positions = origins[hit][:, None] + directions[hit][:, None] * depths[..., None]
+        flat = frame[hit][:, None].expand_as(depths).reshape(-1)
+        density, rgb = self.field(positions.reshape(-1, 3), condition, view, flat)
+        traced = composite(density.view_as(depths), rgb.view(*depths.shape, 3), depths, intervals)
+        return [_scatter(traced, hit)]
+
+
+def _scatter(traced: Composite, hit: Tensor) -> Composite:
+    """The composite of the rays that hit, with zeros for those that did not."""
+
+    def full(values: Tensor) -> Tensor:
+        out = values.new_zeros(len(hit), *values.shape[1:])
+        return out.index_put((hit.nonzero()[:, 0],), values)
+
+    return Composite(full(traced.channels), full(traced.opacity), full(traced.depth), full(traced.weights))
+
+
+class PaperHead(nn.Module):
+    """Coarse and fine MLPs; 64 stratified samples, 128 more where the coarse weights are (AD-NeRF).
+
+    Args:
+        condition_width: width of e_in.
+        box: the volume, head space, cm.
+        coarse_samples: N_c.
+        fine_samples: N_f; the fine field sees both sets.
+    """
+
+    low: Tensor
+    high: Tensor
+
+    def __init__(self, condition_width: int, box: Box, coarse_samples: int = 64, fine_samples: int = 128):
+        super().__init__()
+        self.coarse_samples, self.fine_samples = coarse_samples, fine_samples
+        self.register_buffer("low", torch.tensor(box[0]))
+        self.register_buffer("high", torch.tensor(box[1]))
+        self.coarse = MlpField(condition_width, box)
+        self.fine = MlpField(condition_width, box)
+
+    def trace(self, origins, directions, condition, view, frame, generator) -> list[Composite]:  # noqa: D102
+        near, far = box_interval(origins, directions, self.low, self.high)
+        depths = stratified_depths(near, far, self.coarse_samples, generator)
+
+        def march(field: MlpField, depths: Tensor) -> Composite:
+            # the interval of a sample reaches to the next one; the last sample is the background's
+            intervals = depths[:, 1:] - depths[:, :-1]
+            depths = depths[:, :-1]
+            positions = origins[:, None] + directions[:, None] * depths[..., None]
+            flat = frame[:, None].expand_as(depths).reshape(-1)
+            density, rgb = field(positions.reshape(-1, 3), condition, view, flat)
+            return composite(density.view_as(depths), rgb.view(*depths.shape, 3), depths, intervals)
+
+        coarse = march(self.coarse, depths)
+        middles = (depths[:, 1:] + depths[:, :-1]) / 2
+        quantiles = quantile_grid(len(depths), self.fine_samples, generator, depths.device)
+        # the small constant keeps rays without any weight from dividing by zero (AD-NeRF's 1e-5)
+        extra = invert_cdf(middles, coarse.weights[:, 1:].detach() + 1e-5, quantiles)
+        fine = march(self.fine, torch.sort(torch.cat([depths, extra], -1), -1).values)
+        return [coarse, fine]
+
+
+HEADS: dict[str, Any] = {"fast": FastHead, "paper": PaperHead}

@@ -1,0 +1,55 @@
+"""Whole pictures from a talking head, in pieces that fit into memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jean.models.talking_head import Frames, TalkingHead
+
+CHUNK = 16384  # rays at a time: about 100 MB with the fast preset's samples
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One rendered frame.
+
+    Attributes:
+        rgb: uint8 [H, W, 3].
+        depth_cm: float32 [H, W], distance to the head along the ray; 0 where there is no head.
+    """
+
+    rgb: np.ndarray
+    depth_cm: np.ndarray
+
+
+@torch.no_grad()
+def paint(
+    model: TalkingHead, frames: Frames, pixels: Tensor, background: Tensor, size_px: int
+) -> tuple[Tensor, Tensor]:
+    """rgb [R, 3] over ``background`` [R, 3], and depth [R] in cm, of pixels [R, 2] of one frame."""
+    condition = model.condition(frames)
+    rgb, depth = [], []
+    for start in range(0, len(pixels), CHUNK):
+        part = pixels[start : start + CHUNK]
+        frame = torch.zeros(len(part), dtype=torch.long, device=part.device)
+        traced = model.trace(frames, part, frame, size_px, condition=condition)
+        rgb.append(traced.over(background[start : start + CHUNK]))
+        head = traced.head[-1]
+        depth.append(torch.where(head.opacity > 0.5, head.depth / head.opacity.clamp_min(1e-6), 0.0))
+    return torch.cat(rgb), torch.cat(depth)
+
+
+def picture(model: TalkingHead, frames: Frames, background: np.ndarray) -> Picture:
+    """One frame (``frames`` holds one, its camera in pixels of the background) over uint8 [H, W, 3]."""
+    size = background.shape[0]
+    device = model.expression_mean.device
+    rows, columns = np.mgrid[0:size, 0:size]
+    pixels = torch.from_numpy(np.stack([columns, rows], -1).reshape(-1, 2).astype(np.float32) + 0.5).to(device)
+    behind = torch.from_numpy(background.reshape(-1, 3).astype(np.float32) / 255).to(device)
+    rgb, depth = paint(model, frames, pixels, behind, size)
+    image = (rgb.clamp(0, 1) * 255 + 0.5).byte().cpu().numpy().reshape(size, size, 3)
+    return Picture(image, depth.cpu().numpy().reshape(size, size))

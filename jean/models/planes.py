@@ -1,0 +1,70 @@
+"""Feature planes with bilinear lookup, the memory of the fast field."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class _Gather(torch.autograd.Function):
+    """Weighted sum of table rows. One scatter in the backward pass, cheaper on CPU than grid_sample's."""
+
+    @staticmethod
+    def forward(ctx, table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
+        ctx.save_for_backward(table, rows, weights)
+        return functional.embedding_bag(rows, table, per_sample_weights=weights, mode="sum")
+
+    @staticmethod
+    def backward(ctx, *gradients: Tensor):
+        table, rows, weights = ctx.saved_tensors
+        (gradient,) = gradients
+        to_table = torch.zeros_like(table)
+        for corner in range(rows.shape[1]):  # one at a time: the products stay in the processor's cache
+            to_table.index_add_(0, rows[:, corner], weights[:, corner, None] * gradient)
+        if not ctx.needs_input_grad[2]:
+            return to_table, None, None
+        to_weights = [(table[rows[:, corner]] * gradient).sum(-1) for corner in range(rows.shape[1])]
+        return to_table, None, torch.stack(to_weights, -1)
+
+
+class FeaturePlane(nn.Module):
+    """A grid of features over [0, 1]², read bilinearly; its edge values continue outside.
+
+    Args:
+        height: cells along the second coordinate.
+        width: cells along the first coordinate.
+        channels: features in a cell.
+        scale: spread of the initial values.
+    """
+
+    def __init__(self, height: int, width: int, channels: int, scale: float = 0.1):
+        super().__init__()
+        self.height, self.width = height, width
+        self.table = nn.Parameter(torch.randn(height * width, channels) * scale)
+
+    def forward(self, across: Tensor, down: Tensor) -> Tensor:
+        """[N, C] features at ``across`` [N] (along the width) and ``down`` [N], both in [0, 1].
+
+        Gradients reach the table; they reach the coordinates only if those require them.
+        """
+        rows, weights = bilinear_rows(across, down, self.height, self.width)
+        return _Gather.apply(self.table, rows, weights)
+
+    def roughness(self) -> Tensor:
+        """Mean squared difference of neighbouring cells, the smoothness prior."""
+        grid = self.table.view(self.height, self.width, -1)
+        return (grid[1:] - grid[:-1]).square().mean() + (grid[:, 1:] - grid[:, :-1]).square().mean()
+
+
+def bilinear_rows(across: Tensor, down: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """Row numbers [N, 4] and weights [N, 4] of the four cells around positions in [0, 1]² ([N] each)."""
+    # the last cell's far edge belongs to it: a hair less than the last index keeps its corner inside
+    x = (across * (width - 1)).clamp(0.0, width - 1.001)
+    y = (down * (height - 1)).clamp(0.0, height - 1.001)
+    column, row = x.detach().long(), y.detach().long()
+    right, below = x - column, y - row
+    left, above = 1.0 - right, 1.0 - below
+    offsets = torch.tensor([0, 1, width, width + 1], device=across.device)
+    rows = (row * width + column)[:, None] + offsets
+    return rows, torch.stack([left * above, right * above, left * below, right * below], 1)

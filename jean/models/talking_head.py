@@ -1,0 +1,194 @@
+"""The whole person: speech and expression in, pixels out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from jean.models.audio_encoder import AudioEncoder
+from jean.models.head import HEADS, Box, FastHead
+from jean.models.torso import TorsoLayer
+from jean.render.ops import Composite, camera_rays, over
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What drives F frames.
+
+    Attributes:
+        camera_to_world: [F, 4, 4], head pose.
+        focal_px: [F], focal length in the pixels of the picture.
+        center_px: [F, 2], principal point.
+        audio: [F, window, D], audio windows.
+        expression: [F, E], expression coefficients.
+        lips: [F, audio_width], lip coordinates that replace the audio embedding, NaN in rows where speech
+            decides; None in every render.
+        code: [F, K], what a training frame has that no driver explains; None stands for zeros, as in
+            every render.
+    """
+
+    camera_to_world: Tensor
+    focal_px: Tensor
+    center_px: Tensor
+    audio: Tensor
+    expression: Tensor
+    lips: Tensor | None = None
+    code: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """What R pixels show.
+
+    Attributes:
+        head: the head's composites (the last is the result; earlier ones are the coarse pass).
+        torso_rgb: [R, 3].
+        torso_opacity: [R].
+    """
+
+    head: list[Composite]
+    torso_rgb: Tensor
+    torso_opacity: Tensor
+
+    def over(self, background: Tensor, level: int = -1) -> Tensor:
+        """rgb [R, 3]: the head over the torso over ``background`` [R, 3]."""
+        behind = over(self.torso_opacity[:, None] * self.torso_rgb, self.torso_opacity, background)
+        return over(self.head[level].channels, self.head[level].opacity, behind)
+
+    def opacity(self) -> Tensor:
+        """[R]: of head and torso together."""
+        head = self.head[-1].opacity
+        return head + (1 - head) * self.torso_opacity
+
+
+class TalkingHead(nn.Module):
+    """Audio encoder, expression encoder, head, torso.
+
+    Args:
+        preset: a name in ``HEADS``.
+        box: the head's volume, head space, cm.
+        audio_features: D; audio_window: rows in a window.
+        expression_features: E, coefficients used.
+        audio_width: width of the audio part of e_in; expression_width: of the expression part.
+        dropout: in the audio encoder while training.
+        code_width: K, width of the frames' codes (0: none, as in the paper).
+    """
+
+    expression_mean: Tensor
+    expression_spread: Tensor
+    expression_range: Tensor
+    pose_mean: Tensor
+    pose_spread: Tensor
+
+    def __init__(
+        self,
+        *,
+        preset: str,
+        box: Box,
+        audio_features: int,
+        audio_window: int,
+        expression_features: int,
+        audio_width: int,
+        expression_width: int,
+        dropout: float,
+        code_width: int = 0,
+    ):
+        super().__init__()
+        # e_a is 64-d (section 3.1); a projection brings it to the width that F_Θ takes (docs/method.md)
+        self.audio_encoder = AudioEncoder(audio_features, audio_window, 64, dropout)
+        self.audio_projection = nn.Linear(64, audio_width)
+        self.expression_encoder = nn.Linear(expression_features, expression_width)
+        self.code_width = code_width
+        self.head = HEADS[preset](audio_width + expression_width + code_width, box)
+        self.torso = TorsoLayer()
+        self.register_buffer("expression_mean", torch.zeros(expression_features))
+        self.register_buffer("expression_spread", torch.ones(expression_features))
+        self.register_buffer("expression_range", torch.zeros(2, expression_features))
+        self.register_buffer("pose_mean", torch.zeros(6))
+        self.register_buffer("pose_spread", torch.ones(6))
+
+    def audio_embedding(self, audio: Tensor) -> Tensor:
+        """The audio part of e_in, [F, audio_width], from windows [F, window, D]."""
+        return self.audio_projection(self.audio_encoder(audio))
+
+    def condition(self, frames: Frames) -> Tensor:
+        """e_in [F, audio_width + expression_width + code_width]."""
+        audio = self.audio_embedding(frames.audio)
+        if frames.lips is not None:
+            audio = torch.where(torch.isnan(frames.lips), audio, frames.lips)
+        # beyond a margin around what training showed the field is not defined: faces break before
+        # they smile more
+        low, high = self.expression_range
+        margin = 0.25 * (high - low)
+        expression = torch.minimum(torch.maximum(frames.expression, low - margin), high + margin)
+        expression = (expression - self.expression_mean) / self.expression_spread
+        parts = [audio, self.expression_encoder(expression)]
+        if self.code_width:
+            parts.append(audio.new_zeros(len(audio), self.code_width) if frames.code is None else frames.code)
+        return torch.cat(parts, -1)
+
+    def view(self, frames: Frames, pose: Tensor) -> Tensor:
+        """d of Eq. 5, [F, 3]: the head pose (section 8.4.2), in the form that the head was built for."""
+        if isinstance(self.head, FastHead):
+            return pose[:, 3:]  # standardised slants: yaw, roll, pitch
+        return view_directions(frames.camera_to_world)
+
+    def trace(
+        self,
+        frames: Frames,
+        pixels: Tensor,
+        frame: Tensor,
+        size_px: int,
+        generator: torch.Generator | None = None,
+        condition: Tensor | None = None,
+    ) -> Pixels:
+        """What pixels [R, 2] (px) of frames ``frame`` [R] show.
+
+        Args:
+            frames: the F frames; condition: their e_in where it is already known.
+            size_px: side of the picture.
+            generator: jitter while training, else None.
+        """
+        if condition is None:
+            condition = self.condition(frames)
+        origins, directions = camera_rays(
+            pixels, frames.focal_px[frame], frames.center_px[frame], frames.camera_to_world[frame]
+        )
+        # three spreads: what lies further out was never seen, and a line must not be drawn on for ever
+        pose = ((pose_vectors(frames.camera_to_world) - self.pose_mean) / self.pose_spread).clamp(-3, 3)
+        head = self.head.trace(origins, directions, condition, self.view(frames, pose), frame, generator)
+        torso_rgb, torso_opacity = self.torso(pixels / size_px, pose[frame])
+        return Pixels(head, torso_rgb, torso_opacity)
+
+
+def view_directions(camera_to_world: Tensor) -> Tensor:
+    """[F, 3] unit vectors from the head's origin to the camera: the head pose as d (section 8.4.2)."""
+    position = camera_to_world[:, :3, 3]
+    return position / position.norm(dim=-1, keepdim=True)
+
+
+def pose_vectors(camera_to_world: Tensor) -> Tensor:
+    """[F, 6]: where the head's origin lies in the camera (cm) and two of its axes' slants.
+
+    Smooth in the pose everywhere, unlike angles.
+    """
+    rotation = camera_to_world[:, :3, :3].transpose(1, 2)
+    translation = -(rotation @ camera_to_world[:, :3, 3:])[..., 0]
+    return torch.cat([translation, rotation[:, 0, 1:2], rotation[:, 0, 2:3], rotation[:, 1, 2:3]], -1)
+
+
+def corrected(camera_to_world: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
+    """Poses [F, 4, 4] after a small turn of the head about its origin and a shift of the head.
+
+    Args:
+        turn: [F, 3], rotation vectors in head space, radians.
+        shift: [F, 3], head space, cm.
+    """
+    zero = torch.zeros_like(turn[:, 0])
+    x, y, z = turn.unbind(-1)
+    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).view(-1, 3, 3)
+    top = torch.linalg.matrix_exp(cross) @ camera_to_world[:, :3]
+    top = torch.cat([top[:, :, :3], top[:, :, 3:] + shift[:, :, None]], -1)
+    return torch.cat([top, camera_to_world[:, 3:]], 1)

@@ -1,0 +1,1 @@
+"""Rays, marching and compositing."""

@@ -1,0 +1,98 @@
+"""Rendered frames on their way into a video: whole PNG files that survive a kill."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jean.errors import ArtefactError
+from jean.files import atomic_path, read_json, write_json
+
+DEPTH_UNITS_PER_CM = 100
+
+
+class FrameStore:
+    """Frames 0 to ``total`` - 1 of one render, in a folder that belongs to one ``key``.
+
+    Args:
+        folder: made if need be; frames of another key are removed.
+        key: everything that decides the pixels, as JSON values.
+        total: number of frames.
+        size: side of the frames, px.
+        depth: whether each frame has a depth picture too.
+    """
+
+    def __init__(self, folder: Path, key: dict[str, Any], total: int, size: int, depth: bool):
+        self.folder, self.total, self.size, self.depth = folder, total, size, depth
+        folder.mkdir(parents=True, exist_ok=True)
+        record = folder / "key.json"
+        if record.exists() and read_json(record) != key:
+            for path in folder.glob("[0-9]*.png"):
+                path.unlink()
+            record.unlink()
+        if not record.exists():
+            write_json(record, key)
+
+    def _path(self, index: int) -> Path:
+        return self.folder / f"{index:06d}.png"
+
+    def _depth_path(self, index: int) -> Path:
+        return self.folder / f"{index:06d}.depth.png"
+
+    def has(self, index: int) -> bool:
+        """Whether a frame is there, whole."""
+        return self._path(index).exists()
+
+    def count(self) -> int:
+        """Frames that are there."""
+        return sum(self.has(index) for index in range(self.total))
+
+    def complete(self) -> bool:
+        """Whether all are there."""
+        return all(self.has(index) for index in range(self.total))
+
+    def write(self, index: int, rgb: np.ndarray, depth_cm: np.ndarray) -> None:
+        """Stores a frame, uint8 [H, W, 3], and its depth, float [H, W] cm."""
+        if self.depth:
+            units = np.clip(depth_cm * DEPTH_UNITS_PER_CM, 0, 65535).astype(np.uint16)
+            _write_png(self._depth_path(index), units)
+        _write_png(self._path(index), rgb[:, :, ::-1])  # last: its presence says that the frame is whole
+
+    def read(self, index: int) -> np.ndarray:
+        """A frame, uint8 [H, W, 3], RGB.
+
+        Raises:
+            ArtefactError: damaged.
+        """
+        import cv2
+
+        image = cv2.imdecode(np.fromfile(self._path(index), np.uint8), cv2.IMREAD_COLOR)
+        if image is None:
+            raise ArtefactError(f"{self._path(index)} is damaged.", "Delete it and render again.")
+        return image[:, :, ::-1]
+
+    def hand_over(self, frames: Path | None, depths: Path | None) -> None:
+        """Copies the PNG files to where the user wants them."""
+        for folder, path_of in ((frames, self._path), (depths, self._depth_path)):
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                for index in range(self.total):
+                    shutil.copyfile(path_of(index), folder / f"{index:06d}.png")
+
+    def remove(self) -> None:
+        """Removes the frames and the folder."""
+        shutil.rmtree(self.folder)
+
+
+def _write_png(path: Path, image: np.ndarray) -> None:
+    import cv2
+
+    # level 1: a frame takes a few ms; the files live only until the video is whole
+    done, data = cv2.imencode(".png", image, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    if not done:
+        raise ArtefactError(f"{path} cannot be encoded as PNG.")
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.tobytes())

@@ -1,0 +1,134 @@
+"""The volume renderer in readable torch: rays, samples along them, compositing.
+
+Compiled kernels must agree with these functions in values and gradients. Depths are distances
+along unit directions, in the unit of the scene (cm of head space).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Composite:
+    """What a ray sees.
+
+    Attributes:
+        channels: [R, C], channels accumulated along the ray (no background).
+        opacity: [R], 0 (nothing hit) to 1.
+        depth: [R], expected distance of what was hit, premultiplied by opacity.
+        weights: [R, S], contribution of each interval.
+    """
+
+    channels: Tensor
+    opacity: Tensor
+    depth: Tensor
+    weights: Tensor
+
+
+def camera_rays(pixels: Tensor, focal_px: Tensor, center_px: Tensor, camera_to_world: Tensor):
+    """Rays through pixels.
+
+    Args:
+        pixels: [R, 2] positions (x, y), px; a pixel's centre lies at a half-integer.
+        focal_px: [R] focal lengths.
+        center_px: [R, 2] principal points (x, y).
+        camera_to_world: [R, 4, 4], OpenCV axes.
+
+    Returns:
+        origins [R, 3] and unit directions [R, 3] in world space.
+    """
+    slopes = (pixels - center_px) / focal_px[:, None]
+    local = torch.cat([slopes, torch.ones_like(slopes[:, :1])], -1)
+    local = local / local.norm(dim=-1, keepdim=True)
+    directions = (camera_to_world[..., :3, :3] @ local[:, :, None])[..., 0]
+    origins = camera_to_world[..., :3, 3].expand_as(directions)
+    return origins, directions
+
+
+def box_interval(origins: Tensor, directions: Tensor, low: Tensor, high: Tensor):
+    """Where rays pass through an axis-aligned box (slab test).
+
+    Returns:
+        near [R] and far [R]; a ray that misses has near = far.
+    """
+    inverse = 1.0 / torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
+    a, b = (low - origins) * inverse, (high - origins) * inverse
+    near = torch.minimum(a, b).amax(-1).clamp_min(0.0)
+    far = torch.maximum(a, b).amin(-1)
+    return near, torch.maximum(near, far)
+
+
+def uniform_edges(near: Tensor, far: Tensor, intervals: int) -> Tensor:
+    """Edges [R, S + 1] of equal intervals between near [R] and far [R]."""
+    steps = torch.linspace(0.0, 1.0, intervals + 1, device=near.device, dtype=near.dtype)
+    return near[:, None] + (far - near)[:, None] * steps
+
+
+def stratified_depths(near: Tensor, far: Tensor, samples: int, generator: torch.Generator | None = None) -> Tensor:
+    """Depths [R, S], one in each of S equal intervals; their middles when no generator is given."""
+    edges = uniform_edges(near, far, samples)
+    if generator is None:
+        position = torch.full_like(edges[:, 1:], 0.5)
+    else:
+        position = torch.rand(edges[:, 1:].shape, generator=generator, device=generator.device).to(near)
+    return edges[:, :-1] + (edges[:, 1:] - edges[:, :-1]) * position
+
+
+def invert_cdf(edges: Tensor, weights: Tensor, quantiles: Tensor) -> Tensor:
+    """Depths at which the piecewise-uniform density ``weights`` over ``edges`` reaches ``quantiles``.
+
+    Args:
+        edges: [R, M + 1], increasing.
+        weights: [R, M], not negative, with a positive sum.
+        quantiles: [R, K] in [0, 1].
+
+    Returns:
+        [R, K] depths within the edges.
+    """
+    cdf = torch.cumsum(weights, -1)
+    cdf = cdf / cdf[:, -1:].clamp_min(1e-12)
+    cdf = torch.cat([torch.zeros_like(cdf[:, :1]), cdf], -1)
+    above = torch.searchsorted(cdf, quantiles.contiguous(), right=True).clamp(1, cdf.shape[1] - 1)
+    cdf_low, cdf_high = cdf.gather(1, above - 1), cdf.gather(1, above)
+    low, high = edges.gather(1, above - 1), edges.gather(1, above)
+    share = (quantiles - cdf_low) / (cdf_high - cdf_low).clamp_min(1e-12)
+    return low + (high - low) * share.clamp(0.0, 1.0)
+
+
+def quantile_grid(rays: int, count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
+    """[R, K] increasing quantiles, one in each of K equal shares (their middles without a generator)."""
+    base = torch.arange(count, device=device, dtype=torch.float32)
+    if generator is None:
+        shift = torch.full((rays, count), 0.5, device=device)
+    else:
+        shift = torch.rand((rays, count), generator=generator, device=generator.device).to(device)
+    return (base + shift) / count
+
+
+def composite(density: Tensor, channels: Tensor, depths: Tensor, intervals: Tensor) -> Composite:
+    """Emission and absorption along rays (section 3.3, the integral of C(r)).
+
+    Args:
+        density: [R, S], not negative, per unit of length.
+        channels: [R, S, C].
+        depths: [R, S], increasing.
+        intervals: [R, S], the length that each sample stands for.
+    """
+    optical = density * intervals
+    transmittance = torch.exp(-torch.cumsum(optical, -1) + optical)
+    weights = transmittance * (1.0 - torch.exp(-optical))
+    return Composite(
+        channels=(weights[..., None] * channels).sum(1),
+        opacity=weights.sum(1),
+        depth=(weights * depths).sum(1),
+        weights=weights,
+    )
+
+
+def over(front: Tensor, opacity: Tensor, back: Tensor) -> Tensor:
+    """Premultiplied ``front`` [R, C] with ``opacity`` [R] over ``back`` [R, C]."""
+    return front + (1.0 - opacity)[:, None] * back

@@ -1,0 +1,356 @@
+"""Rendering: ``jean render``. Speech decides the lips, a second source the expression, a third the pose."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import time
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from jean.config import StageConfig
+from jean.data import drivers
+from jean.data.clip import Clip
+from jean.data.person import Person, read_person
+from jean.environment import pick_device
+from jean.errors import ArtefactError, InputError, UsageError
+from jean.files import check_writable, folder_lock, read_json, sha256
+from jean.geometry import rotation_matrix
+from jean.media import open_writer, read_audio_native
+from jean.media.write import VIDEO_SUFFIXES
+from jean.models.paint import picture
+from jean.models.talking_head import Frames, TalkingHead
+from jean.progress import Progress
+from jean.provenance import manifest, manifest_path, metadata_tags, write_manifest
+from jean.render.frame_store import FrameStore
+from jean.train.checkpoint import Checkpoint, load_checkpoint
+from jean.types import Camera
+
+
+class RenderConfig(StageConfig):
+    """What to render.
+
+    Attributes:
+        audio: the speech, any file with sound; the result lasts exactly as long.
+        expression: a video or a clip; None takes the training clip's.
+        pose: a clip or a JSON file of poses, "still", or None for the training clip's.
+        background: "white" (as in the paper), "source" (the training clip's frames, or its clean plate
+            where the pose does not come from it), or an image.
+        size: side of the frames, px; None is the training clip's.
+        fps: None is the training clip's.
+        repeat: what a shorter source does at its end, "mirror" (there and back) or "hold".
+        strength: of the expression, 0 (the training clip's mean) to 1 and beyond.
+        yaw, pitch: degrees that the camera moves around the head; orbit: amplitude of a slow swing.
+        depth: also write 16-bit depth pictures, hundredths of a cm.
+        frames: also write the frames as PNG into this folder.
+        shard: "i/n": render only the i-th of n parts (from 1); whoever finishes last writes the video.
+        crf: quality of the H.264 stream.
+    """
+
+    audio: Path | None = None
+    expression: Path | None = None
+    pose: str | None = None
+    background: str = "white"
+    size: int | None = Field(None, ge=32, le=4096)
+    fps: float | None = Field(None, ge=1, le=240)
+    repeat: Literal["mirror", "hold"] = "mirror"
+    strength: float = 1.0
+    yaw: float = Field(0.0, ge=-60, le=60)
+    pitch: float = Field(0.0, ge=-45, le=45)
+    orbit: float = Field(0.0, ge=0, le=60)
+    depth: bool = False
+    frames: Path | None = None
+    shard: str | None = None
+    crf: int = Field(18, ge=0, le=51)
+
+
+ORBIT_PERIOD_S = 4.0
+
+
+def render(run: Path, config: RenderConfig, output: Path, progress: Progress) -> dict[str, Any]:
+    """Renders a video with sound.
+
+    Frames are kept as PNG beside the output until the video is whole, so an interrupted render goes on
+    where it stopped and parts can be rendered by several processes.
+
+    Args:
+        run: what ``train_nerf`` wrote.
+        config: the sources and options.
+        output: the video.
+        progress: told of every frame.
+
+    Returns:
+        ``output``, ``frames``, ``fps``, ``size``, ``seconds``, ``frames_per_s``, ``finished``.
+
+    Raises:
+        UsageError: no audio, an impossible shard, an output that is no video.
+        InputError: a source without sound, face or poses.
+        ArtefactError: a source prepared for other features than the run's, a damaged run.
+    """
+    began = time.perf_counter()
+    if config.audio is None:
+        raise UsageError("no speech was given.", "Add --audio FILE.")
+    if output.suffix.lower() not in VIDEO_SUFFIXES:
+        raise UsageError(f"{output} does not end like a video.", f"End it in one of {', '.join(VIDEO_SUFFIXES)}.")
+    check_writable(output.parent)
+    checkpoint = load_checkpoint(run, stage="nerf", warn=progress.warn)
+    meta, person = checkpoint.payload["meta"], read_person(run)
+    fps = float(config.fps or meta["fps"])
+    size = int(config.size or person.camera.width_px)
+    inputs = _inputs(config)
+    options = config.model_dump(mode="json", exclude={"shard", "device", "seed"})
+    made_from = {name: sha256(path) if path.is_file() else _clip_hash(path) for name, path in inputs.items()}
+    key: dict[str, Any] = {"checkpoint": checkpoint.content_hash, "inputs": made_from, "options": options}
+    key["sha256"] = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    finished = _finished(output, key["sha256"])
+    if finished is not None:
+        progress.say(f"{output} is finished: nothing to do.")
+        return finished
+    (name, made), *_ = meta["audio"].items()
+    windows = drivers.speech(config.audio, name, made, fps)
+    if not len(windows):
+        raise InputError(f"{config.audio} holds no sound.", "Choose another --audio.")
+    times = (np.arange(len(windows)) + 0.5) / fps
+    expression = _expression(config, meta, person, times, progress)
+    poses, pose_positions = _poses(config, person, times, fps)
+    poses = _move_camera(poses, config, times)
+    model = load_model(checkpoint, config.device)
+    behind = _Backgrounds(config, person, size, pose_positions)
+    part = _part(config.shard, len(windows))
+    work = output.with_name(output.name + ".work")
+    with folder_lock(work / f"part-{(config.shard or '1/1').replace('/', '-of-')}"):
+        store = FrameStore(work, key, len(windows), size, config.depth)
+        camera = person.camera.resized(size)
+        todo = [index for index in part if not store.has(index)]
+        with progress.task("render", len(part)) as advance:
+            advance(len(part) - len(todo))
+            for index in todo:
+                frames = _frames(model, camera, poses[index], windows[index], expression[index])
+                painted = picture(model, frames, behind.at(index))
+                store.write(index, painted.rgb, painted.depth_cm)
+                advance(1)
+    seconds = time.perf_counter() - began
+    result: dict[str, Any] = {
+        "output": str(output),
+        "frames": len(windows),
+        "fps": fps,
+        "size": size,
+        "seconds": round(seconds, 2),
+        "frames_per_s": round(len(todo) / seconds, 2),
+        "finished": store.complete(),
+    }
+    if not store.complete():
+        progress.say(f"{store.count()} of {len(windows)} frames are there; render the other parts.")
+        return result
+    with folder_lock(work / "encode"):
+        document = manifest("render", inputs, options, result | {"key": key["sha256"]})
+        written = _encode(store, output, config, fps, size, document, progress)
+        store.hand_over(config.frames, output.with_name(output.stem + "_depth") if config.depth else None)
+        write_manifest(written, document)
+        store.remove()
+    return result | {"output": str(written), "seconds": round(time.perf_counter() - began, 2)}
+
+
+def _finished(output: Path, key: str) -> dict[str, Any] | None:
+    """The result that is already there, if it was made from the same."""
+    record = manifest_path(output)
+    if not (output.exists() and record.exists()):
+        return None
+    made = read_json(record).get("result", {})
+    return {name: value for name, value in made.items() if name != "key"} if made.get("key") == key else None
+
+
+def load_model(checkpoint: Checkpoint, device: str) -> TalkingHead:
+    """The trained head, ready to render.
+
+    Raises:
+        ArtefactError: the checkpoint was made by another version of the model.
+    """
+    arguments = checkpoint.payload["meta"]["model"]
+    model = TalkingHead(**arguments)
+    try:
+        model.load_state_dict(checkpoint.module_state("model"))
+    except RuntimeError as error:
+        raise ArtefactError(
+            f"{checkpoint.path} was made by another version of this program.", "Train it again with this version."
+        ) from error
+    return model.eval().to(pick_device(device))
+
+
+def _inputs(config: RenderConfig) -> dict[str, Path]:
+    """The files and clips that the result is made from."""
+    inputs = {"audio": config.audio, "expression": config.expression}
+    if config.pose not in (None, "still"):
+        inputs["pose"] = Path(str(config.pose))
+    if config.background not in ("white", "source"):
+        inputs["background"] = Path(config.background)
+    found = {name: path for name, path in inputs.items() if path is not None}
+    for name, path in found.items():
+        if not path.exists():
+            raise InputError(f"{path} does not exist.", f"Check --{name}.")
+    return found
+
+
+def _clip_hash(folder: Path) -> str:
+    """Hash of a clip folder: its ``clip.json`` holds those of its files."""
+    Clip.open(folder)
+    return sha256(folder / "clip.json")
+
+
+def _expression(
+    config: RenderConfig, meta: dict[str, Any], person: Person, times: np.ndarray, progress: Progress
+) -> np.ndarray:
+    """Expression coefficients [T, E] that the model takes."""
+    if config.expression is None:
+        track, fps = person.expression, float(meta["fps"])
+    else:
+        track, fps = drivers.expression(config.expression, meta["expression"], meta["tracker"], progress)
+        if meta["upper_face"]:
+            track = track[:, np.asarray(meta["expression"]["upper"], bool)]
+    track = drivers.blend_rows(track, drivers.source_positions(times, fps, len(track), config.repeat))
+    neutral = person.expression.mean(0)
+    return (neutral + config.strength * (track - neutral)).astype(np.float32)
+
+
+def _poses(config: RenderConfig, person: Person, times: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray | None]:
+    """Poses [T, 4, 4], and the training clip's frames [T] that they belong to (None: to none)."""
+    own = person.camera_to_world
+    if config.pose == "still":
+        # the frame nearest to the mean place: a real pose, not an average of rotations
+        middle = int(np.argmin(np.linalg.norm(own[:, :3, 3] - own[:, :3, 3].mean(0), axis=1)))
+        return np.repeat(own[middle : middle + 1], len(times), 0), np.full(len(times), middle)
+    source_fps, track, is_own = _own_fps(person, fps), own, True
+    if config.pose is not None:
+        source = Path(config.pose)
+        is_own = source.resolve() == person.clip
+        track, source_fps = drivers.poses(source, own, is_own)
+    positions = drivers.source_positions(times, source_fps, len(track), config.repeat)
+    return drivers.blend_track(track, positions), np.round(positions).astype(int) if is_own else None
+
+
+def _own_fps(person: Person, fallback: float) -> float:
+    return Clip.open(person.clip).fps if (person.clip / "clip.json").exists() else fallback
+
+
+def _move_camera(poses: np.ndarray, config: RenderConfig, times: np.ndarray) -> np.ndarray:
+    """Poses seen from a camera that moved around the head's origin."""
+    yaw = np.radians(config.yaw + config.orbit * np.sin(2 * math.pi * times / ORBIT_PERIOD_S))
+    pitch = np.full_like(yaw, math.radians(config.pitch))
+    if not (np.any(yaw) or np.any(pitch)):
+        return poses
+    turn = np.zeros((len(poses), 4, 4))
+    turn[:, 3, 3] = 1
+    turn[:, :3, :3] = rotation_matrix(np.stack([0 * yaw, yaw, 0 * yaw], -1)) @ rotation_matrix(
+        np.stack([pitch, 0 * yaw, 0 * yaw], -1)
+    )
+    return turn @ poses
+
+
+class _Backgrounds:
+    """What lies behind the person, frame by frame, uint8 [size, size, 3]."""
+
+    def __init__(self, config: RenderConfig, person: Person, size: int, positions: np.ndarray | None):
+        self.size, self.positions = size, positions
+        self.clip: Clip | None = None
+        if config.background == "white":
+            self.still = np.full((size, size, 3), 255, np.uint8)
+        elif config.background == "source":
+            self.still = _resized(person.background, size)
+            if positions is not None and (person.clip / "clip.json").exists():
+                self.clip = Clip.open(person.clip)
+        else:
+            self.still = _read_image(Path(config.background), size)
+
+    def at(self, index: int) -> np.ndarray:
+        """Background of frame ``index``: the source's frame with its person taken out, or a still picture."""
+        if self.clip is None or self.positions is None:
+            return self.still
+        import cv2
+
+        source = min(int(self.positions[index]), self.clip.frame_count - 1)
+        frame = _resized(np.asarray(self.clip.frames[source]), self.size)
+        matte = np.asarray(self.clip.matte[source]).sum(-1, dtype=np.uint16).clip(0, 255).astype(np.uint8)
+        # grown and softened, so that no rim of the old person is left beside the new one
+        reach = max(3, self.clip.size_px // 40) | 1
+        matte = cv2.GaussianBlur(cv2.dilate(matte, np.ones((reach, reach), np.uint8)), (0, 0), reach / 4)
+        share = _resized(matte, self.size).astype(np.float32)[..., None] / 255
+        return (frame * (1 - share) + self.still * share + 0.5).astype(np.uint8)
+
+
+def _resized(image: np.ndarray, size: int) -> np.ndarray:
+    import cv2
+
+    if image.shape[0] == size and image.shape[1] == size:
+        return image
+    method = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC
+    return cv2.resize(image, (size, size), interpolation=method)
+
+
+def _read_image(path: Path, size: int) -> np.ndarray:
+    """The middle square of an image, RGB."""
+    import cv2
+
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if path.is_file() else None
+    if image is None:
+        raise InputError(f"{path} is not an image.", "Name white, source, or a PNG or JPEG for --background.")
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return _resized(image[top : top + side, left : left + side, ::-1], size)
+
+
+def _frames(
+    model: TalkingHead, camera: Camera, pose: np.ndarray, windows: np.ndarray, expression: np.ndarray
+) -> Frames:
+    """The drivers of one frame, on the model's device."""
+    device = model.expression_mean.device
+    return Frames(
+        camera_to_world=torch.from_numpy(pose.astype(np.float32))[None].to(device),
+        focal_px=torch.tensor([camera.focal_px], device=device),
+        center_px=torch.tensor([camera.center_px], device=device),
+        audio=torch.from_numpy(windows)[None].to(device),
+        expression=torch.from_numpy(expression)[None].to(device),
+    )
+
+
+def _part(shard: str | None, frames: int) -> range:
+    """The frames of one shard "i/n" (i from 1), contiguous.
+
+    Raises:
+        UsageError: not of that form.
+    """
+    if shard is None:
+        return range(frames)
+    try:
+        index, count = (int(word) for word in shard.split("/"))
+    except ValueError:
+        index, count = 0, 0
+    if not 1 <= index <= count:
+        raise UsageError(f"--shard {shard} is not of the form I/N with I from 1 to N.", "For example: --shard 1/4")
+    return range(frames * (index - 1) // count, frames * index // count)
+
+
+def _encode(
+    store: FrameStore,
+    output: Path,
+    config: RenderConfig,
+    fps: float,
+    size: int,
+    document: dict[str, Any],
+    progress: Progress,
+) -> Path:
+    """Writes the video from the stored frames, with the whole sound."""
+    sound = read_audio_native(Path(str(config.audio)))
+    tags = metadata_tags(document)
+    with progress.task("encode", store.total) as advance:
+        with open_writer(output, (size, size), fps, sound, config.crf, tags) as writer:
+            for index in range(store.total):
+                writer.write(store.read(index))
+                advance(1)
+    if writer.note:
+        progress.warn(writer.note)
+    return writer.path

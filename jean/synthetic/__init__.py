@@ -1,0 +1,1 @@
+"""The synthetic speaker: video, speech and ground truth with no download."""

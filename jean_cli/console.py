@@ -1,0 +1,168 @@
+"""What the user sees: progress and messages on stderr, the result on stdout."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+from jean.errors import JeanError
+from jean.progress import Advance
+
+_PLAIN_EVERY_S = 10.0  # between two lines about one task when stderr is no terminal
+
+
+class Reporter:
+    """A ``jean.progress.Progress`` for one command.
+
+    Args:
+        json_output: print the result as one JSON document.
+        quiet: show no progress and no messages, only warnings, the result and errors.
+    """
+
+    def __init__(self, json_output: bool = False, quiet: bool = False):
+        self._json = json_output
+        self._quiet = quiet
+        self._bars: Any = None  # rich's display while a task is open on a terminal
+        self._open_tasks = 0
+
+    def task(self, name: str, total: int | None) -> AbstractContextManager[Advance]:
+        """Shows a bar on a terminal, a line now and then elsewhere, nothing with --quiet."""
+        if self._quiet:
+            return _hidden_task()
+        return self._bar(name, total) if sys.stderr.isatty() else _plain_task(name, total)
+
+    def say(self, message: str) -> None:
+        """Prints a line, unless --quiet."""
+        if not self._quiet:
+            self._line(message)
+
+    def warn(self, message: str) -> None:
+        """Prints a line, with --quiet too."""
+        self._line(f"warning: {message}")
+
+    def finish(self, result: dict[str, Any], text: str | None = None) -> None:
+        """Prints the command's result on stdout.
+
+        Args:
+            result: what --json prints.
+            text: what is printed without --json; None: the entries of ``result``, one a line.
+        """
+        if self._json:
+            print_json(result)
+        elif text is None:
+            print(printable("\n".join(_lines(result))))
+        elif text:
+            print(printable(text))
+
+    def _line(self, message: str) -> None:
+        message = one_line(message)
+        if self._bars is not None:
+            self._bars.console.print(message, markup=False, highlight=False)
+        else:
+            print(message, file=sys.stderr, flush=True)
+
+    @contextmanager
+    def _bar(self, name: str, total: int | None) -> Iterator[Advance]:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        if self._bars is None:
+            columns = ("{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+            note = TextColumn("{task.fields[note]}", markup=False)
+            self._bars = Progress(*columns, note, console=Console(stderr=True), transient=True)
+            self._bars.start()
+        bars = self._bars
+        bar = bars.add_task(name, total=total, note="")
+        self._open_tasks += 1
+
+        def advance(count: int, note: str = "") -> None:
+            bars.update(bar, advance=count, **({"note": note} if note else {}))
+
+        try:
+            yield advance
+        finally:
+            bars.remove_task(bar)
+            self._open_tasks -= 1
+            if not self._open_tasks:
+                bars.stop()
+                self._bars = None
+
+
+@contextmanager
+def _hidden_task() -> Iterator[Advance]:
+    yield lambda count, note="": None
+
+
+@contextmanager
+def _plain_task(name: str, total: int | None) -> Iterator[Advance]:
+    started = last = time.monotonic()
+    done = 0
+
+    def advance(count: int, note: str = "") -> None:
+        nonlocal done, last
+        done += count
+        now = time.monotonic()
+        if now - last >= _PLAIN_EVERY_S:
+            last = now
+            left = f", {(total - done) * (now - started) / done:.0f} s left" if total and 0 < done <= total else ""
+            of = f" of {total}" if total else ""
+            print(one_line(f"{name}: {done}{of}{left}  {note}".rstrip()), file=sys.stderr, flush=True)
+
+    yield advance
+
+
+def print_json(value: Any) -> None:
+    """Prints one JSON document: ASCII only, so that no locale can break it; NaN becomes null."""
+    print(json.dumps(plain(value), indent=1, allow_nan=False))
+
+
+def print_error(error: JeanError, json_output: bool) -> None:
+    """Prints an error as one line on stderr and, with --json, as the document on stdout."""
+    print(one_line(f"error: {error}"), file=sys.stderr, flush=True)
+    if json_output:
+        facts = {"message": error.message, "remedy": error.remedy, "exit_code": error.exit_code}
+        print_json({"error": {"type": type(error).__name__, **facts}})
+
+
+def plain(value: Any) -> Any:
+    """``value`` in terms of JSON: paths as text, numpy numbers as numbers, NaN and infinity as None."""
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "tolist"):  # numpy
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return value
+
+
+def one_line(message: str) -> str:
+    """``message`` without line breaks and terminal control characters, as a file name may hold them."""
+    return printable(" ".join(message.split("\n")))
+
+
+def printable(text: str) -> str:
+    """``text`` with control characters and undecodable bytes written as escapes."""
+    return "".join(
+        character if character == "\n" or character.isprintable() else character.encode("unicode_escape").decode()
+        for character in text
+    )
+
+
+def _lines(value: dict[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, item in plain(value).items():
+        if isinstance(item, dict):
+            yield from _lines(item, f"{prefix}{key}.")
+        elif isinstance(item, float):
+            yield f"{prefix}{key}: {item:.4g}"
+        else:
+            yield f"{prefix}{key}: {item if isinstance(item, str) else json.dumps(item, ensure_ascii=False)}"

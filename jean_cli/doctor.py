@@ -1,0 +1,61 @@
+"""``jean doctor``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from jean_cli.console import Reporter
+from jean_cli.options import Json, Quiet, Verbose
+
+
+def doctor(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
+    """Show what this machine has, what is lost without what it lacks, and the command for each."""
+    from jean.environment import inspect
+
+    facts = inspect()
+    Reporter(json_output, quiet).finish(facts, "\n".join(_lines(facts)))
+
+
+def _lines(facts: dict[str, Any]) -> Iterator[str]:
+    cpu, gpu = facts["cpu"], facts["gpu"]
+    yield f"jean {facts['jean']}, Python {facts['python']}, {facts['platform']}"
+    memory = f", {cpu['memory_bytes'] / 1e9:.0f} GB of memory" if cpu["memory_bytes"] else ""
+    yield f"processor: {cpu['model'] or 'unknown'}, {cpu['threads']} threads{memory}"
+    yield f"  instruction sets: {' '.join(cpu['features']) or 'none of those that kernels use'}"
+    for device in gpu["devices"]:
+        yield f"GPU: {device['name']}, {device['memory_bytes'] / 1e9:.0f} GB, compute capability {device['capability']}"
+    if not gpu["available"]:
+        yield f"GPU: none ({gpu['reason']}). Lost: speed; everything runs on the processor."
+        yield from _remedy(gpu["remedy"])
+    yield "packages:"
+    for item in facts["packages"]:
+        yield from _thing(item["name"], item["version"], item)
+    yield "system libraries:"
+    for item in facts["libraries"]:
+        yield from _thing(item["name"], "found" if item["found"] else None, item)
+    if facts["encoders"]:
+        yield "video encoders: " + ", ".join(f"{k} {'found' if v else 'MISSING'}" for k, v in facts["encoders"].items())
+    yield "weights:"
+    for item in facts["weights"]:
+        status = "found" if item["state"] == "right" else item["state"].upper()
+        yield f"  {item['name']}: {status}" + ("" if item["state"] == "right" else f". Lost: {item['used_by']}")
+        yield from _remedy(item["remedy"])
+    yield "folders:"
+    for item in facts["folders"]:
+        little = " (LITTLE)" if item["little_space"] else ""
+        state = "writable" if item["writable"] else "NOT WRITABLE"
+        yield f"  {item['path']} ({item['purpose']}): {state}, {item['free_bytes'] / 1e9:.0f} GB free{little}"
+
+
+def _thing(name: str, found: str | None, item: dict[str, Any]) -> Iterator[str]:
+    if found:
+        yield f"  {name}: {found}"
+    else:
+        yield f"  {name}: MISSING. Lost: {item['lost']}"
+        yield from _remedy(item["remedy"])
+
+
+def _remedy(command: str | None) -> Iterator[str]:
+    if command:
+        yield f"    run: {command}"

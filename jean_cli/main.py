@@ -1,0 +1,156 @@
+"""The executable: finds the command, and turns every failure into one line and an exit code."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from types import FrameType
+from typing import Annotated, Any
+
+import typer
+
+from jean import __version__
+from jean.errors import Interrupted, JeanError, SetupError, UsageError
+from jean_cli import console, demo, doctor, evaluate, models, prepare, render, train_nerf, verify
+
+# a full disk, a file system or folder that cannot be written: nothing wrong with the program
+_MACHINE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EMFILE}
+
+app = typer.Typer(
+    name="jean",
+    help="Talking heads driven by speech (lips), expression and pose.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for _command in (
+    prepare.prepare,
+    train_nerf.train_nerf,
+    render.render,
+    evaluate.evaluate,
+    demo.demo,
+    verify.verify,
+    doctor.doctor,
+):
+    app.command()(_command)
+app.add_typer(models.app)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+class _Terminated(BaseException):
+    """SIGTERM: unwinds like KeyboardInterrupt, so that temporary files and locks go."""
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Runs the command line and exits."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    options = arguments[: arguments.index("--")] if "--" in arguments else arguments
+    code = _run(arguments, json_output="--json" in options, verbose="--verbose" in options)
+    sys.exit(code)
+
+
+def _run(arguments: list[str], json_output: bool, verbose: bool) -> int:
+    """Runs one command line and says what went wrong; returns the exit code."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        try:
+            code = typer.main.get_command(app).main(arguments, prog_name="jean", standalone_mode=False)
+            if code == 128 + signal.SIGINT:  # newer typer turns Ctrl-C into this code
+                raise KeyboardInterrupt
+            _flush()
+            return code if isinstance(code, int) else 0
+        except BaseException as error:
+            if _is_closed_pipe(error):
+                return _leave_quietly()
+            if type(error).__name__ == "NoArgsIsHelpError":
+                print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
+                return UsageError.exit_code
+            if verbose and not _is_usage(error) and not isinstance(error, (SystemExit, typer.Exit)):
+                import traceback
+
+                traceback.print_exc()
+            failure = _explain(error)
+            if failure is None:
+                return int(error.code or 0) if isinstance(error, SystemExit) else 0
+            console.print_error(failure, json_output)
+            _flush()
+            return failure.exit_code
+    except BrokenPipeError:
+        return _leave_quietly()
+
+
+def _explain(error: BaseException) -> JeanError | None:
+    """The failure in the terms of ``jean.errors``; None if it is none."""
+    if isinstance(error, JeanError):
+        return error
+    if isinstance(error, SystemExit) and not isinstance(error.code, str):
+        return None
+    if isinstance(error, _Terminated):
+        return Interrupted(signal.SIGTERM, "terminated.")
+    if isinstance(error, (KeyboardInterrupt, typer.Abort)) or isinstance(error.__cause__, KeyboardInterrupt):
+        return Interrupted(signal.SIGINT, "interrupted.")
+    if _is_usage(error):
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context else "jean"
+        return UsageError(error.format_message(), f"See: {command} --help")  # type: ignore[attr-defined]
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, not imported here
+        return SetupError("not enough memory.", "Choose a smaller --size, or close other programs.")
+    if isinstance(error, OSError) and error.errno in _MACHINE_ERRORS:
+        where = f" ({error.filename})" if error.filename else ""
+        return SetupError(f"{error.strerror}{where}.", "Free some space or choose another --output.")
+    if isinstance(error, (ImportError, OSError)):
+        from jean.environment import missing_library, missing_module
+
+        library = missing_library(str(error))
+        if library is not None:
+            return library
+        if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("jean"):
+            return missing_module(error.name)
+    if isinstance(error, Exception):
+        return JeanError(f"internal error: {type(error).__name__}: {error}", "(run with --verbose for the traceback)")
+    return JeanError(f"stopped: {error}")
+
+
+def _is_usage(error: Any) -> bool:
+    """Whether typer says that the command line is wrong; its exception classes moved between versions."""
+    return hasattr(error, "format_message") and hasattr(error, "exit_code")
+
+
+def _is_closed_pipe(error: BaseException | None) -> bool:
+    """Whether the reader of our output went away; typer hides that behind a SystemExit."""
+    if isinstance(error, SystemExit):
+        error = error.__context__
+    return isinstance(error, BrokenPipeError)
+
+
+def _flush() -> None:
+    """Writes out now, while a full disk or a closed pipe can still be reported."""
+    if sys.stdout is not None:
+        sys.stdout.flush()
+
+
+def _leave_quietly() -> int:
+    """Ends like other tools do when their reader goes: silently, with the code of SIGPIPE."""
+    # Python flushes stdout once more on the way out, and would complain
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 128 + signal.SIGPIPE
+
+
+def _terminate(signum: int, frame: FrameType | None) -> None:
+    raise _Terminated

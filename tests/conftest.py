@@ -1,0 +1,36 @@
+"""Fixtures that every test file may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keeps weights and caches of the developer's account out of the tests."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    monkeypatch.delenv("JEAN_MODELS", raising=False)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with real clips (``data/``) and weights (``models/``); skips where there is none.
+
+    It is ``$JEAN_TEST_DATA``, or ``shared`` beside the checkout. Read-only: copy what you change.
+    """
+    folder = Path(os.environ.get("JEAN_TEST_DATA") or ROOT.parent / "shared")
+    if not (folder / "data").is_dir():
+        pytest.skip("real clips are not beside the project: set JEAN_TEST_DATA to a folder with data/ and models/")
+    return folder
+
+
+@pytest.fixture
+def shared_models(shared_data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of real weights, set as ``$JEAN_MODELS``; skips where there is none."""
+    monkeypatch.setenv("JEAN_MODELS", str(shared_data / "models"))
+    return shared_data / "models"

@@ -1,0 +1,73 @@
+"""Frames of a person: what is held out, where rays fall, what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from tiny_clip import make_clip
+
+from jean.data.clip import Clip
+from jean.data.datasets import PersonFrames, open_clips, region_boxes
+from jean.errors import ArtefactError, InputError
+
+
+def test_the_last_tenth_of_every_clip_is_held_out(tmp_path):
+    clips = open_clips([make_clip(tmp_path / "a", 20), make_clip(tmp_path / "b", 30)])
+    data = PersonFrames(clips)
+    assert data.held_out.tolist() == [18, 19, 47, 48, 49]
+    assert not set(data.train) & set(data.held_out)
+    assert data.expression.shape == (50, 2) and PersonFrames(clips, upper_face=False).expression.shape == (50, 3)
+
+
+def test_rays_are_pixels_of_training_frames(tmp_path):
+    data = PersonFrames(open_clips([make_clip(tmp_path / "a")]))
+    batch = data.rays(300, 4, (0.2, 0.4, 0.2, 0.2), np.random.default_rng(0))
+    assert len(batch.pixels) == 300 and set(batch.frames) <= set(data.train.tolist())
+    x, y = (batch.pixels - 0.5).astype(int).T
+    for ray in range(0, 300, 37):
+        index = batch.frames[batch.frame[ray]]
+        assert np.allclose(batch.rgb[ray] * 255, data.image(index)[y[ray], x[ray]], atol=1e-3)
+        assert np.allclose(batch.matte[ray] * 255, data.matte(index)[y[ray], x[ray]], atol=1e-3)
+    again = data.rays(300, 4, (0.2, 0.4, 0.2, 0.2), np.random.default_rng(0))
+    assert np.array_equal(batch.pixels, again.pixels)
+
+
+def test_boxes_hold_their_points_and_survive_missing_ones():
+    landmarks = np.random.default_rng(0).uniform(30, 60, (3, 68, 2))
+    landmarks[1] = np.nan
+    boxes = region_boxes(landmarks, 100)
+    assert boxes.shape == (3, 4, 4) and (boxes[1] == [0, 0, 100, 100]).all()
+    mouth = landmarks[0, 48:]
+    assert (mouth >= boxes[0, 0, :2]).all() and (mouth <= boxes[0, 0, 2:]).all()
+    assert (boxes[:, 3] == [0, 0, 100, 100]).all()
+
+
+def test_what_does_not_belong_together_is_refused(tmp_path):
+    one = make_clip(tmp_path / "a")
+    with pytest.raises(InputError, match="no sound"):
+        PersonFrames([Clip.open(make_clip(tmp_path / "silent", sound=False))])
+    with pytest.raises(InputError, match="size_px"):
+        PersonFrames([Clip.open(one), Clip.open(make_clip(tmp_path / "big", size=64))])
+    other = make_clip(tmp_path / "other")
+    meta = json.loads((other / "clip.json").read_text())
+    meta["tracker"]["name"] = "mediapipe"
+    (other / "clip.json").write_text(json.dumps(meta))
+    with pytest.raises(InputError, match="tracker"):
+        PersonFrames([Clip.open(one), Clip.open(other)])
+
+
+def test_a_damaged_clip_is_refused(tmp_path):
+    folder = make_clip(tmp_path / "a")
+    (folder / "frames.u8").write_bytes((folder / "frames.u8").read_bytes()[:-1])
+    with pytest.raises(ArtefactError, match="damaged"):
+        Clip.open(folder)
+    with pytest.raises(InputError, match="not a prepared clip"):
+        Clip.open(tmp_path)
+
+
+def test_a_folder_of_clips_stands_for_all(tmp_path):
+    make_clip(tmp_path / "b")
+    make_clip(tmp_path / "a")
+    assert [clip.folder.name for clip in open_clips([tmp_path])] == ["a", "b"]

@@ -1,0 +1,165 @@
+"""Imports go one way, and nothing heavy is loaded before it is used."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# A module may import what stands in a lower row, and its own unit. Rows as in docs/architecture.md;
+# a unit is the longest of these names that a module's name begins with.
+LAYERS = [
+    ["jean_cli"],
+    ["jean.demo"],
+    ["jean.train", "jean.synthesize", "jean.metrics.evaluate", "jean.data.prepare", "jean.synthetic"],
+    ["jean.metrics"],
+    ["jean.models", "jean.losses", "jean.data"],
+    ["jean.features", "jean.render"],
+    ["jean.alignment", "jean.provenance", "jean.environment"],
+    # the ground-truth file is read by the tracker "truth", which knows nothing else of the speaker
+    # and a checkpoint by everything that uses a trained model
+    ["jean.media", "jean.synthetic.truth", "jean.train.checkpoint"],
+    ["jean.weights", "jean.landmarks", "jean.geometry", "jean.config"],
+    ["jean.files", "jean.progress"],
+    ["jean.types", "jean.errors"],
+    ["jean"],
+]
+LEVEL = {unit: len(LAYERS) - row for row, units in enumerate(LAYERS) for unit in units}
+
+# (who, what) may be imported all the same, and why.
+ALLOWED = {
+    ("jean.data.prepare_steps", "jean.data.prepare"): "the steps of prepare name the type of its options",
+}
+
+# What a bare GPU server lacks; training and rendering must not need it to be imported.
+LACKING = ["mediapipe", "librosa", "av", "face_alignment", "insightface", "lpips", "skimage", "fastdtw", "pooch"]
+ON_A_SERVER = ["jean.train.nerf", "jean.synthesize", "jean.models.talking_head", "jean.data.clip", "jean_cli.main"]
+
+# What neither `import jean` nor `jean --help` may load.
+HEAVY = ["torch", "numpy", "scipy", "cv2", "av", "mediapipe", "librosa", "pydantic", "yaml", "requests", "pooch"]
+
+
+def modules() -> dict[str, Path]:
+    """Every module of the project by its dotted name."""
+    found = {}
+    for top in ("jean", "jean_cli"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            parts = path.relative_to(ROOT).with_suffix("").parts
+            found[".".join(parts[:-1] if parts[-1] == "__init__" else parts)] = path
+    return found
+
+
+def unit_of(module: str, units: dict[str, int] = LEVEL) -> str | None:
+    """The unit that a module belongs to; None for one that stands in no row."""
+    parts = module.split(".")
+    name = next((".".join(parts[:n]) for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in units), None)
+    # "jean" is a row of its own: only the package itself, not what nobody has given a row
+    return None if name == "jean" and module != "jean" else name
+
+
+def imports_of(tree: ast.AST, module: str, known: set[str]) -> list[tuple[int, str]]:
+    """(line, module) of every import of the project's own modules, wherever in the file it stands."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}:{node.lineno}: relative import"
+            for alias in node.names:
+                inner = f"{node.module}.{alias.name}"
+                found.append((node.lineno, inner if inner in known else str(node.module)))
+    return [(line, name) for line, name in found if name.split(".")[0] in ("jean", "jean_cli")]
+
+
+def wrong(module: str, tree: ast.AST, known: set[str]) -> list[str]:
+    """The imports of one module that go up or sideways."""
+    unit = unit_of(module)
+    if unit is None:
+        return [f"{module} stands in no row of LAYERS"]
+    found = []
+    for line, name in imports_of(tree, module, known):
+        other = unit_of(name)
+        if other is None:
+            found.append(f"{module}:{line} imports {name}, which stands in no row of LAYERS")
+        elif other != unit and LEVEL[other] >= LEVEL[unit] and (module, name) not in ALLOWED:
+            found.append(f"{module}:{line} imports {name}")
+    return found
+
+
+def test_imports_go_one_way() -> None:
+    known = modules()
+    found = [
+        line for name, path in known.items() for line in wrong(name, ast.parse(path.read_text("utf-8")), set(known))
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_exceptions_are_still_needed() -> None:
+    known = modules()
+    for module, name in ALLOWED:
+        tree = ast.parse(known[module].read_text("utf-8"))
+        assert name in [found for _, found in imports_of(tree, module, set(known))]
+
+
+@pytest.mark.parametrize(
+    ("module", "code", "bad"),
+    [
+        ("jean.models.x", "from jean.train import loop", True),
+        ("jean.models.x", "def f():\n    from jean.train.loop import run", True),
+        ("jean.render.x", "import jean.models", True),
+        ("jean.train.x", "from jean import synthesize", True),
+        ("jean.surprise", "import os", True),
+        ("jean.train.x", "from jean.surprise import y", True),
+        ("jean.errors", "from jean.types import Camera", True),
+        ("jean.files", "import jean_cli.console", True),
+        ("jean.train.x", "from jean.train.loop import run", False),
+        ("jean.data.prepare", "from jean.data.clip import Clip", False),
+        ("jean.data.clip", "from jean.data.prepare import prepare", True),
+        ("jean_cli.x", "from jean.data.prepare import prepare\nimport typer", False),
+    ],
+)
+def test_the_rule_finds_what_it_should(module: str, code: str, bad: bool) -> None:
+    known = {"jean.train.loop", "jean.train", "jean.synthesize", "jean.surprise"}
+    assert bool(wrong(module, ast.parse(code), known)) == bad
+
+
+def python(code: str) -> str:
+    """What a fresh interpreter prints."""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout
+
+
+@pytest.mark.parametrize("code", ["import jean", "import jean_cli.main", "HELP"])
+def test_nothing_heavy_is_loaded(code: str) -> None:
+    code = code.replace(
+        "HELP", "import jean_cli.main as m\ntry: m.main(['--help'])\nexcept SystemExit as e: assert not e.code"
+    )
+    loaded = set(python(f"{code}\nimport sys; print('|'.join(sys.modules))").splitlines()[-1].split("|"))
+    assert "jean" in loaded
+    assert not loaded & set(HEAVY)
+
+
+def test_training_and_rendering_import_on_a_bare_server() -> None:
+    code = f"""
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in {LACKING}:
+            raise ModuleNotFoundError(f"No module named {{name!r}} (blocked)", name=name)
+sys.meta_path.insert(0, Blocker())
+try:
+    import mediapipe
+except ModuleNotFoundError:
+    print("blocked")
+import importlib
+for name in {ON_A_SERVER}:
+    importlib.import_module(name)
+    print(name)
+"""
+    assert python(code).split() == ["blocked", *ON_A_SERVER]

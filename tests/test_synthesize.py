@@ -1,0 +1,147 @@
+"""Rendering, as the library offers it."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from tiny_clip import make_clip
+
+from jean.errors import ArtefactError, InputError, UsageError
+from jean.media import probe, read_audio, read_frames, write_wav
+from jean.progress import Silent
+from jean.provenance import check
+from jean.synthesize import RenderConfig, render
+from jean.train.nerf import NerfConfig, train_nerf
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A clip and a run trained on it for a moment."""
+    folder = tmp_path_factory.mktemp("made")
+    clip = make_clip(folder / "clip")
+    train_nerf([clip], folder / "run", NerfConfig(steps=60, rays=256, frames_per_step=4), Silent())
+    return folder
+
+
+@pytest.fixture
+def speech(tmp_path):
+    """0.3 s: 7.5 frames."""
+    path = tmp_path / "speech.wav"
+    write_wav(path, (0.3 * np.sin(np.arange(4800) / 10)).astype(np.float32), 16000)
+    return path
+
+
+def test_the_result_lasts_as_long_as_the_sound(made, speech, tmp_path):
+    out = tmp_path / "out.mp4"
+    result = render(made / "run", RenderConfig(audio=speech), out, Silent())
+    assert (result["frames"], result["finished"], result["size"]) == (8, True, 48)
+    assert sum(1 for _ in read_frames(out)) == 8
+    assert abs(len(read_audio(out)) - 4800) <= 1
+    report = check(out)
+    assert report["ok"] and report["synthetic"]
+    assert {"audio"} <= set(report["manifest"]["inputs"])
+    assert not out.with_name("out.mp4.work").exists()
+
+
+def test_the_same_command_does_nothing_and_another_does(made, speech, tmp_path):
+    out = tmp_path / "out.mp4"
+    render(made / "run", RenderConfig(audio=speech), out, Silent())
+    before = out.stat().st_mtime_ns
+    assert render(made / "run", RenderConfig(audio=speech), out, Silent())["frames"] == 8
+    assert out.stat().st_mtime_ns == before
+    render(made / "run", RenderConfig(audio=speech, pose="still"), out, Silent())
+    assert out.stat().st_mtime_ns != before
+
+
+def test_shards_make_the_same_video(made, speech, tmp_path):
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    render(made / "run", RenderConfig(audio=speech, frames=whole), tmp_path / "a.mp4", Silent())
+    for shard in ("2/2", "1/2"):
+        config = RenderConfig(audio=speech, frames=parts, shard=shard)
+        result = render(made / "run", config, tmp_path / "b.mp4", Silent())
+        assert result["finished"] == (shard == "1/2")
+    for one, two in zip(sorted(whole.iterdir()), sorted(parts.iterdir()), strict=True):
+        assert one.read_bytes() == two.read_bytes()
+
+
+def test_a_killed_render_goes_on(made, speech, tmp_path):
+    out = tmp_path / "out.mp4"
+    render(made / "run", RenderConfig(audio=speech, shard="1/2"), out, Silent())
+    stored = {p.name: p.stat().st_mtime_ns for p in out.with_name("out.mp4.work").glob("0*.png")}
+    assert len(stored) == 4
+
+    class Watch(Silent):
+        def say(self, message):
+            assert "nothing to do" not in message
+
+    result = render(made / "run", RenderConfig(audio=speech), out, Watch())
+    assert result["finished"] and out.exists()
+
+
+def test_size_rate_camera_depth_and_background(made, speech, tmp_path):
+    image = tmp_path / "wall.png"
+    cv2.imwrite(str(image), np.full((40, 70, 3), (0, 200, 0), np.uint8))
+    out = tmp_path / "out.mp4"
+    config = RenderConfig(
+        audio=speech, size=64, fps=30, yaw=10, orbit=5, depth=True, background=str(image), frames=tmp_path / "png"
+    )
+    result = render(made / "run", config, out, Silent())
+    assert result["frames"] == 9 and probe(out).fps == pytest.approx(30)
+    frame = cv2.imread(str(sorted((tmp_path / "png").iterdir())[0]))
+    assert frame.shape == (64, 64, 3)
+    assert np.abs(frame[2, 2].astype(int) - (0, 200, 0)).max() < 60
+    depth = cv2.imread(str(sorted((tmp_path / "out_depth").iterdir())[0]), cv2.IMREAD_UNCHANGED)
+    assert depth.dtype == np.uint16 and depth.shape == (64, 64)
+
+
+def test_white_is_white_where_nobody_is(made, speech, tmp_path):
+    render(made / "run", RenderConfig(audio=speech, frames=tmp_path / "png"), tmp_path / "a.mp4", Silent())
+    frame = cv2.imread(str(tmp_path / "png" / "000000.png"))
+    assert frame[:4, :4].mean() > 200
+
+
+def test_the_source_keeps_its_background(made, speech, tmp_path):
+    config = RenderConfig(audio=speech, background="source", frames=tmp_path / "png")
+    render(made / "run", config, tmp_path / "a.mp4", Silent())
+    assert np.abs(cv2.imread(str(tmp_path / "png" / "000000.png"))[:4, :4].astype(int) - 128).max() < 30
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "says"),
+    [
+        ({"audio": None}, UsageError, "--audio"),
+        ({"shard": "3/2"}, UsageError, "--shard"),
+        ({"expression": "nowhere.mp4"}, InputError, "does not exist"),
+        ({"pose": "nowhere"}, InputError, "does not exist"),
+        ({"background": "nowhere.png"}, InputError, "does not exist"),
+    ],
+)
+def test_bad_options_are_one_clear_error(made, speech, tmp_path, options, error, says):
+    with pytest.raises(error, match=says):
+        render(made / "run", RenderConfig(**({"audio": speech} | options)), tmp_path / "a.mp4", Silent())
+    assert not (tmp_path / "a.mp4").exists()
+
+
+def test_an_output_that_is_no_video_is_refused_before_any_work(made, speech, tmp_path):
+    with pytest.raises(UsageError, match="video"):
+        render(made / "run", RenderConfig(audio=speech), tmp_path / "a.avi", Silent())
+    assert not list(tmp_path.glob("a.avi*"))
+
+
+def test_a_folder_without_a_run_is_refused(tmp_path, speech):
+    with pytest.raises(ArtefactError, match="checkpoint"):
+        render(tmp_path, RenderConfig(audio=speech), tmp_path / "a.mp4", Silent())
+
+
+def test_poses_from_a_file_move_the_head(made, speech, tmp_path):
+    from jean.data.person import read_person
+
+    person = read_person(made / "run")
+    poses = np.repeat(person.camera_to_world[:1], 4, 0)
+    path = tmp_path / "poses.json"
+    path.write_text(json.dumps({"fps": 25, "camera_to_world": poses.tolist()}))
+    config = RenderConfig(audio=speech, pose=str(path), frames=tmp_path / "png", expression=made / "clip")
+    assert render(made / "run", config, tmp_path / "a.mp4", Silent())["finished"]

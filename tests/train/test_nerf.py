@@ -1,0 +1,117 @@
+"""Training the talking head on a clip of a few frames."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from tiny_clip import make_clip
+
+from jean.data.datasets import PersonFrames, open_clips
+from jean.errors import ArtefactError, UsageError
+from jean.progress import Silent
+from jean.train.checkpoint import load_checkpoint
+from jean.train.hull import visual_hull
+from jean.train.nerf import NerfConfig, NerfStage, resolved, train_nerf
+
+QUICK = {"rays": 128, "frames_per_step": 4}
+KEYS = {"heldout_face_psnr_db", "heldout_head_psnr_db", "train_face_psnr_db", "steps", "seconds", "rays_per_s"}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return make_clip(tmp_path_factory.mktemp("clips") / "a")
+
+
+def stage(clip, **options):
+    config = resolved(NerfConfig(**QUICK, **options))
+    data = PersonFrames(open_clips([clip]), None, config.expression == "upper")
+    return NerfStage(data, config, torch.device("cpu"), 100)
+
+
+@pytest.mark.parametrize("preset", ["fast", "paper"])
+def test_a_run_reports_what_the_command_promises(tmp_path, preset):
+    clip = make_clip(tmp_path / "small", frames=10, size=20)  # the paper's 192 samples a ray are slow
+    rays = {"rays": 16, "frames_per_step": 1} if preset == "paper" else QUICK
+    result = train_nerf([clip], tmp_path / "run", NerfConfig(preset=preset, steps=2, **rays), Silent())
+    assert set(result) >= KEYS and result["steps"] == 2
+    assert all(np.isfinite(value) for value in result.values())
+    checkpoint = load_checkpoint(tmp_path / "run", stage="nerf")
+    assert checkpoint.payload["meta"]["audio"]["logmel"]["width"] == 80
+    again = train_nerf([clip], tmp_path / "run", NerfConfig(preset=preset, steps=2, **rays), Silent())
+    assert again["heldout_face_psnr_db"] == result["heldout_face_psnr_db"]
+    with pytest.raises(ArtefactError):
+        train_nerf([clip], tmp_path / "run", NerfConfig(preset=preset, steps=3, **rays), Silent())
+
+
+def test_the_same_seed_gives_the_same_weights(clip, tmp_path):
+    for name in ("one", "two"):
+        train_nerf([clip], tmp_path / name, NerfConfig(steps=3, **QUICK), Silent())
+    hashes = [load_checkpoint(tmp_path / name).content_hash for name in ("one", "two")]
+    assert hashes[0] == hashes[1]
+    train_nerf([clip], tmp_path / "other", NerfConfig(steps=3, seed=1, **QUICK), Silent())
+    assert load_checkpoint(tmp_path / "other").content_hash != hashes[0]
+
+
+def test_training_lowers_the_loss(clip):
+    trained = stage(clip)
+    losses = [trained.step(step)["loss"] for step in range(100)]
+    assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:10])
+
+
+def test_the_papers_preset_has_the_papers_numbers():
+    config = resolved(NerfConfig(preset="paper"))
+    assert (config.steps, config.rays, config.frames_per_step) == (400_000, 2048, 1)
+    assert config.learning_rate == 5e-4 and config.learning_rate * config.decay == pytest.approx(5e-5)
+    assert (config.audio_width, config.expression_width, config.code_width) == (32, 64, 0)
+
+
+def test_speech_alone_decides_the_lips_unless_all_is_said(clip):
+    assert stage(clip).model.expression_encoder.in_features == 2
+    assert stage(clip, expression="all").model.expression_encoder.in_features == 3
+
+
+def test_steps_and_minutes_contradict_each_other():
+    with pytest.raises(UsageError, match="contradict"):
+        resolved(NerfConfig(steps=5, minutes=1.0))
+
+
+def test_minutes_become_steps_once(clip, tmp_path):
+    result = train_nerf([clip], tmp_path / "run", NerfConfig(minutes=0.01, **QUICK), Silent())
+    assert result["steps"] >= 1
+    again = train_nerf([clip], tmp_path / "run", NerfConfig(minutes=0.01, **QUICK), Silent())
+    assert again["steps"] == result["steps"]
+
+
+def test_codes_do_not_reach_what_is_rendered_without_them(clip):
+    trained = stage(clip)
+    indices = trained.data.held_out
+    plain = trained.model.eval().condition(trained.frames(indices))
+    torch.nn.init.ones_(trained.codes.weight)
+    with_codes = trained.with_codes(trained.frames(indices), indices, torch.zeros(len(indices)))
+    assert torch.equal(trained.model.condition(with_codes), plain)
+    assert torch.allclose(with_codes.camera_to_world, trained.frames(indices).camera_to_world)
+    moved = trained.with_codes(trained.frames(indices), indices, torch.ones(len(indices)))
+    assert not torch.allclose(moved.camera_to_world, with_codes.camera_to_world)
+
+
+def test_held_out_frames_are_never_drawn(clip):
+    trained = stage(clip)
+    seen = set()
+    for seed in range(30):
+        seen |= set(trained.data.rays(64, 8, (1, 1, 1, 1), np.random.default_rng(seed)).frames.tolist())
+    assert seen == set(trained.data.train.tolist())
+
+
+def test_the_hull_is_where_the_mattes_are(clip):
+    data = PersonFrames(open_clips([clip]))
+    centres = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, -5.0], [13.0, 0.0, 0.0], [0.0, -13.0, 0.0]])
+    assert visual_hull(centres, data).tolist() == [True, True, False, False]
+
+
+def test_the_log_has_the_loss(clip, tmp_path):
+    train_nerf([clip], tmp_path / "run", NerfConfig(steps=50, rays=32, frames_per_step=2), Silent())
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert lines and all(line["loss"] > 0 for line in lines if "loss" in line)
