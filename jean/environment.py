@@ -32,6 +32,7 @@ PACKAGES = {
     "face-alignment": ("face_alignment", "prepare --tracker face-alignment"),
     "scikit-image": ("skimage", "evaluate"),
     "pooch": ("pooch", "jean models pull"),
+    "python_speech_features": ("python_speech_features", "LSE, the lip-sync metric"),
     "lpips": ("lpips", "the LPIPS metric"),
     "insightface": ("insightface", "the identity metric"),
     "fastdtw": ("fastdtw", "aligning sentences of different emotions"),

@@ -25,6 +25,7 @@ LAYERS = [
     # and a checkpoint by everything that uses a trained model
     ["jean.media", "jean.synthetic.truth", "jean.train.checkpoint"],
     ["jean.weights", "jean.landmarks", "jean.geometry", "jean.config"],
+    ["jean.tensors"],
     ["jean.files", "jean.progress"],
     ["jean.types", "jean.errors"],
     ["jean"],

@@ -1,0 +1,58 @@
+"""State dicts from files that others made, without running anything that they may hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jean.errors import ArtefactError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The named tensors in a ``.safetensors`` file or in one that torch saved, on the CPU.
+
+    A file of torch's is a pickle, which could run code when it is read; ``weights_only=True`` admits
+    tensors and plain containers and nothing else. A checkpoint that wraps its state dict in
+    ``state_dict`` is unwrapped.
+
+    Raises:
+        ArtefactError: missing, damaged, holding something else than tensors.
+    """
+    import pickle
+
+    import torch
+
+    path = Path(path)
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return load_file(str(path))
+        value = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        OSError,
+        RuntimeError,
+        ValueError,
+        EOFError,
+        KeyError,
+        pickle.UnpicklingError,
+        _safetensors_error(),
+    ) as error:
+        reason = "it holds more than tensors" if isinstance(error, pickle.UnpicklingError) else type(error).__name__
+        raise ArtefactError(
+            f"{path} cannot be read as weights ({reason}).", "Delete it and get it again: jean models pull NAME"
+        ) from error
+    if isinstance(value, dict) and isinstance(value.get("state_dict"), dict):
+        value = value["state_dict"]
+    if not isinstance(value, dict) or not value or not all(isinstance(item, torch.Tensor) for item in value.values()):
+        raise ArtefactError(f"{path} holds no state dict.", "Delete it and get it again: jean models pull NAME")
+    return {str(name): item.detach() for name, item in value.items()}
+
+
+def _safetensors_error() -> type[Exception]:
+    from safetensors import SafetensorError
+
+    return SafetensorError
