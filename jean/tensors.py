@@ -52,6 +52,23 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     return {str(name): item.detach() for name, item in value.items()}
 
 
+def convert(path: Path, target: Path) -> None:
+    """Writes the tensors of ``path``, as ``read_tensors`` reads them, as a safetensors file.
+
+    Raises:
+        ArtefactError: as ``read_tensors``.
+        SetupError: ``target`` cannot be written.
+    """
+    from safetensors.torch import save_file
+
+    from jean.files import atomic_path
+
+    # copies, since tensors that share memory are refused
+    tensors = {name: value.clone().contiguous() for name, value in read_tensors(path).items()}
+    with atomic_path(target) as temporary:
+        save_file(tensors, str(temporary))
+
+
 def _safetensors_error() -> type[Exception]:
     from safetensors import SafetensorError
 

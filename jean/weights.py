@@ -1,26 +1,29 @@
 """Pretrained weights: where they lie, where they come from, and that they are what they should be.
 
 The register is ``jean/weights.json``: to add weights, add an entry there. A file is looked for in
-``$JEAN_MODELS``, then in the user's cache, and it counts only when its sha256 is the registered one.
+``$JEAN_MODELS``, then in the user's cache, and it counts only when its sha256 is the registered one. Where
+the register knows none, the sha256 is noted in ``recorded.json`` beside the file when it first arrives, and
+the file counts only as long as it has that one.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import sys
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
+from jean.download import ELSEWHERE, fetch, install
 from jean.errors import ArtefactError, SetupError, UsageError
-from jean.files import check_writable, folder_lock, read_json, sha256
-from jean.progress import Advance, Progress, Silent
+from jean.files import check_writable, folder_lock, read_json, sha256, write_json
+from jean.progress import Progress, Silent
 
 REGISTER = Path(__file__).with_name("weights.json")
-_TRIES = 3  # connections to one address before the next one is tried
-_BLOCK_BYTES = 1 << 14  # what a broken connection loses at most
-_ELSEWHERE = "Free some space, or set JEAN_MODELS to another folder."
+RECORD = "recorded.json"
 
 
 @dataclass(frozen=True)
@@ -28,22 +31,31 @@ class Weights:
     """One entry of the register.
 
     Attributes:
-        name: file name, exactly as the libraries that load it expect it.
+        name: file name, exactly as the libraries that load it expect it; may lie in a folder of its own.
+        command: which command of jean needs it.
         used_by: what needs it, for people.
         licence: its licence, for people.
         restricted: its licence forbids commercial use and must be accepted.
         bytes: size of the file, None if not known.
-        sha256: of the file.
-        urls: where it can be had, tried in order.
+        sha256: of the file, whole; a first part of it where its authors tell only that; None if not known.
+        sha1: of the file, where its authors tell that instead.
+        urls: where it can be had, tried in order; ``#NAME`` at the end: a file in a zip archive.
     """
 
     name: str
+    command: str
     used_by: str
     licence: str
     restricted: bool
     bytes: int | None
-    sha256: str
+    sha256: str | None
     urls: tuple[str, ...]
+    sha1: str | None = None
+
+    @property
+    def known(self) -> bool:
+        """Whether the register tells the whole sha256."""
+        return self.sha256 is not None and len(self.sha256) == 64
 
 
 def register() -> dict[str, Weights]:
@@ -80,7 +92,7 @@ def locate(name: str) -> Path | None:
 
 
 def find(name: str) -> Path:
-    """The file of ``name``, with the registered content.
+    """The file of ``name``, with the right content.
 
     Raises:
         SetupError: it is not there; names the command that gets it.
@@ -88,33 +100,50 @@ def find(name: str) -> Path:
     """
     path = locate(name)
     if path is None:
-        raise SetupError(f"the weights {name} are missing.", f"Run: jean models pull {name}")
-    check(path, entry(name).sha256)
+        raise SetupError(f"the weights {name} are missing.", f"Run: {_command(entry(name))}")
+    check(path, name)
     return path
 
 
-def check(path: Path, want: str) -> None:
-    """Compares a file with its sha256.
+def digest(path: Path) -> str:
+    """Hex sha256 of a file of weights.
+
+    Raises:
+        ArtefactError: it cannot be read.
+    """
+    try:
+        return sha256(path)
+    except OSError as error:
+        raise ArtefactError(f"cannot read {path}: {error.strerror or error}.", "Correct its permissions.") from error
+
+
+def check(path: Path, name: str) -> None:
+    """Compares a file with what is known of ``name``; notes its sha256 where nothing was.
 
     Raises:
         ArtefactError: it has another content, or cannot be read.
     """
-    try:
-        found = sha256(path)
-    except OSError as error:
-        raise ArtefactError(f"cannot read {path}: {error.strerror or error}.", "Correct its permissions.") from error
-    if found != want:
+    reason = wrong(path, entry(name), _recorded(path, name))
+    if reason:
         raise ArtefactError(
-            f"{path} is not the file it should be (sha256 {found[:12]}…, not {want[:12]}…).",
-            f"Delete it and run: jean models pull {path.name}",
+            f"{path} is not the file it should be ({reason}).", f"Delete it and run: jean models pull {name}"
         )
+    if not entry(name).known and not _recorded(path, name):
+        with suppress(SetupError):  # a folder that cannot be written keeps what the register knows
+            record(path, name)
+
+
+def record(path: Path, name: str) -> None:
+    """Notes the sha256 of a file in the folder of weights that it lies in."""
+    book = _book(path, name)
+    write_json(book, (read_json(book) if book.is_file() else {}) | {name: digest(path)})
 
 
 def pull(name: str, accept_licence: bool = False, progress: Progress | None = None) -> Path:
     """Downloads ``name`` into the first of ``folders()``, unless it is there already.
 
     What a broken connection left is kept beside it and continued by the next call; a file gets its
-    name only after its sha256 was found right.
+    name only after its content was found right.
 
     Raises:
         UsageError: no such weights, or the licence must be accepted first.
@@ -130,21 +159,23 @@ def pull(name: str, accept_licence: bool = False, progress: Progress | None = No
             f"{name} may not be used commercially ({weights.licence}).",
             f"If you may use it: jean models pull {name} --accept-licence",
         )
-    folder = folders()[0]
-    try:
-        check_writable(folder)
-    except SetupError as error:
-        raise SetupError(error.message, _ELSEWHERE) from error
+    folder = writable_folder()
     with folder_lock(folder):
         target = folder / name
         if target.is_file():  # another process was faster
             return find(name)
-        partial_file = folder / f".{name}.{weights.sha256[:12]}.partial"
+        target.parent.mkdir(exist_ok=True)
+        stamp = (weights.sha256 or weights.sha1 or "unknown")[:12]
+        partial_file = target.with_name(f".{target.name}.{stamp}.partial")
         reasons = []
         for url in weights.urls:
-            reason = _fetch(url, partial_file, weights, progress)
+            verdict = partial(wrong, weights=weights, recorded=_recorded(target, name))
+            reason = fetch(url, partial_file, name, weights.bytes, verdict, progress)
             if not reason:
-                _install(partial_file, target)
+                install(partial_file, target)
+                if not weights.known:
+                    record(target, name)
+                    progress.say(f"{name}: no sha256 is published; {digest(target)} is noted and checked from now on.")
                 return target
             reasons.append(f"{url.split('/')[2]}: {reason}")
     raise SetupError(
@@ -153,104 +184,90 @@ def pull(name: str, accept_licence: bool = False, progress: Progress | None = No
     )
 
 
+def as_safetensors(name: str) -> Path:
+    """The tensors of ``name``, a pickle of torch's, as safetensors: converted once, beside the original.
+
+    Where the folder cannot be written, the original (which is then read as safely, but slower).
+
+    Raises:
+        SetupError, ArtefactError: as ``find``; ArtefactError too where it holds more than tensors.
+    """
+    from jean.tensors import convert
+
+    path = find(name)
+    target = path.with_name(f"{path.name}.{digest(path)[:12]}.safetensors")
+    if target.is_file():
+        return target
+    try:
+        convert(path, target)
+    except SetupError:
+        return path
+    return target
+
+
 def state(name: str) -> dict[str, Any]:
     """What is known of one file: where it is and whether it is ``right``, ``wrong`` or ``missing``."""
     weights = entry(name)
     path = locate(name)
-    facts = {"name": name, "path": str(path) if path else None, "licence": weights.licence, "used_by": weights.used_by}
+    facts: dict[str, Any] = {"name": name, "path": str(path) if path else None, "licence": weights.licence}
+    facts |= {"restricted": weights.restricted, "used_by": weights.used_by, "command": weights.command}
+    facts |= {"bytes": weights.bytes, "hash": "registered" if weights.known else "recorded at the first download"}
+    facts |= {"urls": list(weights.urls)}
     if path is None:
-        return {**facts, "state": "missing", "remedy": f"jean models pull {name}"}
+        return {**facts, "state": "missing", "remedy": _command(weights)}
     try:
-        check(path, weights.sha256)
+        check(path, name)
     except ArtefactError as error:
         return {**facts, "state": "wrong", "remedy": error.remedy}
     return {**facts, "state": "right", "remedy": None}
 
 
-def _fetch(url: str, path: Path, weights: Weights, progress: Progress) -> str:
-    """Completes the partial file ``path`` from ``url``; an empty string if it is right, else the reason."""
-    import requests
-    from pooch import HTTPDownloader
+def wrong(path: Path, weights: Weights, recorded: str | None = None) -> str:
+    """What is wrong with the content of ``path``; an empty string for nothing.
 
-    reason = ""
-    for _ in range(_TRIES):
-        with _open(path) as handle, progress.task(weights.name, weights.bytes) as advance:
-            done = handle.tell()
-            advance(done)
-            download = HTTPDownloader(
-                progressbar=_Counter(advance),
-                chunk_size=_BLOCK_BYTES,
-                headers={"Accept-Encoding": "identity"} | ({"Range": f"bytes={done}-"} if done else {}),
-                hooks={"response": partial(_restart_unless_continued, handle)},
-            )
-            try:
-                download(url, handle, None)
-            except requests.RequestException as error:
-                reason = _reason(error)
-                complete = getattr(error.response, "status_code", None) == 416  # nothing is left to send
-                if not complete:
-                    continue
-            except OSError as error:
-                raise _write_error(path, error) from error
-        if sha256(path) == weights.sha256:
-            return ""
-        path.unlink()
-        reason = "it sends another file (wrong sha256)"
-        if not done:  # a continued file may have been wrong from before: once more from the start
-            break
-    return reason
+    Args:
+        recorded: its sha256 when it first arrived.
+    """
+    found = digest(path)
+    for want, whose in ((weights.sha256, ""), (recorded, " as at the first download")):
+        if want and not found.startswith(want):
+            return f"wrong sha256: {found[:12]}…, not {want[:12]}…{whose}"
+    if weights.sha1 is not None and _sha1(path) != weights.sha1:
+        return f"wrong sha1, not {weights.sha1[:12]}…"
+    return ""
 
 
-def _open(path: Path) -> BinaryIO:
+def _command(item: Weights) -> str:
+    return f"jean models pull {item.name}" + (" --accept-licence" if item.restricted else "")
+
+
+def _sha1(path: Path) -> str:
+    total = hashlib.sha1(usedforsecurity=False)
+    with open(path, "rb") as handle:
+        while block := handle.read(1 << 20):
+            total.update(block)
+    return total.hexdigest()
+
+
+def _book(path: Path, name: str) -> Path:
+    """Where the sha256 of a file is noted: in the folder of weights, above a folder of its own."""
+    return path.parents[len(Path(name).parts) - 1] / RECORD
+
+
+def _recorded(path: Path, name: str) -> str | None:
+    book = _book(path, name)
+    return read_json(book).get(name) if book.is_file() else None
+
+
+def writable_folder() -> Path:
+    """The folder that new files go to.
+
+    Raises:
+        SetupError: it cannot be made or written.
+    """
+    folder = folders()[0]
     try:
-        return open(path, "ab")
-    except OSError as error:
-        raise _write_error(path, error) from error
-
-
-def _write_error(path: Path, error: OSError) -> SetupError:
-    return SetupError(f"cannot write {path}: {error.strerror or error}.", _ELSEWHERE)
-
-
-def _restart_unless_continued(handle: BinaryIO, response: Any, **_: Any) -> None:
-    """Empties the partial file when the server sends everything again instead of the rest."""
-    if response.status_code == 200:
-        handle.truncate(0)
-
-
-def _reason(error: Exception) -> str:
-    """A few words for a failed connection."""
-    response = getattr(error, "response", None)
-    if response is not None:
-        return f"HTTP {response.status_code}"
-    return {"ConnectionError": "no connection", "ChunkedEncodingError": "the connection broke"}.get(
-        type(error).__name__, type(error).__name__
-    )
-
-
-def _install(path: Path, target: Path) -> None:
-    try:
-        with open(path, "rb+") as handle:
-            os.fsync(handle.fileno())
-        os.replace(path, target)
-    except OSError as error:
-        raise _write_error(target, error) from error
-
-
-class _Counter:
-    """What pooch calls while it downloads, passed on as progress."""
-
-    def __init__(self, advance: Advance):
-        self._advance = advance
-        self.total = 0
-
-    def update(self, count: int) -> None:
-        """Counts one block; the call at the end with the total is left out."""
-        if count != self.total:
-            self._advance(count)
-
-    def reset(self) -> None:
-        """Nothing to do."""
-
-    def close(self) -> None:
-        """Nothing to do."""
+        check_writable(folder)
+    except SetupError as error:
+        raise SetupError(error.message, ELSEWHERE) from error
+    return folder

@@ -20,12 +20,13 @@ LAYERS = [
     ["jean.metrics"],
     ["jean.models", "jean.losses", "jean.data"],
     ["jean.features", "jean.render"],
+    ["jean.weights_import"],
     ["jean.alignment", "jean.provenance", "jean.environment"],
     # the ground-truth file is read by the tracker "truth", which knows nothing else of the speaker
     # and a checkpoint by everything that uses a trained model
     ["jean.media", "jean.synthetic.truth", "jean.train.checkpoint"],
     ["jean.weights", "jean.landmarks", "jean.geometry", "jean.config"],
-    ["jean.tensors"],
+    ["jean.tensors", "jean.download"],
     ["jean.files", "jean.progress"],
     ["jean.types", "jean.errors"],
     ["jean"],
