@@ -148,7 +148,13 @@ class _Demo:
         from jean.demo.tracker_check import check_tracker
         from jean.metrics.evaluate import REFERENCE, EvaluateConfig, evaluate
 
-        config = EvaluateConfig(reference=self.truth, tracker=self.tracker or REFERENCE, device=self.config.device)
+        config = EvaluateConfig(
+            reference=self.truth,
+            metrics=("image", "pixels", "landmarks", "mouth", "pose", "jitter"),  # those that need no download
+            tracker=self.tracker or REFERENCE,
+            ground_truth=False,
+            device=self.config.device,
+        )
         table = evaluate([self.video], config, self.output / "evaluation", self.progress)
         row = table["rows"][0]
         checked = None

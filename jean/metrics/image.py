@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jean.metrics.base import Column, FramePair, PairContext, Scores, mean_or_nan
+from jean.metrics.base import Column, Compared, FramePair, PairContext, Scores, known_mean
 from jean.metrics.crops import aligned_crops, hull_mask, resize
 
 # Identical frames have infinite PSNR; a mean over frames needs a number, and 8-bit images that
@@ -84,14 +84,56 @@ def ssim(image: np.ndarray, reference: np.ndarray, mask: np.ndarray | None = Non
     return float(inner.mean()) if inner.size else float("nan")
 
 
-class ImageQuality:
-    """PSNR and SSIM, averaged over frames."""
+def scores(image: np.ndarray, reference: np.ndarray, mask: np.ndarray | None = None) -> tuple[float, float]:
+    """(PSNR in dB, at most ``PSNR_LIMIT_DB``; SSIM) of two uint8 images [H, W, 3].
+
+    NaN for no pixels, or for a picture smaller than SSIM's window.
+    """
+    nan = float("nan")
+    if min(image.shape[:2]) <= 2 * SSIM_RADIUS_PX or (mask is not None and not mask.any()):
+        return nan, nan
+    x, y = image / 255.0, reference / 255.0
+    return min(psnr(x, y, mask), PSNR_LIMIT_DB), ssim(x, y, mask)
+
+
+class ImageQuality(Compared):
+    """PSNR and SSIM over the aligned face box, averaged over frames."""
 
     name = "image"
-    version = "1"
+    version = "2"
+    role = "expression"
     columns = (
         Column("psnr_db", "PSNR", "higher", 2, "Over the aligned face box, dB."),
         Column("ssim", "SSIM", "higher", 3, "Over the aligned face box; Gaussian window, RGB."),
+    )
+
+    def __init__(self, context: PairContext):
+        self._psnr: list[float] = []
+        self._ssim: list[float] = []
+
+    def update(self, pair: FramePair) -> None:
+        """Adds one pair of frames."""
+        assert pair.reference is not None
+        ours, theirs = pair.result.face, pair.reference.face
+        values = (float("nan"), float("nan"))
+        if ours is not None and theirs is not None:
+            crops = aligned_crops(pair.result.image, ours.landmarks, pair.reference.image, theirs.landmarks)
+            values = scores(*crops)
+        self._psnr.append(values[0])
+        self._ssim.append(values[1])
+
+    def result(self) -> Scores:
+        """The scores over all pairs."""
+        series = {"psnr_db": np.array(self._psnr), "ssim": np.array(self._ssim)}
+        return Scores({name: known_mean(track) for name, track in series.items()}, series)
+
+
+class MaskedQuality(Compared):
+    """PSNR and SSIM of the same pixels: inside the face's hull, and where the reference's matte says head."""
+
+    name = "pixels"
+    version = "1"
+    columns = (
         Column("psnr_face_db", "PSNR face", "higher", 2, "Inside the landmarks' convex hull, same pixels, dB."),
         Column("ssim_face", "SSIM face", "higher", 3, "Inside the landmarks' convex hull, same pixels."),
         Column("psnr_head_db", "PSNR head", "higher", 2, "Where the reference's matte says head, same pixels, dB."),
@@ -100,50 +142,32 @@ class ImageQuality:
 
     def __init__(self, context: PairContext):
         self._masked = context.reference_is_clip
-        self._sums = {column.name: 0.0 for column in self.columns}
-        self._counts = dict.fromkeys(self._sums, 0)
-        self._psnr: list[float] = []
-        self._ssim: list[float] = []
+        self._values: dict[str, list[float]] = {column.name: [] for column in self.columns}
         self._resized = False
 
     def update(self, pair: FramePair) -> None:
         """Adds one pair of frames."""
-        ours, theirs = pair.result.face, pair.reference.face
-        box_psnr = box_ssim = float("nan")
-        if ours is not None and theirs is not None:
-            crops = aligned_crops(pair.result.image, ours.landmarks, pair.reference.image, theirs.landmarks)
-            box_psnr, box_ssim = self._score("", *crops, None)
-        self._psnr.append(box_psnr)
-        self._ssim.append(box_ssim)
+        assert pair.reference is not None
         if not self._masked:
             return
         height, width = pair.reference.image.shape[:2]
         self._resized |= pair.result.image.shape != pair.reference.image.shape
         image = resize(pair.result.image, width, height)
-        if theirs is not None:
-            self._score("_face", image, pair.reference.image, hull_mask(theirs.landmarks, height, width))
+        if pair.reference.face is not None:
+            self._add("face", image, pair.reference.image, hull_mask(pair.reference.face.landmarks, height, width))
         if pair.reference.matte is not None:
-            self._score("_head", image, pair.reference.image, pair.reference.matte[..., 0] >= 128)
+            self._add("head", image, pair.reference.image, pair.reference.matte[..., 0] >= 128)
 
-    def _score(self, region: str, image: np.ndarray, reference: np.ndarray, mask: np.ndarray | None):
-        """Adds PSNR and SSIM of one region; images uint8."""
-        if min(image.shape[:2]) <= 2 * SSIM_RADIUS_PX:
-            return float("nan"), float("nan")  # a face of ten pixels: smaller than the window
-        x, y = image / 255.0, reference / 255.0
-        values = min(psnr(x, y, mask), PSNR_LIMIT_DB) if mask is None or mask.any() else float("nan")
-        scores = (values, ssim(x, y, mask))
-        for key, value in zip((f"psnr{region}_db", f"ssim{region}"), scores, strict=True):
-            if np.isfinite(value):
-                self._sums[key] += value
-                self._counts[key] += 1
-        return scores
+    def _add(self, region: str, image: np.ndarray, reference: np.ndarray, mask: np.ndarray) -> None:
+        found = scores(image, reference, mask)
+        self._values[f"psnr_{region}_db"].append(found[0])
+        self._values[f"ssim_{region}"].append(found[1])
 
     def result(self) -> Scores:
         """The scores over all pairs."""
-        values = {key: mean_or_nan(total, self._counts[key]) for key, total in self._sums.items()}
         notes = []
         if not self._masked:
             notes.append("PSNR and SSIM of face and head need a clip folder as the reference.")
         if self._resized:
             notes.append("The result was resized to the reference's size for PSNR and SSIM of face and head.")
-        return Scores(values, {"psnr_db": np.array(self._psnr), "ssim": np.array(self._ssim)}, tuple(notes))
+        return Scores({name: known_mean(np.array(track)) for name, track in self._values.items()}, {}, tuple(notes))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jean.landmarks import inter_ocular
-from jean.metrics.base import Column, FramePair, PairContext, Scores, mean_or_nan
+from jean.metrics.base import Column, Compared, FramePair, PairContext, Scores, mean_or_nan
 
 # Nose bridge and eye corners: they move with the head, hardly with speech or expression.
 STABLE = (27, 28, 29, 30, 36, 39, 42, 45)
@@ -47,10 +47,11 @@ class _Track:
         return mean_or_nan(self.total, self.count)
 
 
-class Jitter:
+class Jitter(Compared):
     """Jitter of the result, beside the reference's own."""
 
     name = "jitter"
+    needs_partner = False
     version = "1"
     columns = (
         Column("jitter", "Jitter", "lower", 2, "Acceleration of nose and eye corners, inter-ocular distances per s²."),
@@ -64,7 +65,8 @@ class Jitter:
     def update(self, pair: FramePair) -> None:
         """Adds one pair of frames."""
         for track, side in ((self._ours, pair.result), (self._theirs, pair.reference)):
-            track.add(None if side.face is None else side.face.landmarks)
+            if side is not None:
+                track.add(None if side.face is None else side.face.landmarks)
 
     def result(self) -> Scores:
         """The scores over all pairs."""

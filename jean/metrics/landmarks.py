@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jean.landmarks import MOUTH, UPPER_FACE, inter_ocular
-from jean.metrics.base import Column, FramePair, PairContext, Scores, mean_or_nan
+from jean.metrics.base import Column, Compared, FramePair, PairContext, Scores, mean_or_nan
 
 
 def landmark_distance(landmarks: np.ndarray, reference: np.ndarray, points: slice = slice(0, 68)) -> np.ndarray:
@@ -35,7 +35,7 @@ def align(landmarks: np.ndarray, reference: np.ndarray, points: slice = UPPER_FA
     return np.stack([moved.real, moved.imag], axis=-1)
 
 
-class LandmarkDistance:
+class LandmarkDistance(Compared):
     """Landmark distances, averaged over the frames in which both faces were found."""
 
     name = "landmarks"
@@ -60,6 +60,7 @@ class LandmarkDistance:
 
     def update(self, pair: FramePair) -> None:
         """Adds one pair of frames."""
+        assert pair.reference is not None
         ours, theirs = pair.result.face, pair.reference.face
         if not self._tracked or ours is None or theirs is None:
             self._mouth.append(float("nan"))

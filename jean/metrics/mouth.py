@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from jean.landmarks import mouth_opening
-from jean.metrics.base import Column, FramePair, PairContext, Scores
+from jean.metrics.base import Column, Compared, FramePair, PairContext, Scores
 
 # A shift is looked for this far to either side; lips and sound that differ by more are another utterance.
 MAX_LAG_S = 0.4
@@ -51,7 +51,7 @@ def best_lag(track: np.ndarray, reference: np.ndarray, max_lag: int) -> tuple[in
     return best
 
 
-class MouthAgreement:
+class MouthAgreement(Compared):
     """Correlation and delay of the mouth's opening."""
 
     name = "mouth"
@@ -68,6 +68,7 @@ class MouthAgreement:
 
     def update(self, pair: FramePair) -> None:
         """Adds one pair of frames."""
+        assert pair.reference is not None
         for track, side in ((self._ours, pair.result), (self._theirs, pair.reference)):
             track.append(float("nan") if side.face is None else float(mouth_opening(side.face.landmarks)))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jean.metrics.base import Column, FramePair, PairContext, Scores, mean_or_nan
+from jean.metrics.base import Column, Compared, FramePair, PairContext, Scores, mean_or_nan
 
 
 def head_in_camera(camera_to_world: np.ndarray) -> np.ndarray:
@@ -44,7 +44,7 @@ def translation_error_cm(pose: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.linalg.norm(difference, axis=-1)
 
 
-class PoseError:
+class PoseError(Compared):
     """Pose errors, averaged over the frames in which both heads have a pose."""
 
     name = "pose"
@@ -61,6 +61,7 @@ class PoseError:
 
     def update(self, pair: FramePair) -> None:
         """Adds one pair of frames."""
+        assert pair.reference is not None
         ours, theirs = (side.face.camera_to_world if side.face else None for side in (pair.result, pair.reference))
         if ours is None or theirs is None or self._context.tracker == "reference":
             self._degrees.append(float("nan"))

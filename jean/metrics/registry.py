@@ -10,12 +10,23 @@ from jean.metrics.base import Metric
 
 # name → "module:class"; the module is imported only when it is used
 METRICS: dict[str, str] = {
+    "sync": "jean.metrics.lip_sync:LipSyncError",
+    "identity": "jean.metrics.identity:Identity",
+    "expression": "jean.metrics.expression:ExpressionDifference",
     "image": "jean.metrics.image:ImageQuality",
+    "lpips": "jean.metrics.lpips_metric:PerceptualDistance",
+    "pixels": "jean.metrics.image:MaskedQuality",
     "landmarks": "jean.metrics.landmarks:LandmarkDistance",
     "mouth": "jean.metrics.mouth:MouthAgreement",
     "pose": "jean.metrics.pose:PoseError",
     "jitter": "jean.metrics.jitter:Jitter",
+    "blinks": "jean.metrics.eyes:Blinks",
+    "gaze": "jean.metrics.eyes:Gaze",
 }
+# Computed only when they are named.
+OPTIONAL: frozenset[str] = frozenset()
+# Those that run a network of torch's, on the GPU where there is one.
+ON_TORCH: frozenset[str] = frozenset({"sync", "lpips"})
 
 
 def names() -> list[str]:
@@ -35,8 +46,13 @@ def load(name: str) -> type[Metric]:
     return getattr(import_module(module), attribute)
 
 
+def uses_torch(name: str) -> bool:
+    """Whether metric ``name`` runs a network of torch's."""
+    return name in ON_TORCH
+
+
 def check(chosen: Iterable[str]) -> tuple[str, ...]:
-    """``chosen`` without repetition, in the order of the tables; all of them for none.
+    """``chosen`` without repetition, in the order of the tables; the usual ones for none.
 
     Raises:
         UsageError: one of them does not exist.
@@ -44,4 +60,4 @@ def check(chosen: Iterable[str]) -> tuple[str, ...]:
     wanted = set(chosen)
     for name in sorted(wanted):
         load(name)
-    return tuple(name for name in METRICS if not wanted or name in wanted)
+    return tuple(name for name in METRICS if name in wanted or (not wanted and name not in OPTIONAL))

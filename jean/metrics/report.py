@@ -23,6 +23,8 @@ from jean.metrics.charts import line_chart
 # Visually lossless for frames shown at a few hundred pixels, a tenth of PNG's size.
 WEBP_QUALITY = 88
 
+_NUMBER = ' class="number"'
+
 
 @dataclass(frozen=True)
 class Tile:
@@ -172,6 +174,31 @@ class Report:
         for number, row in enumerate(rows):
             last = ' class="total"' if total and number == len(rows) - 1 else ""
             lines.append(f"<tr{last}>{''.join(cell('td', n, text) for n, text in enumerate(row))}</tr>")
+        self._parts.append(
+            f'<figure><div class="panel wide"><table><thead><tr>{head}</tr></thead>'
+            f"<tbody>{''.join(lines)}</tbody></table></div><figcaption>{escape(caption)}</figcaption></figure>"
+        )
+        return self
+
+    def ranking(
+        self, header: Sequence[str], rows: Sequence[Sequence[tuple[str, int | None, str]]], caption: str = ""
+    ) -> Report:
+        """Adds a table whose best cells stand out.
+
+        Args:
+            rows: cells of (text, place 1 to 3 or None, small text below it).
+        """
+        head = "".join(f"<th{_NUMBER if n else ''}>{escape(text)}</th>" for n, text in enumerate(header))
+        lines = []
+        for row in rows:
+            cells = []
+            for number, (text, place, below) in enumerate(row):
+                kinds = " ".join(filter(None, ("number" if number else "", f"place p{place}" if place else "")))
+                small = f"<small>{escape(below)}</small>" if below else ""
+                # what colour tells is told to those who do not see it too
+                said = f' title="place {place}"' if place else ""
+                cells.append(f'<td class="{kinds}"{said}><span>{escape(text)}</span>{small}</td>')
+            lines.append(f"<tr>{''.join(cells)}</tr>")
         self._parts.append(
             f'<figure><div class="panel wide"><table><thead><tr>{head}</tr></thead>'
             f"<tbody>{''.join(lines)}</tbody></table></div><figcaption>{escape(caption)}</figcaption></figure>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from jean.errors import InputError, UsageError
 from jean.files import sha256
 
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
+SOUND_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus"})
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,16 @@ class Source:
 
         for time_s, image in read_frames(self.path, fps, start_s, warn=warn):
             yield time_s - start_s, image, None
+
+    def sound(self) -> Path | None:
+        """The file with its sound; None if it is silent."""
+        if self.clip is not None:
+            return self.clip.audio_path
+        if self.path.suffix.lower() in SOUND_SUFFIXES:
+            return self.path
+        from jean.media import probe
+
+        return self.path if probe(self.path).has_audio else None
 
     def digest(self) -> str:
         """Hex sha256 of everything in it that evaluation reads."""
@@ -102,8 +113,11 @@ def open_source(path: Path) -> Source:
     raise InputError(f"{path} is neither a video nor a prepared clip.", "Give an mp4, a clip folder, or a folder.")
 
 
-def expand(path: Path) -> tuple[list[Source], bool]:
+def expand(path: Path, sound: bool = False) -> tuple[list[Source], bool]:
     """The sources at ``path`` and whether it is a collection (a folder of videos or clips).
+
+    Args:
+        sound: files with sound alone count too.
 
     Raises:
         InputError: there is nothing to evaluate.
@@ -111,11 +125,12 @@ def expand(path: Path) -> tuple[list[Source], bool]:
     """
     if not path.is_dir() or (path / "clip.json").is_file():
         return [open_source(path)], False
+    suffixes = VIDEO_SUFFIXES | SOUND_SUFFIXES if sound else VIDEO_SUFFIXES
     found = sorted(
         child
         for child in path.iterdir()
         if not child.name.startswith(".")
-        and ((child.is_file() and child.suffix.lower() in VIDEO_SUFFIXES) or (child / "clip.json").is_file())
+        and ((child.is_file() and child.suffix.lower() in suffixes) or (child / "clip.json").is_file())
     )
     if not found:
         raise InputError(f"{path} holds no video and no prepared clip.", "Give an mp4, a clip folder, or a folder.")
@@ -126,54 +141,3 @@ def expand(path: Path) -> tuple[list[Source], bool]:
         if other is not source:
             raise UsageError(f"{other.path} and {source.path} have the same name.", "Pairs are found by name.")
     return sources, True
-
-
-@dataclass
-class Pairs:
-    """What is compared with what.
-
-    Attributes:
-        pairs: (name, result, reference).
-        without_reference: results whose partner is missing.
-        without_result: references whose partner is missing.
-    """
-
-    pairs: list[tuple[str, Source, Source]] = field(default_factory=list)
-    without_reference: list[str] = field(default_factory=list)
-    without_result: list[str] = field(default_factory=list)
-
-
-def pair_up(results: list[Path], reference: Path) -> Pairs:
-    """Pairs results with references: by name in a folder of references, all with a single one.
-
-    Raises:
-        InputError: nothing can be compared.
-        UsageError: no result is given, or one name stands for two.
-    """
-    if not results:
-        raise UsageError("no result to evaluate is given.", "Give an mp4, a clip folder, or a folder.")
-    references, many = expand(reference)
-    sources = [source for path in results for source in expand(path)[0]]
-    by_stem = {source.stem: source for source in references}
-    stems = [source.stem for source in sources]
-    found = Pairs()
-    for source in sources:
-        # the same name in two folders: tell them apart by their folder
-        name = source.stem if stems.count(source.stem) == 1 else f"{source.path.parent.name}/{source.stem}"
-        partner = by_stem.get(source.stem) if many else references[0]
-        if partner is None:
-            found.without_reference.append(str(source.path))
-        else:
-            found.pairs.append((name, source, partner))
-    if many:
-        found.without_result = [str(s.path) for s in references if s.stem not in set(stems)]
-    if not found.pairs:
-        raise InputError(
-            f"no result has a partner of the same name in {reference}.",
-            f"Results: {', '.join(stems[:5])}; references: {', '.join(list(by_stem)[:5])}.",
-        )
-    names = [name for name, _, _ in found.pairs]
-    for name in names:
-        if names.count(name) > 1:
-            raise UsageError(f"two results are called {name!r}.", "Rename one of them.")
-    return found

@@ -1,7 +1,8 @@
-"""A few moments of a video of unknown length, evenly spread, kept while it streams by."""
+"""A few moments of videos of unknown length, evenly spread, kept while it streams by."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,37 +14,39 @@ from jean.metrics.crops import resize
 # Shown at about 150 px in the report; twice that for dense screens.
 HEIGHT_PX = 288
 
+Moment = tuple[float, dict[str, np.ndarray]]
+
 
 class Thumbnails:
     """Keeps every 1st, 2nd, 4th, … pair of frames, so that never more than 2 ``count`` are held."""
 
     def __init__(self, count: int):
         self._count, self._stride, self._seen = count, 1, 0
-        self._kept: list[tuple[float, np.ndarray, np.ndarray]] = []
+        self._kept: list[Moment] = []
 
-    def add(self, time_s: float, result: Side, reference: Side) -> None:
-        """Looks at one pair of frames."""
+    def add(self, time_s: float, sides: Mapping[str, Side]) -> None:
+        """Looks at one moment: the result and its partners, by role."""
         if self._seen % self._stride == 0:
             if len(self._kept) == 2 * self._count:
                 self._kept, self._stride = self._kept[::2], 2 * self._stride
             if self._seen % self._stride == 0:
-                self._kept.append((time_s, _small(result.image), _small(reference.image)))
+                self._kept.append((time_s, {role: _small(side.image) for role, side in sides.items()}))
         self._seen += 1
 
-    def chosen(self) -> list[tuple[float, np.ndarray, np.ndarray]]:
-        """Up to ``count`` of (time in s, result, reference), evenly spread."""
+    def chosen(self) -> list[Moment]:
+        """Up to ``count`` of (time in s, role → image), evenly spread."""
         if len(self._kept) <= self._count:
             return self._kept
         return [self._kept[i] for i in np.linspace(0, len(self._kept) - 1, self._count).round().astype(int)]
 
     def write(self, folder: Path) -> list[dict[str, float | str]]:
-        """Writes PNGs into ``folder``; returns for each moment its time and the two file names."""
+        """Writes PNGs into ``folder``; returns for each moment its time and the file names by role."""
         import cv2
 
         written: list[dict[str, float | str]] = []
-        for number, (time_s, *images) in enumerate(self.chosen()):
+        for number, (time_s, images) in enumerate(self.chosen()):
             entry: dict[str, float | str] = {"time_s": time_s}
-            for side, image in zip(("result", "reference"), images, strict=True):
+            for side, image in images.items():
                 path = folder / f"{number:02d}_{side}.png"
                 _, data = cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
                 with atomic_path(path) as temporary:

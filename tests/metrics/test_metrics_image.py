@@ -7,7 +7,7 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from jean.features.base import Face
 from jean.metrics.base import FramePair, PairContext, Side
 from jean.metrics.crops import aligned_crops, crop, face_box, hull_mask, resize
-from jean.metrics.image import PSNR_LIMIT_DB, ImageQuality, psnr, ssim, ssim_map
+from jean.metrics.image import PSNR_LIMIT_DB, ImageQuality, MaskedQuality, psnr, ssim, ssim_map
 
 
 def pictures(height=61, width=83, seed=0):
@@ -126,7 +126,7 @@ def test_metric_averages_over_frames_and_regions():
     points = landmarks()
     matte = np.zeros((120, 120, 2), np.uint8)
     matte[10:110, 20:100, 0] = 255
-    metric = ImageQuality(context(True))
+    metric = MaskedQuality(context(True))
     inside = hull_mask(points, 120, 120)
     for step in (10, 20):
         image = reference.copy()
@@ -141,11 +141,12 @@ def test_metric_averages_over_frames_and_regions():
 
 def test_metric_without_face_or_matte_says_nan_and_why():
     image = np.zeros((64, 64, 3), np.uint8)
-    metric = ImageQuality(context(False))
-    metric.update(FramePair(0.0, Side(image, None), Side(image, None)))
-    scores = metric.result()
-    assert all(np.isnan(value) for value in scores.values.values())
-    assert np.isnan(scores.series["psnr_db"]).tolist() == [True]
+    metrics = [ImageQuality(context(False)), MaskedQuality(context(False))]
+    for metric in metrics:
+        metric.update(FramePair(0.0, Side(image, None), Side(image, None)))
+        scores = metric.result()
+        assert all(np.isnan(value) for value in scores.values.values())
+    assert np.isnan(metrics[0].result().series["psnr_db"]).tolist() == [True]
     assert any("clip folder" in note for note in scores.notes)
 
 
