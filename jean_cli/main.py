@@ -13,7 +13,19 @@ import typer
 
 from jean import __version__
 from jean.errors import Interrupted, JeanError, SetupError, UsageError
-from jean_cli import console, demo, doctor, evaluate, models, prepare, render, train_nerf, verify
+from jean_cli import (
+    console,
+    demo,
+    doctor,
+    evaluate,
+    models,
+    prepare,
+    render,
+    train_audio,
+    train_landmarks,
+    train_nerf,
+    verify,
+)
 
 # a full disk, a file system or folder that cannot be written: nothing wrong with the program
 _MACHINE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EMFILE}
@@ -27,6 +39,8 @@ app = typer.Typer(
 )
 for _command in (
     prepare.prepare,
+    train_landmarks.train_landmarks,
+    train_audio.train_audio,
     train_nerf.train_nerf,
     render.render,
     evaluate.evaluate,

@@ -26,6 +26,10 @@ Seed = Annotated[int | None, typer.Option("--seed", help="Where random numbers b
 DeviceName = Annotated[str | None, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where to write.")]
 
+Table = Annotated[
+    Path | None, typer.Option("--table", metavar="FILE.csv", help="Columns: file, person, emotion, level, sentence.")
+]
+
 Config = TypeVar("Config", bound="StageConfig")
 
 

@@ -6,6 +6,7 @@
 ``matte.u8``                 raw uint8 [T, H, W, 2]: head and torso opacity, 0 to 255
 ``arrays.safetensors``       per-frame arrays, see ``ARRAYS``
 ``audio_features.safetensors``  one array [T, window, D] for each extractor (absent: silent)
+``emotion_features.safetensors``  one array [T, D] for each extractor (absent: none was asked for)
 ``audio.wav``                16 kHz mono PCM of the whole sound (absent: silent)
 ``background.png``           the clean background plate, RGB
 ===========================  ==========================================================
@@ -56,8 +57,13 @@ class Clip:
     meta: dict[str, Any]
 
     @classmethod
-    def open(cls, folder: str | Path) -> Clip:
+    def open(cls, folder: str | Path, pictures: bool = True) -> Clip:
         """Opens a whole clip.
+
+        Args:
+            folder: where it lies.
+            pictures: whether frames and mattes are needed; a stage that reads tracks and sound alone takes
+                a clip without them too (they are most of its size).
 
         Raises:
             InputError: ``folder`` is no clip folder or was not finished.
@@ -72,7 +78,9 @@ class Clip:
                 f"{folder} has clip format {meta.get('format')}, this version reads {FORMAT}.", "Prepare it again."
             )
         clip = cls(folder, meta)
-        for name, channels in (("frames.u8", 3), ("matte.u8", 2)):
+        if pictures and meta.get("pictures") is False:
+            raise InputError(f"{folder} was prepared without pictures.", "Prepare it with them for this command.")
+        for name, channels in (("frames.u8", 3), ("matte.u8", 2)) if pictures else ():
             path = folder / name
             want = clip.frame_count * clip.size_px**2 * channels
             if not path.is_file() or path.stat().st_size != want:
@@ -136,6 +144,12 @@ class Clip:
         """The clip's sound, or None for a silent clip."""
         path = self.folder / "audio.wav"
         return path if path.is_file() else None
+
+    @cached_property
+    def emotion_features(self) -> dict[str, np.ndarray]:
+        """Emotion features by extractor, float32 [T, D]; empty where none were made."""
+        path = self.folder / "emotion_features.safetensors"
+        return _load_arrays(path) if path.is_file() else {}
 
     def upper_face(self) -> np.ndarray:
         """bool [E]: which expression coefficients belong to the upper face (no jaw, mouth, tongue)."""

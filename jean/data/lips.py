@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from jean.data.clip import Clip
-from jean.geometry import invert_pose, to_camera
+from jean.data.face_points import rigid_offsets
 
 
 def lip_shapes(clip: Clip) -> np.ndarray:
@@ -16,14 +16,7 @@ def lip_shapes(clip: Clip) -> np.ndarray:
     The head's pose is taken out by projecting the rigid shape; the rest is turned by the roll and scaled
     by the distance. Frames without a face get zeros.
     """
-    arrays, camera = clip.arrays, clip.camera
-    world_to_camera = invert_pose(arrays["camera_to_world"])
-    rigid = to_camera(arrays["shape"][48:].astype(np.float64), arrays["camera_to_world"])
-    pixels = rigid[..., :2] / rigid[..., 2:] * camera.focal_px + np.asarray(camera.center_px)
-    offset = (arrays["landmarks"][:, 48:] - pixels) * rigid[..., 2:] / camera.focal_px
-    # the picture's axes seen from the head: the upper left of the rotation, without its foreshortening
-    turn = world_to_camera[:, :2, :2] / np.linalg.norm(world_to_camera[:, :2, :2], axis=1, keepdims=True)
-    shapes = np.einsum("tji,tpj->tpi", turn, offset).reshape(len(offset), -1)
+    shapes = rigid_offsets(clip, slice(48, 68)).reshape(clip.frame_count, -1)
     return np.nan_to_num(shapes).astype(np.float32)
 
 

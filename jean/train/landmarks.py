@@ -1,0 +1,223 @@
+"""Training the landmark autoencoder: ``jean train-landmarks`` (sections 3.1 and 8.1, Eq. 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from jean.config import StageConfig
+from jean.data.corpus import find_clips, people
+from jean.data.face_frames import FaceFrames, load_frames, split_people
+from jean.environment import pick_device
+from jean.errors import InputError, UsageError
+from jean.files import check_writable
+from jean.losses import landmark_loss
+from jean.models.landmark_autoencoder import MOUTH_POINTS, LandmarkAutoencoder, swapped, with_mouth_of
+from jean.progress import Progress
+from jean.train.epochs import Epochs, random_at
+from jean.train.loop import Schedule, run
+
+
+class LandmarkConfig(StageConfig):
+    """Everything that decides a landmark autoencoder; the defaults are the paper's.
+
+    Attributes:
+        preset: "paper", or "small" for a few people and minutes of video (``PRESETS``): it chooses the defaults
+            of what is None.
+        table: a CSV that says who, how and what (``jean.data.corpus``); None: each DATA folder's own.
+        form: of the points, "head", "motion" or "frame" (``jean.data.face_points``; the paper does not say).
+        swap_probability: ε. width, hidden: of e_f and e_m, and of the layers (section 8.1.2).
+        separate: e_m from the mouth's points alone, e_f from the others alone (not the paper's).
+        epochs, batch, learning_rate, weight_decay: Adam with default parameters, section 8.1.3.
+        steps: instead of epochs, for small data.
+        validation_share: of the people (9 of 48, section 8.1.1); validation: their names, instead of a draw.
+    """
+
+    preset: Literal["paper", "small"] = "paper"
+    table: Path | None = None
+    form: Literal["head", "motion", "frame"] | None = None
+    swap_probability: float = Field(0.8, ge=0, le=1)  # 8.1.2
+    width: int = Field(64, ge=1)  # 8.1.2
+    hidden: tuple[int, ...] = (256, 256, 128)  # 8.1.2
+    separate: bool = False
+    epochs: int | None = Field(None, ge=1)
+    steps: int | None = Field(None, ge=1)
+    batch: int = Field(256, ge=1)  # 8.1.3
+    learning_rate: float = Field(1e-3, gt=0)  # Adam's default parameters, 8.1.3
+    weight_decay: float = Field(1e-5, ge=0)  # 8.1.3
+    validation_share: float = Field(9 / 48, gt=0, lt=1)  # 8.1.1
+    validation: tuple[str, ...] | None = None
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {"epochs": 15, "form": "head"},  # 8.1.3; the form is not stated
+    "small": {"steps": 3000, "form": "motion"},
+}
+
+
+def resolved(config: LandmarkConfig) -> LandmarkConfig:
+    """The configuration with its preset's values where it had None; steps given replace epochs, and epochs steps."""
+    values = {key: value for key, value in PRESETS[config.preset].items() if getattr(config, key) is None}
+    if config.steps is not None or config.epochs is not None:
+        values = {key: value for key, value in values.items() if key not in ("steps", "epochs")}
+    if config.steps is not None and config.epochs is not None:
+        raise UsageError("--steps and --epochs contradict each other.", "Give one of them.")
+    return config.model_copy(update=values)
+
+
+class LandmarkStage:
+    """The stage as the loop knows it."""
+
+    name = "landmarks"
+
+    def __init__(self, train: FaceFrames, validation: FaceFrames, config: LandmarkConfig, device: torch.device):
+        self.train, self.validation, self.config, self.device = train, validation, config, device
+        torch.manual_seed(config.seed)
+        self.model = LandmarkAutoencoder(**model_arguments(config)).to(device)
+        adam = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
+        self.modules: dict[str, torch.nn.Module] = {"model": self.model}
+        self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": adam}
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.epochs = Epochs(len(train), config.batch, config.seed)
+
+    def step(self, step: int) -> dict[str, float]:
+        """One step of Adam on Eq. 1 over pairs of frames of one clip each."""
+        random = random_at(step, self.config.seed)
+        first = self.epochs.at(step)
+        second = self.train.others_of_clip(first, random)
+        swap = torch.from_numpy(random.random(len(first)) < self.config.swap_probability).to(self.device)
+        self.model.train()
+        loss = pair_loss(self.model, self.points(self.train, first), self.points(self.train, second), swap)
+        self.optimisers["adam"].zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimisers["adam"].step()
+        return {"loss": loss.item(), "epoch": step / self.epochs.steps}
+
+    def points(self, frames: FaceFrames, chosen: np.ndarray) -> Tensor:
+        """[B, 51, 2] of frames ``chosen`` [B]."""
+        return torch.from_numpy(frames.points[chosen]).to(self.device)
+
+    @torch.no_grad()
+    def evaluate(self, step: int) -> dict[str, float]:
+        """Errors on people that were not trained on, in the units of the points.
+
+        ``swap_mouth_error`` and ``swap_face_error``: mean distance of decoded points when every mouth comes
+        from another frame of the clip; ``own_…`` when nothing is swapped; ``mean_…``: of the clip's mean
+        face, the rival to beat.
+        """
+        self.model.eval()
+        random = np.random.default_rng(0)
+        frames = self.validation
+        first = np.arange(len(frames)) if len(frames) <= 4096 else np.sort(random.choice(len(frames), 4096, False))
+        a, b = self.points(frames, first), self.points(frames, frames.others_of_clip(first, random))
+        means = np.stack([frames.points[f : f + n].mean(0) for f, n in zip(frames.first, frames.count, strict=True)])
+        mean = torch.from_numpy(means[frames.clip[first]]).to(self.device)
+        face, mouth = self.model.encode(a)
+        _, other = self.model.encode(b)
+        scores: dict[str, float] = {}
+        for name, found, target in (
+            ("swap", self.model.decode(face, other), with_mouth_of(a, b)),
+            ("own", self.model.decode(face, mouth), a),
+            ("mean", mean, a),
+        ):
+            distance = (found - target).norm(dim=-1)
+            scores[f"{name}_mouth_error"] = distance[:, -MOUTH_POINTS:].mean().item()
+            scores[f"{name}_face_error"] = distance[:, :-MOUTH_POINTS].mean().item()
+        all_swapped = torch.ones(len(first), dtype=torch.bool, device=self.device)
+        return {"validation_loss": pair_loss(self.model, a, b, all_swapped).item(), **scores}
+
+    @torch.no_grad()
+    def preview(self, step: int, folder: Path) -> None:
+        """Pairs of frames and what swapping their mouths gives."""
+        from jean.train.landmark_preview import write_preview
+
+        random = np.random.default_rng(0)
+        first = np.linspace(0, len(self.validation) - 1, 6).astype(int)
+        a = self.points(self.validation, first)
+        b = self.points(self.validation, self.validation.others_of_clip(first, random))
+        self.model.eval()
+        face, _ = self.model.encode(a)
+        _, mouth = self.model.encode(b)
+        found = self.model.decode(face, mouth)
+        write_preview([v.cpu().numpy() for v in (a, b, with_mouth_of(a, b), found)], folder / f"{step:06d}.png")
+
+    def extra_state(self) -> dict[str, Tensor]:
+        """Nothing."""
+        return {}
+
+    def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
+        """Takes back nothing."""
+
+
+def pair_loss(model: LandmarkAutoencoder, a: Tensor, b: Tensor, swap: Tensor) -> Tensor:
+    """Eq. 1 of frames ``a`` and ``b`` [B, 51, 2], mouths exchanged where ``swap`` [B] is true."""
+    face_a, mouth_a = model.encode(a)
+    face_b, mouth_b = model.encode(b)
+    mouth_a, mouth_b = swapped(mouth_a, mouth_b, swap)
+    target_a = torch.where(swap[:, None, None], with_mouth_of(a, b), a)
+    target_b = torch.where(swap[:, None, None], with_mouth_of(b, a), b)
+    return landmark_loss(model.decode(face_a, mouth_a), target_a, model.decode(face_b, mouth_b), target_b)
+
+
+def model_arguments(config: LandmarkConfig) -> dict[str, Any]:
+    """The arguments of ``LandmarkAutoencoder``, as stored in every checkpoint."""
+    return {"points": 51, "width": config.width, "hidden": list(config.hidden), "separate": config.separate}
+
+
+def train_landmarks(data: Sequence[Path], output: Path, config: LandmarkConfig, progress: Progress) -> dict[str, Any]:
+    """Learns the landmark autoencoder from clips of many people, or goes on where an earlier run stopped.
+
+    Args:
+        data: clip folders, or folders of them (``jean.data.corpus``).
+        output: the run folder.
+        config: what to train.
+        progress: told how far it is.
+
+    Returns:
+        The errors of ``LandmarkStage.evaluate``, ``steps``, ``seconds``, and the counts of the data.
+
+    Raises:
+        InputError, UsageError: data that cannot be used, see ``find_clips`` and ``split_people``.
+        SetupError, ArtefactError, DivergedError, Interrupted: see ``jean.train.loop.run``.
+    """
+    config = resolved(config)
+    check_writable(output)
+    clips = find_clips(data, config.table)
+    train_clips, validation_clips = split_people(clips, config.validation_share, config.validation, config.seed)
+    train, validation = load_frames(train_clips, str(config.form)), load_frames(validation_clips, str(config.form))
+    counts = {
+        "train_people": len(people(train_clips)),
+        "train_clips": len(train_clips),
+        "train_frames": len(train),
+        "validation_people": len(people(validation_clips)),
+        "validation_clips": len(validation_clips),
+        "validation_frames": len(validation),
+    }
+    progress.say(", ".join(f"{value} {name.replace('_', ' ')}" for name, value in counts.items()))
+    if set(people(train_clips)) & set(people(validation_clips)):
+        progress.warn("one person alone: validation frames are of a person that was trained on.")
+    if train.tracker != validation.tracker:
+        raise InputError("the clips were tracked by different trackers.", "Prepare them with one command.")
+    stage = LandmarkStage(train, validation, config, torch.device(pick_device(config.device)))
+    steps = config.steps or (config.epochs or 1) * stage.epochs.steps
+    every = max(1, steps // 10)
+    schedule = Schedule(
+        steps, save_every=every, evaluate_every=every, log_every=max(1, steps // 200), preview_every=every
+    )
+    compared = config.model_dump(mode="json", exclude={"device", "table"}) | {
+        "clips": {clip.name: clip.open().meta["files"]["arrays.safetensors"]["sha256"] for clip in clips}
+    }
+    meta = {
+        "model": model_arguments(config),
+        "form": config.form,
+        "tracker": train.tracker,
+        "held_out": people(validation_clips),
+        **counts,
+    }
+    return run(stage, output, schedule, progress, config=compared, meta=meta) | counts

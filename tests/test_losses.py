@@ -1,0 +1,57 @@
+"""Equations 1, 2 and 4 against values by hand, and their gradients."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+
+from jean.losses import contrastive_batch_loss, contrastive_loss, cosine_scores, emotion_loss, landmark_loss
+
+
+def test_equation_1_is_the_sum_of_two_mean_distances():
+    a, b = torch.zeros(1, 2, 2), torch.zeros(1, 2, 2)
+    a[0, 0] = torch.tensor([1.0, -3.0])  # |1| + |-3| over four coordinates: 1
+    b[0, 1, 1] = 2.0  # 0.5
+    assert landmark_loss(a, torch.zeros_like(a), b, torch.zeros_like(b)).item() == 1.5
+
+
+def test_equation_2_by_hand():
+    # cosines 1 and 0 with τ = 0.1: d = 10 and 0
+    mouth = torch.tensor([[2.0, 0.0]])
+    loss = contrastive_loss(torch.tensor([[5.0, 0.0]]), torch.tensor([[[0.0, 3.0]]]), mouth, 0.1)
+    assert math.isclose(loss.item(), -math.log(math.exp(10) / (math.exp(10) + 1)), rel_tol=1e-3)
+    # equally near: the chance of one in two, whatever τ
+    same = contrastive_loss(torch.ones(1, 2), torch.ones(1, 1, 2), mouth, 0.37)
+    assert math.isclose(same.item(), math.log(2), rel_tol=1e-6)
+    # two negatives: one in three
+    assert math.isclose(
+        contrastive_loss(torch.ones(1, 2), torch.ones(1, 2, 2), mouth).item(), math.log(3), rel_tol=1e-6
+    )
+
+
+def test_the_temperature_is_inside_the_distance_and_lengths_do_not_count():
+    x, y = torch.tensor([[3.0, 4.0]]), torch.tensor([[4.0, 3.0]])
+    assert math.isclose(cosine_scores(x, y, 0.1).item(), 9.6, rel_tol=1e-6)
+    assert torch.allclose(cosine_scores(7 * x, 0.2 * y, 0.1), cosine_scores(x, y, 0.1))
+
+
+def test_the_negatives_of_a_batch_are_those_allowed():
+    torch.manual_seed(0)
+    audio, mouth = torch.randn(4, 8), torch.randn(4, 8)
+    rivals = torch.zeros(4, 4, dtype=torch.bool)
+    rivals[0, 1] = rivals[1, 3] = rivals[2, 0] = rivals[3, 2] = True  # one each: Eq. 2 as it stands
+    expected = contrastive_loss(audio, audio[[1, 3, 0, 2]][:, None], mouth)
+    assert torch.allclose(contrastive_batch_loss(audio, mouth, rivals), expected)
+    assert contrastive_batch_loss(audio, mouth, torch.zeros(4, 4, dtype=torch.bool)).item() == 0
+
+
+def test_equation_4_by_hand():
+    zero = torch.zeros(1, 2, 4)
+    assert emotion_loss(zero + 2, zero, zero, zero - 1).item() == 3.0
+
+
+def test_gradients_of_equation_2():
+    torch.manual_seed(0)
+    values = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((3, 4), (3, 2, 4), (3, 4))]
+    assert torch.autograd.gradcheck(lambda p, n, m: contrastive_loss(p, n, m, 0.5), values)
