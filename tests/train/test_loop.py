@@ -22,6 +22,15 @@ from jean.train.loop import Schedule, run
 from jean.train.run_folder import differing_keys
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """As in ``Processes``: the last bit of a sum depends on how many threads share it."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def processes():
     server = Processes()
