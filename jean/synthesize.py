@@ -116,7 +116,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     if not len(windows):
         raise InputError(f"{config.audio} holds no sound.", "Choose another --audio.")
     times = (np.arange(len(windows)) + 0.5) / fps
-    expression = _expression(config, meta, person, times, progress)
+    expression, offsets = _expression(config, meta, person, times, progress)
     poses, pose_positions = _poses(config, person, times, fps)
     poses = _move_camera(poses, config, times)
     model = load_model(checkpoint, config.device)
@@ -130,7 +130,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         with progress.task("render", len(part)) as advance:
             advance(len(part) - len(todo))
             for index in todo:
-                frames = _frames(model, camera, poses[index], windows[index], expression[index])
+                frames = _frames(model, camera, poses[index], windows[index], expression[index], offsets[index])
                 painted = picture(model, frames, behind.at(index))
                 store.write(index, painted.rgb, painted.depth_cm)
                 advance(1)
@@ -204,17 +204,22 @@ def _clip_hash(folder: Path) -> str:
 
 def _expression(
     config: RenderConfig, meta: dict[str, Any], person: Person, times: np.ndarray, progress: Progress
-) -> np.ndarray:
-    """Expression coefficients [T, E] that the model takes."""
-    if config.expression is None:
-        track, fps = person.expression, float(meta["fps"])
-    else:
-        track, fps = drivers.expression(config.expression, meta["expression"], meta["tracker"], progress)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Expression coefficients [T, E] and offsets of the landmarks [T, 68, 2] that the model takes."""
+    coefficients, offsets, fps = person.expression, person.offsets, float(meta["fps"])
+    if config.expression is not None:
+        source = drivers.expression(config.expression, meta["expression"], meta["tracker"], progress)
+        coefficients, fps = source.coefficients, source.fps
         if meta["upper_face"]:
-            track = track[:, np.asarray(meta["expression"]["upper"], bool)]
-    track = drivers.blend_rows(track, drivers.source_positions(times, fps, len(track), config.repeat))
-    neutral = person.expression.mean(0)
-    return (neutral + config.strength * (track - neutral)).astype(np.float32)
+            coefficients = coefficients[:, np.asarray(meta["expression"]["upper"], bool)]
+        offsets = person.offsets_like(coefficients, source.offsets)
+    positions = drivers.source_positions(times, fps, len(coefficients), config.repeat)
+
+    def driven(track: np.ndarray, own: np.ndarray) -> np.ndarray:
+        neutral = own.mean(0)
+        return (neutral + config.strength * (drivers.blend_rows(track, positions) - neutral)).astype(np.float32)
+
+    return driven(coefficients, person.expression), driven(offsets, person.offsets)
 
 
 def _poses(config: RenderConfig, person: Person, times: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray | None]:
@@ -304,7 +309,12 @@ def _read_image(path: Path, size: int) -> np.ndarray:
 
 
 def _frames(
-    model: TalkingHead, camera: Camera, pose: np.ndarray, windows: np.ndarray, expression: np.ndarray
+    model: TalkingHead,
+    camera: Camera,
+    pose: np.ndarray,
+    windows: np.ndarray,
+    expression: np.ndarray,
+    offsets: np.ndarray,
 ) -> Frames:
     """The drivers of one frame, on the model's device."""
     device = model.expression_mean.device
@@ -314,6 +324,7 @@ def _frames(
         center_px=torch.tensor([camera.center_px], device=device),
         audio=torch.from_numpy(windows)[None].to(device),
         expression=torch.from_numpy(expression)[None].to(device),
+        offsets=torch.from_numpy(offsets)[None].to(device),
     )
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,7 @@ class Case:
             torch.from_numpy(data.center_px[index : index + 1]),
             torch.from_numpy(data.audio[index])[None].float(),
             torch.from_numpy(data.expression[index])[None].float(),
+            torch.from_numpy(data.offsets[index])[None],
             code=code,
         )
 
@@ -76,7 +78,7 @@ class Case:
 
         def moved() -> Frames:
             pose = corrected(frames.camera_to_world, move[:, :3], move[:, 3:] * 20)
-            return Frames(pose, frames.focal_px, frames.center_px, frames.audio, frames.expression)
+            return replace(frames, camera_to_world=pose)
 
         for _ in range(POSE_STEPS):
             some = random.integers(0, len(rows), POSE_RAYS)

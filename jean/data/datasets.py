@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from jean.data.clip import Clip
-from jean.data.lips import lip_shapes
+from jean.data.lips import face_offsets
 from jean.errors import InputError
 
 HELD_OUT_SHARE = 0.1  # the last tenth of every clip is never trained on
@@ -62,7 +62,8 @@ class PersonFrames:
         self.camera_to_world = np.concatenate([clip.arrays["camera_to_world"] for clip in clips]).astype(np.float32)
         self.landmarks = np.concatenate([clip.arrays["landmarks"] for clip in clips])
         self.valid = np.concatenate([clip.arrays["valid"] for clip in clips])
-        self.lips = np.concatenate([lip_shapes(clip) for clip in clips])
+        self.offsets = np.concatenate([face_offsets(clip) for clip in clips])
+        self.shape = np.mean([clip.arrays["shape"] for clip in clips], 0)
         self.focal_px = np.repeat([clip.camera.focal_px for clip in clips], counts).astype(np.float32)
         self.center_px = np.repeat([clip.camera.center_px for clip in clips], counts, 0).astype(np.float32)
         held_out = np.concatenate([np.arange(n) >= n - max(1, round(n * HELD_OUT_SHARE)) for n in counts])
@@ -89,7 +90,7 @@ class PersonFrames:
 
         Args:
             count: R; frames: F, drawn with replacement.
-            shares: of the pixels that fall into the mouth's box, the face's, the head's, anywhere.
+            shares: of the pixels that fall into the mouth's box, the eyes', the face's, the head's, anywhere.
             random: source of every draw.
         """
         chosen = random.choice(self.train, frames)
@@ -114,7 +115,7 @@ class PersonFrames:
 
 
 def region_boxes(landmarks: np.ndarray, size_px: int) -> np.ndarray:
-    """[T, 4, 4] boxes (left, top, right, bottom; px) of mouth, face, head and whole picture.
+    """[T, 5, 4] boxes (left, top, right, bottom; px) of mouth, eyes, face, head and whole picture.
 
     Args:
         landmarks: [T, 68, 2] px; frames of NaN get the whole picture everywhere.
@@ -123,6 +124,7 @@ def region_boxes(landmarks: np.ndarray, size_px: int) -> np.ndarray:
     boxes = []
     for points, grow in (
         (landmarks[:, 48:], (0.2, 0.5, 0.2, 0.5)),
+        (landmarks[:, 36:48], (0.1, 1.0, 0.1, 0.7)),
         (landmarks, (0.05, 0.1, 0.05, 0.05)),
         (landmarks, (0.5, 0.8, 0.5, 0.4)),
     ):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from jean.data.audio_windows import extract_windows
 from jean.data.clip import Clip
+from jean.data.lips import face_offsets
 from jean.errors import ArtefactError, InputError
 from jean.features import registry
 from jean.geometry import blend_poses
@@ -16,6 +18,22 @@ from jean.media import count_frames, read_audio, read_frames
 from jean.progress import Progress
 
 Repeat = Literal["mirror", "hold"]
+
+
+@dataclass(frozen=True)
+class ExpressionTrack:
+    """What a source says of the expression.
+
+    Attributes:
+        coefficients: [T, E].
+        offsets: [T, 68, 2] cm, of the landmarks beside its own rigid head; None for a video that was
+            tracked but not prepared.
+        fps: its rate.
+    """
+
+    coefficients: np.ndarray
+    offsets: np.ndarray | None
+    fps: float
 
 
 def source_positions(times_s: np.ndarray, fps: float, count: int, repeat: Repeat) -> np.ndarray:
@@ -71,10 +89,8 @@ def speech(path: Path, extractor: str, made: dict[str, Any], fps: float) -> np.n
     return extract_windows(adapter, wave, count_frames(len(wave) / 16000, fps), fps)
 
 
-def expression(
-    path: Path, made: dict[str, Any], tracker: dict[str, Any], progress: Progress
-) -> tuple[np.ndarray, float]:
-    """Expression coefficients [T, E] of a prepared clip or of a video, and their rate.
+def expression(path: Path, made: dict[str, Any], tracker: dict[str, Any], progress: Progress) -> ExpressionTrack:
+    """The expression of a prepared clip or of a video.
 
     Args:
         path: clip folder or video.
@@ -94,7 +110,7 @@ def expression(
                 f"{path} has {theirs['name']} expressions, the run was trained with {made['name']}.",
                 f"Prepare it with --tracker {tracker['name']}.",
             )
-        return clip.arrays["expression"], clip.fps
+        return ExpressionTrack(clip.arrays["expression"], face_offsets(clip), clip.fps)
     fps = 25.0
     adapter = registry.create("tracker", tracker["name"], video=path, device="cpu")
     if list(adapter.expression_names) != list(made["names"]):
@@ -114,7 +130,7 @@ def expression(
         raise InputError(f"{path} shows no face.", "Choose another --expression.")
     for column in track.T:
         column[:] = np.interp(np.arange(len(track)), np.flatnonzero(seen), column[seen])
-    return track, fps
+    return ExpressionTrack(track, None, fps)
 
 
 def poses(source: Path, own: np.ndarray, is_own: bool) -> tuple[np.ndarray, float]:

@@ -29,6 +29,8 @@ class Person:
         camera: of the clip's frames.
         camera_to_world: [T, 4, 4].
         expression: [T, E], the coefficients that the model uses.
+        offsets: [T, 68, 2], of the landmarks beside the rigid head, cm.
+        expression_to_offsets: [E + 1, 136], which offsets go with which coefficients (the last row: always).
         background: uint8 [H, W, 3], RGB, the clean plate.
         clip: name of the clip's folder, absolute; it may be gone.
     """
@@ -36,8 +38,39 @@ class Person:
     camera: Camera
     camera_to_world: np.ndarray
     expression: np.ndarray
+    offsets: np.ndarray
+    expression_to_offsets: np.ndarray
     background: np.ndarray
     clip: Path
+
+    def offsets_of(self, expression: np.ndarray) -> np.ndarray:
+        """[T, 68, 2] cm: the offsets that this person's face would have with coefficients [T, E]."""
+        known = np.concatenate([expression, np.ones((len(expression), 1))], 1)
+        return (known @ self.expression_to_offsets).reshape(len(expression), -1, 2)
+
+    def offsets_like(self, expression: np.ndarray, measured: np.ndarray | None) -> np.ndarray:
+        """[T, 68, 2] cm: a source's offsets, brought to this person.
+
+        What is constant in a source cannot be told from the shape of its face, so its mean comes from the
+        mean of its coefficients; its motion is what was measured, or, where nothing was, told from them too.
+
+        Args:
+            expression: the source's coefficients [T, E]; measured: its own offsets [T, 68, 2].
+        """
+        if measured is None:
+            return self.offsets_of(expression)
+        return measured - measured.mean(0) + self.offsets_of(expression.mean(0, keepdims=True))
+
+
+def fit_offsets(expression: np.ndarray, offsets: np.ndarray, ridge: float = 10.0) -> np.ndarray:
+    """[E + 1, 136]: ridge regression of offsets [T, 68, 2] on standardised coefficients [T, E]."""
+    # as in the head: a coefficient that never moves must not turn its noise into motion
+    mean, spread = expression.mean(0), np.maximum(expression.std(0), 0.02)
+    known = ((expression - mean) / spread).astype(np.float64)
+    flat = offsets.reshape(len(offsets), -1).astype(np.float64)
+    slopes = np.linalg.solve(known.T @ known + ridge * np.eye(known.shape[1]), known.T @ (flat - flat.mean(0)))
+    slopes = slopes / spread[:, None]
+    return np.concatenate([slopes, (flat.mean(0) - mean @ slopes)[None]])
 
 
 def write_person(folder: Path, data: PersonFrames, clips: Sequence[Clip]) -> None:
@@ -48,6 +81,8 @@ def write_person(folder: Path, data: PersonFrames, clips: Sequence[Clip]) -> Non
     arrays = {
         "camera_to_world": data.camera_to_world[:count].astype(np.float64),
         "expression": data.expression[:count].astype(np.float32),
+        "offsets": data.offsets[:count],
+        "expression_to_offsets": fit_offsets(data.expression[data.train], data.offsets[data.train]),
         "background": np.ascontiguousarray(clips[0].background),
         "focal_px": data.focal_px[:1],
         "center_px": data.center_px[0],
@@ -74,4 +109,5 @@ def read_person(folder: Path) -> Person:
     size = arrays["background"].shape[0]
     center = (float(arrays["center_px"][0]), float(arrays["center_px"][1]))
     camera = Camera(float(arrays["focal_px"][0]), center, size, size)
-    return Person(camera, arrays["camera_to_world"], arrays["expression"], arrays["background"], clip)
+    tracks = {name: arrays[name] for name in ("camera_to_world", "expression", "offsets", "expression_to_offsets")}
+    return Person(camera=camera, **tracks, background=arrays["background"], clip=clip)

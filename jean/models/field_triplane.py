@@ -1,39 +1,45 @@
 """The fast field: feature planes of several resolutions and a small MLP.
 
-Speech and expression act in two places, both constant over a frame and therefore foldable into
-the first layer: they gate the features of the "moving" planes, and they shift the first layer's
-bias. Where the moving planes hold nothing (hair, forehead, ears) the gates change nothing, which is
-what lets the rest of the head stay still when a sound was never heard in training.
+Speech and expression act where mouth, eyes and brows are, and nowhere else: each of these parts has a
+fine plane of features that the condition gates. All other motion is the landmarks' (``face_warp``).
+A condition that may change every place explains light, pose errors and hair by whatever expression came
+with them in a short clip, and a head so trained falls apart under another clip's expression.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from jean.models.encoding import spread_over
+from jean.models.face_warp import Corners
+from jean.models.head_prior import RELIEF_CELLS, head_prior
 from jean.models.planes import FeaturePlane
 
 # (first axis, second axis, cells along each): the frontal plane needs the most detail, since a
 # talking-head video is seen from the front; depth planes that fine would only hold streaks.
 STATIC_PLANES = ((0, 1, 64, 64), (0, 1, 208, 208), (2, 1, 48, 64), (0, 2, 64, 48))
-MOVING_PLANES = ((0, 1, 96, 96), (2, 1, 24, 48))
 SHADING_CELLS = 12  # lights are far and skin is smooth: shading changes slowly over the face
 
 
-# A mean head as an ellipsoid in head space, cm: what a frontal video leaves open (depth above all)
-# follows it. Its front touches MediaPipe's canonical face at forehead and cheeks. The tracked face's own
-# surface in its place was tried: 0.3 to 1 dB worse on held-out frames.
-HEAD_CENTRE = (0.0, -1.5, 4.5)
-HEAD_RADII = (8.5, 12.0, 10.5)
+@dataclass(frozen=True)
+class Part:
+    """A rectangle of the frontal plane whose looks change with the condition.
 
+    Attributes:
+        low: its corner (x, y), head space, cm; size: its extent, cm.
+        cells: along x and y.
+        skip: how many of the first values of e_in it does not see.
+    """
 
-def head_prior(positions: Tensor) -> Tensor:
-    """Log density [N] that a mean head would have at ``positions`` [N, 3]: about 0 inside, -4 outside."""
-    centre, radii = positions.new_tensor(HEAD_CENTRE), positions.new_tensor(HEAD_RADII)
-    distance = ((positions - centre) / radii).norm(dim=-1)
-    return (8.0 * (1.0 - distance)).clamp(-4.0, 0.5)
+    low: tuple[float, float]
+    size: tuple[float, float]
+    cells: tuple[int, int]
+    skip: int = 0
 
 
 class TriplaneField(nn.Module):
@@ -43,30 +49,41 @@ class TriplaneField(nn.Module):
         condition_width: width of e_in.
         direction_width: width of the viewing direction.
         box: (low, high) corners of the volume in head space, cm.
+        parts: where speech and expression act.
+        code_width: the last values of e_in, a training frame's code, which acts everywhere.
         channels: features in a plane's cell.
         hidden: width of the MLP.
     """
 
     low: Tensor
     size: Tensor
+    relief: Tensor
 
     def __init__(
         self,
         condition_width: int,
         direction_width: int,
-        box: tuple[tuple[float, float, float], tuple[float, float, float]],
+        box: Corners,
+        parts: Sequence[Part] = (),
+        code_width: int = 0,
         channels: int = 16,
         hidden: int = 64,
     ):
         super().__init__()
         self.register_buffer("low", torch.tensor(box[0]))
         self.register_buffer("size", torch.tensor(box[1]) - torch.tensor(box[0]))
+        self.register_buffer("relief", torch.zeros(RELIEF_CELLS**2, 1))
+        self.parts = tuple(parts)
         self.static = nn.ModuleList(FeaturePlane(h, w, channels) for _, _, w, h in STATIC_PLANES)
-        self.moving = nn.ModuleList(FeaturePlane(h, w, channels, 0.05) for _, _, w, h in MOVING_PLANES)
-        self.gates = nn.Linear(condition_width, channels * len(MOVING_PLANES))
-        self.bias = nn.Linear(condition_width, hidden, bias=False)
-        nn.init.normal_(self.bias.weight, std=0.02)
-        self.first = nn.Linear(channels * (len(STATIC_PLANES) + len(MOVING_PLANES)), hidden)
+        self.moving = nn.ModuleList(
+            FeaturePlane(part.cells[1], part.cells[0], channels, 0.05, "zero") for part in self.parts
+        )
+        self.gates = nn.ModuleList(nn.Linear(condition_width - part.skip, channels) for part in self.parts)
+        self.code_width = code_width
+        if code_width:
+            self.bias = nn.Linear(code_width, hidden, bias=False)
+            nn.init.normal_(self.bias.weight, std=0.02)
+        self.first = nn.Linear(channels * (len(STATIC_PLANES) + len(self.parts)), hidden)
         self.second = nn.Linear(hidden, hidden)
         self.density = nn.Linear(hidden, 1)
         self.colour = nn.Linear(hidden, hidden // 2)
@@ -86,14 +103,19 @@ class TriplaneField(nn.Module):
             density [N], not negative, per cm, and rgb [N, 3] in [0, 1].
         """
         unit = ((positions - self.low) / self.size).unbind(-1)
-        static = [p(unit[a], unit[b]) for p, (a, b, _, _) in zip(self.static, STATIC_PLANES, strict=True)]
-        moving = [p(unit[a], unit[b]) for p, (a, b, _, _) in zip(self.moving, MOVING_PLANES, strict=True)]
+        features = [p(unit[a], unit[b]) for p, (a, b, _, _) in zip(self.static, STATIC_PLANES, strict=True)]
         of_frame = spread_over(frame, len(condition))
-        moved = torch.cat(moving, -1) * of_frame(self.gates(condition))
-        hidden = self.first(torch.cat([*static, moved], -1)) + of_frame(self.bias(condition))
+        for plane, gate, part in zip(self.moving, self.gates, self.parts, strict=True):
+            across, down = ((positions[:, i] - part.low[i]) / part.size[i] for i in (0, 1))
+            features.append(plane(across, down) * of_frame(gate(condition[:, part.skip :])))
+        hidden = self.first(torch.cat(features, -1))
+        if self.code_width:
+            hidden = hidden + of_frame(self.bias(condition[:, -self.code_width :]))
         hidden = functional.relu(hidden)
         hidden = functional.relu(self.second(hidden))
-        density = torch.exp((self.density(hidden)[:, 0] + head_prior(positions)).clamp(-12.0, 6.0))
+        density = torch.exp(
+            (self.density(hidden)[:, 0] + head_prior(positions, (unit[0], unit[1]), self.relief)).clamp(-12.0, 6.0)
+        )
         colour = functional.relu(self.colour(hidden))
         # the head turns under lights that stand still: the change of colour is linear in the pose, place by place
         slopes = self.shading(unit[0], unit[1]).view(len(positions), 3, -1)
@@ -106,4 +128,6 @@ class TriplaneField(nn.Module):
 
     def movement(self) -> Tensor:
         """Mean square of the moving planes: what is not needed shall not move."""
+        if not self.parts:
+            return self.first.weight.new_zeros(())
         return torch.stack([plane.get_parameter("table").square().mean() for plane in self.moving]).sum()

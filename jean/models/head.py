@@ -12,8 +12,10 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from jean.models.face_warp import FaceWarp
 from jean.models.field_mlp import MlpField
-from jean.models.field_triplane import TriplaneField, head_prior
+from jean.models.field_triplane import Part, TriplaneField
+from jean.models.head_prior import head_prior, relief
 from jean.render.grid import DensityGrid
 from jean.render.ops import composite
 from jean.render.reference import (
@@ -38,6 +40,7 @@ class Head(Protocol):
         view: Tensor,
         frame: Tensor,
         generator: torch.Generator | None,
+        bend: Tensor | None = None,
     ) -> list[Composite]:
         """The rays' composites; the last is the result, earlier ones (coarse) are only trained.
 
@@ -48,6 +51,7 @@ class Head(Protocol):
             view: [F, 3], viewing direction of F frames (the head pose, section 8.4.2).
             frame: [R] int, each ray's frame.
             generator: jitter while training, else None.
+            bend: [F, cells, 2], motion of the face, where the head has a ``warp``.
         """
         ...
 
@@ -56,31 +60,57 @@ class FastHead(nn.Module):
     """Tri-plane field, samples where the density grid says.
 
     Args:
-        condition_width: width of e_in.
+        widths: of the parts of e_in: speech, expression, a frame's code.
         box: the volume, head space, cm.
+        shape: [68][3], the person's rigid head, head space, cm.
+        spoken: whether speech decides the lower face.
         samples: intervals a ray.
     """
 
-    def __init__(self, condition_width: int, box: Box, samples: int = 10):
+    def __init__(
+        self, widths: tuple[int, int, int], box: Box, shape: list[list[float]], spoken: bool = True, samples: int = 10
+    ):
         super().__init__()
         self.samples = samples
-        self.field = TriplaneField(condition_width, 3, box)
+        self.warp = FaceWarp(shape, box, widths[0], spoken)
+        rest = torch.tensor(shape)
+        parts = [_part_around(rest[list(EYES_AND_BROWS)], 0.8, widths[0]), _part_around(rest[list(MOUTH)], 1.6, 0)]
+        self.field = TriplaneField(sum(widths), 3, box, parts, widths[2])
+        self.field.relief.copy_(relief(rest, box))
         self.grid = DensityGrid(box)
 
     def start(self, possible: Tensor) -> None:
         """Begins with a mean head inside the cells [D, H, W] that the mattes allow."""
         centres = self.grid.cell_centres()
-        self.grid.start(torch.exp(head_prior(centres.view(-1, 3))).view(centres.shape[:-1]), possible)
+        positions = centres.view(-1, 3)
+        unit = ((positions - self.field.low) / self.field.size).unbind(-1)
+        density = torch.exp(head_prior(positions, (unit[0], unit[1]), self.field.relief))
+        self.grid.start(density.view(centres.shape[:-1]), possible)
 
-    def trace(self, origins, directions, condition, view, frame, generator) -> list[Composite]:  # noqa: D102
+    def trace(self, origins, directions, condition, view, frame, generator, bend=None) -> list[Composite]:  # noqa: D102
         near, far = box_interval(origins, directions, self.field.low, self.field.low + self.field.size)
         hit, edges = self.grid.intervals(origins, directions, near, far, self.samples, generator=generator)
         depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
-        positions = origins[hit][:, None] + directions[hit][:, None] * depths[..., None]
+        positions = (origins[hit][:, None] + directions[hit][:, None] * depths[..., None]).reshape(-1, 3)
         flat = frame[hit][:, None].expand_as(depths).reshape(-1)
-        density, rgb = self.field(positions.reshape(-1, 3), condition, view, flat)
+        if bend is not None:
+            positions = self.warp.rest(positions, bend, flat)
+        density, rgb = self.field(positions, condition, view, flat)
         traced = composite(density.view_as(depths), rgb.view(*depths.shape, 3), depths, intervals)
         return [_scatter(traced, hit)]
+
+
+EYES_AND_BROWS = (*range(17, 27), *range(36, 48))
+MOUTH = tuple(range(48, 68))
+PART_CELL_CM = 0.11  # 1.3 px where the face fills a picture of 256: lashes, lips' edges and teeth need it
+
+
+def _part_around(points: Tensor, margin: float, skip: int) -> Part:
+    """The rectangle around points [P, 3], ``margin`` cm wider on all sides."""
+    low, high = points[:, :2].amin(0) - margin, points[:, :2].amax(0) + margin
+    cells = ((high - low) / PART_CELL_CM).round().int().tolist()
+    (x, y), (width, height) = low.tolist(), (high - low).tolist()
+    return Part((x, y), (width, height), (cells[0], cells[1]), skip)
 
 
 def _scatter(traced: Composite, hit: Tensor) -> Composite:
@@ -97,7 +127,7 @@ class PaperHead(nn.Module):
     """Coarse and fine MLPs; 64 stratified samples, 128 more where the coarse weights are (AD-NeRF).
 
     Args:
-        condition_width: width of e_in.
+        widths: of the parts of e_in.
         box: the volume, head space, cm.
         coarse_samples: N_c.
         fine_samples: N_f; the fine field sees both sets.
@@ -106,15 +136,15 @@ class PaperHead(nn.Module):
     low: Tensor
     high: Tensor
 
-    def __init__(self, condition_width: int, box: Box, coarse_samples: int = 64, fine_samples: int = 128):
+    def __init__(self, widths: tuple[int, int, int], box: Box, coarse_samples: int = 64, fine_samples: int = 128):
         super().__init__()
         self.coarse_samples, self.fine_samples = coarse_samples, fine_samples
         self.register_buffer("low", torch.tensor(box[0]))
         self.register_buffer("high", torch.tensor(box[1]))
-        self.coarse = MlpField(condition_width, box)
-        self.fine = MlpField(condition_width, box)
+        self.coarse = MlpField(sum(widths), box)
+        self.fine = MlpField(sum(widths), box)
 
-    def trace(self, origins, directions, condition, view, frame, generator) -> list[Composite]:  # noqa: D102
+    def trace(self, origins, directions, condition, view, frame, generator, bend=None) -> list[Composite]:  # noqa: D102
         near, far = box_interval(origins, directions, self.low, self.high)
         depths = stratified_depths(near, far, self.coarse_samples, generator)
 
@@ -136,4 +166,6 @@ class PaperHead(nn.Module):
         return [coarse, fine]
 
 
-HEADS: dict[str, Any] = {"fast": FastHead, "paper": PaperHead}
+def make_head(preset: str, widths: tuple[int, int, int], box: Box, shape: list[list[float]], spoken: bool) -> Any:
+    """The head of a preset; see ``FastHead`` for the arguments."""
+    return FastHead(widths, box, shape, spoken) if preset == "fast" else PaperHead(widths, box)

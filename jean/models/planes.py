@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -29,18 +31,21 @@ class _Gather(torch.autograd.Function):
 
 
 class FeaturePlane(nn.Module):
-    """A grid of features over [0, 1]², read bilinearly; its edge values continue outside.
+    """A grid of features over [0, 1]², read bilinearly.
 
     Args:
         height: cells along the second coordinate.
         width: cells along the first coordinate.
         channels: features in a cell.
         scale: spread of the initial values.
+        border: what lies outside: "edge" goes on with the edge values, "zero" falls to zero within a cell.
     """
 
-    def __init__(self, height: int, width: int, channels: int, scale: float = 0.1):
+    def __init__(
+        self, height: int, width: int, channels: int, scale: float = 0.1, border: Literal["edge", "zero"] = "edge"
+    ):
         super().__init__()
-        self.height, self.width = height, width
+        self.height, self.width, self.border = height, width, border
         self.table = nn.Parameter(torch.randn(height * width, channels) * scale)
 
     def forward(self, across: Tensor, down: Tensor) -> Tensor:
@@ -48,7 +53,8 @@ class FeaturePlane(nn.Module):
 
         Gradients reach the table; they reach the coordinates only if those require them.
         """
-        rows, weights = bilinear_rows(across, down, self.height, self.width)
+        rows_at = bilinear_rows if self.border == "edge" else fading_rows
+        rows, weights = rows_at(across, down, self.height, self.width)
         return _Gather.apply(self.table, rows, weights)
 
     def roughness(self) -> Tensor:
@@ -68,3 +74,18 @@ def bilinear_rows(across: Tensor, down: Tensor, height: int, width: int) -> tupl
     offsets = torch.tensor([0, 1, width, width + 1], device=across.device)
     rows = (row * width + column)[:, None] + offsets
     return rows, torch.stack([left * above, right * above, left * below, right * below], 1)
+
+
+def fading_rows(across: Tensor, down: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """As ``bilinear_rows``, in a plane that is surrounded by cells of zeros."""
+    x = (across * (width - 1)).clamp(-1.0, float(width))
+    y = (down * (height - 1)).clamp(-1.0, float(height))
+    column, row = x.detach().floor().long(), y.detach().floor().long()
+    right, below = x - column, y - row
+    rows, weights = [], []
+    for r, vertical in ((row, 1.0 - below), (row + 1, below)):
+        for c, horizontal in ((column, 1.0 - right), (column + 1, right)):
+            inside = (r >= 0) & (r < height) & (c >= 0) & (c < width)
+            rows.append(r.clamp(0, height - 1) * width + c.clamp(0, width - 1))
+            weights.append(vertical * horizontal * inside)
+    return torch.stack(rows, 1), torch.stack(weights, 1)

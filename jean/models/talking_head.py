@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from jean.models.audio_encoder import AudioEncoder
-from jean.models.head import HEADS, Box, FastHead
+from jean.models.head import Box, FastHead, make_head
 from jean.models.torso import TorsoLayer
 from jean.render.ops import Composite, camera_rays, over
 
@@ -23,6 +23,8 @@ class Frames:
         center_px: [F, 2], principal point.
         audio: [F, window, D], audio windows.
         expression: [F, E], expression coefficients.
+        offsets: [F, 68, 2], what the expression source's landmarks have beside its rigid head, cm
+            (``jean.data.lips.face_offsets``); where speech decides the lips, only the upper face's are read.
         lips: [F, audio_width], lip coordinates that replace the audio embedding, NaN in rows where speech
             decides; None in every render.
         code: [F, K], what a training frame has that no driver explains; None stands for zeros, as in
@@ -34,6 +36,7 @@ class Frames:
     center_px: Tensor
     audio: Tensor
     expression: Tensor
+    offsets: Tensor
     lips: Tensor | None = None
     code: Tensor | None = None
 
@@ -67,13 +70,15 @@ class TalkingHead(nn.Module):
     """Audio encoder, expression encoder, head, torso.
 
     Args:
-        preset: a name in ``HEADS``.
+        preset: "fast" or "paper".
         box: the head's volume, head space, cm.
         audio_features: D; audio_window: rows in a window.
         expression_features: E, coefficients used.
         audio_width: width of the audio part of e_in; expression_width: of the expression part.
         dropout: in the audio encoder while training.
         code_width: K, width of the frames' codes (0: none, as in the paper).
+        shape: [68][3], the person's rigid head, head space, cm.
+        spoken: whether speech decides the lower face.
     """
 
     expression_mean: Tensor
@@ -93,7 +98,9 @@ class TalkingHead(nn.Module):
         audio_width: int,
         expression_width: int,
         dropout: float,
+        shape: list[list[float]],
         code_width: int = 0,
+        spoken: bool = True,
     ):
         super().__init__()
         # e_a is 64-d (section 3.1); a projection brings it to the width that F_Θ takes (docs/method.md)
@@ -101,7 +108,8 @@ class TalkingHead(nn.Module):
         self.audio_projection = nn.Linear(64, audio_width)
         self.expression_encoder = nn.Linear(expression_features, expression_width)
         self.code_width = code_width
-        self.head = HEADS[preset](audio_width + expression_width + code_width, box)
+        self.audio_width = audio_width
+        self.head = make_head(preset, (audio_width, expression_width, code_width), box, shape, spoken)
         self.torso = TorsoLayer()
         self.register_buffer("expression_mean", torch.zeros(expression_features))
         self.register_buffer("expression_spread", torch.ones(expression_features))
@@ -128,6 +136,13 @@ class TalkingHead(nn.Module):
         if self.code_width:
             parts.append(audio.new_zeros(len(audio), self.code_width) if frames.code is None else frames.code)
         return torch.cat(parts, -1)
+
+    def bend(self, frames: Frames, condition: Tensor) -> Tensor | None:
+        """Motion of the face [F, cells, 2], cm, for ``trace``; None where the head has no warp."""
+        if not isinstance(self.head, FastHead):
+            return None
+        warp = self.head.warp
+        return warp(frames.offsets[:, warp.points].flatten(1), condition[:, : self.audio_width])
 
     def view(self, frames: Frames, pose: Tensor) -> Tensor:
         """d of Eq. 5, [F, 3]: the head pose (section 8.4.2), in the form that the head was built for."""
@@ -158,7 +173,8 @@ class TalkingHead(nn.Module):
         )
         # three spreads: what lies further out was never seen, and a line must not be drawn on for ever
         pose = ((pose_vectors(frames.camera_to_world) - self.pose_mean) / self.pose_spread).clamp(-3, 3)
-        head = self.head.trace(origins, directions, condition, self.view(frames, pose), frame, generator)
+        bend = self.bend(frames, condition)
+        head = self.head.trace(origins, directions, condition, self.view(frames, pose), frame, generator, bend)
         torso_rgb, torso_opacity = self.torso(pixels / size_px, pose[frame])
         return Pixels(head, torso_rgb, torso_opacity)
 

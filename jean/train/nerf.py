@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Sequence
@@ -43,6 +44,7 @@ class NerfStage:
         head = self.model.head
         if isinstance(head, FastHead):
             head.start(visual_hull(head.grid.cell_centres().cpu(), data).to(device))
+        self.average = _twin(self.model) if config.average else self.model
         tables = [p for n, p in self.model.named_parameters() if n.endswith(".table")]
         others = [p for n, p in self.model.named_parameters() if not n.endswith(".table")]
         speech = [*self.model.audio_encoder.parameters(), *self.model.audio_projection.parameters()]
@@ -60,16 +62,22 @@ class NerfStage:
         if config.code_width:
             groups.append({"params": [self.codes.weight], "lr": config.code_rate, "first_lr": config.code_rate})
         self.optimiser = torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-12, fused=True)
-        self.modules: dict[str, torch.nn.Module] = {"model": self.model, "codes": self.codes}
+        self.modules: dict[str, torch.nn.Module] = {"model": self.average, "codes": self.codes}
+        if config.average:
+            self.modules["training"] = self.model
         self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": self.optimiser}
-        self.lips = torch.from_numpy(lip_coordinates(data.lips, data.train, config.audio_width or 0)).to(device)
+        self.lips = torch.from_numpy(lip_coordinates(data.offsets, data.train, config.audio_width or 0)).to(device)
         self.tensors = {
             "camera_to_world": torch.from_numpy(data.camera_to_world),
             "focal_px": torch.from_numpy(data.focal_px),
             "center_px": torch.from_numpy(data.center_px),
             "audio": torch.from_numpy(data.audio).float(),
             "expression": torch.from_numpy(data.expression).float(),
+            "offsets": torch.from_numpy(data.offsets),
         }
+        if isinstance(head, FastHead):
+            train = torch.from_numpy(data.train)
+            head.warp.fit(self.lips.cpu()[train], self.tensors["offsets"][train])
 
     def frames(self, indices: np.ndarray) -> Frames:
         """The drivers of dataset frames [F]."""
@@ -118,11 +126,19 @@ class NerfStage:
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
         self.optimiser.step()
+        self._take_average(step)
         if isinstance(self.model.head, FastHead) and step % 16 == 15:
             self._update_grid(frames, share=1.0 if step < 64 else 0.05, step=step)
         psnr = -10 * math.log10(max(losses["photo"].item(), 1e-10))
         rate = config.rays / (time.perf_counter() - began)
         return {"loss": total.item(), "psnr_db": psnr, "rays_per_s": rate}
+
+    @torch.no_grad()
+    def _take_average(self, step: int) -> None:
+        """Moves the averaged weights; at first quickly, so that they forget where they began."""
+        if self.config.average:
+            share = 1 - min(self.config.average, (step + 1) / (step + 10))
+            torch._foreach_lerp_(list(self.average.parameters()), list(self.model.parameters()), share)
 
     def _noisy(self, frames: Frames) -> Frames:
         """Condition noise: the few hundred frames of a clip are not to be told apart by their last digit."""
@@ -189,18 +205,19 @@ class NerfStage:
         """Moves the density grid towards the field under conditions of this batch."""
         head = self.model.head
         condition = self.model.condition(frames).detach()
+        bend = self.model.bend(frames, condition)
         view = condition.new_zeros(len(condition), 3)  # density does not depend on it
 
         def density(positions: Tensor) -> Tensor:
             frame = torch.randint(len(condition), (len(positions),), generator=self.generator).to(positions.device)
-            return head.field(positions, condition, view, frame)[0]
+            return head.field(head.warp.rest(positions, bend, frame), condition, view, frame)[0]
 
         head.grid.update(density, share, decay=0.5 if step < 256 else 0.9, generator=self.generator)
 
     @torch.no_grad()
     def evaluate(self, step: int) -> dict[str, float]:
         """PSNR over face and head, on all held-out frames (20 at most) and as many training frames."""
-        self.model.eval()
+        self.average.eval()
         held_out = _spread(self.data.held_out, 20)
         train = _spread(self.data.train, 10)
         scores: dict[str, float] = {}
@@ -211,15 +228,15 @@ class NerfStage:
         cases = [("heldout", held_out, self.frames), ("train", train, own if self.config.code_width else self.frames)]
         for name, indices, frames_of in cases:
             if len(indices):
-                face, head = face_and_head_psnr(self.model, frames_of, self.data, indices)
+                face, head = face_and_head_psnr(self.average, frames_of, self.data, indices)
                 scores[f"{name}_face_psnr_db"], scores[f"{name}_head_psnr_db"] = face, head
         return scores
 
     def preview(self, step: int, folder: Path) -> None:
         """Real and rendered frames, side by side."""
-        self.model.eval()
+        self.average.eval()
         indices = np.concatenate([_spread(self.data.train, 2), _spread(self.data.held_out, 2)])
-        preview_sheet(self.model, self.frames, self.data, indices, folder / f"{step:06d}.png")
+        preview_sheet(self.average, self.frames, self.data, indices, folder / f"{step:06d}.png")
 
     def extra_state(self) -> dict[str, Tensor]:
         """Nothing: the density grid is among the model's buffers."""
@@ -307,6 +324,8 @@ def model_arguments(data: PersonFrames, config: NerfConfig) -> dict[str, Any]:
         "expression_width": int(config.expression_width or 0),
         "dropout": float(config.dropout or 0.0),
         "code_width": int(config.code_width or 0),
+        "shape": np.round(data.shape.astype(float), 4).tolist(),
+        "spoken": config.expression == "upper",
     }
 
 
@@ -320,6 +339,14 @@ def _set_statistics(model: TalkingHead, data: PersonFrames) -> None:
     model.expression_range.copy_(torch.stack([expression.amin(0), expression.amax(0)]))
     model.pose_mean.copy_(poses.mean(0))
     model.pose_spread.copy_(poses.std(0).clamp_min(1e-3))
+
+
+def _twin(model: TalkingHead) -> TalkingHead:
+    """A copy with weights of its own, whose buffers (grid, statistics) are the model's."""
+    twin = copy.deepcopy(model)
+    for name, module in twin.named_modules():
+        module._buffers = model.get_submodule(name)._buffers
+    return twin
 
 
 def _spread(indices: np.ndarray, count: int) -> np.ndarray:

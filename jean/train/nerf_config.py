@@ -23,7 +23,9 @@ class NerfConfig(StageConfig):
         code_width: of the codes that training frames may have (NeRFace's remedy for what tracking misses:
             a frame's own light, hair and pose error need not be blamed on its sound or expression); half
             of the time a frame does without, and every render does.
-        regions: shares of the pixels drawn from mouth, face, head, anywhere.
+        average: share of the old in the running average of the weights that is scored, stored and rendered
+            (0: the weights as they are).
+        regions: shares of the pixels drawn from mouth, eyes, face, head, anywhere.
         background: "random" colours behind the head while training, or the clip's "plate".
     """
 
@@ -43,11 +45,12 @@ class NerfConfig(StageConfig):
     plane_eps: float = 3e-8
     audio_rate: float | None = None
     decay: float = 0.1
-    regions: tuple[float, float, float, float] = (0.15, 0.45, 0.25, 0.15)
+    regions: tuple[float, float, float, float, float] = (0.15, 0.1, 0.35, 0.25, 0.15)
     background: Literal["random", "plate"] = "random"
     dropout: float | None = None
     code_width: int | None = None
     code_rate: float = 5e-3
+    average: float | None = None
     audio_noise: float | None = None
     expression_noise: float | None = None
     opacity_weight: float | None = None
@@ -69,6 +72,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "expression_width": 64,
         "lip_weight": 0.0,
         "code_width": 0,
+        "average": 0.0,
         "audio_noise": 0.0,
         "expression_noise": 0.0,
         "opacity_weight": 0.0,
@@ -80,9 +84,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "audio_rate": 2e-3,
         "dropout": 0.1,
         "audio_width": 6,
-        "expression_width": 6,
+        "expression_width": 16,
         "lip_weight": 0.02,
         "code_width": 16,
+        "average": 0.995,
         "audio_noise": 0.1,
         "expression_noise": 0.1,
         "opacity_weight": 0.1,

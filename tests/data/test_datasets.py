@@ -23,14 +23,14 @@ def test_the_last_tenth_of_every_clip_is_held_out(tmp_path):
 
 def test_rays_are_pixels_of_training_frames(tmp_path):
     data = PersonFrames(open_clips([make_clip(tmp_path / "a")]))
-    batch = data.rays(300, 4, (0.2, 0.4, 0.2, 0.2), np.random.default_rng(0))
+    batch = data.rays(300, 4, (0.2, 0.1, 0.3, 0.2, 0.2), np.random.default_rng(0))
     assert len(batch.pixels) == 300 and set(batch.frames) <= set(data.train.tolist())
     x, y = (batch.pixels - 0.5).astype(int).T
     for ray in range(0, 300, 37):
         index = batch.frames[batch.frame[ray]]
         assert np.allclose(batch.rgb[ray] * 255, data.image(index)[y[ray], x[ray]], atol=1e-3)
         assert np.allclose(batch.matte[ray] * 255, data.matte(index)[y[ray], x[ray]], atol=1e-3)
-    again = data.rays(300, 4, (0.2, 0.4, 0.2, 0.2), np.random.default_rng(0))
+    again = data.rays(300, 4, (0.2, 0.1, 0.3, 0.2, 0.2), np.random.default_rng(0))
     assert np.array_equal(batch.pixels, again.pixels)
 
 
@@ -38,10 +38,10 @@ def test_boxes_hold_their_points_and_survive_missing_ones():
     landmarks = np.random.default_rng(0).uniform(30, 60, (3, 68, 2))
     landmarks[1] = np.nan
     boxes = region_boxes(landmarks, 100)
-    assert boxes.shape == (3, 4, 4) and (boxes[1] == [0, 0, 100, 100]).all()
-    mouth = landmarks[0, 48:]
-    assert (mouth >= boxes[0, 0, :2]).all() and (mouth <= boxes[0, 0, 2:]).all()
-    assert (boxes[:, 3] == [0, 0, 100, 100]).all()
+    assert boxes.shape == (3, 5, 4) and (boxes[1] == [0, 0, 100, 100]).all()
+    for box, points in zip(boxes[0], (landmarks[0, 48:], landmarks[0, 36:48], landmarks[0]), strict=False):
+        assert (points >= box[:2]).all() and (points <= box[2:]).all()
+    assert (boxes[:, 4] == [0, 0, 100, 100]).all()
 
 
 def test_what_does_not_belong_together_is_refused(tmp_path):

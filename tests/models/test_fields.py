@@ -8,10 +8,12 @@ import torch
 from jean.models.audio_encoder import AudioAttention, AudioEncoder
 from jean.models.encoding import encode, encoded_width, spread_over
 from jean.models.field_mlp import MlpField
-from jean.models.field_triplane import TriplaneField, head_prior
+from jean.models.field_triplane import Part, TriplaneField
+from jean.models.head_prior import RELIEF_CELLS, head_prior, relief
 from jean.models.torso import TorsoLayer
 
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
+PARTS = (Part((-6.0, -6.0), (12.0, 5.0), (24, 10), skip=3), Part((-4.0, 2.0), (8.0, 6.0), (16, 12)))
 
 
 def test_encoding_by_hand_and_its_width():
@@ -51,7 +53,7 @@ def test_density_ignores_the_direction_and_colour_does_not():
     assert (one[0] >= 0).all() and one[1].min() >= 0 and one[1].max() <= 1
 
 
-@pytest.mark.parametrize("make", [lambda: MlpField(8, BOX), lambda: TriplaneField(8, 3, BOX)])
+@pytest.mark.parametrize("make", [lambda: MlpField(8, BOX), lambda: TriplaneField(8, 3, BOX, PARTS, 2)])
 def test_a_sample_sees_its_own_frame_only(make):
     torch.manual_seed(0)
     field = make()
@@ -65,21 +67,47 @@ def test_a_sample_sees_its_own_frame_only(make):
             assert torch.allclose(part, whole[index * 6 : index * 6 + 6], atol=1e-5)
 
 
+def prior_at(points, table):
+    positions = torch.tensor(points)
+    low, high = torch.tensor(BOX[0]), torch.tensor(BOX[1])
+    unit = ((positions - low) / (high - low)).unbind(-1)
+    return head_prior(positions, (unit[0], unit[1]), table)
+
+
 def test_the_prior_is_a_head():
-    positions = torch.tensor([[0.0, 0.0, 4.0], [0.0, 0.0, -9.0], [13.0, 0.0, 4.0]])
-    inside, before, beside = head_prior(positions).tolist()
+    flat = torch.zeros(RELIEF_CELLS**2, 1)
+    inside, before, beside = prior_at([[0.0, 0.0, 4.0], [0.0, 0.0, -9.0], [13.0, 0.0, 4.0]], flat).tolist()
     assert inside > 0 > max(before, beside)
 
 
-def test_where_nothing_moves_the_condition_reaches_only_through_the_bias():
+def test_the_relief_lays_the_priors_surface_through_the_landmarks():
     torch.manual_seed(0)
-    field = TriplaneField(8, 3, BOX)
+    shape = torch.cat([torch.rand(68, 2) * 8 - 4, torch.full((68, 1), -3.0)], 1)  # a flat face, 3 cm deeper
+    table = relief(shape, BOX)
+    on_it, before = prior_at([[0.0, 0.0, -3.0], [0.0, 0.0, -5.0]], table).tolist()
+    assert abs(on_it) < 0.3 > before + 1  # the surface is where the prior's log density is 0
+    beside = prior_at([[13.0, 12.0, -3.0]], table)
+    assert torch.allclose(beside, prior_at([[13.0, 12.0, -3.0]], torch.zeros_like(table)), atol=1e-3)
+
+
+def test_speech_and_expression_act_in_their_parts_only():
+    torch.manual_seed(0)
+    field = TriplaneField(8, 3, BOX, PARTS, 2)  # e_in: 3 of speech, 3 of expression, 2 of the code
     for plane in field.moving:
-        plane.table.data.zero_()
-    field.bias.weight.data.zero_()
-    positions, view, frame = torch.randn(10, 3) * 5, torch.zeros(1, 3), torch.zeros(10, dtype=torch.long)
-    one, two = (field(positions, torch.randn(1, 8), view, frame) for _ in range(2))
-    assert torch.equal(one[0], two[0]) and torch.equal(one[1], two[1])
+        torch.nn.init.normal_(plane.table)
+    places = {"eyes": [0.0, -3.0, -5.0], "mouth": [0.0, 5.0, -6.0], "forehead": [0.0, -9.0, -3.0]}
+    positions, view, frame = torch.tensor(list(places.values())), torch.zeros(1, 3), torch.zeros(3, dtype=torch.long)
+
+    def changed(first: int, last: int) -> list[bool]:
+        condition = torch.zeros(1, 8)
+        before = field(positions, condition, view, frame)
+        condition[:, first:last] = 1.0
+        after = field(positions, condition, view, frame)
+        return [not torch.equal(before[1][i], after[1][i]) for i in range(3)]
+
+    assert changed(0, 3) == [False, True, False]  # speech: the mouth
+    assert changed(3, 6) == [True, True, False]  # expression: eyes and mouth
+    assert changed(6, 8) == [True, True, True]  # a training frame's code: everywhere
 
 
 @pytest.mark.parametrize("window", [2, 8, 16, 32])

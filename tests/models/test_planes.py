@@ -8,10 +8,10 @@ from torch.nn import functional
 from jean.models.planes import FeaturePlane, bilinear_rows
 
 
-def sampled(plane: FeaturePlane, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+def sampled(plane: FeaturePlane, x: torch.Tensor, y: torch.Tensor, padding: str = "border") -> torch.Tensor:
     image = plane.table.view(plane.height, plane.width, -1).permute(2, 0, 1)[None]
     grid = torch.stack([x, y], -1)[None, None] * 2 - 1
-    return functional.grid_sample(image, grid, align_corners=True, padding_mode="border")[0, :, 0].T
+    return functional.grid_sample(image, grid, align_corners=True, padding_mode=padding)[0, :, 0].T
 
 
 def test_values_equal_grid_sample_inside_and_beyond_the_edges():
@@ -20,6 +20,14 @@ def test_values_equal_grid_sample_inside_and_beyond_the_edges():
     x, y = torch.rand(200) * 1.4 - 0.2, torch.rand(200) * 1.4 - 0.2
     # positions are kept a thousandth of a cell inside the last edge
     assert torch.allclose(plane(x, y), sampled(plane, x, y), atol=1e-3)
+
+
+def test_a_plane_with_a_zero_border_fades_within_a_cell():
+    torch.manual_seed(3)
+    plane = FeaturePlane(7, 11, 3, border="zero")
+    x, y = torch.rand(300) * 1.6 - 0.3, torch.rand(300) * 1.6 - 0.3
+    assert torch.allclose(plane(x, y), sampled(plane, x, y, "zeros"), atol=1e-5)
+    assert (plane(torch.tensor([-0.2, 1.5]), torch.tensor([0.5, 0.5])) == 0).all()
 
 
 def test_table_gradient_equals_that_of_grid_sample():

@@ -101,7 +101,7 @@ def test_held_out_frames_are_never_drawn(clip):
     trained = stage(clip)
     seen = set()
     for seed in range(30):
-        seen |= set(trained.data.rays(64, 8, (1, 1, 1, 1), np.random.default_rng(seed)).frames.tolist())
+        seen |= set(trained.data.rays(64, 8, (1, 1, 1, 1, 1), np.random.default_rng(seed)).frames.tolist())
     assert seen == set(trained.data.train.tolist())
 
 
