@@ -22,7 +22,18 @@ from jean_cli.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
 JEAN = [sys.executable, "-c", "from jean_cli.main import main; main()"]
-COMMANDS = ["prepare", "train-landmarks", "train-audio", "train-nerf", "render", "evaluate", "demo", "doctor", "models"]
+COMMANDS = [
+    "prepare",
+    "train-landmarks",
+    "train-audio",
+    "train-expr",
+    "train-nerf",
+    "render",
+    "evaluate",
+    "demo",
+    "doctor",
+    "models",
+]
 
 
 def run(*arguments: str) -> int:

@@ -11,6 +11,7 @@ from torch import nn
 
 from jean.errors import ArtefactError
 from jean.models.audio_encoder import AudioEncoder
+from jean.models.expression_transformer import ExpressionTransformer
 from jean.models.landmark_autoencoder import LandmarkAutoencoder
 from jean.train.checkpoint import Checkpoint, load_checkpoint
 
@@ -63,3 +64,12 @@ def load_audio_encoder(run: Path, warn: Callable[[str], None] | None = None) -> 
         ArtefactError: ``run`` is no such run, is damaged, or was made by another version.
     """
     return _load(run, "audio", AudioEncoder, warn)
+
+
+def load_expression_transformer(run: Path, warn: Callable[[str], None] | None = None) -> Stored:
+    """What ``train-expr`` learned.
+
+    Raises:
+        ArtefactError: ``run`` is no such run, is damaged, or was made by another version.
+    """
+    return _load(run, "expression", ExpressionTransformer, warn)

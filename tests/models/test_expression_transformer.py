@@ -1,0 +1,161 @@
+"""The expression transformer: sizes of section 8.3.2, what a swap must give, what the decoder may see."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from jean.losses import emotion_loss
+from jean.models.expression_transformer import ExpressionTransformer, position_codes
+from jean.train.expression import ExpressionConfig, pair_losses, resolved
+
+
+def small(**options) -> ExpressionTransformer:
+    torch.manual_seed(0)
+    defaults = {"features": 6, "width": 8, "hidden": 16, "heads": 4, "layers": 2, "feedforward": 32, "window": 8}
+    return ExpressionTransformer(**(defaults | options)).eval()
+
+
+def windows(seed: int, count: int = 2) -> torch.Tensor:
+    return torch.randn(count, 8, 6, generator=torch.Generator().manual_seed(seed))
+
+
+def test_sizes_are_the_papers():
+    config = resolved(ExpressionConfig())
+    assert (config.window, config.swap_probability, config.width) == (8, 0.8, 64)
+    assert (config.hidden, config.layers, config.heads, config.dropout) == (512, 3, 8, 0.2)
+    assert (config.epochs, config.batch, config.weight_decay, config.train_pairs) == (20, 256, 1e-5, 60)
+    assert (config.lip_agreement, config.parting, config.scaling, config.history) == (0, 0, "none", "teacher")
+    model = ExpressionTransformer(features=2048)
+    assert [tuple(p.weight.shape) for p in model.down if hasattr(p, "weight")] == [(512, 2048), (128, 512)]
+    assert [tuple(p.weight.shape) for p in model.up if hasattr(p, "weight")] == [(512, 128), (2048, 512)]
+    assert len(model.encoder.layers) == len(model.decoder.layers) == 3
+    assert model.encoder.layers[0].self_attn.num_heads == 8
+    lip, expression = model.encode(torch.zeros(2, 8, 2048))
+    assert lip.shape == expression.shape == (2, 8, 64)
+    assert model.decode(lip, expression).shape == (2, 8, 2048)
+
+
+def test_a_frame_of_the_decoder_does_not_see_its_own_target_or_later_ones():
+    model = small()
+    lip, expression = model.encode(windows(0))
+    tokens = model.down(windows(1)).detach().requires_grad_()
+    out = model.decode(lip.detach(), expression.detach(), tokens)
+    for t in range(8):
+        (gradient,) = torch.autograd.grad(out[:, t].square().sum(), tokens, retain_graph=True, allow_unused=True)
+        seen = gradient.abs().sum((0, 2)) > 0
+        assert seen.tolist() == [True] * t + [False] * (8 - t)  # the places before t, and no other
+
+
+def test_the_decoder_sees_the_embeddings_of_the_whole_window():
+    model = small()
+    lip, expression = (value.detach().requires_grad_() for value in model.encode(windows(0)))
+    out = model.decode(lip, expression, model.down(windows(1)))
+    for value in (lip, expression):
+        (gradient,) = torch.autograd.grad(out[:, 3].square().sum(), value, retain_graph=True)
+        assert (gradient.abs().sum((0, 2)) > 0).all()
+
+
+def test_in_use_the_decoder_sees_what_it_gave_itself():
+    model = small()
+    lip, expression = model.encode(windows(0))
+    free = model.decode(lip, expression)
+    # feeding the free run back as the target must give the free run again, frame by frame
+    assert torch.allclose(model.decode(lip, expression, model.down(free)), free, atol=1e-5)
+
+
+def test_without_a_history_the_target_does_not_count():
+    model = small(history="none")
+    lip, expression = model.encode(windows(0))
+    first = model.decode(lip, expression, model.down(windows(1)))
+    assert torch.equal(first, model.decode(lip, expression, model.down(windows(2))))
+    assert not torch.allclose(first[:, 0], first[:, 1])  # places differ all the same
+
+
+class Ideal(ExpressionTransformer):
+    """Features are e_l (first three) and e_e (last three) side by side."""
+
+    def encode_tokens(self, tokens):
+        return tokens[..., :3], tokens[..., 3:]
+
+    def decode(self, lip, expression, target_tokens=None):
+        return torch.cat([lip, expression], -1)
+
+
+def ideal() -> ExpressionTransformer:
+    model = Ideal(features=6, width=8, heads=4, layers=1, hidden=8, feedforward=8)
+    model.down = torch.nn.Identity()
+    return model.eval()
+
+
+ALWAYS, NEVER = torch.tensor([True, True]), torch.tensor([False, False])
+PAPER = resolved(ExpressionConfig())
+
+
+def test_lips_of_a_with_the_expression_of_b_must_give_b():
+    # the same words at the same moment: e_l is common, e_e is not
+    a, b = windows(0), windows(1)
+    b[..., :3] = a[..., :3]
+    for swap in (ALWAYS, NEVER, torch.tensor([True, False])):
+        assert pair_losses(ideal(), a, b, swap, PAPER)["reconstruction"].item() == 0
+    # the roles inverted: e_e common, e_l its own. Swapping e_e then gives A where B is wanted
+    c = windows(1)
+    c[..., 3:] = a[..., 3:]
+    wrong = pair_losses(ideal(), a, c, ALWAYS, PAPER)["reconstruction"]
+    assert torch.allclose(wrong, 2 * (a - c).abs().mean()) and wrong > 0.5
+    assert pair_losses(ideal(), a, c, NEVER, PAPER)["reconstruction"].item() == 0
+
+
+def test_the_target_and_the_past_of_a_swap_are_those_of_the_expressions_owner():
+    seen = []
+
+    class Watching(Ideal):
+        def decode(self, lip, expression, target_tokens=None):
+            seen.append((lip, expression, target_tokens))
+            return torch.zeros(2, 8, 6)
+
+    model = Watching(features=6, width=8, heads=4, layers=1, hidden=8, feedforward=8)
+    model.down = torch.nn.Identity()
+    a, b = windows(0), windows(1)
+    swap = torch.tensor([True, False])
+    loss = pair_losses(model, a, b, swap, PAPER)["reconstruction"]
+    (lip, expression, past), (other_lip, other_expression, other_past) = seen
+    assert torch.equal(lip, a[..., :3]) and torch.equal(other_lip, b[..., :3])  # e_l is never exchanged
+    assert torch.equal(expression[0], b[0, :, 3:]) and torch.equal(expression[1], a[1, :, 3:])
+    assert torch.equal(past[0], b[0]) and torch.equal(past[1], a[1]) and torch.equal(other_past[0], a[0])
+    assert torch.equal(other_expression[0], a[0, :, 3:])
+    assert torch.allclose(
+        loss,
+        emotion_loss(torch.zeros(2, 8, 6), torch.stack([b[0], a[1]]), torch.zeros(2, 8, 6), torch.stack([a[0], b[1]])),
+    )
+
+
+def test_the_feature_of_a_frame_is_the_middle_of_its_window():
+    model = small()
+    track = np.random.default_rng(0).standard_normal((20, 6)).astype(np.float32)
+    lip, expression = model.embed_track(track, batch=7)
+    assert lip.shape == expression.shape == (20, 8)
+    with torch.no_grad():
+        lips, expressions = model.encode(torch.from_numpy(track[None, 6:14]))  # frames 6 to 13: the fifth is 10
+    assert np.allclose(lip[10], lips[0, 4], atol=1e-5) and np.allclose(expression[10], expressions[0, 4], atol=1e-5)
+    held = np.concatenate([np.repeat(track[:1], 4, 0), track])
+    assert np.allclose(model.embed_track(held)[1][4:10], expression[:6], atol=1e-5)  # the first frame is repeated
+
+
+def test_features_are_seen_in_their_own_units():
+    model = small()
+    model.set_statistics(torch.full((6,), 3.0), torch.full((6,), 2.0))
+    assert torch.equal(model.standardised(torch.full((1, 8, 6), 7.0)), torch.full((1, 8, 6), 2.0))
+
+
+def test_positions_are_sines_and_cosines():
+    codes = position_codes(3, 4)
+    assert torch.allclose(codes[2], torch.tensor([np.sin(2), np.cos(2), np.sin(0.02), np.cos(0.02)]).float())
+
+
+def test_heads_must_divide_the_width():
+    from jean.errors import UsageError
+
+    with pytest.raises(UsageError, match="heads"):
+        resolved(ExpressionConfig(heads=7))
