@@ -6,6 +6,7 @@ import hashlib
 import json
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -116,7 +117,9 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     if not len(windows):
         raise InputError(f"{config.audio} holds no sound.", "Choose another --audio.")
     times = (np.arange(len(windows)) + 0.5) / fps
-    expression, offsets = _expression(config, meta, person, times, progress)
+    if meta.get("speech") == "none":
+        windows = np.zeros_like(windows)
+    expression, offsets = _expression(config, checkpoint, person, times, progress)
     poses, pose_positions = _poses(config, person, times, fps)
     poses = _move_camera(poses, config, times)
     model = load_model(checkpoint, config.device)
@@ -182,6 +185,16 @@ def load_model(checkpoint: Checkpoint, device: str) -> TalkingHead:
     return model.eval().to(pick_device(device))
 
 
+def load_embedder(checkpoint: Checkpoint) -> Callable[[np.ndarray], np.ndarray]:
+    """e_e [T, 64] of a track of emotion features, by the transformer that the head was trained with."""
+    from jean.models.expression_transformer import ExpressionTransformer
+
+    model = ExpressionTransformer(**checkpoint.payload["meta"]["expression_source"]["model"])
+    model.load_state_dict(checkpoint.module_state("expression_transformer"))
+    model.eval()
+    return lambda track: model.embed_track(track)[1]
+
+
 def _inputs(config: RenderConfig) -> dict[str, Path]:
     """The files and clips that the result is made from."""
     inputs = {"audio": config.audio, "expression": config.expression}
@@ -203,11 +216,19 @@ def _clip_hash(folder: Path) -> str:
 
 
 def _expression(
-    config: RenderConfig, meta: dict[str, Any], person: Person, times: np.ndarray, progress: Progress
+    config: RenderConfig, checkpoint: Checkpoint, person: Person, times: np.ndarray, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
     """Expression coefficients [T, E] and offsets of the landmarks [T, 68, 2] that the model takes."""
+    meta = checkpoint.payload["meta"]
+    kind = meta.get("expression_source", {}).get("kind", "upper")
     coefficients, offsets, fps = person.expression, person.offsets, float(meta["fps"])
-    if config.expression is not None:
+    if config.expression is not None and kind == "none":
+        raise UsageError("this run was trained without an expression (audio-only).", "Leave --expression away.")
+    if config.expression is not None and kind in ("emotion", "transformer"):
+        embed = load_embedder(checkpoint) if kind == "transformer" else None
+        coefficients, fps = drivers.vector_track(config.expression, meta["expression_source"], embed)
+        offsets = person.offsets_of(coefficients)
+    elif config.expression is not None:
         source = drivers.expression(config.expression, meta["expression"], meta["tracker"], progress)
         coefficients, fps = source.coefficients, source.fps
         if meta["upper_face"]:

@@ -17,8 +17,13 @@ def train_nerf(
     preset: Annotated[str | None, typer.Option(metavar="fast|paper", help="Tri-planes, or the paper's MLP.")] = None,
     steps: Annotated[int | None, typer.Option(help="Training steps.")] = None,
     minutes: Annotated[float | None, typer.Option(help="Instead of --steps: turned into steps once.")] = None,
+    audio: Annotated[Path | None, typer.Option(metavar="RUN", help="What train-audio wrote.")] = None,
+    expr: Annotated[Path | None, typer.Option(metavar="RUN", help="What train-expr wrote.")] = None,
+    method: Annotated[
+        str | None, typer.Option(help="jean, jean-plain-audio, audio-only, expression-only, a, b, c or d.")
+    ] = None,
     expression: Annotated[
-        str | None, typer.Option(metavar="upper|all", help="Coefficients of the upper face only, or all.")
+        str | None, typer.Option(metavar="upper|all|…", help="Coefficients of the upper face only, or all.")
     ] = None,
     config: ConfigFile = None,
     sets: Sets = None,
@@ -40,6 +45,9 @@ def train_nerf(
         preset=preset,
         steps=steps,
         minutes=minutes,
+        audio_run=audio,
+        expression_run=expr,
+        method=method,
         expression=expression,
         seed=seed,
         device=device,

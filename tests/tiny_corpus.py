@@ -14,10 +14,13 @@ EMOTIONS = ("angry", "happy", "neutral", "sad")
 EMOTION_WIDTH = 12
 
 
-def make_track_clip(folder: Path, person: int, emotion: str, sentence: int, frames: int = 40) -> Path:
-    """One clip: the mouth opens with a track of the sentence, which the sound's windows hold too."""
-    make_clip(folder, frames=frames, size=8, seed=100 * person + sentence)
-    for name in ("frames.u8", "matte.u8", "background.png"):
+def make_track_clip(folder: Path, person: int, emotion: str, sentence: int, frames: int = 40, size: int = 0) -> Path:
+    """One clip: the mouth opens with a track of the sentence, which the sound's windows hold too.
+
+    With ``size`` it has pictures (which do not show that).
+    """
+    make_clip(folder, frames=frames, size=size or 8, seed=100 * person + sentence)
+    for name in () if size else ("frames.u8", "matte.u8", "background.png"):
         (folder / name).unlink()
     speech, strength = speech_track(sentence, frames), float(EMOTIONS.index(emotion))
     arrays = load_file(folder / "arrays.safetensors")
@@ -37,7 +40,7 @@ def make_track_clip(folder: Path, person: int, emotion: str, sentence: int, fram
     features = np.tanh(np.stack([speech, np.full(frames, strength)], -1) @ mix).astype(np.float32)
     save_file({"toy": features}, folder / "emotion_features.safetensors")
     meta = read_json(folder / "clip.json")
-    meta["pictures"] = False
+    meta["pictures"] = bool(size)
     meta["emotion"] = {"toy": {"version": "1", "width": EMOTION_WIDTH, "network": True}}
     names = ("arrays.safetensors", "audio_features.safetensors", "emotion_features.safetensors")
     meta["files"] = {name: {"sha256": sha256(folder / name)} for name in names}
@@ -53,10 +56,14 @@ def speech_track(sentence: int, frames: int) -> np.ndarray:
     return np.clip(np.sum(waves, 0) / 2, -1, 1)
 
 
-def make_corpus(folder: Path, people: int = 2, sentences: int = 2, emotions=("happy", "sad"), frames: int = 40) -> Path:
+def make_corpus(
+    folder: Path, people: int = 2, sentences: int = 2, emotions=("happy", "sad"), frames: int = 40, size: int = 0
+) -> Path:
     """FOLDER/pN/EMOTION_SENTENCE for every combination."""
     for person in range(people):
         for emotion in emotions:
             for sentence in range(1, sentences + 1):
-                make_track_clip(folder / f"p{person}" / f"{emotion}_{sentence:03d}", person, emotion, sentence, frames)
+                make_track_clip(
+                    folder / f"p{person}" / f"{emotion}_{sentence:03d}", person, emotion, sentence, frames, size
+                )
     return folder

@@ -87,6 +87,21 @@ def find_clips(data: Sequence[str | Path], table: str | Path | None = None) -> l
     return found
 
 
+def describe(folder: Path) -> CorpusClip:
+    """One clip by itself: from a ``corpus.csv`` in a folder above it, MEAD's layout, or its name."""
+    folder = Path(folder).resolve()
+    above = list(folder.parents)[:6]
+    for root in above:
+        if (root / TABLE).is_file():
+            rows = _read_table(root / TABLE)
+            if _key(folder.relative_to(root).as_posix()) in rows:
+                return _described(root, folder, rows)
+    for root in above[2:]:
+        if _MEAD.match(folder.relative_to(root).as_posix()):
+            return _described(root, folder, {})
+    return _described(above[0], folder, {})
+
+
 def _described(root: Path, folder: Path, rows: dict[str, dict[str, str]]) -> CorpusClip:
     name = folder.relative_to(root).as_posix() if folder != root else folder.resolve().name
     row = rows.get(_key(name))

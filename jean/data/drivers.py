@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import numpy as np
 
 from jean.data.audio_windows import extract_windows
 from jean.data.clip import Clip
+from jean.data.emotion import emotion_track
 from jean.data.lips import face_offsets
 from jean.errors import ArtefactError, InputError
 from jean.features import registry
@@ -131,6 +133,36 @@ def expression(path: Path, made: dict[str, Any], tracker: dict[str, Any], progre
     for column in track.T:
         column[:] = np.interp(np.arange(len(track)), np.flatnonzero(seen), column[seen])
     return ExpressionTrack(track, None, fps)
+
+
+def vector_track(
+    clip_folder: Path, source: dict[str, Any], embed: Callable[[np.ndarray], np.ndarray] | None
+) -> tuple[np.ndarray, float]:
+    """Expression vectors [T, E] of a prepared clip, made as the run's were, and their rate.
+
+    Args:
+        clip_folder: the clip.
+        source: of the run: ``kind`` ("emotion" or "transformer") and ``emotion``, the features' description.
+        embed: e_e [T, 64] of a track of features; None for "emotion".
+
+    Raises:
+        InputError: no clip, or features that it does not have.
+        ArtefactError: features of another version.
+    """
+    if not clip_folder.is_dir():
+        raise InputError(
+            f"{clip_folder} is no prepared clip, and this run takes its expression from {source['emotion']['name']}.",
+            "Prepare the video first, with the features that the run was trained with.",
+        )
+    clip = Clip.open(clip_folder, pictures=False)
+    track, made = emotion_track(clip, source["emotion"]["name"])
+    if made != source["emotion"]:
+        raise ArtefactError(
+            f"{clip_folder} has {made['name']} features of version {made['version']}, "
+            f"the run was trained with {source['emotion']['version']}.",
+            "Prepare it again with the same extractor.",
+        )
+    return (embed(track) if embed else track), clip.fps
 
 
 def poses(source: Path, own: np.ndarray, is_own: bool) -> tuple[np.ndarray, float]:

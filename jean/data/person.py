@@ -33,6 +33,7 @@ class Person:
         expression_to_offsets: [E + 1, 136], which offsets go with which coefficients (the last row: always).
         background: uint8 [H, W, 3], RGB, the clean plate.
         clip: name of the clip's folder, absolute; it may be gone.
+        means: mean expression vector [E] by the name of an emotion or a clip.
     """
 
     camera: Camera
@@ -42,11 +43,11 @@ class Person:
     expression_to_offsets: np.ndarray
     background: np.ndarray
     clip: Path
+    means: dict[str, np.ndarray]
 
     def offsets_of(self, expression: np.ndarray) -> np.ndarray:
         """[T, 68, 2] cm: the offsets that this person's face would have with coefficients [T, E]."""
-        known = np.concatenate([expression, np.ones((len(expression), 1))], 1)
-        return (known @ self.expression_to_offsets).reshape(len(expression), -1, 2)
+        return offsets_from(self.expression_to_offsets, expression)
 
     def offsets_like(self, expression: np.ndarray, measured: np.ndarray | None) -> np.ndarray:
         """[T, 68, 2] cm: a source's offsets, brought to this person.
@@ -62,6 +63,12 @@ class Person:
         return measured - measured.mean(0) + self.offsets_of(expression.mean(0, keepdims=True))
 
 
+def offsets_from(slopes: np.ndarray, expression: np.ndarray) -> np.ndarray:
+    """[T, 68, 2] cm: what ``fit_offsets`` found ([E + 1, 136]) for coefficients [T, E]."""
+    known = np.concatenate([expression, np.ones((len(expression), 1))], 1)
+    return (known @ slopes).reshape(len(expression), -1, 2)
+
+
 def fit_offsets(expression: np.ndarray, offsets: np.ndarray, ridge: float = 10.0) -> np.ndarray:
     """[E + 1, 136]: ridge regression of offsets [T, 68, 2] on standardised coefficients [T, E]."""
     # as in the head: a coefficient that never moves must not turn its noise into motion
@@ -73,8 +80,10 @@ def fit_offsets(expression: np.ndarray, offsets: np.ndarray, ridge: float = 10.0
     return np.concatenate([slopes, (flat.mean(0) - mean @ slopes)[None]])
 
 
-def write_person(folder: Path, data: PersonFrames, clips: Sequence[Clip]) -> None:
-    """Writes ``person.safetensors`` for the first clip."""
+def write_person(
+    folder: Path, data: PersonFrames, clips: Sequence[Clip], means: dict[str, np.ndarray] | None = None
+) -> None:
+    """Writes ``person.safetensors`` for the first clip, with mean expression vectors of all by name."""
     from safetensors.numpy import save_file
 
     count = clips[0].frame_count
@@ -86,6 +95,7 @@ def write_person(folder: Path, data: PersonFrames, clips: Sequence[Clip]) -> Non
         "background": np.ascontiguousarray(clips[0].background),
         "focal_px": data.focal_px[:1],
         "center_px": data.center_px[0],
+        **{f"mean/{name}": vector for name, vector in (means or {}).items()},
     }
     with atomic_path(folder / NAME) as temporary:
         save_file(arrays, str(temporary), metadata={"clip": str(clips[0].folder.resolve())})
@@ -109,5 +119,6 @@ def read_person(folder: Path) -> Person:
     size = arrays["background"].shape[0]
     center = (float(arrays["center_px"][0]), float(arrays["center_px"][1]))
     camera = Camera(float(arrays["focal_px"][0]), center, size, size)
+    means = {name.removeprefix("mean/"): array for name, array in arrays.items() if name.startswith("mean/")}
     tracks = {name: arrays[name] for name in ("camera_to_world", "expression", "offsets", "expression_to_offsets")}
-    return Person(camera=camera, **tracks, background=arrays["background"], clip=clip)
+    return Person(camera=camera, **tracks, background=arrays["background"], clip=clip, means=means)

@@ -79,6 +79,8 @@ class TalkingHead(nn.Module):
         code_width: K, width of the frames' codes (0: none, as in the paper).
         shape: [68][3], the person's rigid head, head space, cm.
         spoken: whether speech decides the lower face.
+        expression_map: from the expression vector to its part of e_in: "linear"; "mlp", the thin MLP of Table 2's
+            (a) and (c); "none", the vector as it is (e_e of the expression transformer, section 3.3).
     """
 
     expression_mean: Tensor
@@ -101,12 +103,13 @@ class TalkingHead(nn.Module):
         shape: list[list[float]],
         code_width: int = 0,
         spoken: bool = True,
+        expression_map: str = "linear",
     ):
         super().__init__()
         # e_a is 64-d (section 3.1); a projection brings it to the width that F_Θ takes (docs/method.md)
         self.audio_encoder = AudioEncoder(audio_features, audio_window, 64, dropout)
         self.audio_projection = nn.Linear(64, audio_width)
-        self.expression_encoder = nn.Linear(expression_features, expression_width)
+        self.expression_encoder = _expression_map(expression_map, expression_features, expression_width)
         self.code_width = code_width
         self.audio_width = audio_width
         self.head = make_head(preset, (audio_width, expression_width, code_width), box, shape, spoken)
@@ -177,6 +180,12 @@ class TalkingHead(nn.Module):
         head = self.head.trace(origins, directions, condition, self.view(frames, pose), frame, generator, bend)
         torso_rgb, torso_opacity = self.torso(pixels / size_px, pose[frame])
         return Pixels(head, torso_rgb, torso_opacity)
+
+
+def _expression_map(kind: str, features: int, width: int) -> nn.Module:
+    if kind == "mlp":
+        return nn.Sequential(nn.Linear(features, 128), nn.LeakyReLU(0.02), nn.Linear(128, width))
+    return nn.Identity() if kind == "none" else nn.Linear(features, width)
 
 
 def view_directions(camera_to_world: Tensor) -> Tensor:

@@ -27,6 +27,15 @@ from jean.train.checkpoint import stored_steps
 from jean.train.hull import visual_hull
 from jean.train.loop import Schedule, run
 from jean.train.nerf_config import NerfConfig, resolved
+from jean.train.nerf_inputs import (
+    LearnedInputs,
+    apply_inputs,
+    audio_name,
+    frozen_modules,
+    load_inputs,
+    load_speech,
+    named_means,
+)
 from jean.train.scores import face_and_head_psnr, preview_sheet
 
 
@@ -35,19 +44,30 @@ class NerfStage:
 
     name = "nerf"
 
-    def __init__(self, data: PersonFrames, config: NerfConfig, device: torch.device, steps: int):
+    def __init__(
+        self,
+        data: PersonFrames,
+        config: NerfConfig,
+        device: torch.device,
+        steps: int,
+        inputs: LearnedInputs | None = None,
+    ):
         self.data, self.config, self.device, self.steps = data, config, device, steps
         torch.manual_seed(config.seed)
         self.model = TalkingHead(**model_arguments(data, config)).to(device)
         self.generator = torch.Generator(device="cpu").manual_seed(config.seed)
         _set_statistics(self.model, data)
+        if inputs is not None:
+            load_speech(self.model, inputs)
         head = self.model.head
         if isinstance(head, FastHead):
             head.start(visual_hull(head.grid.cell_centres().cpu(), data).to(device))
         self.average = _twin(self.model) if config.average else self.model
         tables = [p for n, p in self.model.named_parameters() if n.endswith(".table")]
         others = [p for n, p in self.model.named_parameters() if not n.endswith(".table")]
-        speech = [*self.model.audio_encoder.parameters(), *self.model.audio_projection.parameters()]
+        speech = list(self.model.audio_encoder.parameters())
+        if config.audio_run is None:  # a learned encoder is fine-tuned; what comes after it is new
+            speech += self.model.audio_projection.parameters()
         others = [p for p in others if not any(p is q for q in speech)]
         rates = [(others, config.learning_rate), (speech, config.audio_rate or config.learning_rate)]
         groups: list[dict[str, Any]] = [{"params": params, "lr": rate, "first_lr": rate} for params, rate in rates]
@@ -65,6 +85,8 @@ class NerfStage:
         self.modules: dict[str, torch.nn.Module] = {"model": self.average, "codes": self.codes}
         if config.average:
             self.modules["training"] = self.model
+        if inputs is not None:
+            self.modules |= frozen_modules(inputs)
         self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": self.optimiser}
         self.lips = torch.from_numpy(lip_coordinates(data.offsets, data.train, config.audio_width or 0)).to(device)
         self.tensors = {
@@ -267,14 +289,16 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
     check_writable(output)
     device = torch.device(pick_device(config.device))
     opened = open_clips(clips)
-    data = PersonFrames(opened, config.audio_features, config.expression == "upper")
+    inputs = load_inputs(config, opened, progress)
+    data = PersonFrames(opened, audio_name(inputs, config), config.expression == "upper")
+    apply_inputs(data, inputs, config)
     steps = config.steps or stored_steps(output) or _steps_in(config, data, device, progress)
     config = config.model_copy(update={"steps": steps})
-    stage = NerfStage(data, config, device, steps)
+    stage = NerfStage(data, config, device, steps, inputs)
     every = max(1, steps // 8)
     schedule = Schedule(steps, save_every=every, evaluate_every=2 * every, log_every=50, preview_every=2 * every)
     # the device and a time turned into steps do not decide what is learned
-    compared = config.model_dump(mode="json", exclude={"device", "minutes"})
+    compared = config.model_dump(mode="json", exclude={"device", "minutes"}) | inputs.hashes
     compared["clips"] = [clip.meta["files"] for clip in opened]
     meta = {
         "model": model_arguments(data, config),
@@ -283,6 +307,9 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         "tracker": opened[0].meta["tracker"],
         "expression": opened[0].meta["expression"],
         "upper_face": config.expression == "upper",
+        "method": config.method,
+        "expression_source": inputs.source,
+        "speech": config.speech,
         "audio": {data.audio_name: opened[0].meta["audio"][data.audio_name]},
     }
     result = run(
@@ -292,7 +319,7 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         progress,
         config=compared,
         meta=meta,
-        begin=lambda: write_person(output, data, opened),
+        begin=lambda: write_person(output, data, opened, named_means(data)),
     )
     return result | {"rays_per_s": round(config.rays * result["steps"] / max(result["seconds"], 1e-9))}
 
@@ -325,8 +352,17 @@ def model_arguments(data: PersonFrames, config: NerfConfig) -> dict[str, Any]:
         "dropout": float(config.dropout or 0.0),
         "code_width": int(config.code_width or 0),
         "shape": np.round(data.shape.astype(float), 4).tolist(),
-        "spoken": config.expression == "upper",
+        "spoken": config.spoken,
+        "expression_map": _expression_map(data, config),
     }
+
+
+def _expression_map(data: PersonFrames, config: NerfConfig) -> str:
+    """Table 2's thin MLP for features of a network; e_e as it is where it has the width of its place."""
+    if config.expression == "emotion":
+        return "mlp"
+    same = data.expression.shape[1] == config.expression_width
+    return "none" if config.expression == "transformer" and same else "linear"
 
 
 def _set_statistics(model: TalkingHead, data: PersonFrames) -> None:

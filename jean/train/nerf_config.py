@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from jean.config import StageConfig
@@ -14,7 +16,13 @@ class NerfConfig(StageConfig):
     Attributes:
         preset: "fast" (tri-planes, minutes on a CPU) or "paper" (F_Θ of sections 3.3 and 8.4).
         steps: optimisation steps; minutes: turned into steps by timing this machine, once.
-        expression: "upper" lets speech alone decide the lips; "all" is the paper's variant (b).
+        method: a name in ``METHODS``, which decides ``expression`` and ``speech``; None: what the runs given say.
+        expression: what the expression vector is: "upper" lets speech alone decide the lips; "all" coefficients
+            is the paper's variant (b); "emotion", an emotion network's features through a thin MLP (variants a, c);
+            "transformer", e_e of ``expression_run``; "none", nothing (AD-NeRF).
+        speech: "sound", or "none" (NeRFace).
+        audio_run: what ``train-audio`` wrote: the encoder begins there and is fine-tuned at ``audio_rate``.
+        expression_run: what ``train-expr`` wrote. emotion_features: their name, for "emotion".
         rays, frames_per_step: the batch.
         learning_rate: of the networks, decaying exponentially by ``decay``; plane_rate: of the planes.
         audio_width: of the audio part of e_in. lip_weight: of the regression that makes that part the first
@@ -33,7 +41,12 @@ class NerfConfig(StageConfig):
     precision: Literal["fp32", "bf16"] = "fp32"
     steps: int | None = None
     minutes: float | None = None
-    expression: Literal["upper", "all"] = "upper"
+    method: str | None = None
+    expression: Literal["upper", "all", "emotion", "transformer", "none"] | None = None
+    speech: Literal["sound", "none"] | None = None
+    audio_run: Path | None = None
+    expression_run: Path | None = None
+    emotion_features: str | None = None
     audio_features: str | None = None
     audio_width: int | None = None
     expression_width: int | None = None
@@ -59,6 +72,37 @@ class NerfConfig(StageConfig):
     torso_weight: float = 0.5
     box_low: tuple[float, float, float] = (-14.0, -18.0, -10.0)
     box_high: tuple[float, float, float] = (14.0, 15.0, 12.0)
+
+    @property
+    def spoken(self) -> bool:
+        """Whether speech decides the lower face: the expression vector says nothing of it, or should not."""
+        return self.speech == "sound" and self.expression in ("upper", "transformer", "none")
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of Table 1 or 2.
+
+    Attributes:
+        expression, speech: see ``NerfConfig``.
+        audio_run: whether the self-supervised audio encoder is a part of it.
+    """
+
+    expression: str
+    speech: str = "sound"
+    audio_run: bool = False
+
+
+METHODS = {
+    "jean": Method("transformer", audio_run=True),
+    "jean-plain-audio": Method("transformer"),  # Figure 6, without the self-supervised audio encoder
+    "audio-only": Method("none"),  # AD-NeRF
+    "expression-only": Method("all", speech="none"),  # NeRFace
+    "a": Method("emotion"),  # Table 2
+    "b": Method("all"),
+    "c": Method("emotion", audio_run=True),
+    "d": Method("transformer", audio_run=True),  # its transformer is trained on coefficients
+}
 
 
 # What a preset says where the configuration does not. The paper's numbers: sections 8.4.2 and 8.4.3.
@@ -97,9 +141,41 @@ PRESETS: dict[str, dict[str, Any]] = {
 
 def resolved(config: NerfConfig) -> NerfConfig:
     """The configuration with its preset's values where it had None (steps stay None beside minutes)."""
+    config = _with_method(config)
     values = {k: v for k, v in PRESETS[config.preset].items() if getattr(config, k) is None}
+    if config.audio_run is not None and config.audio_rate is None:
+        # 8.4.3; the fast preset has a hundredth of the paper's steps, and takes larger ones
+        values["audio_rate"] = 5e-6 if config.preset == "paper" else 2e-4
+    if config.speech == "none":
+        values["lip_weight"] = 0.0
     if config.minutes is not None:
         if config.steps is not None:
             raise UsageError("--steps and --minutes contradict each other.", "Give one of them.")
         values.pop("steps", None)
+    return config.model_copy(update=values)
+
+
+def _with_method(config: NerfConfig) -> NerfConfig:
+    """The configuration with what its method says, or with what the runs given say.
+
+    Raises:
+        UsageError: an unknown method, or runs and options that contradict it.
+    """
+    if config.method is None:
+        guessed = "transformer" if config.expression_run is not None else "upper"
+        values = {"expression": config.expression or guessed, "speech": config.speech or "sound"}
+    else:
+        if config.method not in METHODS:
+            raise UsageError(f"there is no method called {config.method!r}.", f"Choose from: {', '.join(METHODS)}.")
+        method = METHODS[config.method]
+        values = {"expression": method.expression, "speech": method.speech}
+        for name, value in values.items():
+            if getattr(config, name) not in (None, value):
+                raise UsageError(f"method {config.method} has {name} {value}.", f"Leave {name} away.")
+        if method.audio_run != (config.audio_run is not None):
+            verb = "needs" if method.audio_run else "has no"
+            raise UsageError(f"method {config.method} {verb} learned audio encoder.", "See --audio RUN.")
+    if (values["expression"] == "transformer") != (config.expression_run is not None):
+        verb = "needs a" if config.expression_run is None else "takes no"
+        raise UsageError(f"expression {values['expression']} {verb} run of train-expr.", "See --expr RUN.")
     return config.model_copy(update=values)

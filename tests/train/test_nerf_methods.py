@@ -1,0 +1,171 @@
+"""The paper's method, its rivals with one input and Table 2's variants: what reaches the head, and what does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from tiny_corpus import make_corpus
+
+from jean.data.datasets import PersonFrames, open_clips
+from jean.data.drivers import vector_track
+from jean.data.person import read_person
+from jean.errors import ArtefactError, InputError, UsageError
+from jean.models.stored import load_audio_encoder, load_expression_transformer
+from jean.progress import Silent
+from jean.synthesize import load_embedder, load_model
+from jean.train.audio import AudioConfig, train_audio
+from jean.train.checkpoint import load_checkpoint
+from jean.train.expression import ExpressionConfig, train_expression
+from jean.train.landmarks import LandmarkConfig, train_landmarks
+from jean.train.nerf import NerfConfig, NerfStage, resolved, train_nerf
+from jean.train.nerf_config import METHODS
+from jean.train.nerf_inputs import apply_inputs, load_inputs
+
+QUICK = {"steps": 2, "rays": 32, "frames_per_step": 2, "device": "cpu"}
+TINY = {"width": 8, "hidden": 16, "heads": 4, "layers": 1, "feedforward": 16, "device": "cpu", "dtw": "exact"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Clips with pictures, an audio run, transformers of both variants."""
+    root = tmp_path_factory.mktemp("methods")
+    corpus = make_corpus(root / "clips", people=1, sentences=1, frames=12, size=20)
+    train_landmarks([corpus], root / "landmarks", LandmarkConfig(steps=2, device="cpu"), Silent())
+    train_audio([corpus], root / "landmarks", root / "audio", AudioConfig(steps=2, device="cpu"), Silent())
+    for variant, features in (("jean", "toy"), ("d", "blendshapes")):
+        config = ExpressionConfig(preset="small", emotion_features=features, steps=2, batch=8, **TINY)
+        train_expression([corpus], root / variant, config, Silent())
+    return root
+
+
+def options_of(name: str, made) -> dict:
+    method = METHODS[name]
+    options: dict = {"method": name, "audio_run": made / "audio" if method.audio_run else None}
+    if method.expression == "transformer":
+        options["expression_run"] = made / ("d" if name == "d" else "jean")
+    return options
+
+
+def inputs_of(made, **options):
+    config = resolved(NerfConfig(**QUICK, **options))
+    clips = open_clips([made / "clips" / "p0"])
+    inputs = load_inputs(config, clips, Silent())
+    data = PersonFrames(clips, None, config.expression == "upper")
+    apply_inputs(data, inputs, config)
+    return config, data, inputs
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_trains_and_is_read_back(name, made, tmp_path):
+    result = train_nerf(
+        [made / "clips" / "p0"], tmp_path / "run", NerfConfig(**QUICK, **options_of(name, made)), Silent()
+    )
+    assert result["steps"] == 2
+    checkpoint = load_checkpoint(tmp_path / "run", stage="nerf")
+    model = load_model(checkpoint, "cpu")
+    meta = checkpoint.payload["meta"]
+    assert meta["method"] == name and meta["expression_source"]["kind"] == METHODS[name].expression
+    person = read_person(tmp_path / "run")
+    assert set(person.means) == {"happy", "sad", "happy_001", "sad_001"}
+    assert all(len(vector) == model.expression_mean.numel() for vector in person.means.values())
+    wanted = {"jean": 8, "d": 8, "jean-plain-audio": 8, "audio-only": 1, "expression-only": 3, "a": 12, "b": 3, "c": 12}
+    assert model.expression_mean.numel() == wanted[name]
+
+
+def test_e_e_is_the_middle_of_its_window_in_training_and_in_use(made, tmp_path):
+    options = options_of("jean", made)
+    _, data, inputs = inputs_of(made, **options)
+    clip = data.clips[0]
+    expected = inputs.expression.model.embed_track(clip.emotion_features["toy"])[1]
+    assert np.array_equal(data.expression[: clip.frame_count], expected)
+    train_nerf([made / "clips" / "p0"], tmp_path / "run", NerfConfig(**QUICK, **options), Silent())
+    checkpoint = load_checkpoint(tmp_path / "run")
+    track, fps = vector_track(clip.folder, checkpoint.payload["meta"]["expression_source"], load_embedder(checkpoint))
+    assert fps == 25 and np.allclose(track, expected, atol=1e-6)
+
+
+def test_nothing_but_the_expression_vector_decides_the_faces_motion(made):
+    _, data, _ = inputs_of(made, **options_of("audio-only", made))
+    assert (data.expression == 0).all() and np.ptp(data.offsets, 0).max() < 1e-6
+    _, data, _ = inputs_of(made, **options_of("jean", made))
+    # equal vectors, equal motion: there is no other way in
+    known = np.concatenate([data.expression, np.ones((len(data.expression), 1))], 1)
+    fitted = np.linalg.lstsq(known, data.offsets.reshape(len(known), -1), rcond=None)[0]
+    assert np.abs(known @ fitted - data.offsets.reshape(len(known), -1)).max() < 1e-3
+
+
+def test_without_speech_no_sound_reaches_the_head(made):
+    config, data, inputs = inputs_of(made, **options_of("expression-only", made))
+    assert (data.audio == 0).all() and config.lip_weight == 0 and not config.spoken
+    assert inputs.audio is None
+
+
+def test_the_head_begins_with_the_learned_encoder_and_fine_tunes_it(made):
+    config, data, inputs = inputs_of(made, preset="paper", **options_of("jean", made))
+    assert config.audio_rate == 5e-6 and config.learning_rate == 5e-4  # 8.4.3
+    stage = NerfStage(data, config, torch.device("cpu"), 2, inputs)
+    learned = load_audio_encoder(made / "audio").model.state_dict()
+    assert all(torch.equal(value, learned[name]) for name, value in stage.model.audio_encoder.state_dict().items())
+    rates = {id(p): group["first_lr"] for group in stage.optimiser.param_groups for p in group["params"]}
+    assert {rates[id(p)] for p in stage.model.audio_encoder.parameters()} == {5e-6}
+    assert {rates[id(p)] for p in stage.model.audio_projection.parameters()} == {5e-4}
+    # the transformer is stored with the head and is not trained
+    frozen = stage.modules["expression_transformer"]
+    assert not any(id(p) in rates for p in frozen.parameters())
+    trained = load_expression_transformer(made / "jean").model
+    assert all(torch.equal(v, trained.state_dict()[k]) for k, v in frozen.state_dict().items())
+
+
+def test_e_in_of_the_papers_preset_is_32_and_64_wide(made):
+    full = ExpressionConfig(
+        preset="small", emotion_features="toy", steps=1, batch=8, device="cpu", layers=1, dtw="exact"
+    )
+    train_expression([made / "clips"], made / "wide", full, Silent())
+    options = {"method": "jean", "audio_run": made / "audio", "expression_run": made / "wide", "preset": "paper"}
+    config, data, inputs = inputs_of(made, **options)
+    stage = NerfStage(data, config, torch.device("cpu"), 2, inputs)
+    model = stage.model
+    assert model.condition(stage.frames(np.array([0, 5]))).shape == (2, 96)
+    assert (config.audio_width, config.expression_width) == (32, 64)
+    assert isinstance(model.expression_encoder, torch.nn.Identity)  # e_e goes in as it is (section 3.3)
+    assert isinstance(NerfStage(*_stage("a", made)).model.expression_encoder, torch.nn.Sequential)  # the thin MLP
+
+
+def _stage(name, made):
+    config, data, inputs = inputs_of(made, **options_of(name, made))
+    return data, config, torch.device("cpu"), 2, inputs
+
+
+def test_contradictions_are_refused(made):
+    with pytest.raises(UsageError, match="no method"):
+        resolved(NerfConfig(method="e"))
+    with pytest.raises(UsageError, match="needs learned audio"):
+        resolved(NerfConfig(method="c"))
+    with pytest.raises(UsageError, match="has no learned audio"):
+        resolved(NerfConfig(method="b", audio_run=made / "audio"))
+    with pytest.raises(UsageError, match="train-expr"):
+        resolved(NerfConfig(method="jean", audio_run=made / "audio"))
+    with pytest.raises(UsageError, match="train-expr"):
+        resolved(NerfConfig(method="b", expression_run=made / "jean"))
+    with pytest.raises(UsageError, match="has expression all"):
+        resolved(NerfConfig(method="b", expression="upper"))
+    with pytest.raises(ArtefactError, match="variant d"):
+        inputs_of(made, method="jean", audio_run=made / "audio", expression_run=made / "d")
+    with pytest.raises(ArtefactError, match="variant jean"):
+        inputs_of(made, method="d", audio_run=made / "audio", expression_run=made / "jean")
+    with pytest.raises(ArtefactError, match="logmel features, not deepspeech"):
+        inputs_of(made, audio_run=made / "audio", audio_features="deepspeech")
+    with pytest.raises(ArtefactError, match="stage"):
+        inputs_of(made, audio_run=made / "landmarks")
+    with pytest.raises(InputError, match="no emoca features"):
+        inputs_of(made, method="a", emotion_features="emoca")
+
+
+def test_another_run_behind_the_same_path_is_not_gone_on_with(made, tmp_path):
+    options = options_of("jean", made)
+    train_nerf([made / "clips" / "p0"], tmp_path / "run", NerfConfig(**QUICK, **options), Silent())
+    other = {**options, "audio_run": made / "audio2"}
+    train_audio([made / "clips"], made / "landmarks", made / "audio2", AudioConfig(steps=3, device="cpu"), Silent())
+    with pytest.raises(ArtefactError, match="audio_run"):
+        train_nerf([made / "clips" / "p0"], tmp_path / "run", NerfConfig(**QUICK, **other), Silent())
