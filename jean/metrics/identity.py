@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
+import warnings
 from collections.abc import Callable
+from contextlib import redirect_stdout
 from typing import Any
 
 import numpy as np
@@ -83,7 +86,8 @@ def load_arcface() -> Embed:
         raise SetupError(f"insightface cannot be loaded ({error}).", "Run: pip install insightface") from error
     try:
         # the processor gives the same numbers everywhere, and 112 × 112 px need no more
-        model = model_zoo.get_model(str(path), providers=["CPUExecutionProvider"])
+        with redirect_stdout(sys.stderr):  # it prints; stdout is for the command's result
+            model = model_zoo.get_model(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:
         # it asserts, and onnxruntime has errors of its own
         raise ArtefactError(
@@ -93,7 +97,10 @@ def load_arcface() -> Embed:
         raise ArtefactError(f"{path} is no face recognition network.", f"Run: jean models pull {WEIGHTS}")
 
     def embed(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
-        aligned = face_align.norm_crop(np.ascontiguousarray(image[..., ::-1]), five_points(landmarks), SIZE_PX)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of scikit-image, about what insightface calls
+            points = five_points(landmarks)
+            aligned = face_align.norm_crop(np.ascontiguousarray(image[..., ::-1]), points, SIZE_PX)
         return np.asarray(model.get_feat([aligned])[0], np.float32)
 
     return embed

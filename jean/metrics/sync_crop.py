@@ -3,7 +3,7 @@
 A track is a stretch in which one face is found; gaps of up to 24 frames are bridged. Box centre and size are
 steadied by a median over 13 frames (zeros beyond the track's ends, as the authors' filter has it), the crop
 reaches 0.4 of the box beyond it to the sides and 0.8 below, grey lies beyond the picture's edge, and the
-result is 224 × 224 px.
+result is 224 × 224 px. Tracks of six frames or fewer, which the authors' pipeline never crops, have one box.
 """
 
 from __future__ import annotations
@@ -101,6 +101,10 @@ class _OpenTrack:
     def finish(self) -> None:
         if self._blank:  # the track ended with its last face
             del self._images[-self._blank :]
+        if len(self._shapes) <= AHEAD:  # the filter would meet mostly zeros; the authors have no such tracks
+            self._shapes = [np.median(self._shapes, axis=0)] * len(self._shapes)
+            self._track.crops += [crop(image, *self._shapes[0].tolist()) for image in self._images]
+            return
         self._crop(len(self._shapes), np.zeros((AHEAD, 3)))
 
     def _crop(self, stop: int, after: np.ndarray | None = None) -> None:

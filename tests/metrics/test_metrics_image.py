@@ -157,3 +157,18 @@ def test_identical_frames_are_limited_not_infinite():
     values = metric.result().values
     assert values["psnr_db"] == PSNR_LIMIT_DB
     assert values["ssim"] == pytest.approx(1.0)
+
+
+def test_torchmetrics_agrees_as_far_as_definitions_do():
+    """PSNR is the same; SSIM too where torchmetrics' padding, which counts at the edge, is cut off."""
+    import torch
+    from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+
+    image, reference = pictures()
+    x, y = (torch.from_numpy(value.transpose(2, 0, 1))[None] for value in (image, reference))
+    assert psnr(image, reference) == pytest.approx(float(peak_signal_noise_ratio(x, y, data_range=1.0)), abs=1e-6)
+    _, full = structural_similarity_index_measure(x, y, data_range=1.0, sigma=1.5, return_full_image=True)
+    inner = full[0].numpy().transpose(1, 2, 0)
+    ours = ssim_map(image, reference)
+    assert inner.shape == ours.shape
+    np.testing.assert_allclose(inner[8:-8, 8:-8], ours[8:-8, 8:-8], atol=1e-6)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from made_weights import syncnet_state
 from torch.nn import functional as F
 
 from jean.errors import ArtefactError, InputError
@@ -16,16 +17,8 @@ from jean.models.syncnet import SyncNet
 
 @pytest.fixture(scope="module")
 def state() -> dict[str, torch.Tensor]:
-    """A state dict from a fixed seed; the last layers are scaled so that distances differ visibly."""
-    torch.manual_seed(5)
-    net = SyncNet()
-    for module in net.modules():
-        if isinstance(module, (torch.nn.BatchNorm1d, torch.nn.BatchNorm2d, torch.nn.BatchNorm3d)):
-            module.running_mean.normal_(0, 0.1)
-            module.running_var.uniform_(0.5, 1.5)
-            module.weight.data.uniform_(0.5, 1.5)
-            module.bias.data.normal_(0, 0.1)
-    return {name: value.clone() for name, value in net.state_dict().items()}
+    """A state dict from a fixed seed."""
+    return syncnet_state()
 
 
 def speech(seconds: float, seed: int = 0) -> np.ndarray:

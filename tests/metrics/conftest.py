@@ -1,0 +1,19 @@
+"""Fixtures for the tests of metrics."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import made_weights
+import pytest
+
+
+@pytest.fixture(scope="session")
+def made_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("made models")
+
+
+@pytest.fixture
+def models(made_models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Stand-ins for all weights of the metrics, where weights are looked for."""
+    return made_weights.install(made_models, monkeypatch)
