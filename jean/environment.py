@@ -60,6 +60,7 @@ def inspect() -> dict[str, Any]:
         "platform": f"{platform.system()} {platform.machine()}",
         "cpu": cpu(),
         "gpu": gpu(),
+        "kernels": kernels(),
         "packages": packages(),
         "libraries": libraries(),
         "encoders": encoders(),
@@ -190,6 +191,13 @@ def gpu() -> dict[str, Any]:
     else:
         reason, remedy = "no NVIDIA driver", None
     return {"available": False, "devices": [], "cuda": torch.version.cuda, "reason": reason, "remedy": remedy}
+
+
+def kernels() -> dict[str, Any]:
+    """The renderer's compiled code: library (None: missing), instruction sets, what is lost without it."""
+    from jean.render import native
+
+    return native.status()
 
 
 def encoders() -> dict[str, bool]:

@@ -29,6 +29,7 @@ from jean.models.talking_head import Frames, TalkingHead
 from jean.progress import Progress
 from jean.provenance import manifest, manifest_path, metadata_tags, write_manifest
 from jean.render.frame_store import FrameStore
+from jean.render.ops import resolve_backend
 from jean.train.checkpoint import Checkpoint, load_checkpoint
 from jean.types import Camera
 
@@ -51,6 +52,7 @@ class RenderConfig(StageConfig):
         frames: also write the frames as PNG into this folder.
         shard: "i/n": render only the i-th of n parts (from 1); whoever finishes last writes the video.
         crf: quality of the H.264 stream.
+        backend: compiled kernels ("native"), readable torch ("reference"), or kernels where they can run.
     """
 
     audio: Path | None = None
@@ -68,6 +70,7 @@ class RenderConfig(StageConfig):
     frames: Path | None = None
     shard: str | None = None
     crf: int = Field(18, ge=0, le=51)
+    backend: Literal["auto", "native", "reference"] = "auto"
 
 
 ORBIT_PERIOD_S = 4.0
@@ -86,7 +89,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         progress: told of every frame.
 
     Returns:
-        ``output``, ``frames``, ``fps``, ``size``, ``seconds``, ``frames_per_s``, ``finished``.
+        ``output``, ``frames``, ``fps``, ``size``, ``seconds``, ``frames_per_s``, ``finished``, ``backend``.
 
     Raises:
         UsageError: no audio, an impossible shard, an output that is no video.
@@ -123,6 +126,9 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     poses, pose_positions = _poses(config, person, times, fps)
     poses = _move_camera(poses, config, times)
     model = load_model(checkpoint, config.device)
+    model.head.use(config.backend)
+    backend = resolve_backend(config.backend, model.expression_mean.device)
+    progress.say(f"backend: {backend}.")
     behind = _Backgrounds(config, person, size, pose_positions)
     part = _part(config.shard, len(windows))
     work = output.with_name(output.name + ".work")
@@ -146,6 +152,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         "seconds": round(seconds, 2),
         "frames_per_s": round(len(todo) / seconds, 2),
         "finished": store.complete(),
+        "backend": backend,
     }
     if not store.complete():
         progress.say(f"{store.count()} of {len(windows)} frames are there; render the other parts.")

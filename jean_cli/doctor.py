@@ -28,6 +28,12 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     if not gpu["available"]:
         yield f"GPU: none ({gpu['reason']}). Lost: speed; everything runs on the processor."
         yield from _remedy(gpu["remedy"])
+    kernels = facts["kernels"]
+    if kernels["library"]:
+        yield f"kernels: built, using {kernels['used']}"
+    else:
+        yield f"kernels: MISSING. Lost: {kernels['lost']}"
+        yield from _remedy(kernels["remedy"])
     yield "packages:"
     for item in facts["packages"]:
         yield from _thing(item["name"], item["version"], item)

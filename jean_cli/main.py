@@ -18,6 +18,7 @@ from jean_cli import (
     demo,
     doctor,
     evaluate,
+    kernels,
     models,
     prepare,
     render,
@@ -52,6 +53,7 @@ for _command in (
 ):
     app.command()(_command)
 app.add_typer(models.app)
+app.add_typer(kernels.app)
 
 
 def _show_version(wanted: bool) -> None:

@@ -24,6 +24,9 @@ Sets = Annotated[
 ]
 Seed = Annotated[int | None, typer.Option("--seed", help="Where random numbers begin.", min=0)]
 DeviceName = Annotated[str | None, typer.Option("--device", metavar="auto|cpu|cuda", help="Where to compute.")]
+Backend = Annotated[
+    str | None, typer.Option("--backend", metavar="auto|native|reference", help="Compiled kernels, or readable torch.")
+]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where to write.")]
 
 Table = Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from jean_cli.console import Reporter
-from jean_cli.options import ConfigFile, DeviceName, Json, Output, Quiet, Seed, Sets, Verbose, configure
+from jean_cli.options import Backend, ConfigFile, DeviceName, Json, Output, Quiet, Seed, Sets, Verbose, configure
 
 
 def render(
@@ -30,6 +30,7 @@ def render(
     sets: Sets = None,
     seed: Seed = None,
     device: DeviceName = None,
+    backend: Backend = None,
     json_output: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -57,5 +58,6 @@ def render(
         shard=shard,
         seed=seed,
         device=device,
+        backend=backend,
     )
     reporter.finish(synthesize(run, stage, output, reporter))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from jean_cli.console import Reporter
-from jean_cli.options import ConfigFile, DeviceName, Json, Output, Quiet, Seed, Sets, Verbose, configure
+from jean_cli.options import Backend, ConfigFile, DeviceName, Json, Output, Quiet, Seed, Sets, Verbose, configure
 
 
 def train_nerf(
@@ -29,6 +29,7 @@ def train_nerf(
     sets: Sets = None,
     seed: Seed = None,
     device: DeviceName = None,
+    backend: Backend = None,
     json_output: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -51,5 +52,6 @@ def train_nerf(
         expression=expression,
         seed=seed,
         device=device,
+        backend=backend,
     )
     reporter.finish(run(clips, output, stage, reporter))

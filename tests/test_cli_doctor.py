@@ -96,6 +96,7 @@ def test_a_gpu_is_described() -> None:
         "platform": "Linux",
         "cpu": {"model": None, "threads": 2, "memory_bytes": None, "features": []},
         "gpu": {"available": True, "devices": [device]},
+        "kernels": {"library": "x.so", "used": "portable"},
         **{name: [] for name in ("packages", "libraries", "weights", "folders")},
         "encoders": {},
     }

@@ -25,9 +25,10 @@ LAYERS = [
     # the ground-truth file is read by the tracker "truth", which knows nothing else of the speaker
     # and a checkpoint by everything that uses a trained model
     ["jean.media", "jean.synthetic.truth", "jean.train.checkpoint"],
-    ["jean.weights", "jean.landmarks", "jean.geometry", "jean.config"],
+    # the kernels' library is found and loaded without the renderer: doctor tells of it
+    ["jean.weights", "jean.landmarks", "jean.geometry", "jean.config", "jean.render.native"],
     ["jean.tensors", "jean.download"],
-    ["jean.files", "jean.progress"],
+    ["jean.files", "jean.progress", "jean.render.build"],
     ["jean.types", "jean.errors"],
     ["jean"],
 ]

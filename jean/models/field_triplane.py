@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,6 +20,7 @@ from jean.models.encoding import spread_over
 from jean.models.face_warp import Corners
 from jean.models.head_prior import RELIEF_CELLS, head_prior
 from jean.models.planes import FeaturePlane
+from jean.render.ops import PlaneSpec, triplane_field, use_native
 
 # (first axis, second axis, cells along each): the frontal plane needs the most detail, since a
 # talking-head video is seen from the front; depth planes that fine would only hold streaks.
@@ -53,11 +55,15 @@ class TriplaneField(nn.Module):
         code_width: the last values of e_in, a training frame's code, which acts everywhere.
         channels: features in a plane's cell.
         hidden: width of the MLP.
+
+    Attributes:
+        backend: "auto", "native" or "reference": compiled kernels or the torch of this file.
     """
 
     low: Tensor
     size: Tensor
     relief: Tensor
+    backend = "auto"
 
     def __init__(
         self,
@@ -102,6 +108,8 @@ class TriplaneField(nn.Module):
         Returns:
             density [N], not negative, per cm, and rgb [N, 3] in [0, 1].
         """
+        if use_native(self.backend, positions):
+            return self._native(positions, condition, direction, frame)
         unit = ((positions - self.low) / self.size).unbind(-1)
         features = [p(unit[a], unit[b]) for p, (a, b, _, _) in zip(self.static, STATIC_PLANES, strict=True)]
         of_frame = spread_over(frame, len(condition))
@@ -122,6 +130,28 @@ class TriplaneField(nn.Module):
         light = (slopes * of_frame(direction)[:, None]).sum(-1)
         return density, torch.sigmoid(self.rgb(colour) + light)
 
+    def _native(self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor):
+        """The same from the compiled kernels; what is constant over a frame is computed here."""
+        low, size = self.low.tolist(), self.size.tolist()
+
+        def spec(plane: Any, a: int, b: int) -> PlaneSpec:
+            return PlaneSpec(plane.table, plane.height, plane.width, (a, b), (low[a], low[b]), (size[a], size[b]))
+
+        planes = [spec(p, a, b) for p, (a, b, _, _) in zip(self.static, STATIC_PLANES, strict=True)]
+        planes += [_faded(p, part) for p, part in zip(self.moving, self.parts, strict=True)]
+        cells = self.shading.table.view(len(self.shading.table), 3, -1)
+        light = torch.einsum("pcd,fd->fpc", cells, direction)
+        layers = (self.second, self.density, self.colour, self.rgb)
+        weights = [self.first.weight, *(tensor for layer in layers for tensor in (layer.weight, layer.bias))]
+        gated = [gate(condition[:, part.skip :]) for gate, part in zip(self.gates, self.parts, strict=True)]
+        gates = torch.cat(gated, -1) if gated else condition.new_zeros(len(condition), 0)
+        bias = self.first.bias.expand(len(condition), -1)
+        if self.code_width:
+            bias = bias + self.bias(condition[:, -self.code_width :])
+        unit = ((positions - self.low) / self.size).unbind(-1)
+        prior = head_prior(positions, (unit[0], unit[1]), self.relief)
+        return triplane_field(positions, prior, frame, gates, bias, light, planes, spec(self.shading, 0, 1), weights)
+
     def roughness(self) -> Tensor:
         """Smoothness prior over all planes."""
         return torch.stack([plane.roughness() for plane in (*self.static, *self.moving, self.shading)]).sum()
@@ -131,3 +161,15 @@ class TriplaneField(nn.Module):
         if not self.parts:
             return self.first.weight.new_zeros(())
         return torch.stack([plane.get_parameter("table").square().mean() for plane in self.moving]).sum()
+
+
+def _faded(plane: Any, part: Part) -> PlaneSpec:
+    """A part's plane among cells of zeros: the kernels then need to know one kind of border only."""
+    grid = plane.table.view(plane.height, plane.width, -1)
+    # one row of zeros before, two behind: beyond its end a position stays just short of the last
+    padded = functional.pad(grid, (0, 0, 1, 2, 1, 2))
+    cell = [part.size[0] / (plane.width - 1), part.size[1] / (plane.height - 1)]
+    low = (part.low[0] - cell[0], part.low[1] - cell[1])
+    size = (part.size[0] + 3 * cell[0], part.size[1] + 3 * cell[1])
+    height, width = plane.height + 3, plane.width + 3
+    return PlaneSpec(padded.reshape(height * width, -1), height, width, (0, 1), low, size)

@@ -67,6 +67,8 @@ class FastHead(nn.Module):
         samples: intervals a ray.
     """
 
+    backend = "auto"
+
     def __init__(
         self, widths: tuple[int, int, int], box: Box, shape: list[list[float]], spoken: bool = True, samples: int = 10
     ):
@@ -79,6 +81,10 @@ class FastHead(nn.Module):
         self.field.relief.copy_(relief(rest, box))
         self.grid = DensityGrid(box)
 
+    def use(self, backend: str) -> None:
+        """Chooses compiled kernels or torch, see ``jean.render.ops.use_native``."""
+        self.backend = self.field.backend = backend
+
     def start(self, possible: Tensor) -> None:
         """Begins with a mean head inside the cells [D, H, W] that the mattes allow."""
         centres = self.grid.cell_centres()
@@ -89,14 +95,17 @@ class FastHead(nn.Module):
 
     def trace(self, origins, directions, condition, view, frame, generator, bend=None) -> list[Composite]:  # noqa: D102
         near, far = box_interval(origins, directions, self.field.low, self.field.low + self.field.size)
-        hit, edges = self.grid.intervals(origins, directions, near, far, self.samples, generator=generator)
+        hit, edges = self.grid.intervals(
+            origins, directions, near, far, self.samples, generator=generator, backend=self.backend
+        )
         depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
         positions = (origins[hit][:, None] + directions[hit][:, None] * depths[..., None]).reshape(-1, 3)
         flat = frame[hit][:, None].expand_as(depths).reshape(-1)
         if bend is not None:
             positions = self.warp.rest(positions, bend, flat)
         density, rgb = self.field(positions, condition, view, flat)
-        traced = composite(density.view_as(depths), rgb.view(*depths.shape, 3), depths, intervals)
+        rgb = rgb.view(*depths.shape, 3)
+        traced = composite(density.view_as(depths), rgb, depths, intervals, self.backend)
         return [_scatter(traced, hit)]
 
 
@@ -135,6 +144,7 @@ class PaperHead(nn.Module):
 
     low: Tensor
     high: Tensor
+    backend = "auto"
 
     def __init__(self, widths: tuple[int, int, int], box: Box, coarse_samples: int = 64, fine_samples: int = 128):
         super().__init__()
@@ -143,6 +153,10 @@ class PaperHead(nn.Module):
         self.register_buffer("high", torch.tensor(box[1]))
         self.coarse = MlpField(sum(widths), box)
         self.fine = MlpField(sum(widths), box)
+
+    def use(self, backend: str) -> None:
+        """Chooses compiled kernels or torch, see ``jean.render.ops.use_native``."""
+        self.backend = backend
 
     def trace(self, origins, directions, condition, view, frame, generator, bend=None) -> list[Composite]:  # noqa: D102
         near, far = box_interval(origins, directions, self.low, self.high)
@@ -155,7 +169,8 @@ class PaperHead(nn.Module):
             positions = origins[:, None] + directions[:, None] * depths[..., None]
             flat = frame[:, None].expand_as(depths).reshape(-1)
             density, rgb = field(positions.reshape(-1, 3), condition, view, flat)
-            return composite(density.view_as(depths), rgb.view(*depths.shape, 3), depths, intervals)
+            rgb = rgb.view(*depths.shape, 3)
+            return composite(density.view_as(depths), rgb, depths, intervals, self.backend)
 
         coarse = march(self.coarse, depths)
         middles = (depths[:, 1:] + depths[:, :-1]) / 2

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from jean.render.ops import use_native
+from jean.render.ray_ops import march
 from jean.render.reference import invert_cdf, quantile_grid, uniform_edges
 
 
@@ -103,6 +105,7 @@ class DensityGrid(nn.Module):
         samples: int,
         coarse: int = 48,
         generator: torch.Generator | None = None,
+        backend: str = "reference",
     ):
         """Sampling intervals that follow the grid's weights.
 
@@ -111,10 +114,14 @@ class DensityGrid(nn.Module):
             samples: S intervals a ray.
             coarse: grid lookups a ray.
             generator: jitter for training; None for the same intervals every time.
+            backend: see ``jean.render.ops.use_native``; gradients, which poses need, always go by torch.
 
         Returns:
             hit [R] bool (rays that meet anything) and edges [H, S + 1] for those H rays only.
         """
+        followed = torch.is_grad_enabled() and (origins.requires_grad or directions.requires_grad)
+        if use_native(backend, self.sampling) and not followed:
+            return march(self.sampling, self.low, self.high, origins, directions, samples, coarse, generator)
         edges = uniform_edges(near, far, coarse)
         middles = (edges[:, 1:] + edges[:, :-1]) / 2
         density = self.lookup(origins[:, None] + directions[:, None] * middles[..., None])

@@ -23,6 +23,7 @@ from jean.losses import opacity_loss, photometric_loss
 from jean.models.head import FastHead
 from jean.models.talking_head import Frames, Pixels, TalkingHead, corrected, pose_vectors
 from jean.progress import Progress
+from jean.render.ops import resolve_backend
 from jean.train.checkpoint import stored_steps
 from jean.train.hull import visual_hull
 from jean.train.loop import Schedule, run
@@ -60,6 +61,7 @@ class NerfStage:
         if inputs is not None:
             load_speech(self.model, inputs)
         head = self.model.head
+        head.use(config.backend)
         if isinstance(head, FastHead):
             head.start(visual_hull(head.grid.cell_centres().cpu(), data).to(device))
         self.average = _twin(self.model) if config.average else self.model
@@ -279,7 +281,7 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
 
     Returns:
         ``heldout_face_psnr_db``, ``heldout_head_psnr_db``, ``train_face_psnr_db``, ``train_head_psnr_db``,
-        ``steps``, ``seconds``, ``rays_per_s``.
+        ``steps``, ``seconds``, ``rays_per_s``, ``backend``.
 
     Raises:
         InputError: clips without sound or face, or clips that do not belong together.
@@ -297,8 +299,10 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
     stage = NerfStage(data, config, device, steps, inputs)
     every = max(1, steps // 8)
     schedule = Schedule(steps, save_every=every, evaluate_every=2 * every, log_every=50, preview_every=2 * every)
-    # the device and a time turned into steps do not decide what is learned
-    compared = config.model_dump(mode="json", exclude={"device", "minutes"}) | inputs.hashes
+    # the device and a time turned into steps do not decide what is learned, the backend only last digits
+    compared = config.model_dump(mode="json", exclude={"device", "minutes", "backend"}) | inputs.hashes
+    backend = resolve_backend(config.backend, device)
+    progress.say(f"backend: {backend}.")
     compared["clips"] = [clip.meta["files"] for clip in opened]
     meta = {
         "model": model_arguments(data, config),
@@ -321,7 +325,10 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         meta=meta,
         begin=lambda: write_person(output, data, opened, named_means(data)),
     )
-    return result | {"rays_per_s": round(config.rays * result["steps"] / max(result["seconds"], 1e-9))}
+    return result | {
+        "backend": backend,
+        "rays_per_s": round(config.rays * result["steps"] / max(result["seconds"], 1e-9)),
+    }
 
 
 def _steps_in(config: NerfConfig, data: PersonFrames, device: torch.device, progress: Progress) -> int:

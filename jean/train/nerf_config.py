@@ -35,10 +35,12 @@ class NerfConfig(StageConfig):
             (0: the weights as they are).
         regions: shares of the pixels drawn from mouth, eyes, face, head, anywhere.
         background: "random" colours behind the head while training, or the clip's "plate".
+        backend: compiled kernels ("native"), readable torch ("reference"), or kernels where they can run.
     """
 
     preset: Literal["fast", "paper"] = "fast"
     precision: Literal["fp32", "bf16"] = "fp32"
+    backend: Literal["auto", "native", "reference"] = "auto"
     steps: int | None = None
     minutes: float | None = None
     method: str | None = None

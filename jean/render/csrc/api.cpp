@@ -1,0 +1,204 @@
+// The C interface: chooses a target, shares the work out to threads, and owns all memory of a call.
+#include <stdint.h>
+#include <string.h>
+
+#include <atomic>
+#include <new>
+#include <system_error>
+#include <thread>
+#include <vector>
+
+#include "kernels.h"
+
+#define JEAN_API extern "C" __attribute__((visibility("default")))
+#ifndef JEAN_SOURCE_HASH
+#define JEAN_SOURCE_HASH "unknown"
+#endif
+
+namespace {
+
+enum Target { PORTABLE, AVX2, AVX512, DOUBLE };
+
+const JeanKernels* table(int64_t target) {
+  switch (target) {
+#if defined(__x86_64__)
+    case AVX2:
+      return jean_kernels_avx2();
+    case AVX512:
+      return jean_kernels_avx512();
+#endif
+    case DOUBLE:
+      return jean_kernels_double();
+    default:
+      return jean_kernels_portable();
+  }
+}
+
+// Calls work(task, worker) for every task. Which worker does which task is left open; what a task
+// computes must not depend on it.
+template <class Work>
+void share_out(long tasks, int64_t threads, const Work& work) {
+  std::atomic<long> next{0};
+  auto run = [&](int worker) {
+    for (long task; (task = next.fetch_add(1)) < tasks;) work(task, worker);
+  };
+  std::vector<std::thread> others;
+  for (int worker = 1; worker < threads && worker < tasks; ++worker) {
+    try {
+      others.emplace_back(run, worker);
+    } catch (const std::system_error&) {
+      break;  // no more threads are to be had: those that are there do the work
+    }
+  }
+  run(0);
+  for (auto& thread : others) thread.join();
+}
+
+// [begin, end) of part `index` of `parts`.
+struct Part {
+  long begin, end;
+  Part(long count, long parts, long index) : begin(count * index / parts), end(count * (index + 1) / parts) {}
+};
+
+long parts_of(long count, long size) { return count > size ? (count + size - 1) / size : (count > 0 ? 1 : 0); }
+
+class Memory {
+ public:
+  explicit Memory(size_t bytes) : at(::operator new(bytes + 64, std::nothrow)) {
+    const uintptr_t address = (uintptr_t)at;
+    aligned = (void*)((address + 63) & ~(uintptr_t)63);
+  }
+  ~Memory() { ::operator delete(at); }
+  Memory(const Memory&) = delete;
+  void* get() const { return aligned; }
+  bool failed() const { return at == nullptr; }
+
+ private:
+  void *at, *aligned;
+};
+
+long saved_width(const JeanField& f) { return (long)f.planes * JEAN_CHANNELS + 2l * f.hidden + f.half + 1; }
+
+size_t prepared_bytes(const JeanField& f, long scalar) {
+  return 256 + scalar * ((long)f.planes * JEAN_CHANNELS * f.hidden + (long)f.hidden * f.hidden + (long)f.hidden * f.half);
+}
+
+// Must not be less than Sums<T>::size of triplane.h.
+long sums_width(const JeanField& f) {
+  const long cells = 3l * f.light_height * f.light_width, features = (long)f.planes * JEAN_CHANNELS;
+  return features * f.hidden + (long)f.hidden * f.hidden + (long)f.half * f.hidden + 5l * f.half + 2l * f.hidden + 4 +
+         f.frames * ((long)f.gated * JEAN_CHANNELS + f.hidden + cells);
+}
+
+constexpr int FAILED = 1;
+
+}  // namespace
+
+JEAN_API const char* jean_source_hash(void) { return JEAN_SOURCE_HASH; }
+
+// Bits: 1 AVX2 with FMA, 2 AVX-512 (F, BW, DQ, VL).
+JEAN_API int jean_processor(void) {
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+  return (avx2 ? 1 : 0) | (avx512 ? 2 : 0);
+#else
+  return 0;
+#endif
+}
+
+JEAN_API int64_t jean_field_saved(const JeanField* field) { return saved_width(*field); }
+
+// Values of all samples. Targets: 0 portable, 1 AVX2, 2 AVX-512, 3 portable in double precision (all
+// pointers are then to doubles). Returns 0, or 1 where memory is not enough.
+JEAN_API int jean_field_forward(const JeanField* field, const JeanSamples* samples, int64_t target, int64_t threads) {
+  const JeanKernels* k = table(target);
+  const long tiles = (samples->count + JEAN_TILE - 1) / JEAN_TILE, parts = parts_of(tiles, 8);
+  const size_t scratch = samples->saved ? 0 : (JEAN_TILE * saved_width(*field) * k->scalar_bytes + 63) / 64 * 64;
+  Memory prepared(prepared_bytes(*field, k->scalar_bytes)), memory(scratch * (threads > 0 ? threads : 1));
+  if (prepared.failed() || memory.failed()) return FAILED;
+  k->prepare(field, prepared.get());
+  share_out(parts, threads, [&](long task, int worker) {
+    const Part part(tiles, parts, task);
+    k->forward(field, prepared.get(), samples, part.begin, part.end, (char*)memory.get() + worker * scratch);
+  });
+  return 0;
+}
+
+// Gradients of all samples, from those of densities [count] and colours [count, 3]. The planes' gradients
+// are added to what `field` names. Sums are made over shares of the samples that depend on their number
+// alone, and each plane is one task, so that any number of threads gives the same bits.
+JEAN_API int jean_field_backward(const JeanField* field, const JeanSamples* samples, const void* to_density,
+                                 const void* to_rgb, const JeanFieldGradients* out, int64_t target, int64_t threads) {
+  const JeanKernels* k = table(target);
+  const long tiles = (samples->count + JEAN_TILE - 1) / JEAN_TILE;
+  const long some = parts_of(tiles, 32), shares = some > 32 ? 32 : (some > 0 ? some : 1);
+  const size_t width = (sums_width(*field) * k->scalar_bytes + 63) / 64 * 64;
+  Memory prepared(prepared_bytes(*field, k->scalar_bytes)), sums(width * shares);
+  Memory features(tiles * JEAN_TILE * (size_t)field->planes * JEAN_CHANNELS * k->scalar_bytes);
+  if (prepared.failed() || sums.failed() || features.failed()) return FAILED;
+  k->prepare(field, prepared.get());
+  std::vector<const void*> at(shares);
+  for (long i = 0; i < shares; ++i) at[i] = (char*)sums.get() + i * width;
+  share_out(shares, threads, [&](long task, int) {
+    const Part part(tiles, shares, task);
+    memset((void*)at[task], 0, width);
+    k->backward(field, prepared.get(), samples, to_density, to_rgb, out, (void*)at[task], features.get(), part.begin,
+                part.end);
+  });
+  // the sums of the shares are one task more beside the planes
+  share_out(field->planes + 1, threads, [&](long task, int) {
+    if (task == field->planes) {
+      k->gather(field, at.data(), (int)shares, out);
+    } else if (field->plane[task].gradient) {
+      k->scatter(field, prepared.get(), samples, (int)task, features.get());
+    }
+  });
+  return 0;
+}
+
+// hit [rays]: 1 where the sampling grid holds anything along the ray.
+JEAN_API int jean_march_hits(const JeanMarch* march, unsigned char* hit, int64_t target, int64_t threads) {
+  const JeanKernels* k = table(target);
+  const long parts = parts_of(march->rays, 256);
+  share_out(parts, threads, [&](long task, int) {
+    const Part part(march->rays, parts, task);
+    k->hits(march, hit, part.begin, part.end);
+  });
+  return 0;
+}
+
+// edges [count, samples + 1] for the named rays; quantiles of the same shape, or null for their middles.
+JEAN_API int jean_march_edges(const JeanMarch* march, const int64_t* rays, int64_t count, const float* quantiles,
+                              float* edges, int64_t target, int64_t threads) {
+  const JeanKernels* k = table(target);
+  const long parts = parts_of(count, 256);
+  share_out(parts, threads, [&](long task, int) {
+    const Part part(count, parts, task);
+    k->edges(march, rays, quantiles, edges, part.begin, part.end);
+  });
+  return 0;
+}
+
+JEAN_API int jean_composite(const JeanComposite* composite, int64_t target, int64_t threads) {
+  const JeanKernels* k = table(target);
+  const long parts = parts_of(composite->rays, 512);
+  share_out(parts, threads, [&](long task, int) {
+    const Part part(composite->rays, parts, task);
+    k->composite(composite, part.begin, part.end);
+  });
+  return 0;
+}
+
+JEAN_API int jean_composite_backward(const JeanComposite* composite, const JeanCompositeGradients* gradients,
+                                     int64_t target, int64_t threads) {
+  const JeanKernels* k = table(target);
+  const long parts = parts_of(composite->rays, 512);
+  share_out(parts, threads, [&](long task, int) {
+    const Part part(composite->rays, parts, task);
+    k->composite_backward(composite, gradients, part.begin, part.end);
+  });
+  return 0;
+}

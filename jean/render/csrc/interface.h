@@ -1,0 +1,69 @@
+// What Python hands over, as plain C structures; jean/render/native.py has the same fields.
+#pragma once
+#include <stdint.h>
+
+#define JEAN_MAX_PLANES 16
+#define JEAN_CHANNELS 16    // features in a plane's cell
+#define JEAN_MAX_HIDDEN 128
+#define JEAN_TILE 32        // samples that are worked on together
+
+// A plane of features over two axes; its coordinate along an axis is (position - low) / size.
+typedef struct {
+  const void* table;  // [height * width, channels]
+  void* gradient;     // the same shape; null where none is wanted
+  int32_t height, width, first_axis, second_axis;
+  double low[2], size[2];
+} JeanPlane;
+
+// The fast field: planes, the last `gated` of which are multiplied by values of the frame, and an MLP.
+// Matrices are as torch.nn.Linear holds them, [outputs, inputs].
+typedef struct {
+  int32_t planes, gated, hidden, half, frames, light_height, light_width, has_prior;
+  JeanPlane plane[JEAN_MAX_PLANES];
+  double light_low[2], light_size[2];       // of the shading plane, over axes 0 and 1
+  double prior_centre[3], prior_radii[3];   // used where no prior is handed over
+  const void *gates;                        // [frames, gated * channels]
+  const void *bias;                         // [frames, hidden], the first layer's
+  const void *light;                        // [frames, light_height * light_width, 3]
+  const void *first, *second, *second_bias, *density, *density_bias, *colour, *colour_bias, *rgb, *rgb_bias;
+} JeanField;
+
+// Gradients of the same, each of the shape of what it is the gradient of.
+typedef struct {
+  void *gates, *bias, *light, *first, *second, *second_bias, *density, *density_bias, *colour, *colour_bias, *rgb,
+      *rgb_bias;
+  void *positions, *prior;  // [samples, 3], [samples]; null where not wanted
+} JeanFieldGradients;
+
+// Samples: `saved` holds, for each of them, what the backward pass needs (jean_field_saved scalars).
+typedef struct {
+  int64_t count;
+  const void* positions;  // [count, 3]
+  const void* prior;      // [count] log density of the prior
+  const int32_t* frame;   // [count]
+  void* density;          // [count]
+  void* rgb;              // [count, 3]
+  void* saved;            // [count rounded up to a tile, saved]; null: nothing is kept
+} JeanSamples;
+
+// Rays through the sampling grid [cells[2], cells[1], cells[0]] over a box.
+typedef struct {
+  int64_t rays;
+  int32_t cells[3], coarse, samples;
+  float low[3], high[3];
+  const float *grid, *origins, *directions;  // directions are unit vectors, [rays, 3]
+} JeanMarch;
+
+// Rays of samples that are to be laid over one another.
+typedef struct {
+  int64_t rays;
+  int32_t samples, channels;
+  const void *density, *values, *depths, *intervals;  // [rays, samples], values [rays, samples, channels]
+  void *colour, *opacity, *depth, *weights;           // [rays, channels], [rays], [rays], [rays, samples]
+} JeanComposite;
+
+// Gradients into the composite and out of it; a null pointer in front stands for zeros.
+typedef struct {
+  const void *colour, *opacity, *depth, *weights;
+  void *density, *values, *depths, *intervals;
+} JeanCompositeGradients;

@@ -1,0 +1,104 @@
+// Rays: where they need samples, and how samples add up. Mirrors jean/render/grid.py and reference.py.
+#pragma once
+#include "interface.h"
+#include "mathematics.h"
+
+namespace {
+
+constexpr int MAX_COARSE = 256;
+
+// Densities of the grid along one ray, one in each of `coarse` equal intervals; whether any is there.
+JEAN_FN bool look_along(const JeanMarch& m, long ray, float* density, float* near, float* far) {
+  const float* origin = m.origins + 3 * ray;
+  const float* direction = m.directions + 3 * ray;
+  box_interval(origin, direction, m.low, m.high, near, far);
+  float scale[3];
+  for (int axis = 0; axis < 3; ++axis) scale[axis] = (float)m.cells[axis] / (m.high[axis] - m.low[axis]);
+  const float reach = *far - *near;
+  bool found = false;
+  for (int k = 0; k < m.coarse; ++k) {
+    const float depth = *near + reach * (((float)k + 0.5f) / (float)m.coarse);
+    density[k] = grid_lookup(m.grid, m.cells, (origin[0] + direction[0] * depth - m.low[0]) * scale[0],
+                             (origin[1] + direction[1] * depth - m.low[1]) * scale[1],
+                             (origin[2] + direction[2] * depth - m.low[2]) * scale[2]);
+    found |= density[k] > 0.0f;
+  }
+  return found;
+}
+
+// Edges of the intervals of a ray that meets something: where the grid's weights reach the quantiles
+// (the middles of equal shares where none are given).
+JEAN_FN void place_edges(const JeanMarch& m, const float* density, float near, float far, const float* quantiles,
+                         float* edges) {
+  float cdf[MAX_COARSE + 1], weight[MAX_COARSE];
+  const float step = (far - near) / (float)m.coarse;
+  float light = 1.0f, sum = 0.0f, filled = 0.0f;
+  for (int k = 0; k < m.coarse; ++k) {
+    weight[k] = absorb(density[k] * step, &light);
+    sum += weight[k];
+    filled += density[k] > 0.0f ? 1.0f : 0.0f;
+  }
+  cdf[0] = 0.0f;
+  for (int k = 0; k < m.coarse; ++k)
+    cdf[k + 1] = cdf[k] + weight[k] / greater(sum, 1e-9f) + (density[k] > 0.0f ? 0.15f / filled : 0.0f);
+  const float whole = greater(cdf[m.coarse], 1e-12f);
+  for (int k = 1; k <= m.coarse; ++k) cdf[k] /= whole;
+  int above = 1;
+  for (int i = 0; i <= m.samples; ++i) {
+    const float q = quantiles ? quantiles[i] : ((float)i + 0.5f) / (float)(m.samples + 1);
+    while (above < m.coarse && cdf[above] <= q) ++above;  // quantiles increase
+    const float share = (q - cdf[above - 1]) / greater(cdf[above] - cdf[above - 1], 1e-12f);
+    edges[i] = near + step * ((float)(above - 1) + clamp(share, 0.0f, 1.0f));
+  }
+}
+
+template <class T>
+JEAN_FN void composite_ray(const JeanComposite& c, long ray) {
+  const T* density = (const T*)c.density + ray * c.samples;
+  const T* intervals = (const T*)c.intervals + ray * c.samples;
+  const T* depths = (const T*)c.depths + ray * c.samples;
+  const T* values = (const T*)c.values + ray * c.samples * c.channels;
+  T* colour = (T*)c.colour + ray * c.channels;
+  T* weights = (T*)c.weights + ray * c.samples;
+  T light = T(1), opacity = T(0), depth = T(0);
+  for (int k = 0; k < c.channels; ++k) colour[k] = T(0);
+  for (int s = 0; s < c.samples; ++s) {
+    weights[s] = absorb(density[s] * intervals[s], &light);
+    opacity += weights[s];
+    depth += weights[s] * depths[s];
+    for (int k = 0; k < c.channels; ++k) colour[k] += weights[s] * values[s * c.channels + k];
+  }
+  ((T*)c.opacity)[ray] = opacity;
+  ((T*)c.depth)[ray] = depth;
+}
+
+// From the last sample to the first: what a sample absorbs, those behind it lack.
+template <class T>
+JEAN_FN void composite_ray_backward(const JeanComposite& c, const JeanCompositeGradients& g, long ray) {
+  const long at = ray * c.samples;
+  const T* weights = (const T*)c.weights + at;
+  T light = T(1), behind = T(0);
+  T* to_density = (T*)g.density + at;
+  for (int s = 0; s < c.samples; ++s) {  // the light behind each sample, kept for the way back
+    light *= exponential(-((const T*)c.density)[at + s] * ((const T*)c.intervals)[at + s]);
+    to_density[s] = light;
+  }
+  for (int s = c.samples - 1; s >= 0; --s) {
+    const T depth = ((const T*)c.depths)[at + s], interval = ((const T*)c.intervals)[at + s];
+    T to_weight = g.weights ? ((const T*)g.weights)[at + s] : T(0);
+    if (g.opacity) to_weight += ((const T*)g.opacity)[ray];
+    if (g.depth) to_weight += ((const T*)g.depth)[ray] * depth;
+    for (int k = 0; k < c.channels; ++k) {
+      const T to_colour = g.colour ? ((const T*)g.colour)[ray * c.channels + k] : T(0);
+      to_weight += to_colour * ((const T*)c.values)[(at + s) * c.channels + k];
+      ((T*)g.values)[(at + s) * c.channels + k] = weights[s] * to_colour;
+    }
+    const T to_optical = to_weight * to_density[s] - behind;
+    behind += to_weight * weights[s];
+    ((T*)g.intervals)[at + s] = to_optical * ((const T*)c.density)[at + s];
+    ((T*)g.depths)[at + s] = g.depth ? weights[s] * ((const T*)g.depth)[ray] : T(0);
+    to_density[s] = to_optical * interval;
+  }
+}
+
+}  // namespace

@@ -1,0 +1,106 @@
+// The functions of one target, from the shared headers. Included by target_*.cpp, after it has told the
+// compiler which instructions may be used, and with JEAN_SCALAR, JEAN_LANES and JEAN_TABLE defined.
+#include "kernels.h"
+#include "rays.h"
+#include "triplane.h"
+
+namespace {
+
+typedef JEAN_SCALAR Scalar;
+constexpr int LANES = JEAN_LANES;
+
+void prepare(const JeanField* field, void* memory) {
+  Prepared<Scalar>* made = (Prepared<Scalar>*)memory;
+  *made = Prepared<Scalar>(*field, (Scalar*)((char*)memory + 256));
+}
+
+void forward(const JeanField* field, const void* prepared, const JeanSamples* samples, long begin, long end,
+             void* memory) {
+  const Prepared<Scalar>& p = *(const Prepared<Scalar>*)prepared;
+  Tile<Scalar> tile;
+  for (long t = begin; t < end; ++t) {
+    tile.read(*samples, t * TILE, field->frames);
+    Scalar* saved = samples->saved ? (Scalar*)samples->saved + t * TILE * p.saved : (Scalar*)memory;
+    field_forward<Scalar, LANES>(p, *samples, tile, saved);
+  }
+}
+
+void backward(const JeanField* field, const void* prepared, const JeanSamples* samples, const void* to_density,
+              const void* to_rgb, const JeanFieldGradients* out, void* sums, void* features, long begin, long end) {
+  const Prepared<Scalar>& p = *(const Prepared<Scalar>*)prepared;
+  const Sums<Scalar> to(*field, (Scalar*)sums);
+  Tile<Scalar> tile;
+  for (long t = begin; t < end; ++t) {
+    tile.read(*samples, t * TILE, field->frames);
+    field_backward<Scalar, LANES>(p, *samples, tile, (const Scalar*)to_density, (const Scalar*)to_rgb, *out, to,
+                                  (Scalar*)features + t * TILE * p.features);
+  }
+}
+
+void scatter_plane(const JeanField* field, const void* prepared, const JeanSamples* samples, int plane,
+                   const void* features) {
+  const Prepared<Scalar>& p = *(const Prepared<Scalar>*)prepared;
+  Tile<Scalar> tile;
+  for (long t = 0; t * TILE < samples->count; ++t) {
+    tile.read(*samples, t * TILE, field->frames);
+    scatter<Scalar, LANES>(p, tile, plane, (const Scalar*)features + t * TILE * p.features);
+  }
+}
+
+void add_up(const void* const* sums, int shares, long offset, long count, void* to) {
+  Scalar* out = (Scalar*)to;
+  for (long i = 0; i < count; ++i) out[i] = ((const Scalar*)sums[0])[offset + i];
+  for (int share = 1; share < shares; ++share)
+    for (long i = 0; i < count; ++i) out[i] += ((const Scalar*)sums[share])[offset + i];
+}
+
+// Adds the shares' sums in their order, whatever thread made them: the result does not depend on threads.
+void gather(const JeanField* field, const void* const* sums, int shares, const JeanFieldGradients* out) {
+  const JeanField& f = *field;
+  Scalar* const base = (Scalar*)sums[0];
+  const Sums<Scalar> at(f, base);
+  const long hidden = f.hidden, half = f.half, features = (long)f.planes * CHANNELS;
+  const long cells = 3l * f.light_height * f.light_width;
+  add_up(sums, shares, at.first - base, features * hidden, out->first);
+  add_up(sums, shares, at.second - base, hidden * hidden, out->second);
+  add_up(sums, shares, at.colour - base, half * hidden, out->colour);
+  add_up(sums, shares, at.rgb - base, 3 * half, out->rgb);
+  add_up(sums, shares, at.density - base, hidden, out->density);
+  add_up(sums, shares, at.second_bias - base, hidden, out->second_bias);
+  add_up(sums, shares, at.colour_bias - base, half, out->colour_bias);
+  add_up(sums, shares, at.last - base, 3, out->rgb_bias);
+  add_up(sums, shares, at.last - base + 3, 1, out->density_bias);
+  add_up(sums, shares, at.gates - base, (long)f.frames * f.gated * CHANNELS, out->gates);
+  add_up(sums, shares, at.bias - base, f.frames * hidden, out->bias);
+  add_up(sums, shares, at.light - base, f.frames * cells, out->light);
+}
+
+void hits(const JeanMarch* march, unsigned char* hit, long begin, long end) {
+  float density[MAX_COARSE], near, far;
+  for (long r = begin; r < end; ++r) hit[r] = look_along(*march, r, density, &near, &far);
+}
+
+void edges(const JeanMarch* march, const int64_t* rays, const float* quantiles, float* out, long begin, long end) {
+  float density[MAX_COARSE], near, far;
+  const int count = march->samples + 1;
+  for (long i = begin; i < end; ++i) {
+    look_along(*march, rays[i], density, &near, &far);
+    place_edges(*march, density, near, far, quantiles ? quantiles + i * count : nullptr, out + i * count);
+  }
+}
+
+void composite(const JeanComposite* c, long begin, long end) {
+  for (long r = begin; r < end; ++r) composite_ray<Scalar>(*c, r);
+}
+
+void composite_backward(const JeanComposite* c, const JeanCompositeGradients* g, long begin, long end) {
+  for (long r = begin; r < end; ++r) composite_ray_backward<Scalar>(*c, *g, r);
+}
+
+}  // namespace
+
+const JeanKernels* JEAN_TABLE(void) {
+  static const JeanKernels table = {prepare, forward, backward,  scatter_plane,      gather,
+                                    hits,    edges,   composite, composite_backward, sizeof(Scalar)};
+  return &table;
+}

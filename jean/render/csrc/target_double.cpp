@@ -1,0 +1,6 @@
+// Double precision on every processor: gradients are checked with it.
+#include <stdint.h>
+#define JEAN_SCALAR double
+#define JEAN_LANES 2
+#define JEAN_TABLE jean_kernels_double
+#include "target.h"

@@ -1,0 +1,6 @@
+// Every processor: vectors of 16 bytes, which is what SSE2 and NEON have. Also the double-precision twin.
+#include <stdint.h>
+#define JEAN_SCALAR float
+#define JEAN_LANES 4
+#define JEAN_TABLE jean_kernels_portable
+#include "target.h"
