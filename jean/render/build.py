@@ -59,7 +59,7 @@ def compilers() -> dict[str, list[str]]:
 
 
 def compile_library(folder: Path, compiler: str | None = None, sanitize: str | None = None) -> Path:
-    """Compiles into ``folder`` and removes older libraries there.
+    """Compiles into ``folder``; older libraries beside this file are removed.
 
     Args:
         folder: made if need be.
@@ -94,7 +94,7 @@ def compile_library(folder: Path, compiler: str | None = None, sanitize: str | N
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
-    if not sanitize:
+    if not sanitize and folder == Path(__file__).parent:  # a cache may serve several versions
         for old in folder.glob("_kernels-*.so"):
             if old != target:
                 old.unlink(missing_ok=True)

@@ -40,22 +40,38 @@ def gradients(field, positions, condition, direction, frame, backend):
     return {"density": density.detach(), "rgb": rgb.detach()}, named
 
 
+def clear_of_kinks(field, positions, condition, direction, frame, monkeypatch):
+    """The samples whose hidden values are all so far from zero that rounding decides no ReLU."""
+    distances = []
+    relu = torch.nn.functional.relu
+
+    def watched(values):
+        distances.append(values.detach().abs().amin(-1))
+        return relu(values)
+
+    with monkeypatch.context() as patch, torch.no_grad():
+        patch.setattr(torch.nn.functional, "relu", watched)
+        field.backend = "reference"
+        field(positions, condition, direction, frame)
+    keep = torch.stack(distances).amin(0) > 1e-5
+    assert len(distances) == 3 and keep.float().mean() > 0.9
+    return field, positions[keep], condition, direction, frame[keep]
+
+
 @pytest.mark.parametrize("samples", [1, 31, 32, 33, 2500])
 def test_values_and_gradients_equal_the_reference(samples, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     case = make(samples)
+    if samples > 1000:
+        case = clear_of_kinks(*case, monkeypatch)
     values, grads = gradients(*case, "native")
     expected, expected_grads = gradients(*case, "reference")
     for name, value in expected.items():
         assert torch.allclose(values[name], value, rtol=2e-5, atol=2e-6), name
     for name, value in expected_grads.items():
-        error = (grads[name] - value).abs()
-        # Sums of up to 2500 terms in another order: float32 keeps 7 digits of the largest term. Of the 400,000
-        # hidden values one may lie so near zero that rounding decides whether its ReLU passes a gradient: this
-        # changes all of one sample's rows in the planes, and nothing else by more than its share in the sum.
-        close = error <= 2e-5 * value.abs().max() + 1e-7
-        few = 2 * 4 * 16 if name.endswith("table") and samples > 1000 else 0
-        assert (~close).sum() <= few and error.norm() <= 2e-3 * value.norm() + 1e-7, (name, error.max())
+        error = (grads[name] - value).abs().max()
+        # sums of up to 2500 terms in another order: float32 keeps 7 digits of the largest term
+        assert error <= 2e-5 * value.abs().max() + 1e-7, (name, error)
 
 
 def test_gradients_in_double_precision():
