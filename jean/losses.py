@@ -56,32 +56,6 @@ def emotion_loss(predicted_a: Tensor, target_a: Tensor, predicted_b: Tensor, tar
     return (predicted_a - target_a).abs().mean() + (predicted_b - target_b).abs().mean()
 
 
-def lip_agreement_loss(lip_a: Tensor, lip_b: Tensor, temperature: float = 0.1) -> Tensor:
-    """InfoNCE of e_l over moments: A's is nearest to B's of the same moment. Not in the paper.
-
-    What two emotions share at one moment and not at others is what is said, so e_l is left with that.
-
-    Args:
-        lip_a, lip_b: [B, ω, 64], aligned windows; the middle frame of each counts.
-    """
-    middle = lip_a.shape[1] // 2
-    a, b = (torch.nn.functional.normalize(each[:, middle], dim=-1) for each in (lip_a, lip_b))
-    scores = a @ b.T / temperature
-    return -(scores.log_softmax(0).diagonal().mean() + scores.log_softmax(1).diagonal().mean()) / 2
-
-
-def shared_variance(first: Tensor, second: Tensor, ridge: float = 1e-2) -> Tensor:
-    """Mean squared canonical correlation of two embeddings [N, D]: 0 where neither tells the other linearly.
-
-    Not in the paper. ``first`` is held fixed: the second gives way, the first keeps what it has.
-    """
-    x, y = first.detach() - first.detach().mean(0), second - second.mean(0)
-    x, y = x / x.square().mean().sqrt().clamp_min(1e-6), y / y.square().mean().sqrt().clamp_min(1e-6)
-    eye = torch.eye(x.shape[1], dtype=x.dtype, device=x.device)
-    xx, yy, xy = x.T @ x / len(x) + ridge * eye, y.T @ y / len(y) + ridge * eye, x.T @ y / len(x)
-    return torch.trace(torch.linalg.solve(xx, xy) @ torch.linalg.solve(yy, xy.T)) / x.shape[1]
-
-
 def photometric_loss(predicted: Tensor, target: Tensor) -> Tensor:
     """Eq. 6: squared error of ray colours [R, 3], as a mean over rays and channels."""
     return (predicted - target).square().mean()

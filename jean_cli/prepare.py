@@ -21,6 +21,9 @@ def prepare(
     tracker: Annotated[str | None, typer.Option(help="mediapipe, face-alignment or truth.")] = None,
     matting: Annotated[str | None, typer.Option(help="selfie, grabcut or auto.")] = None,
     audio_features: Annotated[str | None, typer.Option(help="Names of extractors, separated by commas.")] = None,
+    emotion_features: Annotated[
+        str | None, typer.Option(help="Emotion features too: emoca, onnx-FILE@OUTPUT; separated by commas.")
+    ] = None,
     face: Annotated[
         str | None, typer.Option(help="Where there are several: largest, left, right, or a number from the left.")
     ] = None,
@@ -49,6 +52,7 @@ def prepare(
         tracker=tracker,
         matting=matting,
         audio=audio_features.split(",") if audio_features else None,
+        emotion=emotion_features.split(",") if emotion_features else None,
         face=face,
         preview=preview or None,
         seed=seed,

@@ -12,8 +12,6 @@ from jean.losses import (
     cosine_scores,
     emotion_loss,
     landmark_loss,
-    lip_agreement_loss,
-    shared_variance,
 )
 
 
@@ -63,26 +61,3 @@ def test_gradients_of_equation_2():
     torch.manual_seed(0)
     values = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((3, 4), (3, 2, 4), (3, 4))]
     assert torch.autograd.gradcheck(lambda p, n, m: contrastive_loss(p, n, m, 0.5), values)
-
-
-def test_shared_variance_is_zero_for_strangers_and_one_for_copies():
-    torch.manual_seed(0)
-    x, y = torch.randn(4000, 4), torch.randn(4000, 4)
-    assert shared_variance(x, y).item() < 0.01
-    mixed = x @ torch.randn(4, 4)
-    assert shared_variance(x, mixed, ridge=1e-6).item() > 0.99
-    half = torch.cat([x[:, :2], y[:, :2]], 1)
-    assert abs(shared_variance(x, half, ridge=1e-6).item() - 0.5) < 0.02
-
-
-def test_the_first_of_a_shared_pair_is_held_fixed():
-    x, y = (torch.randn(50, 3, dtype=torch.float64, requires_grad=True) for _ in range(2))
-    shared_variance(x, y).backward()
-    assert x.grad is None and y.grad.abs().sum() > 0
-    assert torch.autograd.gradcheck(lambda other: shared_variance(x, other), [y])
-
-
-def test_lips_agree_where_the_moments_do():
-    torch.manual_seed(0)
-    lips = torch.randn(16, 8, 32)
-    assert lip_agreement_loss(lips, lips).item() < 0.1 < lip_agreement_loss(lips, lips.roll(1, 0)).item()

@@ -29,6 +29,7 @@ from jean.features import registry
 from jean.files import folder_lock, read_json, sha256, write_json
 from jean.progress import Progress, Silent
 
+_ARRAYS = ("arrays", "audio_features", "emotion_features")
 VERSION = 1  # of the steps themselves: raised when the same input gives another clip
 
 
@@ -43,6 +44,7 @@ class PrepareConfig(StageConfig):
         matting: how head, torso and background are told apart; "auto" is selfie where its weights
             are there, grabcut where they are not.
         audio: extractors of audio features.
+        emotion: extractors of emotion features, for ``train-expr``; none is asked for by default.
         device: where trackers that can use a GPU run.
         refine: measure the poses on the pictures after the landmarks (trackers with a dense mesh only).
         seed: of the draw of points that the camera fit leaves out to measure its error.
@@ -55,6 +57,7 @@ class PrepareConfig(StageConfig):
     face: str | None = None
     matting: str = "auto"
     audio: tuple[str, ...] = ("logmel",)
+    emotion: tuple[str, ...] = ()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     refine: bool = True
     seed: int = Field(0, ge=0)
@@ -169,6 +172,7 @@ def _make(
     size_px = config.size if config.size != "auto" else (512 if device == "cuda" else 256)
     tracker = registry.create("tracker", config.tracker, video=video, device=device)
     matting = registry.create("matting", _matting(config.matting))
+    feelings = [registry.create("emotion", name, device=device) for name in config.emotion]
     extractors = [registry.create("audio", name) for name in config.audio]
     store = StepStore(folder, on_change=lambda: (folder / "clip.json").unlink(missing_ok=True))
 
@@ -224,6 +228,16 @@ def _make(
     )
     mattes = np.memmap(folder / "matte.u8", np.uint8, "r", shape=(frame_count, size_px, size_px, 2))
     store.run("plate", {"matte": matted.key}, lambda out: work.plate(out, frames, mattes), publish=["background.png"])
+    emotion = {each.name: {"version": each.version, "width": each.width, "network": each.network} for each in feelings}
+    if feelings:
+        store.run(
+            "feel",
+            {"crop": cut.key, "choose": chosen_step.key, "emotion": emotion},
+            lambda out: work.feel(out, frames, landmarks, feelings, progress),
+            publish=["emotion_features.safetensors"],
+        )
+    else:
+        store.drop("feel")
     heard = store.run(
         "sound",
         {"version": VERSION, "sha256": digest},
@@ -245,7 +259,7 @@ def _make(
     else:
         store.drop("listen")
 
-    published = ("frames.u8", "matte.u8", "arrays.safetensors", "audio_features.safetensors", "audio.wav")
+    published = ("frames.u8", "matte.u8", "audio.wav", *(f"{n}.safetensors" for n in _ARRAYS))
     files = {name: facts for step in store.steps for name, facts in step.files.items() if name in published}
     write_json(
         folder / "clip.json",
@@ -270,6 +284,7 @@ def _make(
             "tracker": {"name": tracker.name, "version": tracker.version},
             "expression": fitted.info["expression"],
             "audio": audio,
+            "emotion": emotion or None,
             "matting": {"name": matting.name, "version": matting.version},
             "valid": chosen_step.info["valid"],
             "no_face": chosen_step.info["no_face"],

@@ -18,7 +18,7 @@ from jean.data.audio_windows import extract_windows
 from jean.data.crop import Crop, choose_crop
 from jean.data.tracks import Tracks, write_tracks
 from jean.errors import InputError
-from jean.features.base import AudioFeatures, FaceTracker, Matting
+from jean.features.base import AudioFeatures, EmotionFeatures, FaceTracker, Matting
 from jean.progress import Progress
 from jean.types import Camera
 
@@ -175,6 +175,29 @@ def matte(
         for opacity in matting.segment(shown()):
             out.write(np.ascontiguousarray(opacity, np.uint8).tobytes())
             advance(1)
+    return {}
+
+
+def feel(
+    folder: Path, frames: np.ndarray, landmarks: np.ndarray, extractors: list[EmotionFeatures], progress: Progress
+) -> dict[str, Any]:
+    """Writes each extractor's vector for every frame; frames without a face are filled from their neighbours."""
+    from safetensors.numpy import save
+
+    found = {}
+    for extractor in extractors:
+        with progress.task(extractor.name, len(frames)) as advance:
+            rows = []
+            pairs = ((np.asarray(image), points) for image, points in zip(frames, landmarks, strict=True))
+            for row in extractor.extract(pairs):
+                rows.append(row)
+                advance(1)
+        values = np.stack(rows).astype(np.float32)
+        known = np.asarray(np.isfinite(values).all(1))
+        if not known.any():
+            raise InputError(f"{extractor.name} finds no face in any frame.", "Check the crop with --preview.")
+        found[extractor.name] = ibug.fill_gaps(values, known)
+    (folder / "emotion_features.safetensors").write_bytes(save(found))
     return {}
 
 

@@ -92,6 +92,30 @@ class AudioFeatures(Protocol):
         ...
 
 
+class EmotionFeatures(Protocol):
+    """Turns pictures of a face into a vector that says how it feels, for the expression transformer.
+
+    Attributes:
+        name: as in ``clip.json`` and every checkpoint; without machine-specific paths.
+        version: changes when the numbers change.
+        width: D.
+        network: whether an emotion network makes them; without one the result is the paper's variant (d).
+    """
+
+    name: str
+    version: str
+    width: int
+    network: bool
+
+    def extract(self, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
+        """Yields float32 [D] of each frame, NaN where there is no face.
+
+        Args:
+            frames: (RGB uint8 [H, W, 3], landmarks [68, 2] px), in order; landmarks may be NaN.
+        """
+        ...
+
+
 class Matting(Protocol):
     """Separates head, torso and background.
 

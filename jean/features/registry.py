@@ -16,6 +16,11 @@ ADAPTERS: dict[str, dict[str, str]] = {
     },
     "audio": {
         "logmel": "jean.features.audio_logmel:LogMel",
+        "deepspeech": "jean.features.audio_deepspeech:DeepSpeech",
+        "hubert": "jean.features.audio_transformers:Hubert",
+    },
+    "emotion": {
+        "emoca": "jean.features.emotion_emoca:EmocaEmotion",
     },
     "matting": {
         "grabcut": "jean.features.matting_grabcut:GrabCutMatting",
@@ -23,10 +28,16 @@ ADAPTERS: dict[str, dict[str, str]] = {
     },
 }
 
+# kind → prefix → "module:class": what follows the prefix says which model, and is given as ``model``
+PREFIXES: dict[str, dict[str, str]] = {
+    "audio": {"hf-": "jean.features.audio_transformers:TransformersAudio"},
+    "emotion": {"onnx-": "jean.features.emotion_onnx:OnnxEmotion"},
+}
+
 
 def names(kind: str) -> list[str]:
-    """The registered names of one kind."""
-    return list(ADAPTERS[kind])
+    """The registered names of one kind; NAME stands for what a prefix takes."""
+    return [*ADAPTERS[kind], *(f"{prefix}NAME" for prefix in PREFIXES.get(kind, {}))]
 
 
 def create(kind: str, name: str, **options: Any) -> Any:
@@ -36,7 +47,11 @@ def create(kind: str, name: str, **options: Any) -> Any:
         UsageError: no such adapter.
         SetupError: from the adapter, when its package or weights are missing.
     """
-    if name not in ADAPTERS[kind]:
-        raise UsageError(f"there is no {kind} called {name!r}.", f"Choose one of: {', '.join(ADAPTERS[kind])}.")
-    module, attribute = ADAPTERS[kind][name].split(":")
+    place = ADAPTERS[kind].get(name)
+    for prefix, prefixed in PREFIXES.get(kind, {}).items():
+        if place is None and name.startswith(prefix) and len(name) > len(prefix):
+            place, options = prefixed, {**options, "model": name[len(prefix) :]}
+    if place is None:
+        raise UsageError(f"there is no {kind} called {name!r}.", f"Choose one of: {', '.join(names(kind))}.")
+    module, attribute = place.split(":")
     return getattr(import_module(module), attribute)(**options)

@@ -27,6 +27,9 @@ class ExpressionTransformer(nn.Module):
 
     mean: Tensor
     scale: Tensor
+    part_mean: Tensor
+    part_lip: Tensor
+    part_expression: Tensor
     positions: Tensor
     causal: Tensor
 
@@ -55,6 +58,10 @@ class ExpressionTransformer(nn.Module):
         self.decoder = nn.TransformerDecoder(decoder, layers)
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("scale", torch.ones(features))
+        # how e_l and e_e are parted further in use (``jean.train.parting``); as they come unless set
+        self.register_buffer("part_mean", torch.zeros(inner))
+        self.register_buffer("part_lip", torch.eye(inner)[:, :width].clone())
+        self.register_buffer("part_expression", torch.eye(inner)[:, width:].clone())
         self.register_buffer("positions", position_codes(window + 2, inner), persistent=False)
         causal = torch.full((window, window), -torch.inf).triu(1)
         self.register_buffer("causal", causal, persistent=False)
@@ -63,6 +70,12 @@ class ExpressionTransformer(nn.Module):
         """What is taken from features, [D], and what they are then divided by, [D]."""
         self.mean.copy_(mean)
         self.scale.copy_(scale)
+
+    def set_parting(self, mean: Tensor, lip: Tensor, expression: Tensor) -> None:
+        """What is taken from (e_l, e_e), [2 · width], and the maps to e_l and e_e in use, [2 · width, width]."""
+        self.part_mean.copy_(mean)
+        self.part_lip.copy_(lip)
+        self.part_expression.copy_(expression)
 
     def standardised(self, features: Tensor) -> Tensor:
         """Features [..., D] in the units that the network sees."""
@@ -120,9 +133,9 @@ class ExpressionTransformer(nn.Module):
         lips, expressions = [], []
         for first in range(0, len(track), batch):
             part = torch.from_numpy(np.asarray(track, np.float32)[windows[first : first + batch]]).to(self.mean.device)
-            lip, expression = self.encode(part)
-            lips.append(lip[:, self.window // 2])
-            expressions.append(expression[:, self.window // 2])
+            both = torch.cat(self.encode(part), -1)[:, self.window // 2] - self.part_mean
+            lips.append(both @ self.part_lip)
+            expressions.append(both @ self.part_expression)
         return torch.cat(lips).cpu().numpy(), torch.cat(expressions).cpu().numpy()
 
 

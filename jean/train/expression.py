@@ -19,20 +19,21 @@ from jean.data.time_warp import exact_path, fast_path
 from jean.environment import pick_device
 from jean.errors import InputError, UsageError
 from jean.files import check_writable
-from jean.losses import emotion_loss, lip_agreement_loss, shared_variance
+from jean.losses import emotion_loss
 from jean.models.expression_transformer import ExpressionTransformer
 from jean.models.landmark_autoencoder import swapped
 from jean.progress import Progress
 from jean.train.epochs import Epochs, random_at
 from jean.train.loop import Schedule, run
+from jean.train.parting import part
 
 
 class ExpressionConfig(StageConfig):
     """Everything that decides an expression transformer; the defaults are the paper's.
 
     Attributes:
-        preset: "paper"; "small" for a processor and little data; "parted": "small" with two further losses that
-            part e_l from e_e where Eq. 4 does not (``PRESETS``). It chooses the defaults of what is None.
+        preset: "paper"; "small" for a processor and little data; "parted": "small" with
+            e_l and e_e parted where Eq. 4 does not part them (``PRESETS``). It chooses the defaults of what is None.
         table: see ``LandmarkConfig``. person: whose transformer, where the data has several people.
         emotion_features: name of the features; "blendshapes" are the tracker's own coefficients: variant (d).
         emotions: which ones pairs are made of (section 8.3.1); None: all.
@@ -40,8 +41,7 @@ class ExpressionConfig(StageConfig):
         swap_probability: δ. window: ω. width, hidden, layers, heads, dropout: section 8.3.2.
         feedforward: see ``ExpressionTransformer``; history: "none" takes the past from the decoder.
         scaling: features divided by nothing ("none"), by one number ("global") or each by its spread ("each").
-        lip_agreement: weight of e_l of A and B having to agree at the same moment more than at others.
-        parting: weight of what e_l and e_e may be told of each other linearly.
+        parted: after training, part e_l from e_e by what A and B share (``jean.train.parting``; not the paper's).
         train_pairs: the rest validates (60 of 84 in the paper, or that share of fewer).
         held_out: sentences that validate instead of a draw of pairs.
         epochs, batch, learning_rate, weight_decay: Adam with default parameters, section 8.3.3; steps: instead
@@ -65,8 +65,7 @@ class ExpressionConfig(StageConfig):
     feedforward: int | None = Field(None, ge=1)
     history: Literal["teacher", "none"] | None = None
     scaling: Literal["none", "global", "each"] | None = None
-    lip_agreement: float | None = Field(None, ge=0)
-    parting: float | None = Field(None, ge=0)
+    parted: bool | None = None
     train_pairs: int = Field(60, ge=1)  # 8.3.1
     held_out: tuple[str, ...] | None = None
     epochs: int | None = Field(None, ge=1)
@@ -85,11 +84,10 @@ PRESETS: dict[str, dict[str, Any]] = {
         "feedforward": 2048,
         "scaling": "none",
         "history": "teacher",
-        "lip_agreement": 0.0,
-        "parting": 0.0,
+        "parted": False,
     },
-    "small": {**_SMALL, "history": "teacher", "lip_agreement": 0.0, "parting": 0.0},
-    "parted": {**_SMALL, "history": "none", "lip_agreement": 0.1, "parting": 0.3},
+    "small": {**_SMALL, "history": "teacher", "parted": False},
+    "parted": {**_SMALL, "history": "teacher", "parted": True},
 }
 
 
@@ -120,6 +118,7 @@ class ExpressionStage:
         self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": adam}
         self.generator = torch.Generator().manual_seed(config.seed)
         self.epochs = Epochs(len(train), config.batch or 256, config.seed)
+        self.steps = config.steps or (config.epochs or 1) * self.epochs.steps
 
     def step(self, step: int) -> dict[str, float]:
         """One step of Adam on Eq. 4 over windows of pairs."""
@@ -127,12 +126,25 @@ class ExpressionStage:
         random = random_at(step, self.config.seed)
         swap = torch.from_numpy(random.random(len(chosen)) < self.config.swap_probability).to(self.device)
         self.model.train()
-        losses = pair_losses(self.model, *self._pair(self.train, chosen), swap, self.config)
-        loss = torch.stack(list(losses.values())).sum()
+        loss = pair_loss(self.model, *self._pair(self.train, chosen), swap)
         self.optimisers["adam"].zero_grad(set_to_none=True)
         loss.backward()
         self.optimisers["adam"].step()
-        return {"loss": loss.item(), **{name: value.item() for name, value in losses.items()}}
+        if self.config.parted and step == self.steps - 1:
+            self._part()
+        return {"loss": loss.item(), "epoch": step / self.epochs.steps}
+
+    @torch.no_grad()
+    def _part(self) -> None:
+        """Sets the maps that part e_l from e_e, from the training pairs."""
+        self.model.eval()
+        sides: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+        middle = self.config.window // 2
+        for chosen in np.array_split(np.arange(len(self.train)), max(1, len(self.train) // 256)):
+            for side, windows in zip(sides, self._pair(self.train, chosen), strict=True):
+                side.append(torch.cat(self.model.encode(windows), -1)[:, middle].cpu().numpy())
+        found = part(np.concatenate(sides[0]), np.concatenate(sides[1]))
+        self.model.set_parting(*(torch.from_numpy(v).float() for v in (found.mean, found.lip, found.expression)))
 
     def _pair(self, windows: PairWindows, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
         a, b = windows.at(chosen)
@@ -173,10 +185,8 @@ class ExpressionStage:
         """Takes back nothing."""
 
 
-def pair_losses(
-    model: ExpressionTransformer, a: Tensor, b: Tensor, swap: Tensor, config: ExpressionConfig
-) -> dict[str, Tensor]:
-    """The losses of aligned windows ``a`` and ``b`` [B, ω, D], e_e exchanged where ``swap`` [B] is true.
+def pair_loss(model: ExpressionTransformer, a: Tensor, b: Tensor, swap: Tensor) -> Tensor:
+    """Eq. 4 of aligned windows ``a`` and ``b`` [B, ω, D], e_e exchanged where ``swap`` [B] is true.
 
     Where it is, the lip content of A with the expression of B must give B's features: both say the same at
     the same moment, so that only the expression tells them apart.
@@ -188,15 +198,7 @@ def pair_losses(
     with_a, with_b = swapped(expression_a, expression_b, swap)
     target_a, target_b = swapped(x, y, swap)
     past_a, past_b = swapped(tokens_x, tokens_y, swap)
-    found_a, found_b = model.decode(lip_a, with_a, past_a), model.decode(lip_b, with_b, past_b)
-    losses = {"reconstruction": emotion_loss(found_a, target_a, found_b, target_b)}
-    if config.lip_agreement:
-        losses["lip_agreement"] = config.lip_agreement * lip_agreement_loss(lip_a, lip_b)
-    if config.parting:
-        lips = torch.cat([lip_a, lip_b]).flatten(0, 1)
-        expressions = torch.cat([expression_a, expression_b]).flatten(0, 1)
-        losses["parting"] = config.parting * shared_variance(lips, expressions)
-    return losses
+    return emotion_loss(model.decode(lip_a, with_a, past_a), target_a, model.decode(lip_b, with_b, past_b), target_b)
 
 
 def statistics(windows: PairWindows, scaling: str) -> tuple[Tensor, Tensor]:
@@ -299,9 +301,8 @@ def train_expression(
     if variant == "d":
         progress.warn(f"{name} come from no emotion network: this is the paper's variant (d).")
     stage = ExpressionStage(train, validation, config, torch.device(pick_device(config.device)))
-    steps = config.steps or (config.epochs or 1) * stage.epochs.steps
-    every = max(1, steps // 10)
-    schedule = Schedule(steps, every, every, max(1, steps // 200), 0)
+    every = max(1, stage.steps // 10)
+    schedule = Schedule(stage.steps, every, every, max(1, stage.steps // 200), 0)
     used = sorted({clip.name: clip for pair in pairs for clip in pair}.items())
     stored = "arrays.safetensors" if name == BLENDSHAPES else "emotion_features.safetensors"
     compared = config.model_dump(mode="json", exclude={"device", "table"}) | {

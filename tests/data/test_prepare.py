@@ -277,3 +277,19 @@ def test_killed_at_any_point_it_goes_on_and_ends_the_same(video, tmp_path):
         assert whole or len(figures["steps_reused"]) >= done >= min(n + 1, 5) * (n < 5)
         assert contents(folder) == want
         assert not list((folder / ".work").glob("*.partial"))
+
+
+def test_emotion_features_are_added_to_a_clip_that_is_there(video, tmp_path, monkeypatch):
+    monkeypatch.setitem(ADAPTERS["emotion"], "fake", "drawn_face:FakeEmotion")
+    prepare([video], tmp_path / "clip", PrepareConfig(**SMALL))
+    assert Clip.open(tmp_path / "clip").meta["emotion"] is None
+    result = prepare([video], tmp_path / "clip", PrepareConfig(**SMALL, emotion=("fake",)))
+    assert result["clips"][0]["steps_run"] == ["feel"]
+    clip = Clip.open(tmp_path / "clip")
+    assert clip.meta["emotion"] == {"fake": {"version": "1", "width": 3, "network": True}}
+    features = clip.emotion_features["fake"]
+    assert features.shape == (FRAMES, 3)
+    # the frame without a face lies between its neighbours
+    assert np.allclose(features[2], (features[1] + features[3]) / 2, atol=1e-4)
+    prepare([video], tmp_path / "clip", PrepareConfig(**SMALL))
+    assert Clip.open(tmp_path / "clip").emotion_features == {}
