@@ -26,6 +26,10 @@ def evaluate(
     no_audio: Names = None,
     no_expression: Names = None,
     metrics: Annotated[str | None, typer.Option(metavar="NAME,…", help="Which; all of the usual ones.")] = None,
+    landmarks: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Of train-landmarks: for jean's own lip sync.")
+    ] = None,
+    audio_encoder: Annotated[Path | None, typer.Option(metavar="RUN", help="Of train-audio, likewise.")] = None,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Missing weights are no failure.")] = False,
     workers: Annotated[int | None, typer.Option(help="Results scored at the same time.", min=1)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for tables and report.")] = None,
@@ -54,6 +58,8 @@ def evaluate(
         no_audio=no_audio or None,
         no_expression=no_expression or None,
         metrics=[name.strip() for name in metrics.split(",")] if metrics else None,
+        landmarks=landmarks,
+        audio_encoder=audio_encoder,
         workers=workers,
         seed=seed,
         device=device,

@@ -98,6 +98,7 @@ class PairContext:
         expressions: every test expression source, for a system that takes no expression (section 8.5);
             empty for others.
         sync_protocol: how the face is cropped for lip sync: ``track`` or ``frame``.
+        pair: run folders of the landmark autoencoder and the audio encoder, for the project's own lip sync.
     """
 
     fps: float
@@ -110,6 +111,7 @@ class PairContext:
     sounds: tuple[Sound, ...] = ()
     expressions: tuple[Path, ...] = ()
     sync_protocol: str = "track"
+    pair: tuple[Path, Path] | None = None
 
 
 @dataclass(frozen=True)

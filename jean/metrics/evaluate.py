@@ -24,6 +24,8 @@ from jean.progress import Progress, Silent
 
 __all__ = ["REFERENCE", "EvaluateConfig", "evaluate"]
 
+OWN = "own_sync"
+
 Outcome = tuple[dict[str, Any], dict[str, str]] | JeanError
 
 
@@ -45,6 +47,8 @@ class EvaluateConfig(StageConfig):
         reference_start_s: the result begins at this time of the reference, e.g. for held-out frames.
         sync_protocol: the face that lip sync sees: ``track``, the tracked and steadied crop, or
             ``frame``, the whole frame.
+        landmarks, audio_encoder: runs of ``train-landmarks`` and ``train-audio``: with both, the project's own
+            lip sync is measured too.
         ground_truth: score the true videos too, as a row of their own.
         resamples: draws of the bootstrap for intervals; 0: no intervals.
         workers: processes that score results at the same time.
@@ -66,6 +70,8 @@ class EvaluateConfig(StageConfig):
     fps: float | None = Field(None, gt=0, le=240)
     reference_start_s: float = Field(0.0, ge=0)
     sync_protocol: Literal["track", "frame"] = "track"
+    landmarks: Path | None = None
+    audio_encoder: Path | None = None
     ground_truth: bool = True
     resamples: int = Field(2000, ge=0, le=1_000_000)
     workers: int = Field(1, ge=1, le=64)
@@ -99,6 +105,11 @@ def evaluate(
     """
     progress = progress or Silent()
     chosen = registry.check(config.metrics)
+    pair = (config.landmarks, config.audio_encoder)
+    if pair.count(None) == 1 or (OWN in chosen and None in pair):
+        raise UsageError("the own lip sync needs two runs.", "Give both: --landmarks RUN --audio-encoder RUN")
+    if None not in pair and not config.metrics:
+        chosen = registry.check([*chosen, OWN])
     systems = ({"": [Path(path) for path in results]} if results else {}) | {
         name: [path] for name, path in config.systems.items()
     }
@@ -183,6 +194,7 @@ def _rules(config: EvaluateConfig, chosen: tuple[str, ...], plan: Plan) -> Rules
         device=_device(config, chosen),
         frames_shown=config.frames_shown,
         sync_protocol=config.sync_protocol,
+        pair=(config.landmarks, config.audio_encoder) if config.landmarks and config.audio_encoder else None,
         sounds=tuple(sorted(sounds)),
         expressions=tuple(sorted(path for path in expressions if path is not None)),
     )

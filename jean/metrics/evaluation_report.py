@@ -132,7 +132,7 @@ def _known(values: list[float | None]) -> bool:
 
 def _track(row: dict[str, Any], key: str) -> tuple[np.ndarray, np.ndarray]:
     values = np.array([np.nan if value is None else value for value in row["series"][key]], float)
-    return np.arange(len(values)) / row["fps"], values
+    return np.arange(len(values)) / row["series_hz"][key], values
 
 
 def _read(path: Path) -> np.ndarray:

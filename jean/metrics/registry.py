@@ -11,6 +11,7 @@ from jean.metrics.base import Metric
 # name → "module:class"; the module is imported only when it is used
 METRICS: dict[str, str] = {
     "sync": "jean.metrics.lip_sync:LipSyncError",
+    "own_sync": "jean.metrics.own_sync:OwnLipSync",
     "identity": "jean.metrics.identity:Identity",
     "expression": "jean.metrics.expression:ExpressionDifference",
     "image": "jean.metrics.image:ImageQuality",
@@ -24,7 +25,7 @@ METRICS: dict[str, str] = {
     "gaze": "jean.metrics.eyes:Gaze",
 }
 # Computed only when they are named.
-OPTIONAL: frozenset[str] = frozenset()
+OPTIONAL: frozenset[str] = frozenset({"own_sync"})
 # Those that run a network of torch's, on the GPU where there is one.
 ON_TORCH: frozenset[str] = frozenset({"sync", "lpips"})
 

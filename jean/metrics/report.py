@@ -267,7 +267,7 @@ def duration(seconds: float) -> str:
 
 
 def _is_number(text: str) -> bool:
-    if text in ("", "–"):
+    if text in ("", "–", "missing"):
         return True
     try:
         float(text.replace("−", "-").replace(",", "").rstrip("%"))

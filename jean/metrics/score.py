@@ -46,6 +46,7 @@ class Rules:
         device: where networks run.
         frames_shown: moments kept for the report.
         sync_protocol: how faces are cropped for lip sync.
+        pair: the networks of the project's own lip sync.
         sounds, expressions: all test sources, for systems that take no audio or no expression.
     """
 
@@ -57,6 +58,7 @@ class Rules:
     device: str
     frames_shown: int
     sync_protocol: str
+    pair: tuple[Path, Path] | None = None
     sounds: tuple[Path, ...] = ()
     expressions: tuple[Path, ...] = ()
 
@@ -114,20 +116,21 @@ def score(job: Job, rules: Rules, folder: Path | None, progress: Progress) -> tu
                 if kept is not None:
                     write_json(kept / "base.json", base)
         for name, path, metric in waiting:
-            found[name] = _plain(metric.result())
+            found[name] = _plain(metric.result()) | {"rate_hz": metric.rate_hz or fps}
             if path is not None:
                 write_json(path, found[name])
     assert base is not None
     row: dict[str, Any] = {"system": job.system, "name": job.name, "result": str(job.result)}
     row |= {role: _text(getattr(job, role)) for role in ("reference", "expression_source", "audio_source")}
     row |= {"sounds": [{**asdict(sound), "path": str(sound.path)} for sound in sounds]}
-    row |= {"fps": fps, "own_fps": own, "frames": base["frames"], "values": {}, "series": {}}
+    row |= {"fps": fps, "own_fps": own, "frames": base["frames"], "values": {}, "series": {}, "series_hz": {}}
     row["missing"] = sorted(missing)
     row["notes"] = [*_notes(base["frames"], own, fps), *notes]
     for name in rules.metrics:
         if name in found:
             row["values"] |= found[name]["values"]
             row["series"] |= found[name]["series"]
+            row["series_hz"] |= dict.fromkeys(found[name]["series"], found[name]["rate_hz"])
             row["notes"] += [note for note in found[name]["notes"] if note not in row["notes"]]
     row["thumbnails"] = base["thumbnails"]
     if folder is not None and kept is not None:
@@ -165,6 +168,7 @@ def _context(
         sounds=sounds,
         expressions=() if job.takes_expression else rules.expressions,
         sync_protocol=rules.sync_protocol,
+        pair=rules.pair,
     )
 
 
@@ -356,4 +360,4 @@ def _text(path: Path | None) -> str | None:
 def rows_of(table_rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """Rows without what grows with the length of the video; that stays in the file ``details``."""
     for row in table_rows:
-        yield {key: value for key, value in row.items() if key not in ("series", "thumbnails")}
+        yield {key: value for key, value in row.items() if key not in ("series", "series_hz", "thumbnails")}

@@ -74,7 +74,7 @@ def system_rows(table: dict[str, Any]) -> tuple[list[str], list[list[tuple[str, 
             name, digits = column["name"], column["digits"]
             interval = system["interval"][name]
             text = shown(system["mean"][name], digits)
-            if interval is None and column["metric"] in table["missing"] and system["mean"][name] is None:
+            if system["mean"][name] is None and _is_missing(table, system["name"], column["metric"]):
                 text = MISSING
             span = f"{shown(interval[0], digits)} … {shown(interval[1], digits)}" if interval else ""
             cells.append((text, system["place"][name], span))
@@ -197,6 +197,11 @@ def write_tables(table: dict[str, Any], folder: Path) -> None:
 def _cell_of(row: dict[str, Any], column: dict[str, Any]) -> str:
     value = row["values"].get(column["name"])
     return MISSING if value is None and column["metric"] in row["missing"] else shown(value, column["digits"])
+
+
+def _is_missing(table: dict[str, Any], system: str, metric: str) -> bool:
+    rows = [*table["rows"], *table["truth"]]
+    return any(row["system"] == system and metric in row["missing"] for row in rows)
 
 
 def _title(column: dict[str, Any]) -> str:
