@@ -17,12 +17,15 @@ from pydantic import Field
 from jean.config import StageConfig
 from jean.data import drivers
 from jean.data.clip import Clip
+from jean.data.driver_filters import calmed, silence_gate
+from jean.data.named_expression import Key, parse, read_timeline, vectors
 from jean.data.person import Person, read_person
 from jean.environment import pick_device
 from jean.errors import ArtefactError, InputError, UsageError
+from jean.features import registry
 from jean.files import check_writable, folder_lock, read_json, sha256
 from jean.geometry import rotation_matrix
-from jean.media import open_writer, read_audio_native
+from jean.media import open_writer, read_audio, read_audio_native
 from jean.media.write import VIDEO_SUFFIXES
 from jean.models.paint import picture
 from jean.models.talking_head import Frames, TalkingHead
@@ -39,7 +42,11 @@ class RenderConfig(StageConfig):
 
     Attributes:
         audio: the speech, any file with sound; the result lasts exactly as long.
-        expression: a video or a clip; None takes the training clip's.
+        expression: a video or a clip; or NAME, NAME:STRENGTH, NAME..NAME of emotions and clips that the run was
+            trained on (``jean.data.named_expression``); None takes the training clip's.
+        expression_timeline: a CSV of time_s, expression, strength instead.
+        silence_gate: closes the mouth where nobody speaks.
+        pose_smoothing: spread in seconds of an average over the poses.
         pose: a clip or a JSON file of poses, "still", or None for the training clip's.
         background: "white" (as in the paper), "source" (the training clip's frames, or its clean plate
             where the pose does not come from it), or an image.
@@ -57,6 +64,9 @@ class RenderConfig(StageConfig):
 
     audio: Path | None = None
     expression: Path | None = None
+    expression_timeline: Path | None = None
+    silence_gate: bool = False
+    pose_smoothing: float = Field(0.0, ge=0, le=10)
     pose: str | None = None
     background: str = "white"
     size: int | None = Field(None, ge=32, le=4096)
@@ -120,10 +130,14 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     if not len(windows):
         raise InputError(f"{config.audio} holds no sound.", "Choose another --audio.")
     times = (np.arange(len(windows)) + 0.5) / fps
+    if config.silence_gate:
+        windows = silence_gate(windows, read_audio(config.audio), registry.create("audio", name), fps)
     if meta.get("speech") == "none":
         windows = np.zeros_like(windows)
     expression, offsets = _expression(config, checkpoint, person, times, progress)
     poses, pose_positions = _poses(config, person, times, fps)
+    if config.pose_smoothing:
+        poses = calmed(poses, config.pose_smoothing, fps)
     poses = _move_camera(poses, config, times)
     model = load_model(checkpoint, config.device)
     model.head.use(config.backend)
@@ -204,7 +218,11 @@ def load_embedder(checkpoint: Checkpoint) -> Callable[[np.ndarray], np.ndarray]:
 
 def _inputs(config: RenderConfig) -> dict[str, Path]:
     """The files and clips that the result is made from."""
-    inputs = {"audio": config.audio, "expression": config.expression}
+    if config.expression is not None and config.expression_timeline is not None:
+        raise UsageError("--expression and --expression-timeline contradict each other.", "Give one of them.")
+    inputs = {"audio": config.audio, "expression-timeline": config.expression_timeline}
+    if config.expression is not None and config.expression.exists():
+        inputs["expression"] = config.expression  # otherwise it is a name
     if config.pose not in (None, "still"):
         inputs["pose"] = Path(str(config.pose))
     if config.background not in ("white", "source"):
@@ -229,11 +247,36 @@ def _expression(
     meta = checkpoint.payload["meta"]
     kind = meta.get("expression_source", {}).get("kind", "upper")
     coefficients, offsets, fps = person.expression, person.offsets, float(meta["fps"])
-    if config.expression is not None and kind == "none":
+    keys = _keys(config, float(times[-1]))
+    if (config.expression is not None or keys) and kind == "none":
         raise UsageError("this run was trained without an expression (audio-only).", "Leave --expression away.")
-    if config.expression is not None and kind in ("emotion", "transformer"):
-        embed = load_embedder(checkpoint) if kind == "transformer" else None
-        coefficients, fps = drivers.vector_track(config.expression, meta["expression_source"], embed)
+    learned = kind in ("emotion", "transformer")
+    embed = load_embedder(checkpoint) if kind == "transformer" else None
+
+    def track_of(path: Path) -> tuple[np.ndarray, float]:
+        if learned:
+            return drivers.vector_track(path, meta["expression_source"], embed)
+        source = drivers.expression(path, meta["expression"], meta["tracker"], progress)
+        chosen = np.asarray(meta["expression"]["upper"], bool) if meta["upper_face"] else slice(None)
+        return source.coefficients[:, chosen], source.fps
+
+    if keys:
+        positions = drivers.source_positions(times, fps, len(coefficients), config.repeat)
+        own, mean = drivers.blend_rows(coefficients, positions), coefficients.mean(0)
+        named = vectors(keys, person.means, mean, times, lambda path: track_of(path)[0].mean(0))
+        # the training clip's own movement (blinks) goes on around the named expression
+        coefficients = named + own - mean
+        if learned:
+            offsets = person.offsets_of(coefficients)
+        else:
+            offsets = drivers.blend_rows(offsets, positions) + person.offsets_of(named) - person.offsets_of(mean[None])
+        neutral, still = person.expression.mean(0), person.offsets.mean(0)
+        return (
+            (neutral + config.strength * (coefficients - neutral)).astype(np.float32),
+            (still + config.strength * (offsets - still)).astype(np.float32),
+        )
+    if config.expression is not None and learned:
+        coefficients, fps = track_of(config.expression)
         offsets = person.offsets_of(coefficients)
     elif config.expression is not None:
         source = drivers.expression(config.expression, meta["expression"], meta["tracker"], progress)
@@ -248,6 +291,18 @@ def _expression(
         return (neutral + config.strength * (drivers.blend_rows(track, positions) - neutral)).astype(np.float32)
 
     return driven(coefficients, person.expression), driven(offsets, person.offsets)
+
+
+def _keys(config: RenderConfig, length_s: float) -> list[Key]:
+    """The named expressions that are asked for; none where the expression comes from a file."""
+    if config.expression_timeline is not None:
+        return read_timeline(config.expression_timeline)
+    if config.expression is None or config.expression.exists():
+        return []
+    text = str(config.expression)
+    if "/" in text or config.expression.suffix in VIDEO_SUFFIXES:
+        raise InputError(f"{text} does not exist.", "Check --expression.")
+    return parse(text, length_s)
 
 
 def _poses(config: RenderConfig, person: Person, times: np.ndarray, fps: float) -> tuple[np.ndarray, np.ndarray | None]:

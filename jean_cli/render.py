@@ -15,7 +15,14 @@ def render(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="What train-nerf wrote.")],
     output: Output,
     audio: Annotated[Path | None, typer.Option(help="The speech: any file with sound.")] = None,
-    expression: Annotated[Path | None, typer.Option(help="The expression: a video or a clip.")] = None,
+    expression: Annotated[
+        Path | None, typer.Option(help="The expression: a clip, a video, or NAME:STRENGTH such as happy:0.7.")
+    ] = None,
+    expression_timeline: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Columns: time_s, expression, strength.")
+    ] = None,
+    silence_gate: Annotated[bool, typer.Option("--silence-gate", help="Close the mouth where nobody speaks.")] = False,
+    pose_smoothing: Annotated[float | None, typer.Option(help="Calm the head: spread in seconds.")] = None,
     pose: Annotated[str | None, typer.Option(help="The head pose: a clip, 'still', or a file.")] = None,
     background: Annotated[str | None, typer.Option(help="white, source, or an image.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of the frames, px.")] = None,
@@ -46,6 +53,9 @@ def render(
         sets,
         audio=audio,
         expression=expression,
+        expression_timeline=expression_timeline,
+        silence_gate=silence_gate or None,
+        pose_smoothing=pose_smoothing,
         pose=pose,
         background=background,
         size=size,

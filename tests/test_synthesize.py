@@ -145,3 +145,29 @@ def test_poses_from_a_file_move_the_head(made, speech, tmp_path):
     path.write_text(json.dumps({"fps": 25, "camera_to_world": poses.tolist()}))
     config = RenderConfig(audio=speech, pose=str(path), frames=tmp_path / "png", expression=made / "clip")
     assert render(made / "run", config, tmp_path / "a.mp4", Silent())["finished"]
+
+
+def frames_of(path):
+    return np.stack([image for _, image in read_frames(path)]).astype(int)
+
+
+def test_named_expressions_change_the_face(made, speech, tmp_path):
+    run = made / "run"
+    results = {}
+    for name in ("clip", "clip:0", "clip..clip:0"):
+        out = tmp_path / f"{len(results)}.mp4"
+        render(run, RenderConfig(audio=speech, expression=name, pose="still"), out, Silent())
+        results[name] = frames_of(out)
+    # the run knows one clip: with the mean as neutral, its strength changes nothing
+    assert np.abs(results["clip"] - results["clip:0"]).mean() < 1
+    with pytest.raises(UsageError, match="furious"):
+        render(run, RenderConfig(audio=speech, expression="furious"), tmp_path / "x.mp4", Silent())
+    with pytest.raises(InputError, match="exist"):
+        render(run, RenderConfig(audio=speech, expression="no/such.mp4"), tmp_path / "x.mp4", Silent())
+    line = tmp_path / "line.csv"
+    line.write_text("time_s,expression,strength\n0,clip,1\n0.2,clip,0.5\n")
+    config = RenderConfig(audio=speech, expression_timeline=line, silence_gate=True, pose_smoothing=0.2)
+    assert render(run, config, tmp_path / "line.mp4", Silent())["frames"] == 8
+    with pytest.raises(UsageError, match="contradict"):
+        both = RenderConfig(audio=speech, expression="clip", expression_timeline=line)
+        render(run, both, tmp_path / "y.mp4", Silent())
