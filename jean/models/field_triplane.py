@@ -25,6 +25,7 @@ from jean.render.ops import PlaneSpec, triplane_field, use_native
 # (first axis, second axis, cells along each): the frontal plane needs the most detail, since a
 # talking-head video is seen from the front; depth planes that fine would only hold streaks.
 STATIC_PLANES = ((0, 1, 64, 64), (0, 1, 208, 208), (2, 1, 48, 64), (0, 2, 64, 48))
+PART_FADE_CELLS = 8  # 0.9 cm: a part that ends sooner shows its edge as a crease
 SHADING_CELLS = 12  # lights are far and skin is smooth: shading changes slowly over the face
 
 
@@ -82,7 +83,7 @@ class TriplaneField(nn.Module):
         self.parts = tuple(parts)
         self.static = nn.ModuleList(FeaturePlane(h, w, channels) for _, _, w, h in STATIC_PLANES)
         self.moving = nn.ModuleList(
-            FeaturePlane(part.cells[1], part.cells[0], channels, 0.05, "zero") for part in self.parts
+            FeaturePlane(part.cells[1], part.cells[0], channels, 0.05, PART_FADE_CELLS) for part in self.parts
         )
         self.gates = nn.ModuleList(nn.Linear(condition_width - part.skip, channels) for part in self.parts)
         self.code_width = code_width

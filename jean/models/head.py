@@ -76,7 +76,7 @@ class FastHead(nn.Module):
         self.samples = samples
         self.warp = FaceWarp(shape, box, widths[0], spoken)
         rest = torch.tensor(shape)
-        parts = [_part_around(rest[list(EYES_AND_BROWS)], 0.8, widths[0]), _part_around(rest[list(MOUTH)], 1.6, 0)]
+        parts = [_part_around(rest[list(EYES_AND_BROWS)], 1.3, widths[0]), _part_around(rest[list(MOUTH)], 2.0, 0)]
         self.field = TriplaneField(sum(widths), 3, box, parts, widths[2])
         self.field.relief.copy_(relief(rest, box))
         self.grid = DensityGrid(box)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -38,14 +36,17 @@ class FeaturePlane(nn.Module):
         width: cells along the first coordinate.
         channels: features in a cell.
         scale: spread of the initial values.
-        border: what lies outside: "edge" goes on with the edge values, "zero" falls to zero within a cell.
+        fade: over so many cells the features fall to zero at the border, and outside they are zero; with 0
+            the edge values continue.
     """
 
-    def __init__(
-        self, height: int, width: int, channels: int, scale: float = 0.1, border: Literal["edge", "zero"] = "edge"
-    ):
+    mask: Tensor
+
+    def __init__(self, height: int, width: int, channels: int, scale: float = 0.1, fade: int = 0):
         super().__init__()
-        self.height, self.width, self.border = height, width, border
+        self.height, self.width, self.fade = height, width, fade
+        if fade:
+            self.register_buffer("mask", border_mask(height, width, fade), persistent=False)
         self.table = nn.Parameter(torch.randn(height * width, channels) * scale)
 
     def forward(self, across: Tensor, down: Tensor) -> Tensor:
@@ -53,14 +54,23 @@ class FeaturePlane(nn.Module):
 
         Gradients reach the table; they reach the coordinates only if those require them.
         """
-        rows_at = bilinear_rows if self.border == "edge" else fading_rows
-        rows, weights = rows_at(across, down, self.height, self.width)
-        return _Gather.apply(self.table, rows, weights)
+        rows, weights = bilinear_rows(across, down, self.height, self.width)
+        return _Gather.apply(self.features(), rows, weights)
+
+    def features(self) -> Tensor:
+        """[height · width, C]: what the lookup reads."""
+        return self.table * self.mask if self.fade else self.table
 
     def roughness(self) -> Tensor:
         """Mean squared difference of neighbouring cells, the smoothness prior."""
         grid = self.table.view(self.height, self.width, -1)
         return (grid[1:] - grid[:-1]).square().mean() + (grid[:, 1:] - grid[:, :-1]).square().mean()
+
+
+def border_mask(height: int, width: int, fade: int) -> Tensor:
+    """[height · width, 1]: 0 at the border, rising to 1 within ``fade`` cells."""
+    y, x = (torch.minimum(torch.arange(n), n - 1 - torch.arange(n)).clamp_max(fade) / fade for n in (height, width))
+    return (y[:, None] * x).reshape(-1, 1)
 
 
 def bilinear_rows(across: Tensor, down: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -74,18 +84,3 @@ def bilinear_rows(across: Tensor, down: Tensor, height: int, width: int) -> tupl
     offsets = torch.tensor([0, 1, width, width + 1], device=across.device)
     rows = (row * width + column)[:, None] + offsets
     return rows, torch.stack([left * above, right * above, left * below, right * below], 1)
-
-
-def fading_rows(across: Tensor, down: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """As ``bilinear_rows``, in a plane that is surrounded by cells of zeros."""
-    x = (across * (width - 1)).clamp(-1.0, float(width))
-    y = (down * (height - 1)).clamp(-1.0, float(height))
-    column, row = x.detach().floor().long(), y.detach().floor().long()
-    right, below = x - column, y - row
-    rows, weights = [], []
-    for r, vertical in ((row, 1.0 - below), (row + 1, below)):
-        for c, horizontal in ((column, 1.0 - right), (column + 1, right)):
-            inside = (r >= 0) & (r < height) & (c >= 0) & (c < width)
-            rows.append(r.clamp(0, height - 1) * width + c.clamp(0, width - 1))
-            weights.append(vertical * horizontal * inside)
-    return torch.stack(rows, 1), torch.stack(weights, 1)

@@ -11,7 +11,7 @@ from jean.data.datasets import PersonFrames
 
 
 def visual_hull(centres: Tensor, data: PersonFrames, views: int = 48, share: float = 0.93) -> Tensor:
-    """bool [D, H, W]: cells that the head's dilated matte covers in nearly all frames.
+    """bool [D, H, W]: cells that the head's dilated matte covers in nearly all frames, and their neighbours.
 
     Args:
         centres: [D, H, W, 3] cell centres, head space, cm.
@@ -36,4 +36,6 @@ def visual_hull(centres: Tensor, data: PersonFrames, views: int = 48, share: flo
         # what lies outside the picture is not seen: it may be head (hair that the crop cuts)
         unseen = (unit[0, 0].abs() > 1).any(-1)
         agree += ((inside > 0.1) | unseen).float()
-    return (agree >= share * len(chosen)).view(centres.shape[:-1])
+    covered = (agree >= share * len(chosen)).view(centres.shape[:-1]).float()
+    # a cell further: as the head turns beyond what was seen, the hull's steps would show at the hair
+    return functional.max_pool3d(covered[None, None], 3, 1, 1)[0, 0] > 0

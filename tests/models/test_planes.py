@@ -8,10 +8,10 @@ from torch.nn import functional
 from jean.models.planes import FeaturePlane, bilinear_rows
 
 
-def sampled(plane: FeaturePlane, x: torch.Tensor, y: torch.Tensor, padding: str = "border") -> torch.Tensor:
+def sampled(plane: FeaturePlane, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
     image = plane.table.view(plane.height, plane.width, -1).permute(2, 0, 1)[None]
     grid = torch.stack([x, y], -1)[None, None] * 2 - 1
-    return functional.grid_sample(image, grid, align_corners=True, padding_mode=padding)[0, :, 0].T
+    return functional.grid_sample(image, grid, align_corners=True, padding_mode="border")[0, :, 0].T
 
 
 def test_values_equal_grid_sample_inside_and_beyond_the_edges():
@@ -22,12 +22,16 @@ def test_values_equal_grid_sample_inside_and_beyond_the_edges():
     assert torch.allclose(plane(x, y), sampled(plane, x, y), atol=1e-3)
 
 
-def test_a_plane_with_a_zero_border_fades_within_a_cell():
+def test_a_fading_plane_is_whole_inside_and_nothing_outside():
     torch.manual_seed(3)
-    plane = FeaturePlane(7, 11, 3, border="zero")
-    x, y = torch.rand(300) * 1.6 - 0.3, torch.rand(300) * 1.6 - 0.3
-    assert torch.allclose(plane(x, y), sampled(plane, x, y, "zeros"), atol=1e-5)
-    assert (plane(torch.tensor([-0.2, 1.5]), torch.tensor([0.5, 0.5])) == 0).all()
+    plane, whole = FeaturePlane(21, 31, 3, fade=4), FeaturePlane(21, 31, 3)
+    whole.load_state_dict(plane.state_dict())
+    x, y = torch.rand(300) * 0.7 + 0.15, torch.rand(300) * 0.5 + 0.25  # 4 cells and more from the border
+    assert torch.equal(plane(x, y), whole(x, y))
+    assert (plane(torch.tensor([-0.2, 1.5, 0.0, 0.3]), torch.tensor([0.5, 0.5, 0.4, 1.0])).abs() < 1e-3).all()
+    near, far = (plane(torch.tensor([column / 30]), torch.tensor([0.5])) for column in (1, 3))
+    assert torch.allclose(near, whole(torch.tensor([1 / 30]), torch.tensor([0.5])) / 4, atol=1e-4)
+    assert torch.allclose(far, whole(torch.tensor([3 / 30]), torch.tensor([0.5])) * 3 / 4, atol=1e-4)
 
 
 def test_table_gradient_equals_that_of_grid_sample():
