@@ -11,7 +11,7 @@ from jean.data.datasets import PersonFrames
 
 
 def visual_hull(centres: Tensor, data: PersonFrames, views: int = 48, share: float = 0.93) -> Tensor:
-    """bool [D, H, W]: cells that the head's dilated matte covers in nearly all frames, and their neighbours.
+    """bool [D, H, W]: cells that the head's dilated matte covers in nearly all frames.
 
     Args:
         centres: [D, H, W, 3] cell centres, head space, cm.
@@ -36,6 +36,9 @@ def visual_hull(centres: Tensor, data: PersonFrames, views: int = 48, share: flo
         # what lies outside the picture is not seen: it may be head (hair that the crop cuts)
         unseen = (unit[0, 0].abs() > 1).any(-1)
         agree += ((inside > 0.1) | unseen).float()
-    covered = (agree >= share * len(chosen)).view(centres.shape[:-1]).float()
-    # a cell further: as the head turns beyond what was seen, the hull's steps would show at the hair
-    return functional.max_pool3d(covered[None, None], 3, 1, 1)[0, 0] > 0
+    return (agree >= share * len(chosen)).view(centres.shape[:-1])
+
+
+def grown(cells: Tensor) -> Tensor:
+    """Cells [D, H, W] bool and their neighbours: as the head turns beyond what was seen, the hull's steps show."""
+    return functional.max_pool3d(cells[None, None].float(), 3, 1, 1)[0, 0] > 0

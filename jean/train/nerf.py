@@ -25,7 +25,7 @@ from jean.models.talking_head import Frames, Pixels, TalkingHead, corrected, pos
 from jean.progress import Progress
 from jean.render.ops import resolve_backend
 from jean.train.checkpoint import stored_steps
-from jean.train.hull import visual_hull
+from jean.train.hull import grown, visual_hull
 from jean.train.loop import Schedule, run
 from jean.train.nerf_config import NerfConfig, resolved
 from jean.train.nerf_inputs import (
@@ -63,7 +63,7 @@ class NerfStage:
         head = self.model.head
         head.use(config.backend)
         if isinstance(head, FastHead):
-            head.start(visual_hull(head.grid.cell_centres().cpu(), data).to(device))
+            head.start(grown(visual_hull(head.grid.cell_centres().cpu(), data)).to(device))
         self.average = _twin(self.model) if config.average else self.model
         tables = [p for n, p in self.model.named_parameters() if n.endswith(".table")]
         others = [p for n, p in self.model.named_parameters() if not n.endswith(".table")]
@@ -71,8 +71,11 @@ class NerfStage:
         if config.audio_run is None:  # a learned encoder is fine-tuned; what comes after it is new
             speech += self.model.audio_projection.parameters()
         others = [p for p in others if not any(p is q for q in speech)]
-        rates = [(others, config.learning_rate), (speech, config.audio_rate or config.learning_rate)]
-        groups: list[dict[str, Any]] = [{"params": params, "lr": rate, "first_lr": rate} for params, rate in rates]
+        rate, ends = config.audio_rate or config.learning_rate, config.audio_steps or 0
+        groups: list[dict[str, Any]] = [
+            {"params": others, "lr": config.learning_rate, "first_lr": config.learning_rate},
+            {"params": speech, "lr": rate, "first_lr": rate, "ends": ends},
+        ]
         if tables:
             # a cell that few rays meet has gradients near zero, and Adam would make whole steps of them:
             # streaks along the planes' axes. This eps lets only cells with real gradients move.
@@ -133,7 +136,8 @@ class NerfStage:
                 frames = replace(frames, camera_to_world=frames.camera_to_world.detach())
         for group in self.optimiser.param_groups:
             warm = min(1.0, (step + 1) / 20)
-            group["lr"] = group["first_lr"] * warm * config.decay ** (step / self.steps)
+            left = max(0.0, 1 - step / group["ends"]) if group.get("ends") else 1.0
+            group["lr"] = group["first_lr"] * warm * left * config.decay ** (step / self.steps)
         self.model.train()
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             pixels = self.model.trace(

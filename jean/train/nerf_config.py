@@ -28,6 +28,8 @@ class NerfConfig(StageConfig):
         audio_width: of the audio part of e_in. lip_weight: of the regression that makes that part the first
             principal components of the mouth's landmarks, so that a few seconds of speech are enough to
             move the lips (0 in the paper, which learns it from many people instead: Eqs. 1 and 2).
+        audio_steps: after which the speech part stops learning, slowing down until then (None: never): lips are
+            learned in a few hundred steps, and after them a short clip's speech is only learned by heart.
         code_width: of the codes that training frames may have (NeRFace's remedy for what tracking misses:
             a frame's own light, hair and pose error need not be blamed on its sound or expression); half
             of the time a frame does without, and every render does.
@@ -59,6 +61,7 @@ class NerfConfig(StageConfig):
     plane_rate: float = 5e-2
     plane_eps: float = 3e-8
     audio_rate: float | None = None
+    audio_steps: int | None = None
     decay: float = 0.1
     regions: tuple[float, float, float, float, float] = (0.15, 0.1, 0.35, 0.25, 0.15)
     background: Literal["random", "plate"] = "random"
@@ -128,6 +131,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "frames_per_step": 16,
         "learning_rate": 5e-3,
         "audio_rate": 2e-3,
+        "audio_steps": 500,
         "dropout": 0.1,
         "audio_width": 6,
         "expression_width": 16,

@@ -13,7 +13,7 @@ from jean.data.datasets import PersonFrames, open_clips
 from jean.errors import ArtefactError, UsageError
 from jean.progress import Silent
 from jean.train.checkpoint import load_checkpoint
-from jean.train.hull import visual_hull
+from jean.train.hull import grown, visual_hull
 from jean.train.nerf import NerfConfig, NerfStage, resolved, train_nerf
 
 QUICK = {"rays": 128, "frames_per_step": 4}
@@ -97,6 +97,17 @@ def test_codes_do_not_reach_what_is_rendered_without_them(clip):
     assert not torch.allclose(moved.camera_to_world, with_codes.camera_to_world)
 
 
+def test_speech_stops_learning_after_its_steps(clip):
+    trained = stage(clip, audio_steps=3)
+    for step in range(3):
+        trained.step(step)
+    before = [p.clone() for p in trained.model.audio_encoder.parameters()]
+    codes = trained.codes.weight.clone()
+    trained.step(3)
+    assert all(torch.equal(p, q) for p, q in zip(trained.model.audio_encoder.parameters(), before, strict=True))
+    assert not torch.equal(trained.codes.weight, codes)
+
+
 def test_held_out_frames_are_never_drawn(clip):
     trained = stage(clip)
     seen = set()
@@ -109,6 +120,12 @@ def test_the_hull_is_where_the_mattes_are(clip):
     data = PersonFrames(open_clips([clip]))
     centres = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, -5.0], [13.0, 0.0, 0.0], [0.0, -13.0, 0.0]])
     assert visual_hull(centres, data).tolist() == [True, True, False, False]
+
+
+def test_a_hull_grows_by_one_cell():
+    cells = torch.zeros(5, 5, 5, dtype=torch.bool)
+    cells[2, 2, 2] = True
+    assert grown(cells).sum() == 27 and grown(cells)[1:4, 1:4, 1:4].all()
 
 
 def test_the_log_has_the_loss(clip, tmp_path):
