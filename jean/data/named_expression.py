@@ -1,8 +1,9 @@
 """Expressions by name: an emotion, a strength, a way from one to another, a timeline.
 
 A name is an emotion or a clip that the run was trained on: what it stands for is the mean of their expression
-vectors. ``happy`` · ``happy:0.7`` (seven tenths of the way from neutral) · ``sad..happy:0.7`` (from one to the other
-over the whole length, Figure 5) · a CSV file of ``time_s,expression,strength``, linear in between, held beyond its ends.
+vectors. ``happy`` · ``happy:0.7`` (seven tenths of the way from neutral) · ``sad..happy:0.7`` (from one to the
+other over the whole length, Figure 5) · a CSV file of ``time_s,expression,strength``, linear in between, held
+beyond its ends.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ def parse(text: str, length_s: float) -> list[Key]:
 
 
 def _name_and_strength(part: str, text: str) -> tuple[str, float]:
-    name, colon, number = part.rpartition(":") if ":" in part else (part, "", "1")
+    name, number = part, "1"
+    if ":" in part:
+        name, _, number = part.rpartition(":")
     try:
         strength = float(number)
     except ValueError:
