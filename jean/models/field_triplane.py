@@ -9,7 +9,7 @@ with them in a short clip, and a head so trained falls apart under another clip'
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from jean.models.encoding import spread_over
 from jean.models.face_warp import Corners
-from jean.models.head_prior import RELIEF_CELLS, head_prior
+from jean.models.head_prior import HEAD_CENTRE, HEAD_RADII, RELIEF_CELLS, head_prior
 from jean.models.planes import FeaturePlane
-from jean.render.ops import PlaneSpec, triplane_field, use_native
+from jean.render.ops import FrameField, PlaneSpec, triplane_field, use_native
 
 # (first axis, second axis, cells along each): the frontal plane needs the most detail, since a
 # talking-head video is seen from the front; depth planes that fine would only hold streaks.
@@ -87,6 +87,7 @@ class TriplaneField(nn.Module):
         )
         self.gates = nn.ModuleList(nn.Linear(condition_width - part.skip, channels) for part in self.parts)
         self.code_width = code_width
+        self._multiplied: tuple[Any, list[PlaneSpec]] | None = None  # static planes times the first layer
         if code_width:
             self.bias = nn.Linear(code_width, hidden, bias=False)
             nn.init.normal_(self.bias.weight, std=0.02)
@@ -133,17 +134,9 @@ class TriplaneField(nn.Module):
 
     def _native(self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor):
         """The same from the compiled kernels; what is constant over a frame is computed here."""
-        low, size = self.low.tolist(), self.size.tolist()
-
-        def spec(plane: Any, a: int, b: int) -> PlaneSpec:
-            return PlaneSpec(plane.table, plane.height, plane.width, (a, b), (low[a], low[b]), (size[a], size[b]))
-
-        planes = [spec(p, a, b) for p, (a, b, _, _) in zip(self.static, STATIC_PLANES, strict=True)]
-        planes += [_faded(p, part) for p, part in zip(self.moving, self.parts, strict=True)]
+        static, moving = self._specs()
         cells = self.shading.table.view(len(self.shading.table), 3, -1)
         light = torch.einsum("pcd,fd->fpc", cells, direction)
-        layers = (self.second, self.density, self.colour, self.rgb)
-        weights = [self.first.weight, *(tensor for layer in layers for tensor in (layer.weight, layer.bias))]
         gated = [gate(condition[:, part.skip :]) for gate, part in zip(self.gates, self.parts, strict=True)]
         gates = torch.cat(gated, -1) if gated else condition.new_zeros(len(condition), 0)
         bias = self.first.bias.expand(len(condition), -1)
@@ -151,7 +144,54 @@ class TriplaneField(nn.Module):
             bias = bias + self.bias(condition[:, -self.code_width :])
         unit = ((positions - self.low) / self.size).unbind(-1)
         prior = head_prior(positions, (unit[0], unit[1]), self.relief)
-        return triplane_field(positions, prior, frame, gates, bias, light, planes, spec(self.shading, 0, 1), weights)
+        shading = self._spec(self.shading, 0, 1)
+        return triplane_field(positions, prior, frame, gates, bias, light, [*static, *moving], shading, self._weights())
+
+    @torch.no_grad()
+    def of_frame(self, condition: Tensor, direction: Tensor, bend: Tensor | None) -> FrameField:
+        """This field under one condition [1, C] and direction [1, D], for pictures.
+
+        The first layer is linear in the planes' cells, so they are multiplied by it: static ones once, for all
+        frames, the parts' for each.
+
+        Args:
+            bend: [1, cells², 2], motion of the face, or None.
+        """
+        static, moving = self._specs()
+        columns = self.first.weight.split(self.static[0].table.shape[1], 1)
+        versions = tuple((t.data_ptr(), t._version) for t in (*(spec.table for spec in static), self.first.weight))
+        if self._multiplied is None or self._multiplied[0] != versions:
+            tables = [spec.table @ w.T for spec, w in zip(static, columns, strict=False)]
+            self._multiplied = (versions, [replace(s, table=t) for s, t in zip(static, tables, strict=True)])
+        gates = [gate(condition[:, part.skip :])[0] for gate, part in zip(self.gates, self.parts, strict=True)]
+        moved = [
+            replace(spec, table=spec.table @ (w * gate).T)
+            for spec, gate, w in zip(moving, gates, columns[len(static) :], strict=True)
+        ]
+        planes = [*self._multiplied[1], *moved]
+        bias = self.first.bias
+        if self.code_width:
+            bias = bias + self.bias(condition[:, -self.code_width :])[0]
+        light = (self.shading.table.view(len(self.shading.table), 3, -1) * direction[0]).sum(-1)
+        shading = self._spec(self.shading, 0, 1)
+        moved_by = None if bend is None else bend[0]
+        return FrameField(
+            planes, bias, light, shading, self._weights()[1:], HEAD_CENTRE, HEAD_RADII, self.relief, moved_by
+        )
+
+    def _spec(self, plane: Any, a: int, b: int) -> PlaneSpec:
+        low, size = self.low.tolist(), self.size.tolist()
+        return PlaneSpec(plane.table, plane.height, plane.width, (a, b), (low[a], low[b]), (size[a], size[b]))
+
+    def _specs(self) -> tuple[list[PlaneSpec], list[PlaneSpec]]:
+        """The static planes and the parts' as the kernels take them."""
+        static = [self._spec(p, a, b) for p, (a, b, _, _) in zip(self.static, STATIC_PLANES, strict=True)]
+        return static, [_faded(p, part) for p, part in zip(self.moving, self.parts, strict=True)]
+
+    def _weights(self) -> list[Tensor]:
+        """As ``jean.render.field_op.WEIGHTS`` names them."""
+        layers = (self.second, self.density, self.colour, self.rgb)
+        return [self.first.weight, *(tensor for layer in layers for tensor in (layer.weight, layer.bias))]
 
     def roughness(self) -> Tensor:
         """Smoothness prior over all planes."""

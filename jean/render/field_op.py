@@ -208,8 +208,8 @@ _triplane.register_autograd(_backward, setup_context=_setup_context)
 
 
 def _saved_width(tables: Sequence[Tensor], weights: Sequence[Tensor]) -> int:
-    """Values kept of a sample: features, two hidden layers, the colour's layer, the log density."""
-    return len(tables) * native.CHANNELS + 2 * weights[0].shape[0] + weights[5].shape[0] + 1
+    """Values kept of a sample: features, two hidden layers, the colour's layer, and the log density, which is last."""
+    return (len(tables) + 1) * native.CHANNELS + 2 * weights[0].shape[0] + weights[5].shape[0]
 
 
 def _contiguous(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -19,6 +19,7 @@ REMEDY = "jean kernels build"
 TARGETS = {"portable": 0, "avx2": 1, "avx512": 2}
 DOUBLE = 3
 MAX_PLANES, CHANNELS, TILE, MAX_HIDDEN, MAX_COARSE = 16, 16, 32, 128, 256
+MAX_SAMPLES = 64
 
 _INT, _LONG, _DOUBLE, _FLOAT, _POINTER = (
     ctypes.c_int32,
@@ -50,13 +51,25 @@ class Field(ctypes.Structure):
     _fields_ = [
         *[
             (name, _INT)
-            for name in ("planes", "gated", "hidden", "half", "frames", "light_height", "light_width", "has_prior")
+            for name in (
+                "planes",
+                "gated",
+                "hidden",
+                "half",
+                "frames",
+                "light_height",
+                "light_width",
+                "bend_cells",
+                "relief_cells",
+            )
         ],
         ("plane", Plane * MAX_PLANES),
         ("light_low", _DOUBLE * 2),
         ("light_size", _DOUBLE * 2),
         ("prior_centre", _DOUBLE * 3),
         ("prior_radii", _DOUBLE * 3),
+        ("bend", _POINTER),
+        ("relief", _POINTER),
         *[
             (name, _POINTER)
             for name in (
@@ -100,6 +113,12 @@ class March(ctypes.Structure):
         ("high", _FLOAT * 3),
         *[(name, _POINTER) for name in ("grid", "origins", "directions")],
     ]
+
+
+class Picture(ctypes.Structure):
+    """``JeanPicture``."""
+
+    _fields_ = [*[(name, _POINTER) for name in ("colour", "opacity", "depth")], ("enough", _FLOAT)]
 
 
 class CompositeRays(ctypes.Structure):

@@ -8,14 +8,17 @@ from torch import Tensor
 from jean.errors import SetupError
 from jean.render import native, ray_ops, reference
 from jean.render.field_op import PlaneSpec, triplane_field
+from jean.render.picture_op import FrameField, picture
 from jean.render.reference import Composite, camera_rays, over
 
 __all__ = [
     "Composite",
+    "FrameField",
     "PlaneSpec",
     "camera_rays",
     "composite",
     "over",
+    "picture",
     "resolve_backend",
     "triplane_field",
     "use_native",

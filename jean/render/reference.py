@@ -20,7 +20,7 @@ class Composite:
         channels: [R, C], channels accumulated along the ray (no background).
         opacity: [R], 0 (nothing hit) to 1.
         depth: [R], expected distance of what was hit, premultiplied by opacity.
-        weights: [R, S], contribution of each interval.
+        weights: [R, S], contribution of each interval; [R, 0] where no more than the picture was wanted.
     """
 
     channels: Tensor

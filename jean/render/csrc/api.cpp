@@ -77,7 +77,7 @@ class Memory {
   void *at, *aligned;
 };
 
-long saved_width(const JeanField& f) { return (long)f.planes * JEAN_CHANNELS + 2l * f.hidden + f.half + 1; }
+long saved_width(const JeanField& f) { return (long)f.planes * JEAN_CHANNELS + 2l * f.hidden + f.half + JEAN_CHANNELS; }
 
 size_t prepared_bytes(const JeanField& f, long scalar) {
   return 256 + scalar * ((long)f.planes * JEAN_CHANNELS * f.hidden + (long)f.hidden * f.hidden + (long)f.hidden * f.half);
@@ -86,7 +86,7 @@ size_t prepared_bytes(const JeanField& f, long scalar) {
 // Must not be less than Sums<T>::size of triplane.h.
 long sums_width(const JeanField& f) {
   const long cells = 3l * f.light_height * f.light_width, features = (long)f.planes * JEAN_CHANNELS;
-  return features * f.hidden + (long)f.hidden * f.hidden + (long)f.half * f.hidden + 5l * f.half + 2l * f.hidden + 4 +
+  return features * f.hidden + (long)f.hidden * f.hidden + (long)f.half * f.hidden + 5l * f.half + 2l * f.hidden + JEAN_CHANNELS +
          f.frames * ((long)f.gated * JEAN_CHANNELS + f.hidden + cells);
 }
 
@@ -199,6 +199,21 @@ JEAN_API int jean_composite_backward(const JeanComposite* composite, const JeanC
   share_out(parts, threads, [&](long task, int) {
     const Part part(composite->rays, parts, task);
     k->composite_backward(composite, gradients, part.begin, part.end);
+  });
+  return 0;
+}
+
+// What rays see of a field with multiplied planes; see JeanPicture.
+JEAN_API int jean_picture(const JeanField* field, const JeanMarch* march, const JeanPicture* out, int64_t target,
+                          int64_t threads) {
+  const JeanKernels* k = table(target);
+  Memory prepared(prepared_bytes(*field, k->scalar_bytes));
+  if (prepared.failed()) return FAILED;
+  k->prepare(field, prepared.get());
+  const long parts = parts_of(march->rays, 256);
+  share_out(parts, threads, [&](long task, int) {
+    const long begin = task * 256, end = begin + 256 < march->rays ? begin + 256 : march->rays;
+    k->picture(field, prepared.get(), march, out, begin, end);
   });
   return 0;
 }

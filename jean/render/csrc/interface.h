@@ -18,10 +18,11 @@ typedef struct {
 // The fast field: planes, the last `gated` of which are multiplied by values of the frame, and an MLP.
 // Matrices are as torch.nn.Linear holds them, [outputs, inputs].
 typedef struct {
-  int32_t planes, gated, hidden, half, frames, light_height, light_width, has_prior;
+  int32_t planes, gated, hidden, half, frames, light_height, light_width, bend_cells, relief_cells;
   JeanPlane plane[JEAN_MAX_PLANES];
-  double light_low[2], light_size[2];       // of the shading plane, over axes 0 and 1
+  double light_low[2], light_size[2];       // of the shading plane, the bend and the relief, over axes 0 and 1
   double prior_centre[3], prior_radii[3];   // used where no prior is handed over
+  const void *bend, *relief;                // [bend_cells², 2] and [relief_cells²], cm; null: none
   const void *gates;                        // [frames, gated * channels]
   const void *bias;                         // [frames, hidden], the first layer's
   const void *light;                        // [frames, light_height * light_width, 3]
@@ -53,6 +54,13 @@ typedef struct {
   float low[3], high[3];
   const float *grid, *origins, *directions;  // directions are unit vectors, [rays, 3]
 } JeanMarch;
+
+// What rays see of a field whose planes are already multiplied by its first layer: tables are
+// [height * width, hidden], gates and `first` are not read, there is one frame.
+typedef struct {
+  float *colour, *opacity, *depth;  // [rays, 3], [rays], [rays]
+  float enough;                     // of the light, below which a ray ends
+} JeanPicture;
 
 // Rays of samples that are to be laid over one another.
 typedef struct {

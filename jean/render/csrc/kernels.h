@@ -14,6 +14,7 @@ typedef struct {
   void (*edges)(const JeanMarch*, const int64_t* rays, const float* quantiles, float* edges, long begin, long end);
   void (*composite)(const JeanComposite*, long begin, long end);
   void (*composite_backward)(const JeanComposite*, const JeanCompositeGradients*, long begin, long end);
+  void (*picture)(const JeanField*, const void* prepared, const JeanMarch*, const JeanPicture*, long begin, long end);
   long scalar_bytes;
 } JeanKernels;
 

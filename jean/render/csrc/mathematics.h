@@ -102,6 +102,13 @@ JEAN_FN T ellipsoid_prior(T x, T y, T z, const T* centre, const T* radii) {
   return clamp(T(8) * (T(1) - distance), T(-4), T(0.5));
 }
 
+// The value between four cells, `step` numbers apart in a row and `down` from row to row.
+template <class T>
+JEAN_FN T between(const T* at, long step, long down, T right, T below) {
+  return (T(1) - below) * ((T(1) - right) * at[0] + right * at[step]) +
+         below * ((T(1) - right) * at[down] + right * at[down + step]);
+}
+
 // Range of the exponent of a density, as in the field's own formula.
 template <class T>
 JEAN_FN T density_of(T logarithm) { return exponential(clamp(logarithm, T(-12), T(6))); }

@@ -1,6 +1,7 @@
 // The functions of one target, from the shared headers. Included by target_*.cpp, after it has told the
 // compiler which instructions may be used, and with JEAN_SCALAR, JEAN_LANES and JEAN_TABLE defined.
 #include "kernels.h"
+#include "picture.h"
 #include "rays.h"
 #include "triplane.h"
 
@@ -11,6 +12,7 @@ constexpr int LANES = JEAN_LANES;
 
 void prepare(const JeanField* field, void* memory) {
   Prepared<Scalar>* made = (Prepared<Scalar>*)memory;
+  static_assert(sizeof(Prepared<Scalar>) <= 256, "api.cpp leaves so much room in front of the matrices");
   *made = Prepared<Scalar>(*field, (Scalar*)((char*)memory + 256));
 }
 
@@ -97,10 +99,20 @@ void composite_backward(const JeanComposite* c, const JeanCompositeGradients* g,
   for (long r = begin; r < end; ++r) composite_ray_backward<Scalar>(*c, *g, r);
 }
 
+// In single precision only: pictures have no gradients to check.
+void picture(const JeanField* field, const void* prepared, const JeanMarch* march, const JeanPicture* out, long begin,
+             long end) {
+  (void)field;
+  if constexpr (sizeof(Scalar) == sizeof(float))
+    for (long r = begin; r < end; r += BLOCK)
+      picture_block<LANES>(*(const Prepared<float>*)prepared, *march, *out, r, lesser(r + BLOCK, end));
+}
+
 }  // namespace
 
 const JeanKernels* JEAN_TABLE(void) {
   static const JeanKernels table = {prepare, forward, backward,  scatter_plane,      gather,
-                                    hits,    edges,   composite, composite_backward, sizeof(Scalar)};
+                                    hits,    edges,   composite, composite_backward,
+                                    picture, sizeof(Scalar)};
   return &table;
 }

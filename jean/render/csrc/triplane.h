@@ -27,11 +27,11 @@ struct Prepared {
     features = f.planes * CHANNELS;
     gate_width = f.gated * CHANNELS;
     gate_start = features - gate_width;
-    saved = features + 2 * hidden + half + 1;
+    saved = features + 2 * hidden + half + CHANNELS;  // whole cache lines: no row begins across two
     first = memory;
     second = first + (long)features * hidden;
     colour = second + (long)hidden * hidden;
-    turn((const T*)f.first, hidden, features, first);
+    if (f.first) turn((const T*)f.first, hidden, features, first);
     turn((const T*)f.second, hidden, hidden, second);
     turn((const T*)f.colour, half, hidden, colour);
     for (int i = 0; i < 3; ++i) prior_centre[i] = T(f.prior_centre[i]), prior_radii[i] = T(f.prior_radii[i]);
@@ -123,51 +123,50 @@ JEAN_FN void gate(const Prepared<T>& p, const Tile<T>& tile, const T* features, 
   }
 }
 
-// Values of a tile; `saved` takes features, both hidden layers, the colour's layer and the log density.
+// From the first hidden layer `one` on: the layers `two` and `shade`, the network's share of the log
+// density, and the colour before its sigmoid; all three layers have rows of `step` numbers.
 template <class T, int N>
-JEAN_FN void field_forward(const Prepared<T>& p, const JeanSamples& samples, const Tile<T>& tile, T* saved) {
+JEAN_FN void finish(const Prepared<T>& p, const Tile<T>& tile, const T* one, T* two, T* shade, int step, T* logarithm,
+                    T (*colour)[TILE]) {
   const JeanField& f = *p.field;
-  const int step = p.saved, hidden = p.hidden, half = p.half;
-  T gated[TILE * MAX_FEATURES];
+  const int hidden = p.hidden, half = p.half;
   const T* start[TILE];
-  T* one = saved + p.features;
-  T* two = one + hidden;
-  T* shade = two + hidden;
-  encode<T, N>(p, tile, saved, step);
-  gate<T, N>(p, tile, saved, step, gated);
-  for (int s = 0; s < TILE; ++s) start[s] = (const T*)f.bias + (long)tile.frame[s] * hidden;
-  product<T, N>(gated, p.features, p.features, p.first, hidden, start, one, step, TILE, true);
   for (int s = 0; s < TILE; ++s) start[s] = (const T*)f.second_bias;
   product<T, N>(one, step, hidden, p.second, hidden, start, two, step, TILE, true);
   for (int s = 0; s < TILE; ++s) start[s] = (const T*)f.colour_bias;
   product<T, N>(two, step, hidden, p.colour, half, start, shade, step, TILE, true);
-
-  T logarithm[TILE], colour[3][TILE];
-  const T* given = (const T*)samples.prior;
   for (int s = 0; s < TILE; ++s) {
     logarithm[s] = dot<T, N>(two + (long)s * step, (const T*)f.density, hidden) + ((const T*)f.density_bias)[0];
     for (int c = 0; c < 3; ++c)
       colour[c][s] = dot<T, N>(shade + (long)s * step, (const T*)f.rgb + c * half, half) + ((const T*)f.rgb_bias)[c];
-  }
-  if (given) {
-    for (int s = 0; s < tile.count; ++s) logarithm[s] += given[tile.begin + s];
-  } else {
-    for (int s = 0; s < TILE; ++s)
-      logarithm[s] += ellipsoid_prior(tile.position[0][s], tile.position[1][s], tile.position[2][s], p.prior_centre,
-                                      p.prior_radii);
   }
   Places<T> places;
   places.find(tile.position, 0, 1, f.light_low, f.light_size, f.light_height, f.light_width);
   const long cells = (long)f.light_height * f.light_width;
   for (int s = 0; s < TILE; ++s) {
     const T* at = (const T*)f.light + 3 * (cells * tile.frame[s] + places.row[s]);
-    const T right = places.right[s], below = places.below[s];
-    for (int c = 0; c < 3; ++c) {
-      const T above = (T(1) - right) * at[c] + right * at[3 + c];
-      const T under = (T(1) - right) * at[3 * f.light_width + c] + right * at[3 * f.light_width + 3 + c];
-      colour[c][s] += (T(1) - below) * above + below * under;
-    }
+    for (int c = 0; c < 3; ++c)
+      colour[c][s] += between(at + c, 3l, 3l * f.light_width, places.right[s], places.below[s]);
   }
+}
+
+// Values of a tile; `saved` takes features, both hidden layers, the colour's layer and the log density.
+template <class T, int N>
+JEAN_FN void field_forward(const Prepared<T>& p, const JeanSamples& samples, const Tile<T>& tile, T* saved) {
+  const JeanField& f = *p.field;
+  const int step = p.saved, hidden = p.hidden;
+  alignas(64) T gated[TILE * MAX_FEATURES];
+  const T* start[TILE];
+  T* one = saved + p.features;
+  T* two = one + hidden;
+  encode<T, N>(p, tile, saved, step);
+  gate<T, N>(p, tile, saved, step, gated);
+  for (int s = 0; s < TILE; ++s) start[s] = (const T*)f.bias + (long)tile.frame[s] * hidden;
+  product<T, N>(gated, p.features, p.features, p.first, hidden, start, one, step, TILE, true);
+  T logarithm[TILE], colour[3][TILE];
+  finish<T, N>(p, tile, one, two, two + hidden, step, logarithm, colour);
+  const T* given = (const T*)samples.prior;
+  for (int s = 0; s < tile.count; ++s) logarithm[s] += given[tile.begin + s];
   T density[TILE];
   for (int s = 0; s < TILE; ++s) density[s] = density_of(logarithm[s]);
   for (int c = 0; c < 3; ++c)
@@ -187,7 +186,7 @@ struct Sums {
   static long size(const JeanField& f) {
     const long cells = 3l * f.light_height * f.light_width;
     return (long)f.planes * CHANNELS * f.hidden + (long)f.hidden * f.hidden + (long)f.half * f.hidden + 4l * f.half +
-           f.hidden + f.hidden + f.half + 4 + f.frames * ((long)f.gated * CHANNELS + f.hidden + cells);
+           f.hidden + f.hidden + f.half + CHANNELS + f.frames * ((long)f.gated * CHANNELS + f.hidden + cells);
   }
 
   Sums(const JeanField& f, T* memory) {
@@ -199,7 +198,7 @@ struct Sums {
     second_bias = density + f.hidden;
     colour_bias = second_bias + f.hidden;
     last = colour_bias + f.half;  // biases of rgb (3), then of density
-    gates = last + 4;
+    gates = last + CHANNELS;
     bias = gates + (long)f.frames * f.gated * CHANNELS;
     light = bias + (long)f.frames * f.hidden;
   }
@@ -228,7 +227,7 @@ JEAN_FN void field_backward(const Prepared<T>& p, const JeanSamples& samples, co
   const T* shade = two + hidden;
   const T* start[TILE];
   static const T zeros[MAX_FEATURES] = {};
-  T gated[TILE * MAX_FEATURES], d_shade[TILE * JEAN_MAX_HIDDEN], d_two[TILE * JEAN_MAX_HIDDEN],
+  alignas(64) T gated[TILE * MAX_FEATURES], d_shade[TILE * JEAN_MAX_HIDDEN], d_two[TILE * JEAN_MAX_HIDDEN],
       d_one[TILE * JEAN_MAX_HIDDEN], last[TILE * 4];
   T d_density[TILE];
   gate<T, N>(p, tile, saved, step, gated);

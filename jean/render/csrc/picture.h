@@ -1,0 +1,142 @@
+// Whole rays at once, without gradients: samples are placed, read, and laid over one another two at a
+// time from the front, until no light is left. The planes' features are linear until the first layer's
+// bias, so the planes come already multiplied by that layer: one sum of table rows takes the place of
+// its product, half of all arithmetic.
+#pragma once
+#include "rays.h"
+#include "triplane.h"
+
+namespace {
+
+constexpr int BLOCK = 64, MAX_SAMPLES = 64, ROUND = 2;
+
+// Moves positions to where their matter rests, by the frame's grid of displacements.
+template <class T>
+JEAN_FN void unbend(const JeanField& f, Tile<T>& tile) {
+  if (!f.bend) return;
+  Places<T> places;
+  places.find(tile.position, 0, 1, f.light_low, f.light_size, f.bend_cells, f.bend_cells);
+  for (int s = 0; s < TILE; ++s) {
+    const T* at = (const T*)f.bend + 2l * places.row[s];
+    for (int axis = 0; axis < 2; ++axis)
+      tile.position[axis][s] += between(at + axis, 2l, 2l * f.bend_cells, places.right[s], places.below[s]);
+  }
+}
+
+// The mean head's log density with the face's relief on it (jean/models/head_prior.py).
+template <class T>
+JEAN_FN void add_prior(const Prepared<T>& p, const Tile<T>& tile, T* logarithm) {
+  const JeanField& f = *p.field;
+  T deeper[TILE] = {};
+  if (f.relief) {
+    Places<T> places;
+    places.find(tile.position, 0, 1, f.light_low, f.light_size, f.relief_cells, f.relief_cells);
+    for (int s = 0; s < TILE; ++s)
+      deeper[s] = between((const T*)f.relief + places.row[s], 1l, (long)f.relief_cells, places.right[s],
+                          places.below[s]);
+  }
+  for (int s = 0; s < TILE; ++s) {
+    const T z = tile.position[2][s];
+    logarithm[s] += ellipsoid_prior(tile.position[0][s], tile.position[1][s],
+                                    z - (z < p.prior_centre[2] ? deeper[s] : T(0)), p.prior_centre, p.prior_radii);
+  }
+}
+
+// The first hidden layer from multiplied planes.
+template <class T, int N>
+JEAN_FN void read_multiplied(const JeanField& f, const Tile<T>& tile, T* one) {
+  typedef typename Lanes<T, N>::type V;
+  const int hidden = f.hidden;
+  for (int s = 0; s < TILE; ++s)
+    for (int c = 0; c < hidden; c += N) store<T, N>(one + s * hidden + c, load<T, N>((const T*)f.bias + c));
+  Places<T> places;
+  for (int index = 0; index < f.planes; ++index) {
+    const JeanPlane& plane = f.plane[index];
+    places.find(tile.position, plane);
+    for (int s = 0; s < TILE; ++s) {
+      const T* at = (const T*)plane.table + (long)places.row[s] * hidden;
+      const T* next = at + (long)plane.width * hidden;
+      const T right = places.right[s], below = places.below[s], left = T(1) - right, above = T(1) - below;
+      const T w00 = left * above, w01 = right * above, w10 = left * below, w11 = right * below;
+      for (int c = 0; c < hidden; c += N) {
+        V sum = load<T, N>(one + s * hidden + c);
+        sum += w00 * load<T, N>(at + c);
+        sum += w01 * load<T, N>(at + hidden + c);
+        sum += w10 * load<T, N>(next + c);
+        sum += w11 * load<T, N>(next + hidden + c);
+        store<T, N>(one + s * hidden + c, sum);
+      }
+    }
+  }
+  for (int i = 0; i < TILE * hidden; i += N) {
+    const V v = load<T, N>(one + i);
+    store<T, N>(one + i, v < V{} ? V{} : v);
+  }
+}
+
+template <int N>
+JEAN_FN void tile_values(const Prepared<float>& p, Tile<float>& tile, float* density, float (*colour)[TILE]) {
+  alignas(64) float one[TILE * JEAN_MAX_HIDDEN], two[TILE * JEAN_MAX_HIDDEN], shade[TILE * JEAN_MAX_HIDDEN];
+  float logarithm[TILE];
+  unbend(*p.field, tile);
+  read_multiplied<float, N>(*p.field, tile, one);
+  finish<float, N>(p, tile, one, two, shade, p.hidden, logarithm, colour);
+  add_prior(p, tile, logarithm);
+  for (int s = 0; s < TILE; ++s) density[s] = density_of(logarithm[s]);
+  for (int c = 0; c < 3; ++c)
+    for (int s = 0; s < TILE; ++s) colour[c][s] = sigmoid(colour[c][s]);
+}
+
+struct Ray {
+  long number;
+  float light, edges[MAX_SAMPLES + 1];
+};
+
+template <int N>
+JEAN_FN void picture_block(const Prepared<float>& p, const JeanMarch& m, const JeanPicture& out, long begin, long end) {
+  Ray rays[BLOCK];
+  int alive = 0;
+  for (long r = begin; r < end; ++r) {
+    float density[MAX_COARSE], near, far;
+    for (int c = 0; c < 3; ++c) out.colour[3 * r + c] = 0.0f;
+    out.opacity[r] = out.depth[r] = 0.0f;
+    if (!look_along(m, r, density, &near, &far)) continue;
+    Ray& ray = rays[alive++];
+    ray.number = r;
+    ray.light = 1.0f;
+    place_edges(m, density, near, far, nullptr, ray.edges);
+  }
+  for (int first = 0; first < m.samples && alive; first += ROUND) {
+    const int round = lesser(ROUND, m.samples - first), wanted = alive * round;
+    for (int from = 0; from < wanted; from += TILE) {
+      Tile<float> tile;
+      float density[TILE], colour[3][TILE];
+      tile.count = lesser(TILE, wanted - from);
+      for (int s = 0; s < TILE; ++s) {
+        const int item = from + lesser(s, tile.count - 1);
+        const Ray& ray = rays[item / round];
+        const int k = first + item % round;
+        const float depth = (ray.edges[k + 1] + ray.edges[k]) / 2.0f;
+        for (int axis = 0; axis < 3; ++axis)
+          tile.position[axis][s] = m.origins[3 * ray.number + axis] + m.directions[3 * ray.number + axis] * depth;
+        tile.frame[s] = 0;
+      }
+      tile_values<N>(p, tile, density, colour);
+      for (int s = 0; s < tile.count; ++s) {
+        Ray& ray = rays[(from + s) / round];
+        const int k = first + (from + s) % round;
+        const float length = ray.edges[k + 1] - ray.edges[k], depth = (ray.edges[k + 1] + ray.edges[k]) / 2.0f;
+        const float weight = absorb(density[s] * length, &ray.light);
+        for (int c = 0; c < 3; ++c) out.colour[3 * ray.number + c] += weight * colour[c][s];
+        out.opacity[ray.number] += weight;
+        out.depth[ray.number] += weight * depth;
+      }
+    }
+    int kept = 0;
+    for (int i = 0; i < alive; ++i)
+      if (!(rays[i].light < out.enough)) rays[kept++] = rays[i];  // one that is no number goes on to the end
+    alive = kept;
+  }
+}
+
+}  // namespace

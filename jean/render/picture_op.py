@@ -1,0 +1,97 @@
+"""What rays see of the fast field under one frame's condition, in one call (``csrc/picture.h``)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from jean.render import native
+from jean.render.field_op import WEIGHTS, PlaneSpec
+from jean.render.reference import Composite
+
+# Of the light, below which a ray ends: what is left changes a picture by less than this (74 dB).
+ENOUGH = 2e-4
+
+
+@dataclass(frozen=True)
+class FrameField:
+    """The fast field under one condition.
+
+    Attributes:
+        planes: with tables [height * width, hidden], already multiplied by gates and the first layer.
+        bias: [hidden], of the first layer.
+        light: [shading cells, 3]; shading: where they lie.
+        weights: as in ``jean.render.field_op.WEIGHTS``, without the first.
+        prior_centre, prior_radii: of the mean head, cm.
+        relief: [cells², 1], on its front, over the box of ``shading``.
+        bend: [cells², 2], cm, motion of the face, over the same box; None: it lies at rest.
+    """
+
+    planes: Sequence[PlaneSpec]
+    bias: Tensor
+    light: Tensor
+    shading: PlaneSpec
+    weights: Sequence[Tensor]
+    prior_centre: tuple[float, float, float]
+    prior_radii: tuple[float, float, float]
+    relief: Tensor
+    bend: Tensor | None = None
+
+
+@torch.no_grad()
+def picture(
+    field: FrameField,
+    grid: Tensor,
+    low: Tensor,
+    high: Tensor,
+    origins: Tensor,
+    directions: Tensor,
+    samples: int,
+    coarse: int = 48,
+    target: str | None = None,
+) -> Composite:
+    """Colours, opacity and depth of rays; no weights and no gradients.
+
+    Args:
+        field: what is seen.
+        grid: [D, H, W] sampling densities over the box from ``low`` [3] to ``high`` [3].
+        origins, directions: [R, 3], directions of length 1.
+        samples: of a ray, 64 at most; coarse: lookups in the grid, 256 at most.
+        target: instruction set; None for the fastest.
+    """
+    if coarse > native.MAX_COARSE or samples > native.MAX_SAMPLES:
+        raise ValueError(f"at most {native.MAX_COARSE} lookups and {native.MAX_SAMPLES} samples a ray")
+    number = native.TARGETS[native.target(target)]
+    held: list[Tensor] = []  # what the structures point at must live until the call is over
+
+    def pointer(tensor: Tensor) -> int:
+        held.append(tensor.detach().float().contiguous())
+        return held[-1].data_ptr()
+
+    call = native.Field(planes=len(field.planes), hidden=len(field.bias), half=field.weights[4].shape[0], frames=1)
+    for index, spec in enumerate(field.planes):
+        plane = call.plane[index]
+        plane.table = pointer(spec.table)
+        plane.height, plane.width = spec.height, spec.width
+        plane.first_axis, plane.second_axis = spec.axes
+        plane.low[:], plane.size[:] = spec.low, spec.size
+    call.light_height, call.light_width = field.shading.height, field.shading.width
+    call.light_low[:], call.light_size[:] = field.shading.low, field.shading.size
+    call.prior_centre[:], call.prior_radii[:] = field.prior_centre, field.prior_radii
+    call.relief, call.relief_cells = pointer(field.relief), round(len(field.relief) ** 0.5)
+    if field.bend is not None:
+        call.bend, call.bend_cells = pointer(field.bend), round(len(field.bend) ** 0.5)
+    call.bias, call.light = pointer(field.bias), pointer(field.light)
+    for name, tensor in zip(WEIGHTS[1:], field.weights, strict=True):
+        setattr(call, name, pointer(tensor))
+    march = native.March(rays=len(origins), coarse=coarse, samples=samples)
+    march.cells[:] = grid.shape[::-1]
+    march.low[:], march.high[:] = low.tolist(), high.tolist()
+    march.grid, march.origins, march.directions = pointer(grid), pointer(origins), pointer(directions)
+    colour, opacity, depth = torch.empty(len(origins), 3), torch.empty(len(origins)), torch.empty(len(origins))
+    out = native.Picture(*(t.data_ptr() for t in (colour, opacity, depth)), enough=ENOUGH)
+    native.call("jean_picture", call, march, out, number, torch.get_num_threads())
+    return Composite(colour, opacity, depth, colour.new_empty(len(origins), 0))
