@@ -158,7 +158,7 @@ class TriplaneField(nn.Module):
             bend: [1, cells², 2], motion of the face, or None.
         """
         static, moving = self._specs()
-        columns = self.first.weight.split(self.static[0].table.shape[1], 1)
+        columns = self.first.weight.split(static[0].table.shape[1], 1)
         versions = tuple((t.data_ptr(), t._version) for t in (*(spec.table for spec in static), self.first.weight))
         if self._multiplied is None or self._multiplied[0] != versions:
             tables = [spec.table @ w.T for spec, w in zip(static, columns, strict=False)]
@@ -186,7 +186,7 @@ class TriplaneField(nn.Module):
     def _specs(self) -> tuple[list[PlaneSpec], list[PlaneSpec]]:
         """The static planes and the parts' as the kernels take them."""
         static = [self._spec(p, a, b) for p, (a, b, _, _) in zip(self.static, STATIC_PLANES, strict=True)]
-        return static, [_faded(p, part) for p, part in zip(self.moving, self.parts, strict=True)]
+        return static, [_part_spec(p, part) for p, part in zip(self.moving, self.parts, strict=True)]
 
     def _weights(self) -> list[Tensor]:
         """As ``jean.render.field_op.WEIGHTS`` names them."""
@@ -204,13 +204,5 @@ class TriplaneField(nn.Module):
         return torch.stack([plane.get_parameter("table").square().mean() for plane in self.moving]).sum()
 
 
-def _faded(plane: Any, part: Part) -> PlaneSpec:
-    """A part's plane among cells of zeros: the kernels then need to know one kind of border only."""
-    grid = plane.table.view(plane.height, plane.width, -1)
-    # one row of zeros before, two behind: beyond its end a position stays just short of the last
-    padded = functional.pad(grid, (0, 0, 1, 2, 1, 2))
-    cell = [part.size[0] / (plane.width - 1), part.size[1] / (plane.height - 1)]
-    low = (part.low[0] - cell[0], part.low[1] - cell[1])
-    size = (part.size[0] + 3 * cell[0], part.size[1] + 3 * cell[1])
-    height, width = plane.height + 3, plane.width + 3
-    return PlaneSpec(padded.reshape(height * width, -1), height, width, (0, 1), low, size)
+def _part_spec(plane: Any, part: Part) -> PlaneSpec:
+    return PlaneSpec(plane.features(), plane.height, plane.width, (0, 1), part.low, part.size)

@@ -94,11 +94,10 @@ class FastHead(nn.Module):
         self.grid.start(density.view(centres.shape[:-1]), possible)
 
     def trace(self, origins, directions, condition, view, frame, generator, bend=None) -> list[Composite]:  # noqa: D102
-        if generator is None and len(condition) == 1 and not torch.is_grad_enabled():
-            if use_native(self.backend, origins) and origins.dtype == torch.float32:
-                seen = self.field.of_frame(condition, view, bend)
-                grid = self.grid
-                return [picture(seen, grid.sampling, grid.low, grid.high, origins, directions, self.samples)]
+        plain = generator is None and len(condition) == 1 and not torch.is_grad_enabled()
+        if plain and origins.dtype == torch.float32 and use_native(self.backend, origins):
+            grid, seen = self.grid, self.field.of_frame(condition, view, bend)
+            return [picture(seen, grid.sampling, grid.low, grid.high, origins, directions, self.samples)]
         near, far = box_interval(origins, directions, self.field.low, self.field.low + self.field.size)
         hit, edges = self.grid.intervals(
             origins, directions, near, far, self.samples, generator=generator, backend=self.backend

@@ -171,7 +171,11 @@ JEAN_FN void field_forward(const Prepared<T>& p, const JeanSamples& samples, con
   for (int s = 0; s < TILE; ++s) density[s] = density_of(logarithm[s]);
   for (int c = 0; c < 3; ++c)
     for (int s = 0; s < TILE; ++s) colour[c][s] = sigmoid(colour[c][s]);
-  for (int s = 0; s < TILE; ++s) saved[(long)s * step + step - 1] = logarithm[s];
+  for (int s = 0; s < TILE; ++s) {
+    T* last = saved + (long)(s + 1) * step - CHANNELS;
+    for (int c = 0; c < CHANNELS - 1; ++c) last[c] = T(0);
+    last[CHANNELS - 1] = logarithm[s];
+  }
   for (int s = 0; s < tile.count; ++s) {
     ((T*)samples.density)[tile.begin + s] = density[s];
     for (int c = 0; c < 3; ++c) ((T*)samples.rgb)[3 * (tile.begin + s) + c] = colour[c][s];
