@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # a unit is the longest of these names that a module's name begins with.
 LAYERS = [
     ["jean_cli"],
-    ["jean.demo"],
+    ["jean.demo", "jean.inspect"],
     ["jean.train", "jean.synthesize", "jean.metrics.evaluate", "jean.data.prepare", "jean.synthetic"],
     ["jean.metrics"],
     ["jean.models", "jean.losses", "jean.data"],

@@ -31,32 +31,25 @@ SEED = 0
 
 
 class Corpus:
-    """Clips of several people, the same sentences in four emotions; the last sentences are held out."""
+    """Clips of several people, the same sentences in four emotions; the last sentences are in a folder of their own.
+
+    Attributes:
+        train_folder, test_folder: FOLDER/train and FOLDER/test, each PERSON/EMOTION_SENTENCE.
+        train, test: their clips. people: names, sorted.
+    """
 
     def __init__(self, folder: Path, people: int, sentences: int, held_out: int, reporter: Reporter):
         items = plan_corpus(folder, people, sentences, seed=SEED)
+        self.train_folder, self.test_folder = folder / "train", folder / "test"
+        parts = {
+            self.train_folder: [item for item in items if item.sentence <= sentences - held_out],
+            self.test_folder: [item for item in items if item.sentence > sentences - held_out],
+        }
         with reporter.task("draw tracks", len(items)) as advance:
-            write_track_corpus(folder, items, emotion_of=of_tracks, progress=lambda done, total: advance(1))
-        self.folder = folder
-        self.clips = find_clips([folder])
-        self.held_out = tuple(f"{n:03d}" for n in range(sentences - held_out + 1, sentences + 1))
-        self.people = sorted({clip.person for clip in self.clips})
-        # the training clips as a folder of their own, for stages that take folders
-        table = "file,person,emotion,level,sentence\n"
-        self.train_folders = [clip.folder for clip in self.train]
-        self.table = folder / "table.csv"
-        rows = [f"{c.folder.name},{c.person},{c.emotion},3,{c.sentence}\n" for c in self.clips]
-        self.table.write_text(table + "".join(rows), encoding="utf-8")
-
-    @property
-    def train(self) -> list[CorpusClip]:
-        """Clips to learn from."""
-        return [clip for clip in self.clips if clip.sentence not in self.held_out]
-
-    @property
-    def test(self) -> list[CorpusClip]:
-        """Clips of the held-out sentences."""
-        return [clip for clip in self.clips if clip.sentence in self.held_out]
+            for place, part in parts.items():
+                write_track_corpus(place, part, emotion_of=of_tracks, progress=lambda done, total: advance(1))
+        self.train, self.test = find_clips([self.train_folder]), find_clips([self.test_folder])
+        self.people = sorted({clip.person for clip in self.train})
 
 
 def probe(clips: tuple[list[Any], list[Any]], embed: Any, truth: Any) -> float:
@@ -129,8 +122,8 @@ def landmark_rows(corpus: Corpus, folder: Path, steps: int, reporter: Reporter) 
         ("separate=true", {"separate": True}),
     ):
         run = folder / ("landmarks" + ("_separate" if options else ""))
-        config = LandmarkConfig(form="motion", steps=steps, device="cpu", seed=SEED, table=corpus.table, **options)
-        train_landmarks(corpus.train_folders, run, config, reporter)
+        config = LandmarkConfig(form="motion", steps=steps, device="cpu", seed=SEED, **options)
+        train_landmarks([corpus.train_folder], run, config, reporter)
         rows.append(row(name, load_landmark_autoencoder(run).model, "motion"))
     return rows
 
@@ -172,19 +165,18 @@ def expression_rows(corpus: Corpus, folder: Path, steps: int, reporter: Reporter
     spread = np.full(2048, np.sqrt(every.var(0).mean()), np.float32)
     untrained.set_statistics(torch.from_numpy(every.mean(0)), torch.from_numpy(spread))
     rows.append(row("untrained", untrained.eval()))
-    for name, preset in (("Eq. 4, as in the paper", "small"), ("parted", "parted")):
+    for name, preset in (("Eq. 4, as in the paper", "small"), ("preset parted", "parted")):
         run = folder / f"expression_{preset}"
         config = ExpressionConfig(
             preset=preset,
             person=person,
             emotion_features=NAME,
-            held_out=corpus.held_out,
             dtw="exact",
             steps=steps,
             device="cpu",
             seed=SEED,
         )
-        train_expression([corpus.folder / person], run, config, reporter)
+        train_expression([corpus.train_folder / person], run, config, reporter)
         rows.append(row(name, load_expression_transformer(run).model))
     return rows
 
@@ -206,13 +198,11 @@ def audio_rows(corpus: Corpus, folder: Path, steps: int, reporter: Reporter) -> 
     rows = []
     for name, options in (
         ("Eq. 2, as in the paper", {"preset": "paper"}),
-        ("small", {"preset": "small"}),
+        ("preset small", {"preset": "small"}),
     ):
         run = folder / f"audio_{options['preset']}"
-        config = AudioConfig(
-            steps=steps, device="cpu", seed=SEED, validation=(stranger,), table=corpus.table, **options
-        )
-        train_audio(corpus.train_folders, folder / "landmarks", run, config, reporter)
+        config = AudioConfig(steps=steps, device="cpu", seed=SEED, validation=(stranger,), **options)
+        train_audio([corpus.train_folder], folder / "landmarks", run, config, reporter)
         model = load_audio_encoder(run).model
         for which, clips in sets.items():
             frames = load_frames(sorted(clips, key=lambda c: (c.person, c.name)), "motion", sound=True)
@@ -239,11 +229,11 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--parts", default="1,2")
     parser.add_argument("--people", type=int, default=4)
-    parser.add_argument("--sentences", type=int, default=16)
-    parser.add_argument("--held-out", type=int, default=4)
-    parser.add_argument("--landmark-steps", type=int, default=3000)
+    parser.add_argument("--sentences", type=int, default=12)
+    parser.add_argument("--held-out", type=int, default=3)
+    parser.add_argument("--landmark-steps", type=int, default=2000)
     parser.add_argument("--audio-steps", type=int, default=3000)
-    parser.add_argument("--expression-steps", type=int, default=1500)
+    parser.add_argument("--expression-steps", type=int, default=300)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     parts = set(options.parts.split(","))
