@@ -177,7 +177,9 @@ def _sounds(job: Job, sources: dict[str, Source], rules: Rules) -> tuple[Sound, 
     if not job.takes_audio:
         return tuple(Sound(path, 0.0, "audio source") for path in rules.sounds)
     if job.audio_source is not None:
-        return (Sound(job.audio_source, 0.0, "audio source"),)
+        # the reference given as the speech too begins where the reference does
+        start_s = rules.reference_start_s if job.audio_source == job.reference else 0.0
+        return (Sound(job.audio_source, start_s, "audio source"),)
     if sources["result"].sound() is not None:
         return (Sound(job.result, 0.0, "result"),)
     if "reference" in sources and sources["reference"].sound() is not None:

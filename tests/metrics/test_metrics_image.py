@@ -1,3 +1,4 @@
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -172,3 +173,21 @@ def test_torchmetrics_agrees_as_far_as_definitions_do():
     ours = ssim_map(image, reference)
     assert inner.shape == ours.shape
     np.testing.assert_allclose(inner[8:-8, 8:-8], ours[8:-8, 8:-8], atol=1e-6)
+
+
+def test_more_noise_and_more_blur_never_score_better():
+    import cv2
+
+    rng = np.random.default_rng(8)
+    reference = cv2.GaussianBlur(rng.random((90, 110, 3)), (0, 0), 2)
+    reference = (reference - reference.min()) / np.ptp(reference)
+    noise = rng.normal(0, 1, reference.shape)
+    worse = {
+        "noise": [np.clip(reference + sigma * noise, 0, 1) for sigma in (0.01, 0.03, 0.1, 0.3)],
+        "blur": [cv2.GaussianBlur(reference, (0, 0), sigma) for sigma in (0.5, 1, 2, 4, 8)],
+        "shift": [np.roll(reference, step, 1) for step in (1, 2, 3, 4)],
+    }
+    for kind, images in worse.items():
+        for score in (psnr, ssim):
+            values = [score(image, reference) for image in images]
+            assert all(a > b for a, b in itertools.pairwise(values)), (kind, score, values)

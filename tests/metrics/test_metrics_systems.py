@@ -230,6 +230,43 @@ def test_only_the_missing_metric_is_computed_later(tmp_path: Path, monkeypatch: 
     assert second["rows"][0]["values"]["pose_error_deg"] == 0
 
 
+def test_interrupted_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from jean.metrics.image import ImageQuality
+
+    ours, truth = clips(tmp_path / "ours", "a", noise=3.0), clips(tmp_path / "truth", "a", "b")
+    clips(ours, "b", noise=4.0)  # of the same content it would be kept as the same
+    update, seen = ImageQuality.update, []
+
+    def stopped(self, pair):
+        seen.append(1)
+        if len(seen) == 12:  # in the second result
+            raise KeyboardInterrupt
+        update(self, pair)
+
+    monkeypatch.setattr(ImageQuality, "update", stopped)
+    settings = config(reference=truth, metrics=("image",))
+    with pytest.raises(KeyboardInterrupt):
+        evaluate([ours], settings, tmp_path / "out")
+    assert not (tmp_path / "out" / "metrics.json").exists()
+    evaluate([ours], settings, tmp_path / "out")
+    assert len(seen) == 12 + 8, "the first result is kept, the second computed whole"
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_the_references_own_sound_begins_where_the_reference_does(tmp_path: Path) -> None:
+    from jean.metrics.pairing import Job
+    from jean.metrics.score import Rules, _sounds
+
+    rules = Rules(("sync",), "dot", "", None, 2.5, "cpu", 1, "track", sounds=(tmp_path / "x", tmp_path / "y"))
+    real, other = tmp_path / "real", tmp_path / "other.wav"
+    for job, want in (
+        (Job("", "a", tmp_path, real, None, real), [(real, 2.5)]),
+        (Job("", "a", tmp_path, real, None, other), [(other, 0.0)]),
+        (Job("", "a", tmp_path, real, None, other, takes_audio=False), [(tmp_path / "x", 0.0), (tmp_path / "y", 0.0)]),
+    ):
+        assert [(sound.path, sound.start_s) for sound in _sounds(job, {}, rules)] == want
+
+
 @pytest.mark.slow
 def test_parallel_gives_the_same(tmp_path: Path) -> None:
     """Processes started afresh know the real trackers only, so places come from the clips."""
