@@ -7,15 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from jean.metrics.report import Report, Tile
+from jean.metrics.report import Report
 from jean.metrics.sources import VIDEO_SUFFIXES
 from jean.metrics.tables import (
     ARROWS,
     all_notes,
-    known_columns,
     protocol_lines,
     several_systems,
-    shown,
     system_rows,
     table_rows,
 )
@@ -24,6 +22,7 @@ from jean.metrics.tables import (
 MOST_DETAILS = 12
 # More lines in one plot cannot be told apart.
 MOST_LINES = 6
+PLAYABLE = frozenset({".mp4", ".m4v", ".mov"})
 
 
 def write_report(table: dict[str, Any], path: Path, embed_mib: float) -> Path:
@@ -39,14 +38,11 @@ def write_report(table: dict[str, Any], path: Path, embed_mib: float) -> Path:
     systems = f"{sum(not system['truth'] for system in table['systems'])} systems, " if many else ""
     pairs = "one pair" if len(rows) == 1 else f"{len(rows)} pairs"
     report = Report("Evaluation", f"{systems}{pairs}, {compared} frames compared.", "jean · evaluate")
-    if many or table["truth"]:
+    if many or len(rows) > 1:
         header, cells = system_rows(table)
         report.section("Systems", "Means over results; small below them the 95 % interval (bootstrap over results).")
-        report.ranking(header, cells, "Dark: best. Middle: second. Light: third. The ground truth is not ranked.")
-    else:
-        columns = known_columns(table)
-        tiles = [Tile(c["title"], shown(table["mean"][c["name"]], c["digits"]), note=_judged(c)) for c in columns]
-        report.tiles(tiles)
+        ranked = "Dark: best. Middle: second. Light: third. The ground truth is not ranked." if many else ""
+        report.ranking(header, cells, ranked)
     header, body = table_rows(table)
     report.section("All numbers", "Means over the frames of each result.")
     report.table(header, body, total=len(rows) > 1 and not many)
@@ -78,6 +74,9 @@ def add_test(
     for row in rows:
         video = Path(row["result"])
         if video.suffix.lower() not in VIDEO_SUFFIXES or not video.is_file():
+            continue
+        if video.suffix.lower() not in PLAYABLE:
+            report.text(f"{video.name} ({_label(row)}) is in a format that browsers do not play: look at its frames.")
             continue
         if video.stat().st_size <= embed_mib * 2**20 / len(rows):
             videos.append((video, f"{_label(row)}: {video.name}"))
@@ -120,10 +119,6 @@ def _title(key: str, columns: list[dict[str, Any]]) -> tuple[str, str]:
         return key.replace("_", " ").capitalize(), ""
     unit = {"db": "dB", "deg": "degrees", "cm": "cm"}.get(key.rsplit("_", 1)[-1], column["title"])
     return f"{column['title']}{ARROWS[column['better']]}", unit
-
-
-def _judged(column: dict[str, Any]) -> str:
-    return "" if column["better"] is None else f"{column['better']} is better"
 
 
 def _known(values: list[float | None]) -> bool:
