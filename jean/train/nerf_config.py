@@ -131,7 +131,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "frames_per_step": 16,
         "learning_rate": 5e-3,
         "audio_rate": 2e-3,
-        "audio_steps": 500,
+        "audio_steps": 1000,
         "dropout": 0.1,
         "audio_width": 6,
         "expression_width": 16,
