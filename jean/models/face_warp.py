@@ -95,13 +95,24 @@ class FaceWarp(nn.Module):
         return -bend
 
     def rest(self, positions: Tensor, bend: Tensor, frame: Tensor) -> Tensor:
-        """Positions [N, 3] of frames ``frame`` [N] where their matter rests, given ``forward``'s [F, CELLS², 2].
+        """``at_rest`` in this warp's box."""
+        return at_rest(positions, bend, frame, self.low, self.size)
 
-        No gradient reaches the bend: its landmarks were measured.
-        """
-        unit = (positions.detach()[:, :2] - self.low) / self.size
-        rows, weights = bilinear_rows(unit[:, 0], unit[:, 1], CELLS, CELLS)
-        shift = torch.nn.functional.embedding_bag(
-            rows + frame[:, None] * CELLS**2, bend.detach().reshape(-1, 2), per_sample_weights=weights, mode="sum"
-        )
-        return positions + torch.nn.functional.pad(shift, (0, 1))
+
+def at_rest(positions: Tensor, bend: Tensor, frame: Tensor, low: Tensor, size: Tensor) -> Tensor:
+    """Positions [N, 3] of frames ``frame`` [N] where their matter rests.
+
+    No gradient reaches the bend: its landmarks were measured.
+
+    Args:
+        positions: [N, 3], head space, cm.
+        bend: [F, CELLS², 2], from ``FaceWarp``.
+        frame: [N] int.
+        low, size: corner and extent of the box, cm; the first two values are used.
+    """
+    unit = (positions.detach()[:, :2] - low[:2]) / size[:2]
+    rows, weights = bilinear_rows(unit[:, 0], unit[:, 1], CELLS, CELLS)
+    shift = torch.nn.functional.embedding_bag(
+        rows + frame[:, None] * CELLS**2, bend.detach().reshape(-1, 2), per_sample_weights=weights, mode="sum"
+    )
+    return positions + torch.nn.functional.pad(shift, (0, 1))

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from jean.models.encoding import spread_over
-from jean.models.face_warp import Corners
+from jean.models.face_warp import Corners, at_rest
 from jean.models.head_prior import HEAD_CENTRE, HEAD_RADII, RELIEF_CELLS, head_prior
 from jean.models.planes import FeaturePlane
-from jean.render.ops import FrameField, PlaneSpec, triplane_field, use_native
+from jean.render.ops import FrameField, PlaneSpec, Prior, triplane_field, use_native
 
 # (first axis, second axis, cells along each): the frontal plane needs the most detail, since a
 # talking-head video is seen from the front; depth planes that fine would only hold streaks.
@@ -98,7 +98,9 @@ class TriplaneField(nn.Module):
         self.rgb = nn.Linear(hidden // 2, 3)
         self.shading = FeaturePlane(SHADING_CELLS, SHADING_CELLS, 3 * direction_width, 0.0)
 
-    def forward(self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor):
+    def forward(
+        self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor, bend: Tensor | None = None
+    ):
         """Density and colour.
 
         Args:
@@ -106,12 +108,15 @@ class TriplaneField(nn.Module):
             condition: [F, condition_width], e_in of F frames.
             direction: [F, direction_width], viewing direction of F frames, standardised.
             frame: [N] int, to which of the F frames a position belongs.
+            bend: [F, cells², 2], motion of the face (``FaceWarp``), or None.
 
         Returns:
             density [N], not negative, per cm, and rgb [N, 3] in [0, 1].
         """
         if use_native(self.backend, positions):
-            return self._native(positions, condition, direction, frame)
+            return self._native(positions, condition, direction, frame, bend)
+        if bend is not None:
+            positions = at_rest(positions, bend, frame, self.low, self.size)
         unit = ((positions - self.low) / self.size).unbind(-1)
         features = [p(unit[a], unit[b]) for p, (a, b, _, _) in zip(self.static, STATIC_PLANES, strict=True)]
         of_frame = spread_over(frame, len(condition))
@@ -132,7 +137,7 @@ class TriplaneField(nn.Module):
         light = (slopes * of_frame(direction)[:, None]).sum(-1)
         return density, torch.sigmoid(self.rgb(colour) + light)
 
-    def _native(self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor):
+    def _native(self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor, bend: Tensor | None):
         """The same from the compiled kernels; what is constant over a frame is computed here."""
         static, moving = self._specs()
         cells = self.shading.table.view(len(self.shading.table), 3, -1)
@@ -142,10 +147,10 @@ class TriplaneField(nn.Module):
         bias = self.first.bias.expand(len(condition), -1)
         if self.code_width:
             bias = bias + self.bias(condition[:, -self.code_width :])
-        unit = ((positions - self.low) / self.size).unbind(-1)
-        prior = head_prior(positions, (unit[0], unit[1]), self.relief)
         shading = self._spec(self.shading, 0, 1)
-        return triplane_field(positions, prior, frame, gates, bias, light, [*static, *moving], shading, self._weights())
+        return triplane_field(
+            positions, frame, gates, bias, light, [*static, *moving], shading, self._weights(), self._prior(), bend
+        )
 
     @torch.no_grad()
     def of_frame(self, condition: Tensor, direction: Tensor, bend: Tensor | None) -> FrameField:
@@ -175,9 +180,10 @@ class TriplaneField(nn.Module):
         light = (self.shading.table.view(len(self.shading.table), 3, -1) * direction[0]).sum(-1)
         shading = self._spec(self.shading, 0, 1)
         moved_by = None if bend is None else bend[0]
-        return FrameField(
-            planes, bias, light, shading, self._weights()[1:], HEAD_CENTRE, HEAD_RADII, self.relief, moved_by
-        )
+        return FrameField(planes, bias, light, shading, self._weights()[1:], self._prior(), moved_by)
+
+    def _prior(self) -> Prior:
+        return Prior(HEAD_CENTRE, HEAD_RADII, self.relief)
 
     def _spec(self, plane: Any, a: int, b: int) -> PlaneSpec:
         low, size = self.low.tolist(), self.size.tolist()

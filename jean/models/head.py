@@ -105,9 +105,7 @@ class FastHead(nn.Module):
         depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
         positions = (origins[hit][:, None] + directions[hit][:, None] * depths[..., None]).reshape(-1, 3)
         flat = frame[hit][:, None].expand_as(depths).reshape(-1)
-        if bend is not None:
-            positions = self.warp.rest(positions, bend, flat)
-        density, rgb = self.field(positions, condition, view, flat)
+        density, rgb = self.field(positions, condition, view, flat, bend)
         rgb = rgb.view(*depths.shape, 3)
         traced = composite(density.view_as(depths), rgb, depths, intervals, self.backend)
         return [_scatter(traced, hit)]

@@ -38,6 +38,20 @@ class PlaneSpec:
     size: tuple[float, float]
 
 
+@dataclass(frozen=True)
+class Prior:
+    """A mean head: an ellipsoid with a face's relief (``jean.models.head_prior``).
+
+    Attributes:
+        centre, radii: of the ellipsoid, cm.
+        relief: [cells², 1], how much deeper its front lies, cm, over the box of the shading plane; or empty.
+    """
+
+    centre: tuple[float, float, float]
+    radii: tuple[float, float, float]
+    relief: Tensor
+
+
 def supported(planes: Sequence[PlaneSpec], weights: Sequence[Tensor]) -> bool:
     """Whether the kernels take a field of these shapes."""
     hidden, half = weights[0].shape[0], weights[5].shape[0]
@@ -52,7 +66,6 @@ def supported(planes: Sequence[PlaneSpec], weights: Sequence[Tensor]) -> bool:
 
 def triplane_field(
     positions: Tensor,
-    prior: Tensor,
     frame: Tensor,
     gates: Tensor,
     bias: Tensor,
@@ -60,19 +73,23 @@ def triplane_field(
     planes: Sequence[PlaneSpec],
     shading: PlaneSpec,
     weights: Sequence[Tensor],
+    prior: Prior,
+    bend: Tensor | None = None,
     target: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Density [N] and rgb [N, 3] of the fast field.
 
     Args:
         positions: [N, 3], cm.
-        prior: [N] log density to be added to the network's.
         frame: [N] int, the frame of each position.
         gates: [F, 16 G], factors of the features of the last G planes.
         bias: [F, hidden], of the first layer.
         light: [F, shading cells, 3], added to the colour before its sigmoid.
         planes: at most 16; shading: where the light's cells lie (its table is not read).
         weights: as in ``WEIGHTS``.
+        prior: log density to be added to the network's.
+        bend: [F, cells², 2], cm, to be added to the first two coordinates; over the box of ``shading``, and
+            without gradients.
         target: instruction set; None for the fastest.
 
     Raises:
@@ -80,9 +97,12 @@ def triplane_field(
     """
     number = native.DOUBLE if positions.dtype == torch.float64 else native.TARGETS[native.target(target)]
     layout = [n for p in planes for n in (p.height, p.width, *p.axes)] + [shading.height, shading.width]
-    box = [x for p in (*planes, shading) for x in (*p.low, *p.size)]
+    box = [x for p in (*planes, shading) for x in (*p.low, *p.size)] + [*prior.centre, *prior.radii]
+    bend = positions.new_empty(0) if bend is None else bend.detach()
+    still = [prior.relief.detach(), bend]
+    tables = [p.table for p in planes]
     density, rgb, _ = torch.ops.jean.triplane(
-        positions, prior, frame.int(), gates, bias, light, [p.table for p in planes], list(weights), layout, box, number
+        positions, frame.int(), gates, bias, light, still, tables, list(weights), layout, box, number
     )
     return density, rgb
 
@@ -90,11 +110,11 @@ def triplane_field(
 @torch.library.custom_op("jean::triplane", mutates_args=())
 def _triplane(
     positions: Tensor,
-    prior: Tensor,
     frame: Tensor,
     gates: Tensor,
     bias: Tensor,
     light: Tensor,
+    still: list[Tensor],
     tables: list[Tensor],
     weights: list[Tensor],
     layout: list[int],
@@ -102,7 +122,7 @@ def _triplane(
     target: int,
 ) -> tuple[Tensor, Tensor, Tensor]:
     count = len(positions)
-    tensors = _contiguous([positions, prior, gates, bias, light, *weights, *tables])
+    tensors = _contiguous([positions, *still, gates, bias, light, *weights, *tables])
     field = _field(tensors, [None] * len(tables), layout, box)
     tiles = -(-count // native.TILE)
     density, rgb = positions.new_empty(count), positions.new_empty(count, 3)
@@ -114,7 +134,7 @@ def _triplane(
 
 
 @_triplane.register_fake
-def _(positions, prior, frame, gates, bias, light, tables, weights, layout, box, target):
+def _(positions, frame, gates, bias, light, still, tables, weights, layout, box, target):
     count = positions.shape[0]
     rows = (count + native.TILE - 1) // native.TILE * native.TILE
     saved = positions.new_empty(rows, _saved_width(tables, weights))
@@ -129,11 +149,11 @@ def _triplane_backward(
     rgb: Tensor,
     saved: Tensor,
     positions: Tensor,
-    prior: Tensor,
     frame: Tensor,
     gates: Tensor,
     bias: Tensor,
     light: Tensor,
+    still: list[Tensor],
     tables: list[Tensor],
     weights: list[Tensor],
     layout: list[int],
@@ -141,11 +161,10 @@ def _triplane_backward(
     target: int,
     move: bool,
 ) -> list[Tensor]:
-    tensors = _contiguous([positions, prior, gates, bias, light, *weights, *tables])
+    tensors = _contiguous([positions, *still, gates, bias, light, *weights, *tables])
     frame, to_density, to_rgb = _contiguous([frame, to_density, to_rgb])
     to_tables = [torch.zeros_like(table, memory_format=torch.contiguous_format) for table in tables]
     to_shared = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (gates, bias, light, *weights)]
-    to_prior = torch.empty_like(prior, memory_format=torch.contiguous_format)
     to_positions = (
         torch.empty_like(positions, memory_format=torch.contiguous_format) if move else positions.new_empty(0)
     )
@@ -154,7 +173,6 @@ def _triplane_backward(
     out = native.FieldGradients()
     for name, tensor in zip((*_PER_FRAME, *WEIGHTS), to_shared, strict=True):
         setattr(out, name, tensor.data_ptr())
-    out.prior = to_prior.data_ptr()
     out.positions = to_positions.data_ptr() if move else None
     native.call(
         "jean_field_backward",
@@ -166,42 +184,43 @@ def _triplane_backward(
         target,
         torch.get_num_threads(),
     )
-    return [to_positions, to_prior, *to_shared, *to_tables]
+    return [to_positions, *to_shared, *to_tables]
 
 
 @_triplane_backward.register_fake
 def _(
-    to_density, to_rgb, density, rgb, saved, positions, prior, frame, gates, bias, light, tables, weights, layout, box,
+    to_density, to_rgb, density, rgb, saved, positions, frame, gates, bias, light, still, tables, weights, layout, box,
     target, move,
 ):  # fmt: skip
     first = torch.empty_like(positions) if move else positions.new_empty(0)
-    return [first, *(torch.empty_like(t) for t in (prior, gates, bias, light, *weights, *tables))]
+    return [first, *(torch.empty_like(t) for t in (gates, bias, light, *weights, *tables))]
 
 
 def _setup_context(ctx, inputs, output) -> None:
-    positions, prior, frame, gates, bias, light, tables, weights, layout, box, target = inputs
+    positions, frame, gates, bias, light, still, tables, weights, layout, box, target = inputs
     density, rgb, saved = output
     ctx.mark_non_differentiable(saved)
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(density, rgb, saved, positions, prior, frame, gates, bias, light, *tables, *weights)
+    ctx.save_for_backward(density, rgb, saved, positions, frame, gates, bias, light, *still, *tables, *weights)
     ctx.settings = (len(tables), layout, box, target)
 
 
 def _backward(ctx, to_density, to_rgb, _to_saved):
     count, layout, box, target = ctx.settings
-    density, rgb, saved, positions, prior, frame, gates, bias, light, *rest = ctx.saved_tensors
+    density, rgb, saved, positions, frame, gates, bias, light, relief, bend, *rest = ctx.saved_tensors
     tables, weights = rest[:count], rest[count:]
     to_density = torch.zeros_like(density) if to_density is None else to_density
     to_rgb = torch.zeros_like(rgb) if to_rgb is None else to_rgb
     move = bool(ctx.needs_input_grad[0])
     made = torch.ops.jean.triplane_backward(
-        to_density, to_rgb, density, rgb, saved, positions, prior, frame, gates, bias, light, tables, weights, layout,
-        box, target, move,
+        to_density, to_rgb, density, rgb, saved, positions, frame, gates, bias, light, [relief, bend], tables, weights,
+        layout, box, target, move,
     )  # fmt: skip
-    to_positions, to_prior, to_gates, to_bias, to_light, *others = made
+    to_positions, to_gates, to_bias, to_light, *others = made
     to_weights, to_tables = others[: len(weights)], others[len(weights) :]
     to_positions = to_positions if move else None
-    return to_positions, to_prior, None, to_gates, to_bias, to_light, to_tables, to_weights, None, None, None
+    still = [None, None]
+    return to_positions, None, to_gates, to_bias, to_light, still, to_tables, to_weights, None, None, None
 
 
 _triplane.register_autograd(_backward, setup_context=_setup_context)
@@ -221,16 +240,16 @@ def _pointers(*tensors: Tensor) -> list[int]:
 
 
 def _samples(tensors: Sequence[Tensor], frame: Tensor, density: Tensor, rgb: Tensor, saved: Tensor) -> native.Samples:
-    positions, prior = tensors[:2]
-    return native.Samples(len(positions), *_pointers(positions, prior, frame, density, rgb, saved))
+    positions = tensors[0]
+    return native.Samples(len(positions), *_pointers(positions, frame, density, rgb, saved))
 
 
 def _field(
     tensors: Sequence[Tensor], gradients: Sequence[Tensor | None], layout: list[int], box: list[float]
 ) -> native.Field:
-    """The C structure; ``tensors`` are contiguous: positions, prior, gates, bias, light, weights, tables."""
-    gates, bias, light = tensors[2:5]
-    weights, tables = tensors[5 : 5 + len(WEIGHTS)], tensors[5 + len(WEIGHTS) :]
+    """The C structure; ``tensors`` are contiguous: positions, relief, bend, gates, bias, light, weights, tables."""
+    relief, bend, gates, bias, light = tensors[1:6]
+    weights, tables = tensors[6 : 6 + len(WEIGHTS)], tensors[6 + len(WEIGHTS) :]
     field = native.Field()
     field.planes, field.gated = len(tables), gates.shape[1] // native.CHANNELS
     field.hidden, field.half, field.frames = bias.shape[1], weights[5].shape[0], len(bias)
@@ -241,7 +260,12 @@ def _field(
         plane.gradient = None if gradient is None else gradient.data_ptr()
         plane.height, plane.width, plane.first_axis, plane.second_axis = layout[4 * index : 4 * index + 4]
         plane.low[:], plane.size[:] = box[4 * index : 4 * index + 2], box[4 * index + 2 : 4 * index + 4]
-    field.light_low[:], field.light_size[:] = box[-4:-2], box[-2:]
+    field.light_low[:], field.light_size[:] = box[-10:-8], box[-8:-6]
+    field.prior_centre[:], field.prior_radii[:] = box[-6:-3], box[-3:]
+    if len(relief):
+        field.relief, field.relief_cells = relief.data_ptr(), round(len(relief) ** 0.5)
+    if len(bend):
+        field.bend, field.bend_cells = bend.data_ptr(), round(bend.shape[1] ** 0.5)
     for name, tensor in zip((*_PER_FRAME, *WEIGHTS), (gates, bias, light, *weights), strict=True):
         setattr(field, name, tensor.data_ptr())
     return field

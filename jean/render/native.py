@@ -87,7 +87,7 @@ class FieldGradients(ctypes.Structure):
         (name, _POINTER)
         for name in (
             *("gates", "bias", "light", "first", "second", "second_bias", "density", "density_bias"),
-            *("colour", "colour_bias", "rgb", "rgb_bias", "positions", "prior"),
+            *("colour", "colour_bias", "rgb", "rgb_bias", "positions"),
         )
     ]
 
@@ -97,7 +97,7 @@ class Samples(ctypes.Structure):
 
     _fields_ = [
         ("count", _LONG),
-        *[(name, _POINTER) for name in ("positions", "prior", "frame", "density", "rgb", "saved")],
+        *[(name, _POINTER) for name in ("positions", "frame", "density", "rgb", "saved")],
     ]
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from jean.errors import SetupError
 from jean.render import native, ray_ops, reference
-from jean.render.field_op import PlaneSpec, triplane_field
+from jean.render.field_op import PlaneSpec, Prior, triplane_field
 from jean.render.picture_op import FrameField, picture
 from jean.render.reference import Composite, camera_rays, over
 
@@ -15,6 +15,7 @@ __all__ = [
     "Composite",
     "FrameField",
     "PlaneSpec",
+    "Prior",
     "camera_rays",
     "composite",
     "over",

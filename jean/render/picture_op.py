@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from jean.render import native
-from jean.render.field_op import WEIGHTS, PlaneSpec
+from jean.render.field_op import WEIGHTS, PlaneSpec, Prior
 from jean.render.reference import Composite
 
 # Of the light, below which a ray ends: what is left changes a picture by less than this (74 dB).
@@ -25,8 +25,7 @@ class FrameField:
         bias: [hidden], of the first layer.
         light: [shading cells, 3]; shading: where they lie.
         weights: as in ``jean.render.field_op.WEIGHTS``, without the first.
-        prior_centre, prior_radii: of the mean head, cm.
-        relief: [cells², 1], on its front, over the box of ``shading``.
+        prior: the mean head.
         bend: [cells², 2], cm, motion of the face, over the same box; None: it lies at rest.
     """
 
@@ -35,9 +34,7 @@ class FrameField:
     light: Tensor
     shading: PlaneSpec
     weights: Sequence[Tensor]
-    prior_centre: tuple[float, float, float]
-    prior_radii: tuple[float, float, float]
-    relief: Tensor
+    prior: Prior
     bend: Tensor | None = None
 
 
@@ -80,8 +77,8 @@ def picture(
         plane.low[:], plane.size[:] = spec.low, spec.size
     call.light_height, call.light_width = field.shading.height, field.shading.width
     call.light_low[:], call.light_size[:] = field.shading.low, field.shading.size
-    call.prior_centre[:], call.prior_radii[:] = field.prior_centre, field.prior_radii
-    call.relief, call.relief_cells = pointer(field.relief), round(len(field.relief) ** 0.5)
+    call.prior_centre[:], call.prior_radii[:] = field.prior.centre, field.prior.radii
+    call.relief, call.relief_cells = pointer(field.prior.relief), round(len(field.prior.relief) ** 0.5)
     if field.bend is not None:
         call.bend, call.bend_cells = pointer(field.bend), round(len(field.bend) ** 0.5)
     call.bias, call.light = pointer(field.bias), pointer(field.light)

@@ -9,7 +9,7 @@ import torch
 from kernel_paths import path as path
 
 from jean.models.field_triplane import Part, TriplaneField
-from jean.render.field_op import PlaneSpec, triplane_field
+from jean.render.field_op import PlaneSpec, Prior, triplane_field
 
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
 PARTS = (Part((-6.0, -6.0), (12.0, 5.0), (24, 10), skip=3), Part((-4.0, 2.0), (8.0, 6.0), (16, 12)))
@@ -32,7 +32,8 @@ def gradients(field, positions, condition, direction, frame, backend):
     field.backend = backend
     inputs = [t.detach().clone().requires_grad_() for t in (positions, condition, direction)]
     field.zero_grad()
-    density, rgb = field(*inputs, frame)
+    bend = torch.randn(len(condition), 64 * 64, 2, generator=torch.Generator().manual_seed(5)) * 0.3
+    density, rgb = field(*inputs, frame, bend)
     weight = torch.linspace(0.5, 1.5, len(positions))  # of one sign: sums that cancel would show only rounding
     ((density * weight * 0.1).sum() + (rgb * weight[:, None]).sum() + rgb[:, 0].square().sum()).backward()
     named = {name: parameter.grad for name, parameter in field.named_parameters()}
@@ -52,7 +53,8 @@ def clear_of_kinks(field, positions, condition, direction, frame, monkeypatch):
     with monkeypatch.context() as patch, torch.no_grad():
         patch.setattr(torch.nn.functional, "relu", watched)
         field.backend = "reference"
-        field(positions, condition, direction, frame)
+        bend = torch.randn(len(condition), 64 * 64, 2, generator=torch.Generator().manual_seed(5)) * 0.3
+        field(positions, condition, direction, frame, bend)
     keep = torch.stack(distances).amin(0) > 1e-5
     assert len(distances) == 3 and keep.float().mean() > 0.9
     return field, positions[keep], condition, direction, frame[keep]
@@ -86,17 +88,20 @@ def test_gradients_in_double_precision():
     weights += [draw(half), draw(3, half), draw(3)]
     positions = (torch.rand(n, 3, dtype=torch.float64) * 0.8 + 0.1).requires_grad_()
     frame = torch.tensor([0, 0, 1, 1, 1])
-    prior, gates, bias, light = draw(n), draw(frames, 16), draw(frames, hidden), draw(frames, 6, 3)
+    gates, bias, light = draw(frames, 16), draw(frames, hidden), draw(frames, 6, 3)
+    # the same everywhere: gradients take relief and bend as standing still
+    prior = Prior((0.5, 0.4, 0.6), (1.0, 1.3, 0.9), torch.full((4, 1), 0.1, dtype=torch.float64))
+    bend = torch.full((frames, 9, 2), 0.03, dtype=torch.float64)
     shading = PlaneSpec(light, 2, 3, (0, 1), (0.0, 0.0), (1.0, 1.0))
 
-    def run(positions, prior, gates, bias, light, one, two, *weights):
+    def run(positions, gates, bias, light, one, two, *weights):
         planes = [
             PlaneSpec(one, 4, 5, (0, 1), (0.0, 0.0), (1.0, 1.0)),
             PlaneSpec(two, 3, 4, (2, 1), (-0.2, 0.0), (1.5, 1.0)),
         ]
-        return triplane_field(positions, prior, frame, gates, bias, light, planes, shading, weights)
+        return triplane_field(positions, frame, gates, bias, light, planes, shading, weights, prior, bend)
 
-    assert torch.autograd.gradcheck(run, (positions, prior, gates, bias, light, *tables, *weights), atol=1e-6)
+    assert torch.autograd.gradcheck(run, (positions, gates, bias, light, *tables, *weights), atol=1e-6)
 
 
 def pieces(field):
@@ -115,11 +120,12 @@ def test_torch_accepts_the_operator():
     field, positions, _, _, frame = make(40, frames=2)
     tables, weights, planes, shading = pieces(field)
     layout = [n for p in (*planes, shading) for n in (p.height, p.width, *p.axes)][:-2]
-    box = [x for p in (*planes, shading) for x in (*p.low, *p.size)]
-    smooth = [torch.randn(*shape) for shape in ((40,), (2, 32), (2, 64), (2, 144, 3))]
-    prior, gates, bias, light = (t.requires_grad_() for t in smooth)
+    box = [x for p in (*planes, shading) for x in (*p.low, *p.size)] + [0.0, 0.0, 4.0, 8.0, 9.0, 10.0]
+    still = [torch.randn(25, 1), torch.randn(2, 25, 2)]
+    smooth = [torch.randn(*shape) for shape in ((2, 32), (2, 64), (2, 144, 3))]
+    gates, bias, light = (t.requires_grad_() for t in smooth)
     tables, weights = ([t.requires_grad_() for t in part] for part in (tables, weights))
-    arguments = (positions.requires_grad_(), prior, frame.int(), gates, bias, light, tables, weights, layout, box, 0)
+    arguments = (positions.requires_grad_(), frame.int(), gates, bias, light, still, tables, weights, layout, box, 0)
     results = torch.library.opcheck(torch.ops.jean.triplane.default, arguments)
     assert set(results.values()) == {"SUCCESS"}
 
@@ -160,7 +166,8 @@ def test_any_number_of_threads_gives_the_same_bits(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     before, results = torch.get_num_threads(), []
     field, positions, _, _, frame = make(5000)
-    prior, gates, bias, light = torch.zeros(5000), torch.randn(4, 32), torch.randn(4, 64), torch.randn(4, 144, 3)
+    gates, bias, light = torch.randn(4, 32), torch.randn(4, 64), torch.randn(4, 144, 3)
+    prior = Prior((0.0, -1.5, 4.5), (8.5, 12.0, 10.5), field.relief)
     tables, weights, planes, shading = pieces(field)
     try:
         for threads in (1, 2, 3, 8):
@@ -168,7 +175,7 @@ def test_any_number_of_threads_gives_the_same_bits(path, monkeypatch):
             leaves = [t.detach().clone().requires_grad_() for t in (gates, bias, light, *tables, *weights)]
             specs = [replace(spec, table=leaf) for spec, leaf in zip(planes, leaves[3:], strict=False)]
             density, rgb = triplane_field(
-                positions, prior, frame, *leaves[:3], specs, shading, leaves[3 + len(tables) :]
+                positions, frame, *leaves[:3], specs, shading, leaves[3 + len(tables) :], prior
             )
             torch.autograd.backward([density, rgb], [torch.ones_like(density), torch.ones_like(rgb)])
             results.append([density.detach(), rgb.detach(), *(leaf.grad for leaf in leaves)])

@@ -21,8 +21,8 @@ typedef struct {
   int32_t planes, gated, hidden, half, frames, light_height, light_width, bend_cells, relief_cells;
   JeanPlane plane[JEAN_MAX_PLANES];
   double light_low[2], light_size[2];       // of the shading plane, the bend and the relief, over axes 0 and 1
-  double prior_centre[3], prior_radii[3];   // used where no prior is handed over
-  const void *bend, *relief;                // [bend_cells², 2] and [relief_cells²], cm; null: none
+  double prior_centre[3], prior_radii[3];   // of the mean head
+  const void *bend, *relief;                // [frames, bend_cells², 2] and [relief_cells²], cm; null: none
   const void *gates;                        // [frames, gated * channels]
   const void *bias;                         // [frames, hidden], the first layer's
   const void *light;                        // [frames, light_height * light_width, 3]
@@ -33,14 +33,13 @@ typedef struct {
 typedef struct {
   void *gates, *bias, *light, *first, *second, *second_bias, *density, *density_bias, *colour, *colour_bias, *rgb,
       *rgb_bias;
-  void *positions, *prior;  // [samples, 3], [samples]; null where not wanted
+  void* positions;  // [samples, 3]; null where not wanted
 } JeanFieldGradients;
 
 // Samples: `saved` holds, for each of them, what the backward pass needs (jean_field_saved scalars).
 typedef struct {
   int64_t count;
   const void* positions;  // [count, 3]
-  const void* prior;      // [count] log density of the prior
   const int32_t* frame;   // [count]
   void* density;          // [count]
   void* rgb;              // [count, 3]

@@ -102,6 +102,24 @@ JEAN_FN T ellipsoid_prior(T x, T y, T z, const T* centre, const T* radii) {
   return clamp(T(8) * (T(1) - distance), T(-4), T(0.5));
 }
 
+// Its slopes along the three axes; the relief stands still.
+template <class T>
+JEAN_FN void ellipsoid_slope(const T* position, const T* centre, const T* radii, T* slope) {
+  T scaled[3], squared = T(0);
+  for (int axis = 0; axis < 3; ++axis) {
+    scaled[axis] = (position[axis] - centre[axis]) / radii[axis];
+    squared += scaled[axis] * scaled[axis];
+  }
+#if defined(__CUDACC__) || defined(__CUDACC_RTC__)
+  const T distance = sqrt(squared);
+#else
+  const T distance = std::sqrt(squared);
+#endif
+  const T value = T(8) * (T(1) - distance);
+  const T factor = value >= T(-4) && value <= T(0.5) && distance > T(0) ? T(-8) / distance : T(0);
+  for (int axis = 0; axis < 3; ++axis) slope[axis] = factor * scaled[axis] / radii[axis];
+}
+
 // The value between four cells, `step` numbers apart in a row and `down` from row to row.
 template <class T>
 JEAN_FN T between(const T* at, long step, long down, T right, T below) {

@@ -10,38 +10,6 @@ namespace {
 
 constexpr int BLOCK = 64, MAX_SAMPLES = 64, ROUND = 2;
 
-// Moves positions to where their matter rests, by the frame's grid of displacements.
-template <class T>
-JEAN_FN void unbend(const JeanField& f, Tile<T>& tile) {
-  if (!f.bend) return;
-  Places<T> places;
-  places.find(tile.position, 0, 1, f.light_low, f.light_size, f.bend_cells, f.bend_cells);
-  for (int s = 0; s < TILE; ++s) {
-    const T* at = (const T*)f.bend + 2l * places.row[s];
-    for (int axis = 0; axis < 2; ++axis)
-      tile.position[axis][s] += between(at + axis, 2l, 2l * f.bend_cells, places.right[s], places.below[s]);
-  }
-}
-
-// The mean head's log density with the face's relief on it (jean/models/head_prior.py).
-template <class T>
-JEAN_FN void add_prior(const Prepared<T>& p, const Tile<T>& tile, T* logarithm) {
-  const JeanField& f = *p.field;
-  T deeper[TILE] = {};
-  if (f.relief) {
-    Places<T> places;
-    places.find(tile.position, 0, 1, f.light_low, f.light_size, f.relief_cells, f.relief_cells);
-    for (int s = 0; s < TILE; ++s)
-      deeper[s] = between((const T*)f.relief + places.row[s], 1l, (long)f.relief_cells, places.right[s],
-                          places.below[s]);
-  }
-  for (int s = 0; s < TILE; ++s) {
-    const T z = tile.position[2][s];
-    logarithm[s] += ellipsoid_prior(tile.position[0][s], tile.position[1][s],
-                                    z - (z < p.prior_centre[2] ? deeper[s] : T(0)), p.prior_centre, p.prior_radii);
-  }
-}
-
 // The first hidden layer from multiplied planes.
 template <class T, int N>
 JEAN_FN void read_multiplied(const JeanField& f, const Tile<T>& tile, T* one) {

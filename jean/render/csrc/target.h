@@ -22,6 +22,7 @@ void forward(const JeanField* field, const void* prepared, const JeanSamples* sa
   Tile<Scalar> tile;
   for (long t = begin; t < end; ++t) {
     tile.read(*samples, t * TILE, field->frames);
+    unbend(*field, tile);
     Scalar* saved = samples->saved ? (Scalar*)samples->saved + t * TILE * p.saved : (Scalar*)memory;
     field_forward<Scalar, LANES>(p, *samples, tile, saved);
   }
@@ -34,6 +35,7 @@ void backward(const JeanField* field, const void* prepared, const JeanSamples* s
   Tile<Scalar> tile;
   for (long t = begin; t < end; ++t) {
     tile.read(*samples, t * TILE, field->frames);
+    unbend(*field, tile);
     field_backward<Scalar, LANES>(p, *samples, tile, (const Scalar*)to_density, (const Scalar*)to_rgb, *out, to,
                                   (Scalar*)features + t * TILE * p.features);
   }
@@ -45,6 +47,7 @@ void scatter_plane(const JeanField* field, const void* prepared, const JeanSampl
   Tile<Scalar> tile;
   for (long t = 0; t * TILE < samples->count; ++t) {
     tile.read(*samples, t * TILE, field->frames);
+    unbend(*field, tile);
     scatter<Scalar, LANES>(p, tile, plane, (const Scalar*)features + t * TILE * p.features);
   }
 }

@@ -88,6 +88,45 @@ struct Tile {
   }
 };
 
+// Moves positions to where their matter rests, by the frame's grid of displacements.
+template <class T>
+JEAN_FN void unbend(const JeanField& f, Tile<T>& tile) {
+  if (!f.bend) return;
+  Places<T> places;
+  places.find(tile.position, 0, 1, f.light_low, f.light_size, f.bend_cells, f.bend_cells);
+  const long cells = (long)f.bend_cells * f.bend_cells;
+  for (int s = 0; s < TILE; ++s) {
+    const T* at = (const T*)f.bend + 2l * (cells * tile.frame[s] + places.row[s]);
+    for (int axis = 0; axis < 2; ++axis)
+      tile.position[axis][s] += between(at + axis, 2l, 2l * f.bend_cells, places.right[s], places.below[s]);
+  }
+}
+
+// How much deeper than the mean head's front the face lies, cm; 0 on the back of the head.
+template <class T>
+JEAN_FN void deeper_than_mean(const Prepared<T>& p, const Tile<T>& tile, T* deeper) {
+  const JeanField& f = *p.field;
+  for (int s = 0; s < TILE; ++s) deeper[s] = T(0);
+  if (!f.relief) return;
+  Places<T> places;
+  places.find(tile.position, 0, 1, f.light_low, f.light_size, f.relief_cells, f.relief_cells);
+  for (int s = 0; s < TILE; ++s) {
+    const T value =
+        between((const T*)f.relief + places.row[s], 1l, (long)f.relief_cells, places.right[s], places.below[s]);
+    deeper[s] = tile.position[2][s] < p.prior_centre[2] ? value : T(0);
+  }
+}
+
+// Adds the mean head's log density with the face's relief on it (jean/models/head_prior.py).
+template <class T>
+JEAN_FN void add_prior(const Prepared<T>& p, const Tile<T>& tile, T* logarithm) {
+  T deeper[TILE];
+  deeper_than_mean(p, tile, deeper);
+  for (int s = 0; s < TILE; ++s)
+    logarithm[s] += ellipsoid_prior(tile.position[0][s], tile.position[1][s], tile.position[2][s] - deeper[s],
+                                    p.prior_centre, p.prior_radii);
+}
+
 template <class T, int N>
 JEAN_FN void encode(const Prepared<T>& p, const Tile<T>& tile, T* features, int step) {
   Places<T> places;
@@ -165,8 +204,7 @@ JEAN_FN void field_forward(const Prepared<T>& p, const JeanSamples& samples, con
   product<T, N>(gated, p.features, p.features, p.first, hidden, start, one, step, TILE, true);
   T logarithm[TILE], colour[3][TILE];
   finish<T, N>(p, tile, one, two, two + hidden, step, logarithm, colour);
-  const T* given = (const T*)samples.prior;
-  for (int s = 0; s < tile.count; ++s) logarithm[s] += given[tile.begin + s];
+  add_prior(p, tile, logarithm);
   T density[TILE];
   for (int s = 0; s < TILE; ++s) density[s] = density_of(logarithm[s]);
   for (int c = 0; c < 3; ++c)
@@ -247,7 +285,6 @@ JEAN_FN void field_backward(const Prepared<T>& p, const JeanSamples& samples, co
     last[4 * s + 3] = T(0);
     const T slope = density_slope(saved[(long)s * step + step - 1], ((const T*)samples.density)[i]);
     d_density[s] = real ? to_density[i] * slope : T(0);
-    if (real && out.prior) ((T*)out.prior)[i] = d_density[s];
     for (int c = 0; c < 3; ++c) sums.last[c] += last[4 * s + c];
     sums.last[3] += d_density[s];
   }
@@ -311,6 +348,14 @@ JEAN_FN void field_backward(const Prepared<T>& p, const JeanSamples& samples, co
   }
   if (!out.positions) return;
 
+  T deeper[TILE];
+  deeper_than_mean(p, tile, deeper);
+  for (int s = 0; s < TILE; ++s) {
+    const T place[3] = {tile.position[0][s], tile.position[1][s], tile.position[2][s] - deeper[s]};
+    T slope[3];
+    ellipsoid_slope(place, p.prior_centre, p.prior_radii, slope);
+    for (int axis = 0; axis < 3; ++axis) d_position[axis][s] += d_density[s] * slope[axis];
+  }
   for (int index = 0; index < f.planes; ++index) {
     typedef typename Lanes<T, N>::type V;
     const JeanPlane& plane = f.plane[index];
