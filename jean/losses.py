@@ -46,7 +46,9 @@ def contrastive_batch_loss(audio: Tensor, mouth: Tensor, rivals: Tensor, tempera
         audio, mouth: [B, 64], e_a and e_m of the same frames.
         rivals: bool [B, B], true where sound j is a negative of mouth i; the diagonal is ignored.
     """
-    scores = cosine_scores(audio[None], mouth[:, None], temperature)
+    # one product of unit vectors: the [B, B, 64] cosines one by one take ten times as long
+    unit_audio, unit_mouth = (torch.nn.functional.normalize(each, dim=-1, eps=1e-8) for each in (audio, mouth))
+    scores = unit_mouth @ unit_audio.T / temperature
     own = torch.eye(len(audio), dtype=torch.bool, device=audio.device)
     return -scores.masked_fill(~(rivals | own), -torch.inf).log_softmax(-1).diagonal().mean()
 

@@ -27,6 +27,11 @@ def prepare(
     face: Annotated[
         str | None, typer.Option(help="Where there are several: largest, left, right, or a number from the left.")
     ] = None,
+    crop: Annotated[
+        str | None, typer.Option(metavar="face|centre", help="Around the head, or the middle square.")
+    ] = None,
+    concat: Annotated[bool, typer.Option("--concat", help="One clip of all videos that fit together.")] = False,
+    like: Annotated[Path | None, typer.Option(metavar="CLIP", help="With --concat: poses like this clip's.")] = None,
     preview: Annotated[
         bool, typer.Option("--preview", help="Also write a contact sheet and an overlay video.")
     ] = False,
@@ -54,6 +59,9 @@ def prepare(
         audio=audio_features.split(",") if audio_features else None,
         emotion=emotion_features.split(",") if emotion_features else None,
         face=face,
+        crop=crop,
+        concat=concat or None,
+        like=like,
         preview=preview or None,
         seed=seed,
         device=device,

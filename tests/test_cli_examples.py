@@ -56,7 +56,7 @@ def test_own_video_stops_at_the_first_failure(bench: Path) -> None:
     assert "bad input" in err
 
 
-@pytest.mark.parametrize("script", ["own_video.sh", "dub.sh"])
+@pytest.mark.parametrize("script", ["own_video.sh", "dub.sh", "mead.sh"])
 def test_usage(bench: Path, script: str) -> None:
     code, calls, err = call(bench, script, "one")
     assert (code, calls) == (2, [])
@@ -86,15 +86,71 @@ def test_dub_refuses_two_of_one_name(bench: Path) -> None:
     assert "share the name a.mp4" in err
 
 
+def mead(folder: Path) -> None:
+    """Empty files in MEAD's layout: two people, four emotions, three sentences."""
+    for person in ("M003", "W011"):
+        for emotion, level in (("neutral", 1), ("angry", 3), ("happy", 3), ("sad", 3)):
+            for number in range(1, 4):
+                path = folder / f"{person}/video/front/{emotion}/level_{level}/{number:03d}.mp4"
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.touch()
+
+
+def test_mead(bench: Path) -> None:
+    mead(bench / "MEAD")
+    sound = bench / "out/clips/M003/video/front/neutral/level_1/003/audio.wav"
+    sound.parent.mkdir(parents=True)
+    sound.touch()
+    code, calls, err = call(bench, "mead.sh", "MEAD", "M003", "out", EMOTION="emoca", STEPS="9")
+    assert (code, err) == (0, "")
+    by_name: dict[str, list[list[str]]] = {}
+    for each in calls:
+        by_name.setdefault(each[0], []).append(each)
+    counts = {name: len(found) for name, found in by_name.items()}
+    assert counts == {
+        "prepare": 24 + 4,
+        "train-landmarks": 1,
+        "train-audio": 1,
+        "train-expr": 2,
+        "train-nerf": 7,
+        "render": 28,
+        "evaluate": 1,
+    }
+    first = by_name["prepare"][0]
+    assert (
+        first[-1] == "MEAD/M003/video/front/angry/level_3/001.mp4"
+        and "out/clips/M003/video/front/angry/level_3/001" in first
+    )
+    joined = [each for each in by_name["prepare"] if "--concat" in each]
+    # the last video of each emotion is kept back, and the other emotions are like neutral
+    assert all([Path(word).name for word in each[each.index("--") + 1 :]] == ["001.mp4", "002.mp4"] for each in joined)
+    assert ["--like" in each for each in joined] == [False, True, True, True]
+    methods = {each[each.index("--method") + 1]: each for each in by_name["train-nerf"]}
+    assert set(methods) == {"jean", "audio-only", "expression-only", "a", "b", "c", "d"}
+    assert {name for name, each in methods.items() if "--audio" in each} == {"jean", "c", "d"}
+    assert {name for name, each in methods.items() if "--expr" in each} == {"jean", "d"}
+    assert all("out/clips/M003/video/front/neutral/level_1/003/audio.wav" in each for each in by_name["render"])
+    assert sum("--expression" in each for each in by_name["render"]) == 24  # audio-only has none
+
+
+def test_mead_without_the_person_stops(bench: Path) -> None:
+    mead(bench / "MEAD")
+    code, calls, err = call(bench, "mead.sh", "MEAD", "M999", "out")
+    assert (code, calls) == (3, []) and "M999" in err
+
+
 def test_the_options_used_exist() -> None:
     import inspect
 
-    from jean_cli import prepare, render, train_nerf
+    from jean_cli import prepare, render, train_audio, train_expr, train_landmarks, train_nerf
 
     for script in EXAMPLES.glob("*.sh"):
         for line in script.read_text("utf-8").replace("\\\n", " ").splitlines():
             for name, command in (
                 ("prepare", prepare.prepare),
+                ("train-landmarks", train_landmarks.train_landmarks),
+                ("train-audio", train_audio.train_audio),
+                ("train-expr", train_expr.train_expr),
                 ("train-nerf", train_nerf.train_nerf),
                 ("render", render.render),
             ):

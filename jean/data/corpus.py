@@ -66,7 +66,7 @@ def find_clips(data: Sequence[str | Path], table: str | Path | None = None) -> l
     found: list[CorpusClip] = []
     for each in data:
         root = Path(each)
-        folders = [root] if (root / "clip.json").is_file() else sorted(path.parent for path in root.rglob("clip.json"))
+        folders = [root] if (root / "clip.json").is_file() else _below(root)
         if not folders:
             raise InputError(f"{root} holds no prepared clip.", "Run: jean prepare VIDEO -o DIR")
         path = Path(table) if table is not None else root / TABLE
@@ -85,6 +85,12 @@ def find_clips(data: Sequence[str | Path], table: str | Path | None = None) -> l
             raise InputError(f"the clip {clip.name} was given twice.", "Name every folder once.")
         seen.add(path)
     return found
+
+
+def _below(root: Path) -> list[Path]:
+    """Clip folders below ``root``, sorted; those in hidden folders are somebody's parts."""
+    found = sorted(path.parent for path in root.rglob("clip.json"))
+    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
 
 
 def describe(folder: Path) -> CorpusClip:

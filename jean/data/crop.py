@@ -105,3 +105,9 @@ def _place(low: float, high: float, need_low: float, need_high: float, length: i
     start = min(max(start, need_high - length), max(need_low, need_high - length))
     room = limit - length  # negative: padded alike at both ends
     return round(min(max(start, 0.0), float(room)) if room >= 0 else room / 2)
+
+
+def centre_crop(width_px: int, height_px: int) -> Crop:
+    """The middle square of a picture, as high (or wide) as it is (section 8.1.1)."""
+    side = min(width_px, height_px)
+    return Crop((width_px - side) // 2, (height_px - side) // 2, side)

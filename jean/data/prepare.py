@@ -17,9 +17,10 @@ import numpy as np
 from pydantic import Field
 
 from jean.config import StageConfig
+from jean.data import concat as joining
 from jean.data import prepare_steps as work
 from jean.data.clip import FORMAT, Clip
-from jean.data.crop import SMALL_FACE, Crop
+from jean.data.crop import SMALL_FACE, Crop, centre_crop
 from jean.data.glance import glance
 from jean.data.steps import Step, StepStore
 from jean.data.tracks import Tracks
@@ -44,6 +45,10 @@ class PrepareConfig(StageConfig):
         matting: how head, torso and background are told apart; "auto" is selfie where its weights
             are there, grabcut where they are not.
         audio: extractors of audio features.
+        crop: "face", a steady square around the head, or "centre", the middle square of the picture (section
+            8.1.1: the middle 1080 of 1920, with size 480).
+        concat: make one clip of all videos that fit together (section 8.4.1, ``jean.data.concat``).
+        seconds: how long that clip should be; like: a clip whose poses and focal length the others must have.
         emotion: extractors of emotion features, for ``train-expr``; none is asked for by default.
         device: where trackers that can use a GPU run.
         refine: measure the poses on the pictures after the landmarks (trackers with a dense mesh only).
@@ -57,6 +62,10 @@ class PrepareConfig(StageConfig):
     face: str | None = None
     matting: str = "auto"
     audio: tuple[str, ...] = ("logmel",)
+    crop: Literal["face", "centre"] = "face"
+    concat: bool = False
+    seconds: float = Field(15.0, gt=0)
+    like: Path | None = None
     emotion: tuple[str, ...] = ()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     refine: bool = True
@@ -88,6 +97,8 @@ def prepare(
     """
     config, progress = config or PrepareConfig(), progress or Silent()
     started = time.monotonic()
+    if config.concat:
+        return _prepare_joined(videos, Path(output), config, progress)
     folders = clip_folders(videos, Path(output))
     clips: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
@@ -105,6 +116,37 @@ def prepare(
             "The others are prepared.",
         )
     return {"clips": clips, "failed": failed, "seconds": round(time.monotonic() - started, 2)}
+
+
+def _prepare_joined(
+    videos: Sequence[str | Path], output: Path, config: PrepareConfig, progress: Progress
+) -> dict[str, Any]:
+    """Prepares each video below ``output``/.parts and joins those that fit together."""
+    started = time.monotonic()
+    parts = output / ".parts"
+    each = config.model_copy(update={"concat": False, "crop": "centre", "like": None, "preview": False})
+    folders = clip_folders(videos, parts) if len(videos) > 1 else {Path(videos[0]): parts / Path(videos[0]).stem}
+    figures = [prepare_clip(video, folder, each, progress) for video, folder in folders.items()]
+    clips = [Clip.open(folder) for folder in folders.values()]
+    kept, dropped = joining.choose(clips, config.seconds, Clip.open(config.like) if config.like else None)
+    if not kept:
+        raise InputError(
+            "no video is like the clip given by --like.", "; ".join(f"{n}: {w[0]}" for n, w in dropped.items())
+        )
+    for name, why in dropped.items():
+        progress.say(f"{name} is left out: {', '.join(why)}.")
+    facts = {"joined": [clips[i].folder.name for i in kept], "left_out": dropped}
+    with folder_lock(output):
+        joining.join([clips[i] for i in kept], output, facts)
+    joined = Clip.open(output)
+    return {
+        "clips": [
+            {"clip": str(output), "frames": joined.frame_count, "fps": joined.fps, "size_px": joined.size_px, **facts}
+        ],
+        "parts": figures,
+        "failed": [],
+        "seconds": round(time.monotonic() - started, 2),
+    }
 
 
 def clip_folders(videos: Sequence[str | Path], output: Path) -> dict[Path, Path]:
@@ -134,7 +176,7 @@ def prepare_clip(video: Path, folder: Path, config: PrepareConfig, progress: Pro
     with folder_lock(folder):
         started = time.monotonic()
         digest = sha256(video)
-        options = config.model_dump(mode="json", exclude={"preview", "device"})
+        options = config.model_dump(mode="json", exclude={"preview", "device", "concat", "seconds", "like"})
         if _is_done(folder, digest, options):
             progress.say(f"{folder}: already prepared.")
             steps: list[Step] = []
@@ -201,6 +243,8 @@ def _make(
     )
     chosen = np.fromfile(chosen_step.folder / "chosen.i32", np.int32)
     crop = Crop(**chosen_step.info["crop"])
+    if config.crop == "centre":
+        crop = centre_crop(tracks.width_px, tracks.height_px)
     for warning in _choice_warnings(chosen_step.info, tracks, chosen, crop):
         progress.warn(f"{video.name}: {warning}")
 
@@ -238,10 +282,13 @@ def _make(
         )
     else:
         store.drop("feel")
+    spoken = video if info.audio_duration_s > 0 else mead_sound(video)
+    if spoken not in (video, None):
+        progress.say(f"{video.name}: the sound comes from {spoken}")
     heard = store.run(
         "sound",
-        {"version": VERSION, "sha256": digest},
-        lambda out: work.sound(out, video, info.audio_duration_s > 0, progress),
+        {"version": VERSION, "sha256": digest if spoken in (video, None) else sha256(Path(str(spoken)))},
+        lambda out: work.sound(out, spoken or video, spoken is not None, progress),
         publish=["audio.wav"],
     )
     audio = None
@@ -296,6 +343,17 @@ def _make(
         },
     )
     return store.steps
+
+
+def mead_sound(video: Path) -> Path | None:
+    """The sound of a silent video in MEAD's layout: PERSON/audio/EMOTION/level_N/NAME; None where there is none."""
+    parts = video.resolve().parts
+    if len(parts) < 7 or parts[-5] != "video":
+        return None
+    folder = Path(*parts[:-5]) / "audio" / parts[-3] / parts[-2]
+    return next(
+        (folder / f"{video.stem}{end}" for end in (".m4a", ".wav") if (folder / f"{video.stem}{end}").is_file()), None
+    )
 
 
 def _look(video: Path, info: Any, tracker: Any) -> Any:
