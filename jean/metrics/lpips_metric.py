@@ -12,6 +12,7 @@ import numpy as np
 from jean.errors import ArtefactError, SetupError
 from jean.metrics.base import Column, Compared, FramePair, PairContext, Scores, known_mean
 from jean.metrics.crops import aligned_crops
+from jean.metrics.precision import full_precision
 
 if TYPE_CHECKING:
     import torch
@@ -71,7 +72,7 @@ def perceptual_distance(net: Any, image: np.ndarray, reference: np.ndarray, devi
         values = torch.from_numpy(np.ascontiguousarray(picture.transpose(2, 0, 1))).to(device).float()
         return values[None] / 127.5 - 1
 
-    with torch.inference_mode():
+    with full_precision():
         return float(net(ready(image), ready(reference)))
 
 

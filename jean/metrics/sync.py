@@ -16,6 +16,7 @@ import numpy as np
 
 from jean.errors import ArtefactError, InputError
 from jean.metrics.mfcc import RATE_HZ, mfcc_rows
+from jean.metrics.precision import full_precision
 
 if TYPE_CHECKING:
     import torch
@@ -127,7 +128,7 @@ class SyncScorer:
         device = next(self._net.parameters()).device
         stack = np.stack(self._waiting)[..., ::-1]  # the weights were trained on BGR
         pixels = torch.from_numpy(np.ascontiguousarray(stack.transpose(3, 0, 1, 2))).to(device).float()
-        with torch.inference_mode():
+        with full_precision():
             lips = self._net.lips(pixels).cpu()
         self._waiting = self._waiting[1 - WINDOW :]
         for track in self._tracks:
@@ -206,7 +207,7 @@ class _Distances:
             first, end = self._heard, min(self._heard + 4 * BATCH, stop)
             rows = mfcc_rows(self._audio, ROWS_PER_FRAME * first, ROWS_PER_FRAME * (end - 1) + 20)
             windows = np.stack([rows[ROWS_PER_FRAME * n : ROWS_PER_FRAME * n + 20].T for n in range(end - first)])
-            with torch.inference_mode():
+            with full_precision():
                 made = self._net.sound(torch.from_numpy(windows[:, None]).float().to(device)).cpu()
             self._sound = torch.cat([self._sound, made])
             self._heard = end
