@@ -1,6 +1,6 @@
 """Does what sections 3.1 and 3.2 learn keep speech and expression apart? On a corpus whose truth is known.
 
-    python examples/benchmarks/disentangle.py -o DIR [--parts 1,2] [--short] [--json]
+    python examples/benchmarks/disentangle.py -o DIR [--parts 1,2] [--json]
 
 Part 1: what the embeddings tell of the true tracks (R² of a ridge regression on held-out sentences).
 Part 2: does the audio encoder find the sound that belongs to a mouth, and the offset between the two.
@@ -231,9 +231,9 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=4)
     parser.add_argument("--sentences", type=int, default=12)
     parser.add_argument("--held-out", type=int, default=3)
-    parser.add_argument("--landmark-steps", type=int, default=2000)
-    parser.add_argument("--audio-steps", type=int, default=3000)
-    parser.add_argument("--expression-steps", type=int, default=300)
+    parser.add_argument("--landmark-steps", type=int, default=1000)
+    parser.add_argument("--audio-steps", type=int, default=1500)
+    parser.add_argument("--expression-steps", type=int, default=250)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     parts = set(options.parts.split(","))
