@@ -46,7 +46,8 @@ jean train-expr "${parted[@]}" "${steps[@]}" --person "$person" --emotion-featur
 declare -A kept=()
 heads=()
 for name in neutral angry happy sad; do
-  level=$(find "$mead/$person/video/front/$name" -maxdepth 1 -name 'level_*' 2>/dev/null | sort | tail -n 1)
+  [ -d "$mead/$person/video/front/$name" ] || continue
+  level=$(find "$mead/$person/video/front/$name" -maxdepth 1 -name 'level_*' | sort | tail -n 1)
   [ -n "$level" ] || continue
   mapfile -d '' -t videos < <(find "$level" -name '*.mp4' -print0 | sort -z)
   [ "${#videos[@]}" -gt 1 ] || { echo "error: $level holds fewer than two videos" >&2; exit 3; }

@@ -133,6 +133,19 @@ def test_mead(bench: Path) -> None:
     assert sum("--expression" in each for each in by_name["render"]) == 24  # audio-only has none
 
 
+def test_mead_goes_on_without_an_emotion(bench: Path) -> None:
+    import shutil
+
+    mead(bench / "MEAD")
+    shutil.rmtree(bench / "MEAD/M003/video/front/angry")
+    sound = bench / "out/clips/M003/video/front/neutral/level_1/003/audio.wav"
+    sound.parent.mkdir(parents=True)
+    sound.touch()
+    code, calls, err = call(bench, "mead.sh", "MEAD", "M003", "out", METHODS="d")
+    assert (code, err) == (0, "")
+    assert sum(each[0] == "render" for each in calls) == 3 and calls[-1][0] == "evaluate"
+
+
 def test_mead_without_the_person_stops(bench: Path) -> None:
     mead(bench / "MEAD")
     code, calls, err = call(bench, "mead.sh", "MEAD", "M999", "out")
