@@ -164,7 +164,9 @@ class TriplaneField(nn.Module):
         """
         static, moving = self._specs()
         columns = self.first.weight.split(static[0].table.shape[1], 1)
-        versions = tuple((t.data_ptr(), t._version) for t in (*(spec.table for spec in static), self.first.weight))
+        read = (*(spec.table for spec in static), self.first.weight)
+        # torch counts changes, but not those made through .data: the sums tell of them
+        versions = tuple((t.data_ptr(), t._version, t.sum().item()) for t in read)
         if self._multiplied is None or self._multiplied[0] != versions:
             tables = [spec.table @ w.T for spec, w in zip(static, columns, strict=False)]
             self._multiplied = (versions, [replace(s, table=t) for s, t in zip(static, tables, strict=True)])

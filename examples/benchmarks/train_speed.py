@@ -1,0 +1,82 @@
+"""How fast a training step is: readable torch and compiled kernels, step by step in turn.
+
+    python examples/benchmarks/train_speed.py CLIP [--json] [--steps 64] [--threads 2]
+
+Both stages begin with the same seed and go through the same steps. CPU time is this process's; stolen time
+is what the machine's other guests took from all its processors meanwhile (Linux).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from jean.data.datasets import PersonFrames, open_clips
+from jean.render import native
+from jean.train.nerf import NerfStage
+from jean.train.nerf_config import NerfConfig, resolved
+
+C6 = "the paper's model has to be trained to its end first, and has no kernels yet"
+
+
+def stolen_s() -> float | None:
+    """Seconds that the hypervisor took from all processors so far; None where the system does not say."""
+    try:
+        return int(Path("/proc/stat").read_text(encoding="ascii").split("\n")[0].split()[8]) / 100
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def main() -> None:
+    """Runs the comparison and prints it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--steps", type=int, default=64)
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    stages = {}
+    for backend in ("reference", "native"):
+        config = resolved(NerfConfig(steps=1000, backend=backend))
+        data = PersonFrames(open_clips([options.clip]), None, config.expression == "upper")
+        stages[backend] = NerfStage(data, config, torch.device("cpu"), 1000)
+        for step in range(64):  # the grid's early, larger updates
+            stages[backend].step(step)
+    wall: dict[str, list[float]] = {name: [] for name in stages}
+    cpu: dict[str, list[float]] = {name: [] for name in stages}
+    before = stolen_s()
+    for step in range(64, 64 + options.steps):
+        for name, stage in stages.items():
+            began, busy = time.perf_counter(), time.process_time()
+            stage.step(step)
+            cpu[name].append(time.process_time() - busy)
+            wall[name].append(time.perf_counter() - began)
+    after = stolen_s()
+    result = {
+        "step": {
+            name: {
+                "best_ms": round(1e3 * min(wall[name]), 2),
+                "median_ms": round(1e3 * float(np.median(wall[name])), 2),
+                "cpu_median_ms": round(1e3 * float(np.median(cpu[name])), 2),
+            }
+            for name in stages
+        },
+        "ratio_median": round(float(np.median(wall["reference"]) / np.median(wall["native"])), 2),
+        "ratio_best": round(min(wall["reference"]) / min(wall["native"]), 2),
+        "ratio_cpu": round(float(np.median(cpu["reference"]) / np.median(cpu["native"])), 2),
+        "stolen_s": None if before is None or after is None else round(after - before, 2),
+        "threads": options.threads,
+        "dispatch": native.target(),
+        "C6": {"value": None, "reason": C6},
+    }
+    print(json.dumps(result, indent=None if options.json else 2))
+
+
+if __name__ == "__main__":
+    main()

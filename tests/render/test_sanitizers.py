@@ -1,0 +1,39 @@
+"""The kernels' own tests again, with a library that checks every address and every undefined operation."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from jean.render import build
+
+TESTS = Path(__file__).parent
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sanitizer", build.SANITIZERS)
+def test_no_sanitizer_complains(sanitizer, tmp_path):
+    if "g++" not in build.compilers():
+        pytest.skip("sanitizers come with the system's g++, and there is none")
+    library = build.compile_library(tmp_path, "g++", sanitizer)
+    environment = {**os.environ, "JEAN_KERNELS_LIBRARY": str(library), "OMP_NUM_THREADS": "1"}
+    if sanitizer == "address":
+        # Python itself is not sanitized: the runtime has to be there before it; its own leaks are not ours
+        found = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
+        environment |= {"LD_PRELOAD": found.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0"}
+    files = [str(TESTS / name) for name in ("test_field_op.py", "test_ray_ops.py", "test_picture_op.py")]
+    chosen = "not accepts and not double"  # torch's tracer and its numerical gradients: the same calls, very often
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", "-k", chosen, *files],
+        cwd=TESTS.parents[1],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
