@@ -86,6 +86,7 @@ def main() -> None:
         center_px=torch.from_numpy(data.center_px[[index]]),
         audio=torch.from_numpy(data.audio[[index]]).float(),
         expression=torch.from_numpy(data.expression[[index]]).float(),
+        offsets=torch.from_numpy(data.offsets[[index]]),
     )
     images, wall, cpu, paper = {}, {}, {}, []
     before = stolen_s()
