@@ -20,7 +20,8 @@ from jean.geometry import invert_pose, mean_pose, rotation_angle
 
 SECONDS = 15.0  # 8.4.1
 JUMP_CM, JUMP_RAD = 4.0, np.radians(12)  # from the end of one to the beginning of the next, (1)
-FOCAL_SHARE = 0.15  # fits of seconds of a frontal face differ so much, (2)
+# (2): fits of three seconds of the synthetic speaker, whose lens is known, lie up to 20 % beside it
+FOCAL_SHARE = 0.25
 APART_CM, APART_RAD = 5.0, np.radians(10)  # of mean poses, (3)
 _JOINED = ("times_s", "valid", "landmarks", "irises", "camera_to_world", "tracker_camera_to_world", "expression")
 
@@ -31,10 +32,10 @@ def jump(first: Clip, clip: Clip) -> list[str]:
     return ["the head jumps"] if _distance(end, start) > JUMP_CM or _angle(end, start) > JUMP_RAD else []
 
 
-def unlike(clip: Clip, reference: Clip) -> list[str]:
+def unlike(clip: Clip, reference: Clip, focal_share: float = FOCAL_SHARE) -> list[str]:
     """Why ``clip`` is not like ``reference`` in focal length, (2), and poses, (3)."""
     found = []
-    if abs(clip.camera.focal_px / reference.camera.focal_px - 1) > FOCAL_SHARE:
+    if abs(clip.camera.focal_px / reference.camera.focal_px - 1) > focal_share:
         found.append("another focal length")
     means = [_head(mean_pose(c.arrays["camera_to_world"])) for c in (reference, clip)]
     if _distance(*means) > APART_CM or _angle(*means) > APART_RAD:
@@ -55,7 +56,7 @@ def _angle(first: np.ndarray, second: np.ndarray) -> float:
 
 
 def choose(
-    clips: Sequence[Clip], seconds: float, reference: Clip | None = None
+    clips: Sequence[Clip], seconds: float, reference: Clip | None = None, focal_share: float = FOCAL_SHARE
 ) -> tuple[list[int], dict[str, list[str]]]:
     """The run of neighbours that fit together and comes nearest to ``seconds``; and why the others are left out.
 
@@ -63,20 +64,21 @@ def choose(
         clips: in the order in which they were shot.
         seconds: enough.
         reference: a clip that all must be like; None: the first of each run.
+        focal_share: how far focal lengths may lie apart.
     """
     runs: list[list[int]] = []
     why: dict[str, list[str]] = {}
     for number, clip in enumerate(clips):
         run = runs[-1] if runs else []
-        wrong = unlike(clip, reference) if reference else []
+        wrong = unlike(clip, reference, focal_share) if reference else []
         follows = not wrong and bool(run) and run[-1] == number - 1
         if follows:
-            wrong = jump(clips[run[-1]], clip) + (unlike(clip, clips[run[0]]) if reference is None else [])
+            wrong = jump(clips[run[-1]], clip) + (unlike(clip, clips[run[0]], focal_share) if reference is None else [])
         if wrong:
             why[clip.folder.name] = wrong
         if follows and not wrong:
             run.append(number)
-        elif reference is None or not unlike(clip, reference):
+        elif reference is None or not unlike(clip, reference, focal_share):
             runs.append([number])
 
     def length(run: list[int]) -> float:

@@ -48,7 +48,8 @@ class PrepareConfig(StageConfig):
         crop: "face", a steady square around the head, or "centre", the middle square of the picture (section
             8.1.1: the middle 1080 of 1920, with size 480).
         concat: make one clip of all videos that fit together (section 8.4.1, ``jean.data.concat``).
-        seconds: how long that clip should be; like: a clip whose poses and focal length the others must have.
+        seconds: how long that clip should be; like: a clip whose poses and focal length the others must have;
+            focal_share: how far focal lengths may lie apart (those of a few seconds are fitted badly).
         emotion: extractors of emotion features, for ``train-expr``; none is asked for by default.
         device: where trackers that can use a GPU run.
         refine: measure the poses on the pictures after the landmarks (trackers with a dense mesh only).
@@ -66,6 +67,7 @@ class PrepareConfig(StageConfig):
     concat: bool = False
     seconds: float = Field(15.0, gt=0)
     like: Path | None = None
+    focal_share: float = Field(0.25, gt=0)
     emotion: tuple[str, ...] = ()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     refine: bool = True
@@ -128,7 +130,9 @@ def _prepare_joined(
     folders = clip_folders(videos, parts) if len(videos) > 1 else {Path(videos[0]): parts / Path(videos[0]).stem}
     figures = [prepare_clip(video, folder, each, progress) for video, folder in folders.items()]
     clips = [Clip.open(folder) for folder in folders.values()]
-    kept, dropped = joining.choose(clips, config.seconds, Clip.open(config.like) if config.like else None)
+    kept, dropped = joining.choose(
+        clips, config.seconds, Clip.open(config.like) if config.like else None, config.focal_share
+    )
     if not kept:
         raise InputError(
             "no video is like the clip given by --like.", "; ".join(f"{n}: {w[0]}" for n, w in dropped.items())
@@ -176,7 +180,9 @@ def prepare_clip(video: Path, folder: Path, config: PrepareConfig, progress: Pro
     with folder_lock(folder):
         started = time.monotonic()
         digest = sha256(video)
-        options = config.model_dump(mode="json", exclude={"preview", "device", "concat", "seconds", "like"})
+        options = config.model_dump(
+            mode="json", exclude={"preview", "device", "concat", "seconds", "like", "focal_share"}
+        )
         if _is_done(folder, digest, options):
             progress.say(f"{folder}: already prepared.")
             steps: list[Step] = []
