@@ -35,6 +35,9 @@ PACKAGES = {
     "python_speech_features": ("python_speech_features", "LSE, the lip-sync metric"),
     "lpips": ("lpips", "the LPIPS metric"),
     "insightface": ("insightface", "the identity metric"),
+    "onnxruntime": ("onnxruntime", "the identity metric, emotion networks in ONNX"),
+    "matplotlib": ("matplotlib", "inspect: curves and maps"),
+    "scikit-learn": ("sklearn", "inspect: t-SNE; linear probes"),
     "fastdtw": ("fastdtw", "aligning sentences of different emotions"),
 }
 
