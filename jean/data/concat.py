@@ -28,7 +28,8 @@ _JOINED = ("times_s", "valid", "landmarks", "irises", "camera_to_world", "tracke
 
 def jump(first: Clip, clip: Clip) -> list[str]:
     """Why ``clip`` was not shot right after ``first``, (1); empty where nothing tells."""
-    end, start = (_head(c.arrays["camera_to_world"][i]) for c, i in ((first, -1), (clip, 0)))
+    end = _head(first.arrays["camera_to_world"][-1])
+    start = _head(clip.arrays["camera_to_world"][0], first.camera.focal_px / clip.camera.focal_px)
     return ["the head jumps"] if _distance(end, start) > JUMP_CM or _angle(end, start) > JUMP_RAD else []
 
 
@@ -37,14 +38,18 @@ def unlike(clip: Clip, reference: Clip, focal_share: float = FOCAL_SHARE) -> lis
     found = []
     if abs(clip.camera.focal_px / reference.camera.focal_px - 1) > focal_share:
         found.append("another focal length")
-    means = [_head(mean_pose(c.arrays["camera_to_world"])) for c in (reference, clip)]
+    focal = reference.camera.focal_px / clip.camera.focal_px
+    means = [_head(mean_pose(c.arrays["camera_to_world"]), f) for c, f in ((reference, 1.0), (clip, focal))]
     if _distance(*means) > APART_CM or _angle(*means) > APART_RAD:
         found.append("other poses")
     return found
 
 
-def _head(camera_to_world: np.ndarray) -> np.ndarray:
-    return invert_pose(np.asarray(camera_to_world, np.float64))
+def _head(camera_to_world: np.ndarray, focal: float = 1.0) -> np.ndarray:
+    """The head in the camera, as far away as it looks under ``focal`` times the clip's focal length."""
+    head = invert_pose(np.asarray(camera_to_world, np.float64))
+    head[2, 3] *= focal
+    return head
 
 
 def _distance(first: np.ndarray, second: np.ndarray) -> float:

@@ -33,8 +33,20 @@ def test_jumps_focal_lengths_and_poses_are_told(tmp_path):
     first, same = shot(tmp_path / "a"), shot(tmp_path / "b", 1.0)
     assert jump(first, same) == [] and unlike(same, first) == []
     assert jump(first, shot(tmp_path / "c", 4.5)) == ["the head jumps"]
-    assert unlike(shot(tmp_path / "d", focal=1.3), first) == ["another focal length"]
+    assert unlike(shot(tmp_path / "d", focal=1.3), first)[0] == "another focal length"
     assert unlike(shot(tmp_path / "e", 6.0), first) == ["other poses"]
+
+
+def test_a_misfitted_focal_length_is_no_movement(tmp_path):
+    first, clip = shot(tmp_path / "a"), shot(tmp_path / "b", focal=1.2)
+    arrays = load_file(clip.folder / "arrays.safetensors")
+    moved = arrays["camera_to_world"]
+    moved[:] = np.linalg.inv(moved)
+    moved[:, 2, 3] *= 1.2  # 9 cm further away, and as large in the picture
+    arrays["camera_to_world"] = np.linalg.inv(moved)
+    save_file(arrays, clip.folder / "arrays.safetensors")
+    clip = Clip.open(clip.folder)
+    assert jump(first, clip) == [] and unlike(clip, first) == []
 
 
 def test_the_longest_fitting_run_of_neighbours_is_chosen(tmp_path):
