@@ -38,6 +38,7 @@ def main() -> None:
     parser.add_argument("clip", type=Path)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--steps", type=int, default=64)
+    parser.add_argument("--warm", type=int, default=64, help="steps before, in which the grid changes most")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -46,12 +47,12 @@ def main() -> None:
         config = resolved(NerfConfig(steps=1000, backend=backend))
         data = PersonFrames(open_clips([options.clip]), None, config.expression == "upper")
         stages[backend] = NerfStage(data, config, torch.device("cpu"), 1000)
-        for step in range(64):  # the grid's early, larger updates
+        for step in range(options.warm):
             stages[backend].step(step)
     wall: dict[str, list[float]] = {name: [] for name in stages}
     cpu: dict[str, list[float]] = {name: [] for name in stages}
     before = stolen_s()
-    for step in range(64, 64 + options.steps):
+    for step in range(options.warm, options.warm + options.steps):
         for name, stage in stages.items():
             began, busy = time.perf_counter(), time.process_time()
             stage.step(step)

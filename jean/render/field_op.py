@@ -52,18 +52,6 @@ class Prior:
     relief: Tensor
 
 
-def supported(planes: Sequence[PlaneSpec], weights: Sequence[Tensor]) -> bool:
-    """Whether the kernels take a field of these shapes."""
-    hidden, half = weights[0].shape[0], weights[5].shape[0]
-    return (
-        len(planes) <= native.MAX_PLANES
-        and all(plane.table.shape[1] == native.CHANNELS for plane in planes)
-        and max(hidden, half) <= native.MAX_HIDDEN
-        and hidden % 16 == 0
-        and half % 16 == 0
-    )
-
-
 def triplane_field(
     positions: Tensor,
     frame: Tensor,
