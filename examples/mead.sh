@@ -83,8 +83,12 @@ for method in $methods; do
     jean render --audio "$speech" "${source[@]}" -o "$output/$person/results/$method/$name.mp4" -- "$output/$person/heads/$method"
   done
   systems+=(--system "$method=$output/$person/results/$method")
+  case $method in
+  audio-only) systems+=(--no-expression "$method") ;;
+  expression-only) systems+=(--no-audio "$method") ;;
+  esac
 done
 jean evaluate "${systems[@]}" --expression-source "$output/$person/sources/expression" \
-  --audio-source "$output/$person/sources/audio" --no-expression audio-only --no-audio expression-only \
+  --audio-source "$output/$person/sources/audio" \
   --landmarks "$output/landmarks" --audio-encoder "$output/audio" --allow-missing -o "$output/$person/tables"
 echo "Look at $output/$person/tables"
