@@ -19,8 +19,8 @@ class DemoConfig(StageConfig):
         short: a smaller and quicker one, to see that everything runs; its picture is poor.
         person: who the synthetic speaker is, a seed.
         size: side of the frames, px; None: 256, or 128 for the short one.
-        train_minutes: how long the head is trained; None: 4, or 0.5 for the short one.
-        train_steps: optimisation steps instead, the same on every machine.
+        train_steps: optimisation steps; None: 3000, or 300 for the short one. The same head on every machine.
+        train_minutes: how long the head is trained instead.
         seed: of the training.
         device: where training, rendering and trackers run.
     """
@@ -28,8 +28,8 @@ class DemoConfig(StageConfig):
     short: bool = False
     person: int = Field(0, ge=0)
     size: int | None = Field(None, ge=64, le=1024, multiple_of=2)
-    train_minutes: float | None = Field(None, gt=0)
     train_steps: int | None = Field(None, ge=1)
+    train_minutes: float | None = Field(None, gt=0)
     seed: int = 0
     device: Literal["auto", "cpu", "cuda"] = "auto"
 
@@ -41,9 +41,9 @@ class DemoConfig(StageConfig):
     @property
     def length(self) -> dict[str, float]:
         """Length of the training, as options of ``NerfConfig``."""
-        if self.train_steps is not None:
-            return {"steps": self.train_steps}
-        return {"minutes": self.train_minutes or (0.5 if self.short else 4.0)}
+        if self.train_minutes is not None and self.train_steps is None:
+            return {"minutes": self.train_minutes}
+        return {"steps": self.train_steps or (300 if self.short else 3000)}
 
 
 @dataclass(frozen=True)
