@@ -92,13 +92,15 @@ def write_person(
         "expression": data.expression[:count].astype(np.float32),
         "offsets": data.offsets[:count],
         "expression_to_offsets": fit_offsets(data.expression[data.train], data.offsets[data.train]),
-        "background": np.ascontiguousarray(clips[0].background),
+        "background": clips[0].background,
         "focal_px": data.focal_px[:1],
         "center_px": data.center_px[0],
         **{f"mean/{name}": vector for name, vector in (means or {}).items()},
     }
     with atomic_path(folder / NAME) as temporary:
-        save_file(arrays, str(temporary), metadata={"clip": str(clips[0].folder.resolve())})
+        # the library writes memory as it lies: columns chosen by a mask lie the other way round
+        whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+        save_file(whole, str(temporary), metadata={"clip": str(clips[0].folder.resolve())})
 
 
 def read_person(folder: Path) -> Person:

@@ -197,7 +197,7 @@ def feel(
         if not known.any():
             raise InputError(f"{extractor.name} finds no face in any frame.", "Check the crop with --preview.")
         found[extractor.name] = ibug.fill_gaps(values, known)
-    (folder / "emotion_features.safetensors").write_bytes(save(found))
+    (folder / "emotion_features.safetensors").write_bytes(save({k: np.ascontiguousarray(v) for k, v in found.items()}))
     return {}
 
 
@@ -236,5 +236,5 @@ def listen(
     for name, values in windows.items():
         if not np.isfinite(values).all():
             raise InputError(f"the {name} features of the sound hold values that are not numbers.", "Check the sound.")
-    (folder / "audio_features.safetensors").write_bytes(save(windows))
+    (folder / "audio_features.safetensors").write_bytes(save({k: np.ascontiguousarray(v) for k, v in windows.items()}))
     return {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 from tiny_clip import make_clip
 
@@ -13,7 +15,7 @@ from jean.types import Camera
 def person(expression, offsets):
     matrix = fit_offsets(expression, offsets, ridge=1e-3)
     camera = Camera(100.0, (32.0, 32.0), 64, 64)
-    return Person(camera, np.eye(4)[None], expression, offsets, matrix, np.zeros((64, 64, 3), np.uint8), None)
+    return Person(camera, np.eye(4)[None], expression, offsets, matrix, np.zeros((64, 64, 3), np.uint8), Path("a"), {})
 
 
 def moving(count=300):
@@ -52,5 +54,6 @@ def test_a_person_reads_back(tmp_path):
     data = PersonFrames(clips)
     write_person(tmp_path, data, clips)
     found = read_person(tmp_path)
+    assert np.array_equal(found.expression, data.expression)
     assert np.array_equal(found.offsets, data.offsets) and found.expression_to_offsets.shape == (3, 136)
     assert np.isclose(found.camera.focal_px, clips[0].camera.focal_px) and found.clip == (tmp_path / "a").resolve()
