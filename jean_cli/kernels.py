@@ -16,13 +16,18 @@ app = typer.Typer(
 
 @app.command()
 def status(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
-    """Show whether the kernels are built, and which instruction sets they can use here."""
-    from jean.render import native
+    """Show whether the kernels are built, which instruction sets they can use here, and for which GPUs."""
+    from jean.render import cuda_build, native
 
-    found = native.status()
+    found = native.status() | {"cuda": cuda_build.status()}
+    cuda = found["cuda"]
     lines = [f"library: {found['library'] or 'MISSING'}", f"instruction sets: {', '.join(found['targets']) or 'none'}"]
     if found["lost"]:
         lines += [f"lost: {found['lost']}", f"  run: {found['remedy']}"]
+    lines.append(f"CUDA compiler: NVRTC {cuda['nvrtc']}" if cuda["nvrtc"] else f"CUDA compiler: none. {cuda['remedy']}")
+    lines += [f"  {name}: {', '.join(units)}" for name, units in cuda["built"].items()]
+    if cuda["nvrtc"] and not cuda["built"]:
+        lines.append("  nothing is built yet: a GPU's kernels are compiled when they are first used")
     Reporter(json_output, quiet).finish(found, "\n".join(lines))
 
 
@@ -31,13 +36,35 @@ def build(
     compiler: Annotated[
         str | None, typer.Option(metavar="NAME", help="g++, clang++, ziglang; without it the first there is.")
     ] = None,
+    arch: Annotated[
+        str | None,
+        typer.Option(metavar="SM,…", help="Compile CUDA kernels for these GPUs instead, such as sm_80,sm_90, or all."),
+    ] = None,
     json_output: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Compile the kernels, with the system's C++ compiler or with `pip install ziglang`."""
+    """Compile the kernels, with the system's C++ compiler or with `pip install ziglang`; with --arch those of GPUs."""
     from jean.render import native
 
     reporter = Reporter(json_output, quiet)
+    if arch is not None:
+        _build_cuda(arch, reporter)
+        return
     path = native.build(compiler)
     reporter.finish(native.status() | {"built": str(path)}, f"{path}")
+
+
+def _build_cuda(wanted: str, reporter: Reporter) -> None:
+    """Every CUDA kernel for the architectures named in ``wanted``; no GPU is needed."""
+    from jean.render import cuda_build
+
+    names = cuda_build.ARCHITECTURES if wanted == "all" else [name.strip() for name in wanted.split(",")]
+    made = cuda_build.build(names)
+    lines = [
+        f"{unit.architecture} {kernel.name}: {kernel.registers} registers, {kernel.shared} bytes shared, "
+        f"stack {kernel.stack}, spilled {kernel.spill_stores} + {kernel.spill_loads}"
+        for unit in made
+        for kernel in unit.kernels
+    ]
+    reporter.finish({"units": [unit.as_dict() for unit in made]}, "\n".join(lines))

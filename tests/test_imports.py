@@ -26,9 +26,9 @@ LAYERS = [
     # and a checkpoint by everything that uses a trained model
     ["jean.media", "jean.synthetic.truth", "jean.train.checkpoint"],
     # the kernels' library is found and loaded without the renderer: doctor tells of it
-    ["jean.weights", "jean.landmarks", "jean.geometry", "jean.config", "jean.render.native"],
+    ["jean.weights", "jean.landmarks", "jean.geometry", "jean.config", "jean.render.native", "jean.render.cuda_build"],
     ["jean.tensors", "jean.download"],
-    ["jean.files", "jean.progress", "jean.render.build"],
+    ["jean.files", "jean.progress", "jean.render.build", "jean.render.nvrtc"],
     ["jean.types", "jean.errors"],
     ["jean"],
 ]

@@ -43,6 +43,11 @@ def library_name(sources: Path = SOURCES) -> str:
     return f"_kernels-{source_hash(sources)}-{machine}.so"
 
 
+def cache_folder() -> Path:
+    """Where compiled code goes that has no place beside this file."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jean" / "kernels"
+
+
 def compilers() -> dict[str, list[str]]:
     """Commands that compile C++ here, by name, the preferred one first."""
     found: dict[str, list[str]] = {}
@@ -137,7 +142,8 @@ else:
 
         def get_source_files(self) -> list[str]:
             """Files that a source distribution needs."""
-            return [str(path.relative_to(Path.cwd())) for path in SOURCES.glob("*") if path.is_relative_to(Path.cwd())]
+            found = [path for path in SOURCES.rglob("*") if path.is_file() and path.is_relative_to(Path.cwd())]
+            return [str(path.relative_to(Path.cwd())) for path in found]
 
         def get_outputs(self) -> list[str]:
             """Files that are installed."""

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from jean.errors import SetupError, UsageError
-from jean.render.build import CompileError, compile_library, library_name
+from jean.render.build import CompileError, cache_folder, compile_library, library_name
 
 REMEDY = "jean kernels build"
 TARGETS = {"portable": 0, "avx2": 1, "avx512": 2}
@@ -146,8 +146,7 @@ class CompositeGradients(ctypes.Structure):
 
 def places() -> list[Path]:
     """Folders in which the library may be, in this order."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return [Path(__file__).parent, cache / "jean" / "kernels"]
+    return [Path(__file__).parent, cache_folder()]
 
 
 def find() -> Path | None:

@@ -55,40 +55,79 @@ def picture(
     Args:
         field: what is seen.
         grid: [D, H, W] sampling densities over the box from ``low`` [3] to ``high`` [3].
-        origins, directions: [R, 3], directions of length 1.
-        samples: of a ray, 64 at most; coarse: lookups in the grid, 256 at most.
-        target: instruction set; None for the fastest.
+        origins, directions: [R, 3], directions of length 1. Their device decides which kernels run.
+        samples: of a ray, 64 at most; coarse: lookups in the grid, 256 at most, on a card 64.
+        target: the processor's instruction set; None for the fastest.
     """
+    if origins.is_cuda:
+        from jean.render.cuda_ops import launch_picture  # a processor needs none of it
+
+        call = PictureCall(field, grid, low, high, origins, directions, samples, coarse)
+        launch_picture(call)
+        return call.result()
     if coarse > native.MAX_COARSE or samples > native.MAX_SAMPLES:
         raise ValueError(f"at most {native.MAX_COARSE} lookups and {native.MAX_SAMPLES} samples a ray")
     number = native.TARGETS[native.target(target)]
-    held: list[Tensor] = []  # what the structures point at must live until the call is over
+    call = PictureCall(field, grid, low, high, origins, directions, samples, coarse)
+    native.call("jean_picture", call.field, call.march, call.out, number, torch.get_num_threads())
+    return call.result()
 
-    def pointer(tensor: Tensor) -> int:
-        held.append(tensor.detach().float().contiguous())
-        return held[-1].data_ptr()
 
-    call = native.Field(planes=len(field.planes), hidden=len(field.bias), half=field.weights[4].shape[0], frames=1)
-    for index, spec in enumerate(field.planes):
-        plane = call.plane[index]
-        plane.table = pointer(spec.table)
-        plane.height, plane.width = spec.height, spec.width
-        plane.first_axis, plane.second_axis = spec.axes
-        plane.low[:], plane.size[:] = spec.low, spec.size
-    call.light_height, call.light_width = field.shading.height, field.shading.width
-    call.light_low[:], call.light_size[:] = field.shading.low, field.shading.size
-    call.prior_centre[:], call.prior_radii[:] = field.prior.centre, field.prior.radii
-    call.relief, call.relief_cells = pointer(field.prior.relief), round(len(field.prior.relief) ** 0.5)
-    if field.bend is not None:
-        call.bend, call.bend_cells = pointer(field.bend), round(len(field.bend) ** 0.5)
-    call.bias, call.light = pointer(field.bias), pointer(field.light)
-    for name, tensor in zip(WEIGHTS[1:], field.weights, strict=True):
-        setattr(call, name, pointer(tensor))
-    march = native.March(rays=len(origins), coarse=coarse, samples=samples)
-    march.cells[:] = grid.shape[::-1]
-    march.low[:], march.high[:] = low.tolist(), high.tolist()
-    march.grid, march.origins, march.directions = pointer(grid), pointer(origins), pointer(directions)
-    colour, opacity, depth = torch.empty(len(origins), 3), torch.empty(len(origins)), torch.empty(len(origins))
-    out = native.Picture(*(t.data_ptr() for t in (colour, opacity, depth)), enough=ENOUGH)
-    native.call("jean_picture", call, march, out, number, torch.get_num_threads())
-    return Composite(colour, opacity, depth, colour.new_empty(len(origins), 0))
+class PictureCall:
+    """The C structures of one picture, and the tensors that they point into; arguments as of ``picture``."""
+
+    def __init__(
+        self,
+        field: FrameField,
+        grid: Tensor,
+        low: Tensor,
+        high: Tensor,
+        origins: Tensor,
+        directions: Tensor,
+        samples: int,
+        coarse: int,
+    ):
+        self.held: list[Tensor] = []  # what the structures point at must live until the call is over
+        pointer = self._pointer
+        call = native.Field(planes=len(field.planes), hidden=len(field.bias), half=field.weights[4].shape[0], frames=1)
+        for index, spec in enumerate(field.planes):
+            plane = call.plane[index]
+            plane.table = pointer(spec.table)
+            plane.height, plane.width = spec.height, spec.width
+            plane.first_axis, plane.second_axis = spec.axes
+            plane.low[:], plane.size[:] = spec.low, spec.size
+        call.light_height, call.light_width = field.shading.height, field.shading.width
+        call.light_low[:], call.light_size[:] = field.shading.low, field.shading.size
+        call.prior_centre[:], call.prior_radii[:] = field.prior.centre, field.prior.radii
+        call.relief, call.relief_cells = pointer(field.prior.relief), round(len(field.prior.relief) ** 0.5)
+        if field.bend is not None:
+            call.bend, call.bend_cells = pointer(field.bend), round(len(field.bend) ** 0.5)
+        call.bias, call.light = pointer(field.bias), pointer(field.light)
+        for name, tensor in zip(WEIGHTS[1:], field.weights, strict=True):
+            setattr(call, name, pointer(tensor))
+        march = native.March(rays=len(origins), coarse=coarse, samples=samples)
+        march.cells[:] = grid.shape[::-1]
+        march.low[:], march.high[:] = on_host(low), on_host(high)
+        march.grid, march.origins, march.directions = pointer(grid), pointer(origins), pointer(directions)
+        rays, device = len(origins), origins.device
+        self.made = [torch.empty(shape, device=device) for shape in ((rays, 3), (rays,), (rays,))]
+        self.device, self.field, self.march = device, call, march
+        self.out = native.Picture(*(t.data_ptr() for t in self.made), enough=ENOUGH)
+
+    def result(self) -> Composite:
+        """What the call has written."""
+        colour, opacity, depth = self.made
+        return Composite(colour, opacity, depth, colour.new_empty(len(colour), 0))
+
+    def _pointer(self, tensor: Tensor) -> int:
+        self.held.append(tensor.detach().float().contiguous())
+        return self.held[-1].data_ptr()
+
+
+def on_host(values: Tensor) -> list[float]:
+    """A small tensor's numbers; they are kept with it, so that a card is waited for once only."""
+    kept = getattr(values, "_kept_on_host", None)
+    if kept is None or kept[0] != values._version:
+        kept = (values._version, values.tolist())
+        values._kept_on_host = kept  # type: ignore[attr-defined]
+    return kept[1]

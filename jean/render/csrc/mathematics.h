@@ -7,6 +7,7 @@
 
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
 #define JEAN_FN __device__ __forceinline__
+#define JEAN_MEMBER JEAN_FN
 #else
 #include <cmath>
 #define JEAN_MEMBER inline __attribute__((always_inline))

@@ -5,7 +5,11 @@
 
 namespace {
 
+#if defined(__CUDACC__) || defined(__CUDACC_RTC__)
+constexpr int MAX_COARSE = 64;  // every thread that a card can hold has room set aside for so many
+#else
 constexpr int MAX_COARSE = 256;
+#endif
 
 // Densities of the grid along one ray, one in each of `coarse` equal intervals; whether any is there.
 JEAN_FN bool look_along(const JeanMarch& m, long ray, float* density, float* near, float* far) {
@@ -30,17 +34,17 @@ JEAN_FN bool look_along(const JeanMarch& m, long ray, float* density, float* nea
 // (the middles of equal shares where none are given).
 JEAN_FN void place_edges(const JeanMarch& m, const float* density, float near, float far, const float* quantiles,
                          float* edges) {
-  float cdf[MAX_COARSE + 1], weight[MAX_COARSE];
+  float cdf[MAX_COARSE + 1];  // first the weights, each where its sum will stand
   const float step = (far - near) / (float)m.coarse;
   float light = 1.0f, sum = 0.0f, filled = 0.0f;
   for (int k = 0; k < m.coarse; ++k) {
-    weight[k] = absorb(density[k] * step, &light);
-    sum += weight[k];
+    cdf[k + 1] = absorb(density[k] * step, &light);
+    sum += cdf[k + 1];
     filled += density[k] > 0.0f ? 1.0f : 0.0f;
   }
   cdf[0] = 0.0f;
   for (int k = 0; k < m.coarse; ++k)
-    cdf[k + 1] = cdf[k] + weight[k] / greater(sum, 1e-9f) + (density[k] > 0.0f ? 0.15f / filled : 0.0f);
+    cdf[k + 1] = cdf[k] + cdf[k + 1] / greater(sum, 1e-9f) + (density[k] > 0.0f ? 0.15f / filled : 0.0f);
   const float whole = greater(cdf[m.coarse], 1e-12f);
   for (int k = 1; k <= m.coarse; ++k) cdf[k] /= whole;
   int above = 1;

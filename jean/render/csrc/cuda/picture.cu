@@ -1,0 +1,240 @@
+// Whole rays of the fast field without gradients, as in ../picture.h: the planes come multiplied by the first
+// layer. Two kernels: one thread a ray finds what the sampling grid has along it and lists the rays that meet
+// anything; then warps take rays from that list, a lane each, and a lane whose ray has ended takes another.
+#include "interface.h"
+#include "rays.h"
+#include "layers.h"
+
+namespace {
+
+constexpr int HIDDEN = 64, HALF = 32, IN = HIDDEN / 16, SHADE = HALF / 16;
+constexpr int REFILL = 8;  // idle lanes that are worth a visit to the list
+
+// A plane in single precision: cards for the desk are slow with doubles.
+struct Plane {
+  const float* table;
+  int height, width, first, second;
+  float low[2], scale[2];
+};
+
+// What the block's warps share.
+struct Shared {
+  uint4 second[IN * IN * 32], colour[SHADE * IN * 32];
+  float bias[HIDDEN], second_bias[HIDDEN], colour_bias[HALF], density[HIDDEN], rgb[3 * HALF];
+  Plane plane[JEAN_MAX_PLANES];
+  float light_low[2], light_scale[2], centre[3], radii[3];
+};
+
+JEAN_FN void share(Shared& to, const JeanField& f) {
+  const int thread = (int)threadIdx.x, threads = (int)blockDim.x;
+  pack_weights((const float*)f.second, HIDDEN, HIDDEN, to.second, thread, threads);
+  pack_weights((const float*)f.colour, HALF, HIDDEN, to.colour, thread, threads);
+  for (int i = thread; i < HIDDEN; i += threads) {
+    to.bias[i] = ((const float*)f.bias)[i];
+    to.second_bias[i] = ((const float*)f.second_bias)[i];
+    to.density[i] = ((const float*)f.density)[i];
+  }
+  for (int i = thread; i < HALF; i += threads) to.colour_bias[i] = ((const float*)f.colour_bias)[i];
+  for (int i = thread; i < 3 * HALF; i += threads) to.rgb[i] = ((const float*)f.rgb)[i];
+  for (int p = thread; p < f.planes; p += threads) {
+    const JeanPlane& from = f.plane[p];
+    to.plane[p].table = (const float*)from.table;
+    to.plane[p].height = from.height;
+    to.plane[p].width = from.width;
+    to.plane[p].first = from.first_axis;
+    to.plane[p].second = from.second_axis;
+    for (int i = 0; i < 2; ++i) {
+      to.plane[p].low[i] = (float)from.low[i];
+      to.plane[p].scale[i] = (float)(1.0 / from.size[i]);
+    }
+  }
+  if (thread == 0) {
+    for (int i = 0; i < 2; ++i) {
+      to.light_low[i] = (float)f.light_low[i];
+      to.light_scale[i] = (float)(1.0 / f.light_size[i]);
+    }
+    for (int i = 0; i < 3; ++i) {
+      to.centre[i] = (float)f.prior_centre[i];
+      to.radii[i] = (float)f.prior_radii[i];
+    }
+  }
+  __syncthreads();
+}
+
+// Where a position falls into a grid over the frontal plane of the box.
+JEAN_FN Corner<float> frontal(const Shared& s, const float* position, int height, int width) {
+  return corner((position[0] - s.light_low[0]) * s.light_scale[0], (position[1] - s.light_low[1]) * s.light_scale[1],
+                height, width);
+}
+
+// Moves a position to where its matter rests.
+JEAN_FN void unbend(const JeanField& f, const Shared& s, float* position) {
+  if (!f.bend) return;
+  const Corner<float> c = frontal(s, position, f.bend_cells, f.bend_cells);
+  const float* at = (const float*)f.bend + 2 * c.row;
+  const float across = between(at, 2l, 2l * f.bend_cells, c.right, c.below);
+  position[1] += between(at + 1, 2l, 2l * f.bend_cells, c.right, c.below);
+  position[0] += across;
+}
+
+JEAN_FN float prior(const JeanField& f, const Shared& s, const float* position) {
+  float deeper = 0.0f;
+  if (f.relief && position[2] < s.centre[2]) {
+    const Corner<float> c = frontal(s, position, f.relief_cells, f.relief_cells);
+    deeper = between((const float*)f.relief + c.row, 1l, (long)f.relief_cells, c.right, c.below);
+  }
+  return ellipsoid_prior(position[0], position[1], position[2] - deeper, s.centre, s.radii);
+}
+
+// The first hidden layer of a warp's samples, from multiplied planes.
+JEAN_FN void read_planes(const Shared& s, int planes, const float* position, Rows<IN>& one) {
+  float sum[4][IN][4];
+  for (int j = 0; j < IN; ++j) {
+    const float4 bias = *(const float4*)(s.bias + channel_of(j));
+    for (int r = 0; r < 4; ++r) {
+      sum[r][j][0] = bias.x;
+      sum[r][j][1] = bias.y;
+      sum[r][j][2] = bias.z;
+      sum[r][j][3] = bias.w;
+    }
+  }
+#pragma unroll 1
+  for (int p = 0; p < planes; ++p) {
+    const Plane& plane = s.plane[p];
+    const float a = plane.first == 0 ? position[0] : plane.first == 1 ? position[1] : position[2];
+    const float b = plane.second == 0 ? position[0] : plane.second == 1 ? position[1] : position[2];
+    const Corner<float> own = corner((a - plane.low[0]) * plane.scale[0], (b - plane.low[1]) * plane.scale[1],
+                                     plane.height, plane.width);
+#pragma unroll
+    for (int r = 0; r < 4; ++r) {
+      const int row = of_row(own.row, r);
+      const float right = of_row(own.right, r), below = of_row(own.below, r);
+      const float left = 1.0f - right, above = 1.0f - below;
+      const float weight[4] = {left * above, right * above, left * below, right * below};
+#pragma unroll
+      for (int corner = 0; corner < 4; ++corner) {
+        const int cell = row + (corner & 1) + (corner >> 1) * plane.width;
+        const float* at = plane.table + (long)cell * HIDDEN + channel_of(0);
+#pragma unroll
+        for (int j = 0; j < IN; ++j) {
+          const float4 value = __ldg((const float4*)(at + 16 * j));
+          sum[r][j][0] += weight[corner] * value.x;
+          sum[r][j][1] += weight[corner] * value.y;
+          sum[r][j][2] += weight[corner] * value.z;
+          sum[r][j][3] += weight[corner] * value.w;
+        }
+      }
+    }
+  }
+#pragma unroll
+  for (int j = 0; j < IN; ++j) {
+    float values[4][4];
+    for (int r = 0; r < 4; ++r)
+      for (int i = 0; i < 4; ++i) values[r][i] = sum[r][j][i];
+    rectify(values);
+    one.put(j, values);
+  }
+}
+
+// Density and colour of each lane's sample; all lanes take part.
+JEAN_FN void sample(const JeanField& f, const Shared& s, float* position, float* density, float* colour) {
+  Rows<IN> one, two;
+  float logarithms[4] = {}, colours[3][4] = {};
+  unbend(f, s, position);
+  read_planes(s, f.planes, position, one);
+  layer<IN, IN>(one, s.second, s.second_bias, [&](int block, float (*values)[4]) {
+    rectify(values);
+    add_dot(values, s.density, block, logarithms);  // the density's head is in single precision
+    two.put(block, values);
+  });
+  layer<IN, SHADE>(two, s.colour, s.colour_bias, [&](int block, float (*values)[4]) {
+    rectify(values);
+    for (int c = 0; c < 3; ++c) add_dot(values, s.rgb + c * HALF, block, colours[c]);
+  });
+  const float logarithm = own_sum(logarithms) + ((const float*)f.density_bias)[0] + prior(f, s, position);
+  *density = density_of(logarithm);
+  const Corner<float> c = frontal(s, position, f.light_height, f.light_width);
+  for (int k = 0; k < 3; ++k) {
+    const float light = between((const float*)f.light + 3 * c.row + k, 3l, 3l * f.light_width, c.right, c.below);
+    colour[k] = sigmoid(own_sum(colours[k]) + ((const float*)f.rgb_bias)[k] + light);
+  }
+}
+
+// The next number of a counter for each lane that wants one; all lanes take part.
+JEAN_FN unsigned next_number(unsigned* counter, unsigned wanting, bool wants) {
+  const int lane = lane_number(), leader = lowest_bit(wanting);
+  unsigned base = 0;
+  if (lane == leader) base = atomicAdd(counter, (unsigned)count_bits(wanting));
+  base = from_lane(base, leader);
+  return wants ? base + (unsigned)count_bits(wanting & ((1u << lane) - 1u)) : 0u;
+}
+
+}  // namespace
+
+// Edges [rays, samples + 1] and the list of the rays that meet anything; zeros in the picture for the others.
+// counters[0], 0 before, is the list's length.
+JEAN_KERNEL void jean_march(const __grid_constant__ JeanMarch m, const __grid_constant__ JeanPicture out, float* edges,
+                            uint32_t* list, uint32_t* counters) {
+  const long ray = (long)blockIdx.x * blockDim.x + threadIdx.x;
+  bool met = false;
+  if (ray < m.rays) {
+    float density[MAX_COARSE], near, far;
+    met = look_along(m, ray, density, &near, &far);
+    if (met) {
+      place_edges(m, density, near, far, (const float*)0, edges + ray * (m.samples + 1));
+    } else {
+      for (int c = 0; c < 3; ++c) out.colour[3 * ray + c] = 0.0f;
+      out.opacity[ray] = out.depth[ray] = 0.0f;
+    }
+  }
+  const unsigned meeting = lanes_with(met);
+  if (!meeting) return;
+  const unsigned place = next_number(counters, meeting, met);
+  if (met) list[place] = (uint32_t)ray;
+}
+
+// Rays of the list. counters[1], 0 before, counts those that were taken.
+JEAN_KERNEL void jean_picture(const __grid_constant__ JeanField f, const __grid_constant__ JeanMarch m,
+                              const __grid_constant__ JeanPicture out, const float* edges, const uint32_t* list,
+                              uint32_t* counters) {
+  __shared__ Shared shared;
+  share(shared, f);
+  const unsigned listed = counters[0];
+  long ray = -1;
+  int k = 0;
+  float light = 0.0f, opacity = 0.0f, depth = 0.0f, colour[3] = {}, from[3] = {}, along[3] = {};
+  bool left = true;  // in the list, as far as this warp knows
+  for (;;) {
+    const unsigned idle = lanes_with(ray < 0);
+    if (left && (count_bits(idle) >= REFILL)) {
+      const unsigned place = next_number(counters + 1, idle, ray < 0);
+      if (ray < 0 && place < listed) {
+        ray = list[place];
+        k = 0;
+        light = 1.0f;
+        opacity = depth = colour[0] = colour[1] = colour[2] = 0.0f;
+        for (int axis = 0; axis < 3; ++axis) {
+          from[axis] = m.origins[3 * ray + axis];
+          along[axis] = m.directions[3 * ray + axis];
+        }
+      }
+      left = !lanes_with(ray < 0);
+    }
+    if (!lanes_with(ray >= 0)) return;
+    const float* edge = edges + (ray < 0 ? 0 : ray * (m.samples + 1) + k);
+    const float begin = ray < 0 ? 0.0f : edge[0], end = ray < 0 ? 0.0f : edge[1], middle = (end + begin) / 2.0f;
+    float position[3], density, seen[3];
+    for (int axis = 0; axis < 3; ++axis) position[axis] = from[axis] + along[axis] * middle;
+    sample(f, shared, position, &density, seen);
+    if (ray < 0) continue;
+    const float weight = absorb(density * (end - begin), &light);
+    for (int c = 0; c < 3; ++c) colour[c] += weight * seen[c];
+    opacity += weight;
+    depth += weight * middle;
+    if (++k < m.samples && !(light < out.enough)) continue;  // one that is no number goes on to the end
+    for (int c = 0; c < 3; ++c) out.colour[3 * ray + c] = colour[c];
+    out.opacity[ray] = opacity;
+    out.depth[ray] = depth;
+    ray = -1;
+  }
+}

@@ -1,0 +1,57 @@
+"""The CUDA kernels on a processor (``cuda_on_cpu``): the same source, lane by lane, without a card."""
+
+from __future__ import annotations
+
+import ctypes
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import Tensor
+
+from jean.render import build
+
+HERE = Path(__file__).parent / "cuda_on_cpu"
+
+
+class Emulator:
+    """Takes the place of ``jean.render.cuda_ops.Launcher``; a card with one multiprocessor."""
+
+    processors = 1
+
+    def __init__(self, library: ctypes.CDLL, half: str, threads: int = 64):
+        self.library, self.half, self.threads = library, half, threads
+        self.launched: list[tuple[str, str]] = []
+
+    def __call__(self, unit: str, name: str, blocks: int, *arguments: Any) -> None:
+        self.launched.append((unit, name))
+        # blocks are of another size here: as many threads in all
+        count = ctypes.c_uint(max(1, blocks * 128 // self.threads))
+        given = [self._as_c(argument) for argument in arguments]
+        getattr(self.library, f"launch_{name.removeprefix('jean_')}")(count, ctypes.c_uint(self.threads), *given)
+
+    @staticmethod
+    def _as_c(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return ctypes.c_void_p(value.data_ptr())
+        return ctypes.c_int64(value) if isinstance(value, int) else ctypes.byref(value)
+
+
+@pytest.fixture(scope="session", params=["bf16", "fp16"])
+def emulator(request, tmp_path_factory) -> Emulator:
+    """Both kinds of cards: bf16 from sm_80 on, fp16 before."""
+    found = build.compilers()
+    if not found:
+        pytest.skip("no C++ compiler")
+    path = tmp_path_factory.mktemp("cuda") / f"{request.param}.so"
+    csrc = build.SOURCES
+    command = [
+        *next(iter(found.values())),
+        *("-O1", "-std=gnu++17", "-fPIC", "-shared", "-w", "-ffp-contract=off"),
+        *(f"-I{folder}" for folder in (HERE, csrc, csrc / "cuda")),
+        *(["-DJEAN_ON_CPU_FP16"] if request.param == "fp16" else []),
+        *(str(HERE / "kernels.cpp"), "-o", str(path)),
+    ]
+    subprocess.run(command, check=True)
+    return Emulator(ctypes.CDLL(str(path)), request.param)
