@@ -72,6 +72,7 @@ struct Corner {
   int row;
   T right, below;
   T slope_right, slope_below;
+  bool outside;
 };
 
 template <class T>
@@ -87,6 +88,7 @@ JEAN_FN Corner<T> corner(T across, T down, int height, int width) {
   found.below = y - T(line);
   found.slope_right = raw_x >= T(0) && raw_x <= x_end ? T(width - 1) : T(0);
   found.slope_below = raw_y >= T(0) && raw_y <= y_end ? T(height - 1) : T(0);
+  found.outside = (raw_x < T(0)) | (raw_x > T(width - 1)) | (raw_y < T(0)) | (raw_y > T(height - 1));
   return found;
 }
 
@@ -151,12 +153,14 @@ JEAN_FN void box_interval(const T* origin, const T* direction, const T* low, con
   *far = greater(first, last);
 }
 
-// Density of the sampling grid [depth, height, width] at a point given in cells; 0 outside.
+// Number of the cell of the sampling grid [depth, height, width] that a point, given in cells, lies in; -1 outside
+// and for what is no number. Without branches, so that a row of points becomes vectors.
 template <class T>
-JEAN_FN T grid_lookup(const T* grid, const int* cells, T x, T y, T z) {
-  // comparisons that a NaN fails: it reads nothing
-  if (!(x >= T(0) && x < T(cells[0]) && y >= T(0) && y < T(cells[1]) && z >= T(0) && z < T(cells[2]))) return T(0);
-  return grid[((long)int(z) * cells[1] + int(y)) * cells[0] + int(x)];
+JEAN_FN int grid_cell(const int* cells, T x, T y, T z) {
+  // comparisons that a NaN fails; bitwise, since && would be a branch
+  const bool inside = (x >= T(0)) & (x < T(cells[0])) & (y >= T(0)) & (y < T(cells[1])) & (z >= T(0)) & (z < T(cells[2]));
+  const int column = int(inside ? x : T(0)), row = int(inside ? y : T(0)), layer = int(inside ? z : T(0));
+  return inside ? (layer * cells[1] + row) * cells[0] + column : -1;
 }
 
 // Weight of one interval and what is left of the light behind it.

@@ -10,35 +10,39 @@ namespace {
 
 constexpr int BLOCK = 64, MAX_SAMPLES = 64, ROUND = 2;
 
-// The first hidden layer from multiplied planes.
-template <class T, int N>
-JEAN_FN void read_multiplied(const JeanField& f, const Tile<T>& tile, T* one) {
+// WIDTH vectors of the first hidden layer of one sample: they stay in registers over all planes.
+template <class T, int N, int WIDTH>
+JEAN_FN void sum_rows(const Prepared<T>& p, const Places<T>* places, int s, int c, T* one) {
   typedef typename Lanes<T, N>::type V;
-  const int hidden = f.hidden;
-  for (int s = 0; s < TILE; ++s)
-    for (int c = 0; c < hidden; c += N) store<T, N>(one + s * hidden + c, load<T, N>((const T*)f.bias + c));
-  Places<T> places;
+  const JeanField& f = *p.field;
+  V sum[WIDTH];
+  for (int i = 0; i < WIDTH; ++i) sum[i] = load<T, N>((const T*)f.bias + c + i * N);
   for (int index = 0; index < f.planes; ++index) {
-    const JeanPlane& plane = f.plane[index];
-    places.find(tile.position, plane);
-    for (int s = 0; s < TILE; ++s) {
-      const T* at = (const T*)plane.table + (long)places.row[s] * hidden;
-      const T* next = at + (long)plane.width * hidden;
-      const T right = places.right[s], below = places.below[s], left = T(1) - right, above = T(1) - below;
-      const T w00 = left * above, w01 = right * above, w10 = left * below, w11 = right * below;
-      for (int c = 0; c < hidden; c += N) {
-        V sum = load<T, N>(one + s * hidden + c);
-        sum += w00 * load<T, N>(at + c);
-        sum += w01 * load<T, N>(at + hidden + c);
-        sum += w10 * load<T, N>(next + c);
-        sum += w11 * load<T, N>(next + hidden + c);
-        store<T, N>(one + s * hidden + c, sum);
-      }
+    const Places<T>& place = places[index];
+    if (p.ends[index] && place.outside[s]) continue;
+    const T* at = (const T*)f.plane[index].table + (long)place.row[s] * f.hidden + c;
+    const T* next = at + (long)f.plane[index].width * f.hidden;
+    const T right = place.right[s], below = place.below[s], left = T(1) - right, above = T(1) - below;
+    const T w00 = left * above, w01 = right * above, w10 = left * below, w11 = right * below;
+    for (int i = 0; i < WIDTH; ++i) {
+      sum[i] += w00 * load<T, N>(at + i * N);
+      sum[i] += w01 * load<T, N>(at + f.hidden + i * N);
+      sum[i] += w10 * load<T, N>(next + i * N);
+      sum[i] += w11 * load<T, N>(next + f.hidden + i * N);
     }
   }
-  for (int i = 0; i < TILE * hidden; i += N) {
-    const V v = load<T, N>(one + i);
-    store<T, N>(one + i, v < V{} ? V{} : v);
+  for (int i = 0; i < WIDTH; ++i) store<T, N>(one + c + i * N, sum[i] < V{} ? V{} : sum[i]);
+}
+
+// The first hidden layer from multiplied planes.
+template <class T, int N>
+JEAN_FN void read_multiplied(const Prepared<T>& p, const Tile<T>& tile, T* one) {
+  Places<T> places[JEAN_MAX_PLANES];
+  for (int index = 0; index < p.field->planes; ++index) places[index].find(tile.position, p.field->plane[index]);
+  for (int s = 0; s < TILE; ++s) {
+    int c = 0;
+    for (; c + 4 * N <= p.hidden; c += 4 * N) sum_rows<T, N, 4>(p, places, s, c, one + s * p.hidden);
+    for (; c < p.hidden; c += N) sum_rows<T, N, 1>(p, places, s, c, one + s * p.hidden);
   }
 }
 
@@ -47,7 +51,7 @@ JEAN_FN void tile_values(const Prepared<float>& p, Tile<float>& tile, float* den
   alignas(64) float one[TILE * JEAN_MAX_HIDDEN], two[TILE * JEAN_MAX_HIDDEN], shade[TILE * JEAN_MAX_HIDDEN];
   float logarithm[TILE];
   unbend(*p.field, tile);
-  read_multiplied<float, N>(*p.field, tile, one);
+  read_multiplied<float, N>(p, tile, one);
   finish<float, N>(p, tile, one, two, shade, p.hidden, logarithm, colour);
   add_prior(p, tile, logarithm);
   for (int s = 0; s < TILE; ++s) density[s] = density_of(logarithm[s]);

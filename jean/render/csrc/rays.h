@@ -19,15 +19,20 @@ JEAN_FN bool look_along(const JeanMarch& m, long ray, float* density, float* nea
   float scale[3];
   for (int axis = 0; axis < 3; ++axis) scale[axis] = (float)m.cells[axis] / (m.high[axis] - m.low[axis]);
   const float reach = *far - *near;
-  bool found = false;
+  // first the cells' numbers, which floats hold exactly up to 2^24, then what stands there: the first loop becomes
+  // vectors
   for (int k = 0; k < m.coarse; ++k) {
     const float depth = *near + reach * (((float)k + 0.5f) / (float)m.coarse);
-    density[k] = grid_lookup(m.grid, m.cells, (origin[0] + direction[0] * depth - m.low[0]) * scale[0],
-                             (origin[1] + direction[1] * depth - m.low[1]) * scale[1],
-                             (origin[2] + direction[2] * depth - m.low[2]) * scale[2]);
-    found |= density[k] > 0.0f;
+    density[k] = (float)grid_cell(m.cells, (origin[0] + direction[0] * depth - m.low[0]) * scale[0],
+                                  (origin[1] + direction[1] * depth - m.low[1]) * scale[1],
+                                  (origin[2] + direction[2] * depth - m.low[2]) * scale[2]);
   }
-  return found;
+  float most = 0.0f;
+  for (int k = 0; k < m.coarse; ++k) {
+    density[k] = density[k] < 0.0f ? 0.0f : m.grid[(int)density[k]];
+    most = greater(most, density[k]);
+  }
+  return most > 0.0f;
 }
 
 // Edges of the intervals of a ray that meets something: where the grid's weights reach the quantiles
@@ -36,22 +41,26 @@ JEAN_FN void place_edges(const JeanMarch& m, const float* density, float near, f
                          float* edges) {
   float cdf[MAX_COARSE + 1];  // first the weights, each where its sum will stand
   const float step = (far - near) / (float)m.coarse;
+  for (int k = 0; k < m.coarse; ++k) cdf[k + 1] = exponential(-density[k] * step);  // what passes, at first
   float light = 1.0f, sum = 0.0f, filled = 0.0f;
   for (int k = 0; k < m.coarse; ++k) {
-    cdf[k + 1] = absorb(density[k] * step, &light);
+    const float left = light * cdf[k + 1];
+    cdf[k + 1] = light - left;
+    light = left;
     sum += cdf[k + 1];
     filled += density[k] > 0.0f ? 1.0f : 0.0f;
   }
+  const float of_weights = 1.0f / greater(sum, 1e-9f), of_filled = 0.15f / filled;
   cdf[0] = 0.0f;
   for (int k = 0; k < m.coarse; ++k)
-    cdf[k + 1] = cdf[k] + cdf[k + 1] / greater(sum, 1e-9f) + (density[k] > 0.0f ? 0.15f / filled : 0.0f);
+    cdf[k + 1] = cdf[k] + (cdf[k + 1] * of_weights + (density[k] > 0.0f ? of_filled : 0.0f));
+  // quantiles of the whole sum: the sums need no division by it
   const float whole = greater(cdf[m.coarse], 1e-12f);
-  for (int k = 1; k <= m.coarse; ++k) cdf[k] /= whole;
   int above = 1;
   for (int i = 0; i <= m.samples; ++i) {
-    const float q = quantiles ? quantiles[i] : ((float)i + 0.5f) / (float)(m.samples + 1);
+    const float q = whole * (quantiles ? quantiles[i] : ((float)i + 0.5f) / (float)(m.samples + 1));
     while (above < m.coarse && cdf[above] <= q) ++above;  // quantiles increase
-    const float share = (q - cdf[above - 1]) / greater(cdf[above] - cdf[above - 1], 1e-12f);
+    const float share = (q - cdf[above - 1]) / greater(cdf[above] - cdf[above - 1], 1e-12f * whole);
     edges[i] = near + step * ((float)(above - 1) + clamp(share, 0.0f, 1.0f));
   }
 }

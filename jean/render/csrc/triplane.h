@@ -17,6 +17,7 @@ struct Prepared {
   T* first;   // [features, hidden]
   T* second;  // [hidden, hidden], input by output
   T* colour;  // [hidden, half]
+  bool ends[JEAN_MAX_PLANES];  // nothing outside of the plane; asked of multiplied planes only
   T prior_centre[3], prior_radii[3];
 
   static long size(const JeanField& f) {
@@ -32,9 +33,22 @@ struct Prepared {
     second = first + (long)features * hidden;
     colour = second + (long)hidden * hidden;
     if (f.first) turn((const T*)f.first, hidden, features, first);
+    for (int i = 0; i < f.planes; ++i) ends[i] = !f.first && empty_border(f.plane[i], hidden);
     turn((const T*)f.second, hidden, hidden, second);
     turn((const T*)f.colour, half, hidden, colour);
     for (int i = 0; i < 3; ++i) prior_centre[i] = T(f.prior_centre[i]), prior_radii[i] = T(f.prior_radii[i]);
+  }
+
+  // Whether a plane's outermost cells are zero, which reach on for ever outside of it.
+  static bool empty_border(const JeanPlane& plane, int width) {
+    for (int y = 0; y < plane.height; ++y)
+      for (int x = 0; x < plane.width; ++x) {
+        if (y > 0 && y < plane.height - 1 && x > 0 && x < plane.width - 1) continue;
+        const T* cell = (const T*)plane.table + ((long)y * plane.width + x) * width;
+        for (int c = 0; c < width; ++c)
+          if (!(cell[c] == T(0))) return false;
+      }
+    return true;
   }
 
   static void turn(const T* from, int rows, int columns, T* to) {
@@ -48,6 +62,7 @@ template <class T>
 struct Places {
   int row[TILE];
   T right[TILE], below[TILE], slope_right[TILE], slope_below[TILE];
+  bool outside[TILE];
 
   JEAN_MEMBER void find(const T (*position)[TILE], int a, int b, const double* low, const double* size, int height,
                     int width) {
@@ -60,6 +75,7 @@ struct Places {
       below[s] = c.below;
       slope_right[s] = c.slope_right / size_a;
       slope_below[s] = c.slope_below / size_b;
+      outside[s] = c.outside;
     }
   }
 
@@ -174,11 +190,9 @@ JEAN_FN void finish(const Prepared<T>& p, const Tile<T>& tile, const T* one, T* 
   product<T, N>(one, step, hidden, p.second, hidden, start, two, step, TILE, true);
   for (int s = 0; s < TILE; ++s) start[s] = (const T*)f.colour_bias;
   product<T, N>(two, step, hidden, p.colour, half, start, shade, step, TILE, true);
-  for (int s = 0; s < TILE; ++s) {
-    logarithm[s] = dot<T, N>(two + (long)s * step, (const T*)f.density, hidden) + ((const T*)f.density_bias)[0];
-    for (int c = 0; c < 3; ++c)
-      colour[c][s] = dot<T, N>(shade + (long)s * step, (const T*)f.rgb + c * half, half) + ((const T*)f.rgb_bias)[c];
-  }
+  dots<T, N>(two, step, (const T*)f.density, hidden, ((const T*)f.density_bias)[0], logarithm, TILE);
+  for (int c = 0; c < 3; ++c)
+    dots<T, N>(shade, step, (const T*)f.rgb + c * half, half, ((const T*)f.rgb_bias)[c], colour[c], TILE);
   Places<T> places;
   places.find(tile.position, 0, 1, f.light_low, f.light_size, f.light_height, f.light_width);
   const long cells = (long)f.light_height * f.light_width;

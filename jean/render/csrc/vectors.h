@@ -11,6 +11,16 @@ struct Lanes {
   typedef T type __attribute__((vector_size(N * sizeof(T))));
 };
 
+// The whole number as wide as a scalar.
+template <class T>
+struct Whole {
+  typedef int type;
+};
+template <>
+struct Whole<double> {
+  typedef long long type;
+};
+
 template <class T, int N>
 JEAN_FN typename Lanes<T, N>::type load(const T* from) {
   typename Lanes<T, N>::type value;
@@ -33,12 +43,42 @@ JEAN_FN T total(typename Lanes<T, N>::type value) {
   }
 }
 
-// Σ a[i] b[i] over a multiple of N.
+// Lanes of two vectors by turns: a, b, a, b, … from the first halves of both, or from the second.
+template <class T, int N, bool SECOND>
+JEAN_FN typename Lanes<T, N>::type by_turns(typename Lanes<T, N>::type a, typename Lanes<T, N>::type b) {
+#if defined(__clang__)
+  typename Lanes<T, N>::type out;
+  for (int i = 0; i < N; ++i) out[i] = (i % 2 ? b : a)[i / 2 + (SECOND ? N / 2 : 0)];
+  return out;
+#else
+  typename Lanes<typename Whole<T>::type, N>::type mask;
+  for (int i = 0; i < N; ++i) mask[i] = i / 2 + (i % 2 ? N : 0) + (SECOND ? N / 2 : 0);
+  return __builtin_shuffle(a, b, mask);
+#endif
+}
+
+// Sums over the lanes of N vectors, as one vector: each round halves the vectors and adds half of their lanes.
 template <class T, int N>
-JEAN_FN T dot(const T* a, const T* b, int count) {
-  typename Lanes<T, N>::type sum = {};
-  for (int i = 0; i < count; i += N) sum += load<T, N>(a + i) * load<T, N>(b + i);
-  return total<T, N>(sum);
+JEAN_FN typename Lanes<T, N>::type totals(typename Lanes<T, N>::type* v) {
+  for (int left = N / 2; left > 0; left /= 2)
+    for (int i = 0; i < left; ++i)
+      v[i] = by_turns<T, N, false>(v[i], v[i + left]) + by_turns<T, N, true>(v[i], v[i + left]);
+  return v[0];
+}
+
+// out[s] = start + Σ x[s][i] w[i] for `rows` rows, a multiple of N; width is one, too.
+template <class T, int N>
+JEAN_FN void dots(const T* x, int x_step, const T* w, int width, T start, T* out, int rows) {
+  typedef typename Lanes<T, N>::type V;
+  for (int r = 0; r < rows; r += N) {
+    V sums[N];
+    for (int i = 0; i < N; ++i) {
+      V sum = {};
+      for (int c = 0; c < width; c += N) sum += load<T, N>(x + (long)(r + i) * x_step + c) * load<T, N>(w + c);
+      sums[i] = sum;
+    }
+    store<T, N>(out + r, totals<T, N>(sums) + start);
+  }
 }
 
 // to += factor * from over a multiple of N.
