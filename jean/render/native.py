@@ -144,6 +144,12 @@ class CompositeGradients(ctypes.Structure):
     ]
 
 
+def check_cells(cells: int) -> None:
+    """Raises ValueError for a sampling grid of more cells than a float can number exactly (``rays.h``)."""
+    if cells > 2**24:
+        raise ValueError(f"at most {2**24} cells in a sampling grid, not {cells}")
+
+
 def places() -> list[Path]:
     """Folders in which the library may be, in this order."""
     return [Path(__file__).parent, cache_folder()]

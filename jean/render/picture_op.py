@@ -87,6 +87,7 @@ class PictureCall:
         samples: int,
         coarse: int,
     ):
+        native.check_cells(grid.numel())
         self.held: list[Tensor] = []  # what the structures point at must live until the call is over
         pointer = self._pointer
         call = native.Field(planes=len(field.planes), hidden=len(field.bias), half=field.weights[4].shape[0], frames=1)

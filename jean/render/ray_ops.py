@@ -47,6 +47,7 @@ def march(
     """
     if coarse > native.MAX_COARSE:
         raise ValueError(f"at most {native.MAX_COARSE} lookups a ray, not {coarse}")
+    native.check_cells(grid.numel())
     grid, origins, directions = (t.detach().contiguous().float() for t in (grid, origins, directions))
     number, threads = native.TARGETS[native.target(target)], torch.get_num_threads()
     call = native.March(rays=len(origins), coarse=coarse, samples=samples)
