@@ -8,16 +8,20 @@ from torch import Tensor
 from jean.errors import SetupError
 from jean.render import native, ray_ops, reference
 from jean.render.field_op import PlaneSpec, Prior, triplane_field
+from jean.render.mlp_op import MlpSpec, mlp_field, mlp_values
 from jean.render.picture_op import FrameField, picture
 from jean.render.reference import Composite, camera_rays, over
 
 __all__ = [
     "Composite",
     "FrameField",
+    "MlpSpec",
     "PlaneSpec",
     "Prior",
     "camera_rays",
     "composite",
+    "mlp_field",
+    "mlp_values",
     "over",
     "picture",
     "resolve_backend",
