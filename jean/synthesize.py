@@ -141,7 +141,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     poses = _move_camera(poses, config, times)
     model = load_model(checkpoint, config.device)
     model.head.use(config.backend)
-    backend = resolve_backend(config.backend, model.expression_mean.device)
+    backend = resolve_backend(config.backend, model.expression_mean.device, model.head.drawn_by, progress.say)
     progress.say(f"backend: {backend}.")
     behind = _Backgrounds(config, person, size, pose_positions)
     part = _part(config.shard, len(windows))

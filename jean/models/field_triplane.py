@@ -20,7 +20,7 @@ from jean.models.encoding import spread_over
 from jean.models.face_warp import Corners, at_rest
 from jean.models.head_prior import HEAD_CENTRE, HEAD_RADII, RELIEF_CELLS, head_prior
 from jean.models.planes import FeaturePlane
-from jean.render.ops import FrameField, PlaneSpec, Prior, triplane_field, use_native
+from jean.render.ops import FrameField, PlaneSpec, Prior, on_host, triplane_field, use_native
 
 # (first axis, second axis, cells along each): the frontal plane needs the most detail, since a
 # talking-head video is seen from the front; depth planes that fine would only hold streaks.
@@ -113,7 +113,7 @@ class TriplaneField(nn.Module):
         Returns:
             density [N], not negative, per cm, and rgb [N, 3] in [0, 1].
         """
-        if use_native(self.backend, positions):
+        if use_native(self.backend, positions, "triplane"):
             return self._native(positions, condition, direction, frame, bend)
         if bend is not None:
             positions = at_rest(positions, bend, frame, self.low, self.size)
@@ -165,9 +165,10 @@ class TriplaneField(nn.Module):
         static, moving = self._specs()
         columns = self.first.weight.split(static[0].table.shape[1], 1)
         read = (*(spec.table for spec in static), self.first.weight)
-        # torch counts changes, but not those made through .data: the sums tell of them
-        versions = tuple((t.data_ptr(), t._version, t.sum().item()) for t in read)
-        if self._multiplied is None or self._multiplied[0] != versions:
+        # torch counts changes, but not those made through .data: the sums tell of them. On a card the sums would
+        # have to be waited for, which takes longer than the products.
+        versions = None if read[0].is_cuda else tuple((t.data_ptr(), t._version, t.sum().item()) for t in read)
+        if versions is None or self._multiplied is None or self._multiplied[0] != versions:
             tables = [spec.table @ w.T for spec, w in zip(static, columns, strict=False)]
             self._multiplied = (versions, [replace(s, table=t) for s, t in zip(static, tables, strict=True)])
         gates = [gate(condition[:, part.skip :])[0] for gate, part in zip(self.gates, self.parts, strict=True)]
@@ -188,7 +189,7 @@ class TriplaneField(nn.Module):
         return Prior(HEAD_CENTRE, HEAD_RADII, self.relief)
 
     def _spec(self, plane: Any, a: int, b: int) -> PlaneSpec:
-        low, size = self.low.tolist(), self.size.tolist()
+        low, size = on_host(self.low), on_host(self.size)
         return PlaneSpec(plane.table, plane.height, plane.width, (a, b), (low[a], low[b]), (size[a], size[b]))
 
     def _specs(self) -> tuple[list[PlaneSpec], list[PlaneSpec]]:

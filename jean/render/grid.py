@@ -120,7 +120,7 @@ class DensityGrid(nn.Module):
             hit [R] bool (rays that meet anything) and edges [H, S + 1] for those H rays only.
         """
         followed = torch.is_grad_enabled() and (origins.requires_grad or directions.requires_grad)
-        if use_native(backend, self.sampling) and not followed:
+        if use_native(backend, self.sampling, "march") and not followed:
             return march(self.sampling, self.low, self.high, origins, directions, samples, coarse, generator)
         edges = uniform_edges(near, far, coarse)
         middles = (edges[:, 1:] + edges[:, :-1]) / 2

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from jean.errors import SetupError
 from jean.render import native, ray_ops, reference
 from jean.render.field_op import PlaneSpec, Prior, triplane_field
-from jean.render.mlp_op import MlpSpec, mlp_field, mlp_values
-from jean.render.picture_op import FrameField, picture
+from jean.render.picture_op import FrameField, on_host, picture
 from jean.render.reference import Composite, camera_rays, over
+
+if TYPE_CHECKING:
+    from jean.render.cuda_check import Verdict
+
+ON_CUDA = ("picture",)  # operations that have kernels of csrc/cuda
 
 __all__ = [
     "Composite",
     "FrameField",
-    "MlpSpec",
     "PlaneSpec",
     "Prior",
     "camera_rays",
     "composite",
-    "mlp_field",
-    "mlp_values",
+    "on_host",
     "over",
     "picture",
     "resolve_backend",
@@ -30,18 +35,22 @@ __all__ = [
 ]
 
 
-def use_native(backend: str, tensor: Tensor) -> bool:
+def use_native(backend: str, tensor: Tensor, operation: str) -> bool:
     """Whether the compiled kernels compute what is asked of ``tensor``.
 
     Args:
-        backend: "native" insists on them, "reference" on torch, "auto" takes them where they can run.
+        backend: "native" insists on them, "reference" on torch, "auto" takes them where they can run; on a card
+            only after they have agreed with torch there (``jean.render.cuda_check``).
         tensor: its device and type decide what can run.
+        operation: "picture", "triplane", "march" or "composite"; a processor has them all.
 
     Raises:
         SetupError: "native" where they cannot run.
     """
     if backend == "reference":
         return False
+    if tensor.is_cuda and tensor.dtype == torch.float32 and operation in ON_CUDA:
+        return backend == "native" or cuda_verdict(operation, tensor.device).passed
     fits = tensor.device.type == "cpu" and tensor.dtype in (torch.float32, torch.float64)
     if fits and native.load() is not None:
         return True
@@ -49,18 +58,36 @@ def use_native(backend: str, tensor: Tensor) -> bool:
         if fits:
             raise SetupError("the kernels are not built for these sources.", f"Run: {native.REMEDY}")
         raise SetupError(
-            f"there are no kernels for {tensor.device.type} and {tensor.dtype}.", "Give --backend reference, or auto."
+            f"there are no kernels for {operation} on {tensor.device.type} in {tensor.dtype}.",
+            "Give --backend reference, or auto.",
         )
     return False
 
 
-def resolve_backend(backend: str, device: torch.device) -> str:
-    """ "native" or "reference" for a configured ``backend`` on a device; raises as ``use_native``."""
-    return "native" if use_native(backend, torch.empty(0, device=device)) else "reference"
+def resolve_backend(
+    backend: str, device: torch.device, operation: str, say: Callable[[str], None] | None = None
+) -> str:
+    """ "native" or "reference" for a configured ``backend`` on a device; raises as ``use_native``.
+
+    Args:
+        operation: see ``use_native``.
+        say: is told how the check of a card's kernels went, if there was one.
+    """
+    used = use_native(backend, torch.empty(0, device=device), operation)
+    if say and backend == "auto" and device.type == "cuda" and operation in ON_CUDA:
+        say(cuda_verdict(operation, torch.empty(0, device=device).device).line)
+    return "native" if used else "reference"
+
+
+def cuda_verdict(operation: str, device: torch.device) -> Verdict:
+    """Whether a card's kernels agree with torch; found out once."""
+    from jean.render.cuda_check import verdict  # a processor needs none of it
+
+    return verdict(operation, device)
 
 
 def composite(density: Tensor, channels: Tensor, depths: Tensor, intervals: Tensor, backend: str = "auto") -> Composite:
     """Emission and absorption along rays; see ``jean.render.reference.composite``."""
-    if use_native(backend, density):
+    if use_native(backend, density, "composite"):
         return ray_ops.composite(density, channels, depths, intervals)
     return reference.composite(density, channels, depths, intervals)

@@ -305,7 +305,7 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
     schedule = Schedule(steps, save_every=every, evaluate_every=2 * every, log_every=50, preview_every=2 * every)
     # the device and a time turned into steps do not decide what is learned, the backend only last digits
     compared = config.model_dump(mode="json", exclude={"device", "minutes", "backend"}) | inputs.hashes
-    backend = resolve_backend(config.backend, device)
+    backend = resolve_backend(config.backend, device, stage.model.head.trained_by, progress.say)
     progress.say(f"backend: {backend}.")
     compared["clips"] = [clip.meta["files"] for clip in opened]
     meta = {

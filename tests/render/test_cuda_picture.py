@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
+import ctypes
+
 import pytest
 import torch
 from cuda_emulator import emulator as emulator
 from test_picture_op import head, rays
 
+from jean.models.head import FastHead
 from jean.render.cuda_ops import launch_picture
 from jean.render.picture_op import PictureCall
 from jean.render.reference import Composite
 
 # Each value that enters a matrix product is rounded: bf16 keeps 8 bits, fp16 11.
 CLOSE = {"bf16": 2e-2, "fp16": 3e-3}
+
+
+def vivid() -> FastHead:
+    """A head whose every layer shows in its pictures."""
+    made = head()
+    with torch.random.fork_rng():
+        torch.manual_seed(3)
+        for layer in (made.field.second, made.field.colour, made.field.rgb):
+            layer.weight.data.normal_(0, 2 * layer.weight.shape[1] ** -0.5)
+    return made.eval()
 
 
 def problem(count: int, bent: bool = True):
@@ -29,6 +42,16 @@ def expected(made, origins, directions, condition, view, bend) -> Composite:
     return made.trace(origins, directions, condition, view, frame, None, bend)[-1]
 
 
+def test_a_layer_is_a_product(emulator):
+    """Numbers that half precision holds exactly leave only the sums' rounding."""
+    torch.manual_seed(0)
+    x, w = torch.randint(-9, 9, (32, 64)).float(), torch.randint(-9, 9, (32, 64)).float()
+    bias, weights, y, own = torch.randn(32), torch.randn(32), torch.full((32, 32), torch.nan), torch.zeros(32)
+    emulator.library.launch_layer(*(ctypes.c_void_p(t.data_ptr()) for t in (x, w, bias, weights, y, own)))
+    torch.testing.assert_close(y, x @ w.T + bias, atol=1e-3, rtol=1e-6)
+    torch.testing.assert_close(own, y @ weights, atol=1e-2, rtol=1e-5)
+
+
 def seen(made, emulator, origins, directions, condition, view, bend, samples: int = 10) -> Composite:
     grid, frame = made.grid, made.field.of_frame(condition, view, bend)
     call = PictureCall(frame, grid.sampling, grid.low, grid.high, origins, directions, samples, 48)
@@ -38,10 +61,9 @@ def seen(made, emulator, origins, directions, condition, view, bend, samples: in
     return call.result()
 
 
-@pytest.mark.parametrize("bent", [True, False])
-@pytest.mark.parametrize("count", [1, 31, 33, 500])
+@pytest.mark.parametrize(("count", "bent"), [(1, True), (33, False), (200, True)])
 def test_pictures_equal_the_reference(count, bent, emulator):
-    made, given = head(), problem(count, bent)
+    made, given = vivid(), problem(count, bent)
     want, got = expected(made, *given), seen(made, emulator, *given)
     assert got.weights.shape == (count, 0)
     for name in ("channels", "opacity"):
@@ -53,7 +75,7 @@ def test_pictures_equal_the_reference(count, bent, emulator):
 
 
 def test_the_size_of_blocks_and_the_order_of_rays_change_nothing(emulator, monkeypatch):
-    made, given = head(), problem(300)
+    made, given = vivid(), problem(100)
     first = seen(made, emulator, *given)
     monkeypatch.setattr(emulator, "threads", 32)
     again = seen(made, emulator, *given)

@@ -50,20 +50,20 @@ def without_library(monkeypatch):
 
 
 def test_without_the_library_the_reference_serves_and_native_is_an_error(without_library):
-    assert ops.resolve_backend("auto", torch.device("cpu")) == "reference"
-    assert ops.resolve_backend("reference", torch.device("cpu")) == "reference"
+    assert ops.resolve_backend("auto", torch.device("cpu"), "picture") == "reference"
+    assert ops.resolve_backend("reference", torch.device("cpu"), "picture") == "reference"
     with pytest.raises(SetupError, match="jean kernels build"):
-        ops.resolve_backend("native", torch.device("cpu"))
+        ops.resolve_backend("native", torch.device("cpu"), "picture")
     assert native.targets() == [] and native.status()["remedy"] == "jean kernels build"
     with pytest.raises(SetupError, match="jean kernels build"):
         native.target()
 
 
 def test_with_the_library_auto_is_native_but_not_for_other_types():
-    assert ops.resolve_backend("auto", torch.device("cpu")) == "native"
-    assert not ops.use_native("auto", torch.empty(0, dtype=torch.float16))
+    assert ops.resolve_backend("auto", torch.device("cpu"), "picture") == "native"
+    assert not ops.use_native("auto", torch.empty(0, dtype=torch.float16), "picture")
     with pytest.raises(SetupError, match="float16"):
-        ops.use_native("native", torch.empty(0, dtype=torch.float16))
+        ops.use_native("native", torch.empty(0, dtype=torch.float16), "picture")
 
 
 def test_a_changed_source_has_another_name(tmp_path):

@@ -217,5 +217,3 @@ JEAN_API int jean_picture(const JeanField* field, const JeanMarch* march, const 
   });
   return 0;
 }
-
-#include "api_mlp.h"

@@ -1,6 +1,37 @@
 // The CUDA kernels compiled for a processor, with launches of their own.
 #include "picture.cu"
 
+namespace {
+
+// One layer of one warp: y [32, 32] = bias + x [32, 64] · wᵀ, and each lane's own y · head.
+void one_layer(const float* x, const float* w, const float* bias, const float* head, float* y, float* own) {
+  static uint4 packed[2 * 4 * 32];
+  pack_weights(w, 32, 64, packed, (int)threadIdx.x, (int)blockDim.x);
+  __syncthreads();
+  const int group = lane_number() / 4;
+  Rows<4> rows;
+  for (int block = 0; block < 4; ++block) {
+    float values[4][4];
+    for (int r = 0; r < 4; ++r)
+      for (int i = 0; i < 4; ++i) values[r][i] = x[(group + 8 * r) * 64 + channel_of(block) + i];
+    rows.put(block, values);
+  }
+  float sums[4] = {};
+  layer<4, 2>(rows, packed, bias, [&](int block, float (*values)[4]) {
+    for (int r = 0; r < 4; ++r)
+      for (int i = 0; i < 4; ++i) y[(group + 8 * r) * 32 + channel_of(block) + i] = values[r][i];
+    add_dot(values, head, block, sums);
+  });
+  own[group + 8 * (lane_number() % 4)] = own_sum(sums);
+}
+
+}  // namespace
+
+extern "C" void launch_layer(const float* x, const float* w, const float* bias, const float* head, float* y,
+                             float* own) {
+  on_cpu::launch(1, 32, one_layer, x, w, bias, head, y, own);
+}
+
 extern "C" void launch_march(unsigned blocks, unsigned threads, const JeanMarch* march, const JeanPicture* out,
                              float* edges, uint32_t* list, uint32_t* counters) {
   on_cpu::launch(blocks, threads, jean_march, *march, *out, edges, list, counters);
