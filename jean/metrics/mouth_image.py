@@ -23,29 +23,48 @@ INSET_SIDE, ABOVE, BELOW = 0.15, 0.10, 0.75
 REDDER, ABOVE_EDGE = 0.02, 0.9
 
 
-def mouth_patch(image: np.ndarray, camera: Camera, camera_to_world: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """The mouth seen from the front, uint8 [64, 64, 3].
+def frontal_patch(
+    image: np.ndarray,
+    camera: Camera,
+    camera_to_world: np.ndarray,
+    box_cm: tuple[float, float, float, float],
+    depth_cm: float,
+    size_px: tuple[int, int],
+) -> np.ndarray:
+    """A part of the face seen from the front, uint8 [height, width, 3]: a plane of head space, seen in the image.
 
     Args:
         image: RGB uint8 [H, W, 3].
         camera: of the image.
         camera_to_world: [4, 4], head space, cm.
-        shape: [68, 3], the rigid head shape with closed mouth, head space, cm.
+        box_cm: left, top, right, bottom of the part; depth_cm: of its plane, head space.
+        size_px: width and height of the result.
     """
     import cv2
 
-    mouth = shape[MOUTH]
-    (left, top, _), (right, bottom, _) = mouth.min(0), mouth.max(0)
-    width, depth = right - left, mouth[:, 2].mean()
-    x = (left + INSET_SIDE * width, right - INSET_SIDE * width)
-    y = (top - ABOVE * width, bottom + BELOW * width)
-    corners = np.array([(x[i], y[j], depth) for i, j in ((0, 0), (1, 0), (1, 1), (0, 1))])
+    left, top, right, bottom = box_cm
+    corners = np.array([(x, y, depth_cm) for x, y in ((left, top), (right, top), (right, bottom), (left, bottom))])
     seen = (corners - camera_to_world[:3, 3]) @ camera_to_world[:3, :3]  # rows times R: the inverse rotation
     pixels = seen[:, :2] / seen[:, 2:] * camera.focal_px + np.array(camera.center_px)
+    width, height = size_px
     # cv2 puts pixel centres at integers, this project at half-integers
-    flat = np.array([(0, 0), (PATCH_PX, 0), (PATCH_PX, PATCH_PX), (0, PATCH_PX)], np.float32) - 0.5
+    flat = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32) - 0.5
     warp = cv2.getPerspectiveTransform((pixels - 0.5).astype(np.float32), flat)
-    return cv2.warpPerspective(image, warp, (PATCH_PX, PATCH_PX), flags=cv2.INTER_LINEAR)
+    return cv2.warpPerspective(image, warp, (width, height), flags=cv2.INTER_LINEAR)
+
+
+def mouth_patch(image: np.ndarray, camera: Camera, camera_to_world: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """The mouth seen from the front, uint8 [64, 64, 3].
+
+    Args:
+        image, camera, camera_to_world: see ``frontal_patch``.
+        shape: [68, 3], the rigid head shape with closed mouth, head space, cm.
+    """
+    mouth = shape[MOUTH]
+    (left, top, _), (right, bottom, _) = mouth.min(0), mouth.max(0)
+    width = right - left
+    box = (left + INSET_SIDE * width, top - ABOVE * width, right - INSET_SIDE * width, bottom + BELOW * width)
+    return frontal_patch(image, camera, camera_to_world, box, float(mouth[:, 2].mean()), (PATCH_PX, PATCH_PX))
 
 
 def lower_lip_edge(patch: np.ndarray) -> float:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from jean.models.encoding import encode, encoded_width, spread_over
+from jean.render.ops import MlpSpec, mlp_field, mlp_values, use_native
 
 POSITION_FREQUENCIES = 10  # section 8.4.2
 DIRECTION_FREQUENCIES = 4  # section 8.4.2
@@ -28,6 +31,7 @@ class MlpField(nn.Module):
 
     middle: Tensor
     reach: Tensor
+    backend = "reference"
 
     def __init__(
         self,
@@ -64,6 +68,8 @@ class MlpField(nn.Module):
         Returns:
             density [N], not negative, per cm, and rgb [N, 3] in [0, 1].
         """
+        if use_native(self.backend, positions, "mlp"):
+            return mlp_field(positions, frame, self.folded(condition, direction))
         encoded = encode((positions - self.middle) / self.reach, POSITION_FREQUENCIES)
         of_frame = spread_over(frame, len(condition))
         inputs = torch.cat([encoded, of_frame(condition)], -1)
@@ -77,3 +83,38 @@ class MlpField(nn.Module):
         for layer in self.colour:
             shade = functional.relu(layer(shade))
         return density, torch.sigmoid(self.rgb(shade))
+
+    def seen(self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor, colour: bool):
+        """As ``forward``, by the kernels, without gradients and only what a picture shows.
+
+        Args:
+            colour: whether colours are wanted; they are zero where there is no density around.
+
+        Returns:
+            density [N], and rgb [N, 3], or [N, 0] where no colour is wanted.
+        """
+        density, rgb = mlp_values(positions, frame, self.folded(condition, direction), colour)
+        return density, density.new_empty(len(density), 0) if rgb is None else rgb
+
+    def folded(self, condition: Tensor, direction: Tensor) -> MlpSpec:
+        """This field as the kernels take it, what is constant over each of F frames folded into biases.
+
+        Args:
+            condition: [F, condition_width]; direction: [F, 3].
+        """
+        encoded = encoded_width(3, POSITION_FREQUENCIES)
+        inputs = encoded + condition.shape[1]
+        layers: list[Any] = [*self.layers, *self.colour]
+        weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
+        join, branch = self.skip + 1, len(self.layers)
+        for index in (0, join):
+            weight = weights[index]
+            biases[index] = functional.linear(condition, weight[:, encoded:inputs], biases[index])
+            weights[index] = torch.cat([weight[:, :encoded], weight[:, inputs:]], 1)
+        width, weight = weights[branch - 1].shape[0], weights[branch]
+        seen = encode(direction, DIRECTION_FREQUENCIES)
+        biases[branch] = functional.linear(seen, weight[:, width:], biases[branch])
+        weights[branch] = weight[:, :width]
+        ends = [self.density.weight, self.density.bias, self.rgb.weight, self.rgb.bias]
+        middle, reach = self.middle.tolist(), self.reach.tolist()
+        return MlpSpec(weights, biases, ends, branch, join, tuple(middle), tuple(reach), len(condition))

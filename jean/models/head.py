@@ -148,7 +148,7 @@ class PaperHead(nn.Module):
     low: Tensor
     high: Tensor
     backend = "auto"
-    drawn_by = trained_by = "composite"
+    drawn_by, trained_by = "mlp_values", "mlp"
 
     def __init__(self, widths: tuple[int, int, int], box: Box, coarse_samples: int = 64, fine_samples: int = 128):
         super().__init__()
@@ -160,29 +160,32 @@ class PaperHead(nn.Module):
 
     def use(self, backend: str) -> None:
         """Chooses compiled kernels or torch, see ``jean.render.ops.use_native``."""
-        self.backend = backend
+        self.backend = self.coarse.backend = self.fine.backend = backend
 
     def trace(self, origins, directions, condition, view, frame, generator, bend=None) -> list[Composite]:  # noqa: D102
         near, far = box_interval(origins, directions, self.low, self.high)
         depths = stratified_depths(near, far, self.coarse_samples, generator)
 
-        def march(field: MlpField, depths: Tensor) -> Composite:
+        plain = not torch.is_grad_enabled() and use_native(self.backend, origins, "mlp_values")
+
+        def march(field: MlpField, depths: Tensor, colour: bool = True) -> Composite:
             # the interval of a sample reaches to the next one; the last sample is the background's
             intervals = depths[:, 1:] - depths[:, :-1]
             depths = depths[:, :-1]
             positions = origins[:, None] + directions[:, None] * depths[..., None]
             flat = frame[:, None].expand_as(depths).reshape(-1)
-            density, rgb = field(positions.reshape(-1, 3), condition, view, flat)
-            rgb = rgb.view(*depths.shape, 3)
+            inputs = (positions.reshape(-1, 3), condition, view, flat)
+            density, rgb = field.seen(*inputs, colour) if plain else field(*inputs)
+            rgb = rgb.view(*depths.shape, rgb.shape[1])
             return composite(density.view_as(depths), rgb, depths, intervals, self.backend)
 
-        coarse = march(self.coarse, depths)
+        coarse = march(self.coarse, depths, colour=False)  # of which a picture needs the weights alone
         middles = (depths[:, 1:] + depths[:, :-1]) / 2
         quantiles = quantile_grid(len(depths), self.fine_samples, generator, depths.device)
         # the small constant keeps rays without any weight from dividing by zero (AD-NeRF's 1e-5)
         extra = invert_cdf(middles, coarse.weights[:, 1:].detach() + 1e-5, quantiles)
         fine = march(self.fine, torch.sort(torch.cat([depths, extra], -1), -1).values)
-        return [coarse, fine]
+        return [fine] if plain else [coarse, fine]
 
 
 def make_head(preset: str, widths: tuple[int, int, int], box: Box, shape: list[list[float]], spoken: bool) -> Any:

@@ -11,6 +11,7 @@ from torch import Tensor
 from jean.errors import SetupError
 from jean.render import native, ray_ops, reference
 from jean.render.field_op import PlaneSpec, Prior, triplane_field
+from jean.render.mlp_op import MlpSpec, mlp_field, mlp_values
 from jean.render.picture_op import FrameField, on_host, picture
 from jean.render.reference import Composite, camera_rays, over
 
@@ -22,10 +23,13 @@ ON_CUDA = ("picture",)  # operations that have kernels of csrc/cuda
 __all__ = [
     "Composite",
     "FrameField",
+    "MlpSpec",
     "PlaneSpec",
     "Prior",
     "camera_rays",
     "composite",
+    "mlp_field",
+    "mlp_values",
     "on_host",
     "over",
     "picture",
@@ -42,7 +46,7 @@ def use_native(backend: str, tensor: Tensor, operation: str) -> bool:
         backend: "native" insists on them, "reference" on torch, "auto" takes them where they can run; on a card
             only after they have agreed with torch there (``jean.render.cuda_check``).
         tensor: its device and type decide what can run.
-        operation: "picture", "triplane", "march" or "composite"; a processor has them all.
+        operation: "picture", "triplane", "march", "composite", "mlp" or "mlp_values"; a processor has them all.
 
     Raises:
         SetupError: "native" where they cannot run.

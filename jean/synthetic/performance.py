@@ -204,12 +204,22 @@ def iris_centers(face: Face, controls: dict[str, float]) -> np.ndarray:
     return (centers + ahead) * face.scale + face.offset
 
 
-def pictures(speaker: Speaker, performance: Performance, size: int) -> Iterator[Any]:
-    """Draws the frames of a performance in order (``draw.Picture`` each)."""
+def pictures(
+    speaker: Speaker, performance: Performance, size: int, background: np.ndarray | None = None
+) -> Iterator[Any]:
+    """Draws the frames of a performance in order (``draw.Picture`` each).
+
+    Args:
+        speaker: the built speaker of the performance.
+        performance: what is drawn.
+        size: side of the frames, px.
+        background: as ``draw.draw`` takes it; None: the one that belongs to the performance.
+    """
     from jean.synthetic.draw import SUPERSAMPLING, draw
     from jean.synthetic.paint import paint_background
 
-    background = paint_background(performance.person, performance.seed, size * SUPERSAMPLING)
+    if background is None:
+        background = paint_background(performance.person, performance.seed, size * SUPERSAMPLING)
     camera = clip_camera(size)
     for t in range(performance.frame_count):
         controls = dict(zip(CONTROLS, performance.motion.controls[t], strict=True))

@@ -1,7 +1,8 @@
-"""A corpus as clip folders without pictures: tracks and sound alone, a second a clip instead of minutes.
+"""A corpus as clip folders, written from the truth itself: nothing is tracked, fitted or matted.
 
-What the stages before the NeRF read is there (landmarks, poses, expression, sound, audio features), so they
-can be tried and proved on several people and many sentences in little time.
+Without pictures it is what the stages before the NeRF read (landmarks, poses, expression, sound, audio features),
+in a second a clip instead of minutes, so that they can be proved on several people and many sentences. With pictures
+(exact mattes, the clean background) a head can be trained on it too.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from jean.features import registry
 from jean.files import sha256, write_json
 from jean.synthetic.corpus import LEVELS, CorpusItem
 from jean.synthetic.identity import identity
-from jean.synthetic.performance import ground_truth, perform
+from jean.synthetic.performance import Performance, ground_truth, perform, pictures
 from jean.synthetic.speaker import Speaker, build_speaker
 from jean.synthetic.speech import RATE_HZ
 from jean.synthetic.tracks import EMOTIONS
@@ -29,10 +30,22 @@ SIZE_PX = 256
 EmotionOf = Callable[[np.ndarray, np.random.Generator], dict[str, tuple[dict[str, Any], np.ndarray]]]
 
 
+def performance_of(item: CorpusItem) -> Performance:
+    """What happens in one clip of ``jean.synthetic.corpus.plan_corpus``, as ``write_corpus`` draws it."""
+    strength = 1.0 if item.emotion == "neutral" else LEVELS[item.level]
+    seed = 1000 * EMOTIONS.index(item.emotion) + item.sentence
+    return perform(identity(item.identity_seed), item.emotion, strength, [item.text], None, 25.0, seed)
+
+
 def write_track_clip(
-    folder: Path, item: CorpusItem, speaker: Speaker, audio: str = "logmel", emotion_of: EmotionOf | None = None
+    folder: Path,
+    item: CorpusItem,
+    speaker: Speaker,
+    audio: str = "logmel",
+    emotion_of: EmotionOf | None = None,
+    picture_px: int | None = None,
 ) -> Path:
-    """Writes one clip of ``jean.synthetic.corpus.plan_corpus`` without pictures; a whole one is kept.
+    """Writes one clip of ``jean.synthetic.corpus.plan_corpus`` from its truth; a whole one is kept.
 
     Args:
         folder: the clip folder.
@@ -40,19 +53,19 @@ def write_track_clip(
         speaker: the built speaker of the item.
         audio: name of the audio features.
         emotion_of: gives emotion features of the true tracks.
+        picture_px: side of the pictures; None: none are drawn, and tracks are in pixels of ``SIZE_PX``.
     """
     from safetensors.numpy import save_file
 
     from jean.media import write_wav
 
-    if _is_whole(folder, item):
+    if _is_whole(folder, item, picture_px):
         return folder
-    strength = 1.0 if item.emotion == "neutral" else LEVELS[item.level]
-    seed = 1000 * EMOTIONS.index(item.emotion) + item.sentence  # as write_corpus draws it
-    performance = perform(identity(item.identity_seed), item.emotion, strength, [item.text], None, 25.0, seed)
-    truth, meta = ground_truth(speaker.face, performance, SIZE_PX)
+    performance, size = performance_of(item), picture_px or SIZE_PX
+    truth, meta = ground_truth(speaker.face, performance, size)
     count = performance.frame_count
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "clip.json").unlink(missing_ok=True)
     arrays = {
         "times_s": truth["times_s"],
         "valid": np.ones(count, bool),
@@ -69,9 +82,11 @@ def write_track_clip(
     windows = extract_windows(extractor, performance.wave.astype(np.float32), count, performance.fps)
     save_file({audio: windows}, folder / "audio_features.safetensors")
     files = ["arrays.safetensors", "audio_features.safetensors", "audio.wav"]
+    if picture_px is not None:
+        files += _draw(folder, performance, speaker, picture_px)
     emotion = None
     if emotion_of is not None:
-        made = emotion_of(truth["expression"], np.random.default_rng([0xE3, item.identity_seed, seed]))
+        made = emotion_of(truth["expression"], np.random.default_rng([0xE3, item.identity_seed, performance.seed]))
         save_file({name: values for name, (_, values) in made.items()}, folder / "emotion_features.safetensors")
         files.append("emotion_features.safetensors")
         emotion = {name: description for name, (description, _) in made.items()}
@@ -81,15 +96,16 @@ def write_track_clip(
         {
             "kind": "clip",
             "format": FORMAT,
-            "pictures": False,
+            "pictures": picture_px is not None,
             "frames": count,
-            "size_px": SIZE_PX,
+            "size_px": size,
             "fps": performance.fps,
             "camera": meta["camera"],
             "tracker": {"name": "truth", "version": "1"},
             "expression": {"name": "truth", "version": "1", **meta["expression"]},
             "audio": {audio: described},
             "emotion": emotion,
+            "matting": {"name": "truth", "version": "1"} if picture_px else None,
             "synthetic": _key(item),
             "files": {name: {"sha256": sha256(folder / name)} for name in files},
         },
@@ -103,6 +119,7 @@ def write_track_corpus(
     audio: str = "logmel",
     emotion_of: EmotionOf | None = None,
     progress: Callable[[int, int], None] | None = None,
+    picture_px: int | None = None,
 ) -> list[Path]:
     """Writes every item of ``plan_corpus`` as FOLDER/PERSON/EMOTION_SENTENCE; whole ones are kept."""
     speaker, written = None, []
@@ -110,7 +127,7 @@ def write_track_corpus(
         if speaker is None or speaker.person.seed != item.identity_seed:
             speaker = build_speaker(identity(item.identity_seed))
         target = folder / item.person / f"{item.emotion}_{item.sentence:03d}"
-        written.append(write_track_clip(target, item, speaker, audio, emotion_of))
+        written.append(write_track_clip(target, item, speaker, audio, emotion_of, picture_px))
         if progress:
             progress(done + 1, len(items))
     return written
@@ -120,8 +137,29 @@ def _key(item: CorpusItem) -> dict[str, Any]:
     return {name: getattr(item, name) for name in ("identity_seed", "emotion", "level", "sentence", "text")}
 
 
-def _is_whole(folder: Path, item: CorpusItem) -> bool:
+def _is_whole(folder: Path, item: CorpusItem, picture_px: int | None) -> bool:
     try:
-        return Clip.open(folder, pictures=False).meta.get("synthetic") == _key(item)
+        clip = Clip.open(folder, pictures=picture_px is not None)
     except (InputError, ArtefactError):
         return False
+    return clip.meta.get("synthetic") == _key(item) and clip.size_px == (picture_px or SIZE_PX)
+
+
+def _draw(folder: Path, performance: Performance, speaker: Speaker, size: int) -> list[str]:
+    """Frames, true mattes and the background behind them; the names of the files."""
+    import cv2
+
+    from jean.synthetic.draw import SUPERSAMPLING
+    from jean.synthetic.paint import paint_background
+
+    behind = paint_background(performance.person, performance.seed, size * SUPERSAMPLING)
+    with open(folder / "frames.u8", "wb") as frames, open(folder / "matte.u8", "wb") as mattes:
+        for drawn in pictures(speaker, performance, size, behind):
+            frames.write(drawn.image.tobytes())
+            mattes.write(drawn.matte.tobytes())
+    # made smaller as ``draw`` does it, in linear light
+    linear = cv2.resize(np.square(behind / np.float32(255)), (size, size), interpolation=cv2.INTER_AREA)
+    plate = (np.sqrt(linear) * 255 + 0.5).astype(np.uint8)
+    if not cv2.imwrite(str(folder / "background.png"), plate[..., ::-1]):
+        raise OSError(f"cannot write {folder / 'background.png'}")
+    return ["frames.u8", "matte.u8", "background.png"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jean.metrics.linear_probe import ridge_r2
+from jean.metrics.linear_probe import ridge_predict, ridge_r2
 
 
 def tracks(seed: int = 0, rows: int = 1000) -> tuple[np.ndarray, np.ndarray]:
@@ -49,3 +49,12 @@ def test_agrees_with_scikit_learn():
 def test_a_target_that_stands_still_has_no_answer():
     x, _ = tracks()
     assert np.isnan(ridge_r2(x[:700], np.ones((700, 1)), x[700:], np.ones((300, 1))))
+
+
+def test_predictions_are_what_r2_is_of():
+    x, y = tracks()
+    y = y + np.random.default_rng(3).standard_normal(y.shape)
+    told = ridge_predict(x[:700], y[:700], x[700:])
+    assert told.shape == (300, 2)
+    rest = np.square(told - y[700:]).sum() / np.square(y[700:] - y[700:].mean(0)).sum()
+    assert np.isclose(ridge_r2(x[:700], y[:700], x[700:], y[700:]), 1 - rest)

@@ -217,3 +217,5 @@ JEAN_API int jean_picture(const JeanField* field, const JeanMarch* march, const 
   });
   return 0;
 }
+
+#include "api_mlp.h"

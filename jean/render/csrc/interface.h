@@ -74,3 +74,26 @@ typedef struct {
   const void *colour, *opacity, *depth, *weights;
   void *density, *values, *depths, *intervals;
 } JeanCompositeGradients;
+
+#define JEAN_MAX_LAYERS 16
+
+// One layer with a ReLU behind it, as torch.nn.Linear holds it; `per_frame`: one row of biases a frame.
+typedef struct {
+  const void *weight, *bias;  // [outputs, inputs]; [outputs] or [frames, outputs]
+  int32_t inputs, outputs, per_frame;
+} JeanLayer;
+
+// The paper's field: the trunk's layers, then the colour's branch. The first layer reads an encoding (63 numbers), the
+// layer `join` reads one and the layer before it. Condition and direction are folded into the biases.
+typedef struct {
+  int32_t layers, trunk, join, frames;
+  JeanLayer layer[JEAN_MAX_LAYERS];
+  const void *density, *density_bias, *rgb, *rgb_bias;  // of the trunk's last layer, of the branch's
+  double middle[3], reach[3];                           // of the box: positions are scaled to [-1, 1]
+} JeanMlp;
+
+// Gradients of the same; `positions` [samples, 3], all zero when handed over, is null where not wanted.
+typedef struct {
+  void *weight[JEAN_MAX_LAYERS], *bias[JEAN_MAX_LAYERS];
+  void *density, *density_bias, *rgb, *rgb_bias, *positions;
+} JeanMlpGradients;

@@ -16,6 +16,16 @@ typedef struct {
   void (*composite_backward)(const JeanComposite*, const JeanCompositeGradients*, long begin, long end);
   void (*picture)(const JeanField*, const void* prepared, const JeanMarch*, const JeanPicture*, long begin, long end);
   long scalar_bytes;
+  // the paper's field: `prepared` begins with its layout, then come the packed matrices
+  long (*mlp_prepared_bytes)(const JeanMlp*, int gradients);
+  void (*mlp_prepare)(const JeanMlp*, int gradients, void* memory);
+  long (*mlp_tile_bytes)(const void* prepared, int gradients);
+  long (*mlp_sums_bytes)(const void* prepared);
+  void (*mlp_forward)(const void* prepared, const JeanSamples*, int thrifty, void* memory, long begin, long end);
+  long (*mlp_choose)(const JeanSamples*, const void* to_density, const void* to_rgb, int64_t* chosen);
+  void (*mlp_backward)(const void* prepared, const JeanSamples*, const int64_t* chosen, const void* to_density,
+                       const void* to_rgb, void* sums, void* to_positions, void* memory, long begin, long end);
+  void (*mlp_gather)(const void* prepared, void* const* sums, int shares, int layer, const JeanMlpGradients*);
 } JeanKernels;
 
 const JeanKernels* jean_kernels_portable(void);

@@ -1,6 +1,7 @@
 // The functions of one target, from the shared headers. Included by target_*.cpp, after it has told the
 // compiler which instructions may be used, and with JEAN_SCALAR, JEAN_LANES and JEAN_TABLE defined.
 #include "kernels.h"
+#include "mlp_target.h"
 #include "picture.h"
 #include "rays.h"
 #include "triplane.h"
@@ -114,8 +115,24 @@ void picture(const JeanField* field, const void* prepared, const JeanMarch* marc
 }  // namespace
 
 const JeanKernels* JEAN_TABLE(void) {
-  static const JeanKernels table = {prepare, forward, backward,  scatter_plane,      gather,
-                                    hits,    edges,   composite, composite_backward,
-                                    picture, sizeof(Scalar)};
+  static const JeanKernels table = {prepare,
+                                    forward,
+                                    backward,
+                                    scatter_plane,
+                                    gather,
+                                    hits,
+                                    edges,
+                                    composite,
+                                    composite_backward,
+                                    picture,
+                                    sizeof(Scalar),
+                                    mlp_prepared_bytes,
+                                    mlp_prepare,
+                                    mlp_tile_bytes,
+                                    mlp_sums_bytes,
+                                    mlp_forward,
+                                    mlp_choose,
+                                    mlp_backward,
+                                    mlp_gather};
   return &table;
 }

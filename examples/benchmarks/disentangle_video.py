@@ -1,0 +1,269 @@
+"""Part 3 of ``disentangle.py``: heads driven by the speech of one held-out clip and the expression of another.
+
+The speaker can be drawn doing what a render was asked for (speech controls of one clip, all others of a second), so
+mouth and upper face have a truth. What is read from a rendered picture is read by rules that know pose and rigid
+shape alone, and were made on drawn pictures.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from disentangle_runs import SEED, Corpus, Steps, audio_run, expression_run
+
+from jean.data.clip import Clip
+from jean.data.drivers import moved_to, source_positions
+from jean.data.emotion import BLENDSHAPES
+from jean.demo.crossed import combine
+from jean.media import read_frames
+from jean.metrics.linear_probe import ridge_predict
+from jean.metrics.mouth import correlation
+from jean.metrics.mouth_image import frontal_patch, lower_lip_edge, mouth_patch
+from jean.progress import Progress
+from jean.synthetic.controls import UPPER_CONTROLS
+from jean.synthetic.corpus import CorpusItem
+from jean.synthetic.draw import SUPERSAMPLING
+from jean.synthetic.entangled import of_tracks
+from jean.synthetic.performance import ground_truth, pictures
+from jean.synthetic.speaker import Speaker, build_speaker
+from jean.synthetic.track_clips import performance_of, write_track_corpus
+from jean.train.nerf_config import METHODS
+from jean.types import Camera
+
+SIZE_PX = 128
+UPPER_PX = (36, 24)  # the upper face, seen from the front: about what it has in the picture
+COMPONENTS = 100  # of its pictures, before the ridge
+
+
+@dataclass(frozen=True)
+class Crossed:
+    """What one render was asked for, and its truth.
+
+    Attributes:
+        name: EXPRESSION-CLIP+SPEECH-CLIP.
+        speech, expression: clip folders; the pose is the expression's.
+        frames: uint8 [T, H, W, 3], the truth drawn before white; camera_to_world: [T, 4, 4].
+        controls: [T, C], of the truth; opening: [T], its mouth's opening.
+        theirs: [T], the opening of the expression source's own mouth.
+    """
+
+    name: str
+    speech: Path
+    expression: Path
+    frames: np.ndarray
+    camera_to_world: np.ndarray
+    controls: np.ndarray
+    opening: np.ndarray
+    theirs: np.ndarray
+
+
+def video_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[str, Any]]:
+    """One row a method, the drawn truth (what the measures reach at best) first."""
+    person = corpus.people[0]
+    clips = corpus.folder / "pictures"
+    for place, items in (("train", corpus.train_items), ("test", corpus.test_items)):
+        own = [item for item in items if item.person == person]
+        with reporter.task(f"draw pictures ({place})", len(own)) as advance:
+            write_track_corpus(
+                clips / place, own, emotion_of=of_tracks, progress=lambda *_: advance(1), picture_px=SIZE_PX
+            )
+    train = [Clip.open(path.parent) for path in sorted((clips / "train" / person).glob("*/clip.json"))]
+    speaker = build_speaker(performance_of(next(i for i in corpus.test_items if i.person == person)).person)
+    pairs = [
+        crossed(clips / "test", expression, speech, speaker, train[0])
+        for expression, speech in pairs_of([item for item in corpus.test_items if item.person == person])
+    ]
+    reader = UpperFace(train)
+    rows = [{"model": "drawn truth"} | scores([pair.frames for pair in pairs], pairs, reader, train[0])]
+    shown = {"drawn truth": [pair.frames for pair in pairs]}
+    for name, options in heads(corpus, steps, reporter).items():
+        trained = head(clips / "train" / person, corpus.folder / "heads" / name, options, steps, reporter)
+        videos = [render_pair(corpus.folder, name, options["method"], pair, reporter) for pair in pairs]
+        found = scores(videos, pairs, reader, train[0])
+        rows.append({"model": name} | found | {"held-out face, dB": trained["heldout_face_psnr_db"]})
+        shown[name] = videos
+    write_sheet(corpus.folder / "crossed.png", shown, pairs)
+    return rows
+
+
+def heads(corpus: Corpus, steps: Steps, reporter: Progress) -> dict[str, dict[str, Any]]:
+    """Options of ``NerfConfig`` by the name of a row: every method, the paper's with either transformer."""
+    audio = audio_run(corpus, steps, reporter, "small")
+    transformers = {
+        "jean": expression_run(corpus, steps, reporter, "small"),
+        "jean-parted": expression_run(corpus, steps, reporter, "parted"),
+        "d": expression_run(corpus, steps, reporter, "small", BLENDSHAPES),
+    }
+    made = {}
+    for name in ("jean", "jean-parted", "audio-only", "expression-only", "a", "b", "c", "d"):
+        method = "jean" if name == "jean-parted" else name
+        options: dict[str, Any] = {"method": method, "expression_run": transformers.get(name)}
+        made[name] = options | {"audio_run": audio if METHODS[method].audio_run else None}
+    return made
+
+
+def head(clips: Path, run: Path, options: dict[str, Any], steps: Steps, reporter: Progress) -> dict[str, Any]:
+    """Trains one head of the fast preset, or goes on with it."""
+    from jean.train.nerf import NerfConfig, train_nerf
+
+    return train_nerf([clips], run, NerfConfig(steps=steps.head, seed=SEED, device="cpu", **options), reporter)
+
+
+def render_pair(folder: Path, name: str, method: str, pair: Crossed, reporter: Progress) -> np.ndarray:
+    """The video that a head makes of a pair, uint8 [T, H, W, 3]."""
+    from jean.synthesize import RenderConfig, render
+
+    config = RenderConfig(
+        audio=pair.speech / "audio.wav",
+        expression=pair.expression if METHODS[method].expression != "none" else None,
+        pose=str(pair.expression),
+        crf=8,
+        device="cpu",
+    )
+    video = folder / "videos" / name / f"{pair.name}.mp4"
+    video.parent.mkdir(parents=True, exist_ok=True)
+    render(folder / "heads" / name, config, video, reporter)
+    return np.stack([image for _, image in read_frames(video)])
+
+
+def pairs_of(items: list[CorpusItem]) -> list[tuple[CorpusItem, CorpusItem]]:
+    """Expression and speech: every emotion twice, speech in two other emotions and of other sentences."""
+    emotions = sorted({item.emotion for item in items})
+    sentences = sorted({item.sentence for item in items})
+    by_key = {(item.emotion, item.sentence): item for item in items}
+    chosen = []
+    for shift in (1, 2):
+        for k, emotion in enumerate(emotions):
+            speech = emotions[(k + shift) % len(emotions)], sentences[(k + shift) % len(sentences)]
+            chosen.append((by_key[emotion, sentences[k % len(sentences)]], by_key[speech]))
+    return chosen
+
+
+def crossed(folder: Path, expression: CorpusItem, speech: CorpusItem, speaker: Speaker, trained: Clip) -> Crossed:
+    """Draws the truth of one pair through the camera that a render has."""
+    said, shown = performance_of(speech), performance_of(expression)
+    truth = combine(said, shown, shown)
+    # a render moves another clip's poses to the mean place of the clip trained on
+    own, theirs = ground_truth(speaker.face, truth, SIZE_PX)[0], ground_truth(speaker.face, shown, SIZE_PX)[0]
+    wanted = moved_to(theirs["camera_to_world"], trained.arrays["camera_to_world"])
+    shift = (np.linalg.inv(wanted) - np.linalg.inv(theirs["camera_to_world"]))[0, :3, 3]
+    truth = replace(truth, motion=replace(truth.motion, shift_cm=truth.motion.shift_cm + shift))
+    poses = ground_truth(speaker.face, truth, SIZE_PX)[0]["camera_to_world"]
+    white = np.full((SIZE_PX * SUPERSAMPLING, SIZE_PX * SUPERSAMPLING, 3), 255.0, np.float32)
+    times = (np.arange(truth.frame_count) + 0.5) / truth.fps
+    played = np.round(source_positions(times, shown.fps, shown.frame_count, "mirror")).astype(int)
+    names = [f"{item.emotion}_{item.sentence:03d}" for item in (expression, speech)]
+    return Crossed(
+        "+".join(names),
+        folder / speech.person / names[1],
+        folder / expression.person / names[0],
+        np.stack([picture.image for picture in pictures(speaker, truth, SIZE_PX, white)]),
+        poses,
+        truth.motion.controls,
+        own["mouth_opening"],
+        theirs["mouth_opening"][played],
+    )
+
+
+class UpperFace:
+    """Tells the upper face's controls from pictures, by a ridge regression fitted on drawn frames alone.
+
+    Sharp frames and blurred ones (renders are a little blurred), seen from the front, as principal components.
+    """
+
+    def __init__(self, clips: list[Clip]):
+        self.shape, self.camera = clips[0].arrays["shape"], clips[0].camera
+        patches = [
+            self.patches(np.asarray(clip.frames), clip.arrays["camera_to_world"], blur)
+            for clip in clips
+            for blur in (0.0, 1.0)
+        ]
+        seen = np.concatenate(patches)
+        self.mean = seen.mean(0)
+        self.axes = np.linalg.svd(seen[::4] - self.mean, full_matrices=False)[2][:COMPONENTS].T
+        self.inputs = (seen - self.mean) @ self.axes
+        self.targets = np.concatenate([upper_controls(clip.arrays["expression"]) for clip in clips for _ in range(2)])
+
+    def read(self, frames: np.ndarray, camera_to_world: np.ndarray) -> np.ndarray:
+        """[T, 11] of frames uint8 [T, H, W, 3] with their poses [T, 4, 4]."""
+        seen = self.patches(frames, camera_to_world, 0.0)
+        return ridge_predict(self.inputs, self.targets, (seen - self.mean) @ self.axes)
+
+    def patches(self, frames: np.ndarray, camera_to_world: np.ndarray, blur_px: float) -> np.ndarray:
+        """float32 [T, D] in [0, 1]: brows, eyes and cheeks down to the nose's base."""
+        import cv2
+
+        face, nose = self.shape[17:48], self.shape[33]
+        (left, top, _), (right, _, _) = face.min(0), face.max(0)
+        wide = 0.1 * (right - left)
+        box = (left - wide, top - 2 * wide, right + wide, nose[1])
+        rows = []
+        for image, pose in zip(frames, camera_to_world, strict=True):
+            soft = cv2.GaussianBlur(image, (0, 0), blur_px) if blur_px else image
+            rows.append(frontal_patch(soft, self.camera, pose, box, float(face[:, 2].mean()), UPPER_PX).ravel())
+        return np.array(rows, np.float32) / 255
+
+
+def upper_controls(controls: np.ndarray) -> np.ndarray:
+    """[T, 11]: the controls of the upper face, those that speech does not move."""
+    return controls[:, : len(UPPER_CONTROLS)]
+
+
+def scores(videos: list[np.ndarray], pairs: list[Crossed], reader: UpperFace, trained: Clip) -> dict[str, Any]:
+    """What mouth and upper face follow in the videos of all pairs."""
+    mouths, truths, theirs, told, wanted = [], [], [], [], []
+    for video, pair in zip(videos, pairs, strict=True):
+        count = min(len(video), len(pair.opening))
+        mouth = opening_of(video[:count], trained.camera, pair.camera_to_world, trained.arrays["shape"])
+        # within a video: one emotion's mouth is wider than another's all the time
+        for tracks, track in ((mouths, mouth), (truths, pair.opening[:count]), (theirs, pair.theirs[:count])):
+            tracks.append(track - np.nanmean(track))
+        told.append(reader.read(video[:count], pair.camera_to_world[:count]))
+        wanted.append(upper_controls(pair.controls[:count]))
+    mouth, truth, other = (np.concatenate(tracks) for tracks in (mouths, truths, theirs))
+    guess, true = np.concatenate(told), np.concatenate(wanted)
+    by_control = [correlation(guess[:, k], true[:, k]) for k in range(true.shape[1])]
+    means = [np.concatenate([np.repeat(t.mean(0, keepdims=True), len(t), 0) for t in part]) for part in (told, wanted)]
+    between = [correlation(means[0][:, k], means[1][:, k]) for k in range(true.shape[1])]
+    return {
+        "mouth ~ speech": correlation(mouth, truth),
+        "mouth ~ the other's mouth": correlation(mouth, other),
+        "beyond speech": partial_correlation(mouth, other, truth),
+        "upper face ~ expression": float(np.mean(by_control)),
+        "its mean over a video": float(np.mean(between)),
+        "by control": dict(zip(UPPER_CONTROLS, by_control, strict=True)),
+    }
+
+
+def opening_of(frames: np.ndarray, camera: Camera, camera_to_world: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """[T]: how far down the red of the lips reaches."""
+    return np.array(
+        [
+            lower_lip_edge(mouth_patch(image, camera, pose, shape))
+            for image, pose in zip(frames, camera_to_world, strict=False)
+        ]
+    )
+
+
+def partial_correlation(a: np.ndarray, b: np.ndarray, given: np.ndarray) -> float:
+    """Correlation of what a line through ``given`` leaves of ``a`` and of ``b``, all [T], where all are known."""
+    known = np.isfinite(a) & np.isfinite(b) & np.isfinite(given)
+    base = np.stack([given[known], np.ones(known.sum())], 1)
+    left = [track[known] - base @ np.linalg.lstsq(base, track[known], rcond=None)[0] for track in (a, b)]
+    return correlation(left[0], left[1])
+
+
+def write_sheet(path: Path, shown: dict[str, list[np.ndarray]], pairs: list[Crossed]) -> None:
+    """A picture to look at: a row a method, for each pair the frame with the widest true mouth."""
+    import cv2
+
+    at = [int(np.argmax(pair.opening)) for pair in pairs]
+    rows = []
+    for name, videos in shown.items():
+        row = np.concatenate([video[min(k, len(video) - 1)] for video, k in zip(videos, at, strict=True)], 1).copy()
+        cv2.putText(row, name, (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (160, 0, 0), 1, cv2.LINE_AA)
+        rows.append(row)
+    cv2.imwrite(str(path), np.concatenate(rows)[..., ::-1])

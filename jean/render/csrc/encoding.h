@@ -1,0 +1,92 @@
+// Positional encoding of NeRF as rows of 64 numbers (jean/models/encoding.py has 63, in another order): sines of
+// the 30 products of ten octaves and three axes, two coordinates, their cosines, the third coordinate, a zero.
+// So a row is two runs of 32 arguments, and nothing is left over in any vector. Matrices that read rows are
+// reordered to match (`encoded_place`).
+#pragma once
+#include "mathematics.h"
+
+namespace {
+
+constexpr int OCTAVES = 10, ENCODED = 64, ENCODED_INPUTS = 3 + 6 * OCTAVES;
+
+// Number in jean/models/encoding.py's order of place `i` of a row; -1: none, it is zero.
+JEAN_FN int encoded_place(int i) {
+  const int run = i / 32, j = i % 32;
+  if (j < 3 * OCTAVES) return 3 + 6 * (j / 3) + 3 * run + j % 3;
+  return run == 0 ? j - 3 * OCTAVES : (j == 3 * OCTAVES ? 2 : -1);
+}
+
+#if defined(__CUDACC__) || defined(__CUDACC_RTC__)
+JEAN_FN void sine_cosine(float x, float* sine, float* cosine) { sincosf(x, sine, cosine); }
+JEAN_FN void sine_cosine(double x, double* sine, double* cosine) { sincos(x, sine, cosine); }
+#else
+constexpr float NEAR_ENOUGH = 8192.0f;  // arguments up to here are reduced exactly enough, see below
+
+JEAN_FN void sine_cosine(double x, double* sine, double* cosine) {
+  *sine = std::sin(x);
+  *cosine = std::cos(x);
+}
+
+// Both to 1e-7 for arguments up to NEAR_ENOUGH, without a branch: the nearest multiple of π/2 is taken off in
+// three parts, of which the first two have so few digits that their products with it are exact.
+JEAN_FN void sine_cosine(float x, float* sine, float* cosine) {
+  const float magic = 12582912.0f;  // 1.5 * 2^23: its sum with a number has that number rounded in its low bits
+  const float shifted = x * 0.63661977236758134f + magic;
+  const float quarter = shifted - magic;
+  const float r = ((x - quarter * 1.5703125f) - quarter * 4.837512969970703125e-4f) - quarter * 7.54978995489188216e-8f;
+  const float squared = r * r;
+  const float s = r + r * squared * (-1.6666654611e-1f + squared * (8.3321608736e-3f + squared * -1.9515295891e-4f));
+  const float c = (1.0f - 0.5f * squared) +
+                  squared * squared *
+                      (4.166664568298827e-2f + squared * (-1.388731625493765e-3f + squared * 2.443315711809948e-5f));
+  unsigned bits;
+  __builtin_memcpy(&bits, &shifted, 4);
+  const bool odd = bits & 1u;
+  const unsigned sign_of_sine = (bits & 2u) << 30, sign_of_cosine = ((bits + 1u) & 2u) << 30;
+  const float first = odd ? c : s, second = odd ? s : c;
+  unsigned a, b;
+  __builtin_memcpy(&a, &first, 4);
+  __builtin_memcpy(&b, &second, 4);
+  a ^= sign_of_sine;
+  b ^= sign_of_cosine;
+  __builtin_memcpy(sine, &a, 4);
+  __builtin_memcpy(cosine, &b, 4);
+}
+
+// The row of one position, each coordinate of which is scaled to about [-1, 1].
+template <class T>
+JEAN_FN void encode_position(const T* position, T* row) {
+  T argument[32];
+  T scale = T(1);
+  for (int octave = 0; octave < OCTAVES; ++octave, scale *= T(2))
+    for (int axis = 0; axis < 3; ++axis) argument[3 * octave + axis] = scale * position[axis];
+  argument[30] = argument[31] = T(0);
+  for (int j = 0; j < 32; ++j) sine_cosine(argument[j], row + j, row + 32 + j);
+  if constexpr (sizeof(T) == sizeof(float)) {
+    bool far = false;
+    for (int j = 0; j < 32; ++j) far |= !(argument[j] < NEAR_ENOUGH && argument[j] > -NEAR_ENOUGH);
+    if (far)  // outside of every box, or no number: exactly, whatever it costs
+      for (int j = 0; j < 30; ++j) row[j] = std::sin(argument[j]), row[32 + j] = std::cos(argument[j]);
+  }
+  row[30] = position[0];
+  row[31] = position[1];
+  row[62] = position[2];
+  row[63] = T(0);
+}
+
+// Gradient of the position from that of its row.
+template <class T>
+JEAN_FN void encode_backward(const T* row, const T* to_row, T* to_position) {
+  to_position[0] = to_row[30];
+  to_position[1] = to_row[31];
+  to_position[2] = to_row[62];
+  T scale = T(1);
+  for (int octave = 0; octave < OCTAVES; ++octave, scale *= T(2))
+    for (int axis = 0; axis < 3; ++axis) {
+      const int j = 3 * octave + axis;
+      to_position[axis] += scale * (to_row[j] * row[32 + j] - to_row[32 + j] * row[j]);
+    }
+}
+#endif
+
+}  // namespace
