@@ -26,7 +26,7 @@ from jean_cli.console import Reporter, print_json
 
 def table(rows: list[dict[str, Any]]) -> str:
     """A Markdown table."""
-    heads = list(rows[0])
+    heads = list(dict.fromkeys(head for row in rows for head in row))
     lines = [f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
     for row in rows:
         cells = [f"{row[h]:.2f}" if isinstance(row.get(h), float) else str(row.get(h, "")) for h in heads]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from disentangle_pictures import UpperFace, agreement, opening_of, partial_correlation, slopes, upper_controls
 from disentangle_runs import SEED, Corpus, Steps, audio_run, expression_run
 
 from jean.data.clip import Clip
@@ -19,11 +20,8 @@ from jean.data.drivers import moved_to, source_positions
 from jean.data.emotion import BLENDSHAPES
 from jean.demo.crossed import combine
 from jean.media import read_frames
-from jean.metrics.linear_probe import ridge_predict
 from jean.metrics.mouth import correlation
-from jean.metrics.mouth_image import frontal_patch, lower_lip_edge, mouth_patch
 from jean.progress import Progress
-from jean.synthetic.controls import UPPER_CONTROLS
 from jean.synthetic.corpus import CorpusItem
 from jean.synthetic.draw import SUPERSAMPLING
 from jean.synthetic.entangled import of_tracks
@@ -31,11 +29,8 @@ from jean.synthetic.performance import ground_truth, pictures
 from jean.synthetic.speaker import Speaker, build_speaker
 from jean.synthetic.track_clips import performance_of, write_track_corpus
 from jean.train.nerf_config import METHODS
-from jean.types import Camera
 
 SIZE_PX = 128
-UPPER_PX = (36, 24)  # the upper face, seen from the front: about what it has in the picture
-COMPONENTS = 100  # of its pictures, before the ridge
 
 
 @dataclass(frozen=True)
@@ -47,7 +42,8 @@ class Crossed:
         speech, expression: clip folders; the pose is the expression's.
         frames: uint8 [T, H, W, 3], the truth drawn before white; camera_to_world: [T, 4, 4].
         controls: [T, C], of the truth; opening: [T], its mouth's opening.
-        theirs: [T], the opening of the expression source's own mouth.
+        mouth: [T], how far down the red of the lips reaches in ``frames``.
+        theirs: [T], the same of the expression source's own frames, played as the render plays them.
     """
 
     name: str
@@ -57,6 +53,7 @@ class Crossed:
     camera_to_world: np.ndarray
     controls: np.ndarray
     opening: np.ndarray
+    mouth: np.ndarray
     theirs: np.ndarray
 
 
@@ -83,7 +80,7 @@ def video_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[st
         trained = head(clips / "train" / person, corpus.folder / "heads" / name, options, steps, reporter)
         videos = [render_pair(corpus.folder, name, options["method"], pair, reporter) for pair in pairs]
         found = scores(videos, pairs, reader, train[0])
-        rows.append({"model": name} | found | {"held-out face, dB": trained["heldout_face_psnr_db"]})
+        rows.append({"model": name} | found | {"held-out face (dB)": trained["heldout_face_psnr_db"]})
         shown[name] = videos
     write_sheet(corpus.folder / "crossed.png", shown, pairs)
     return rows
@@ -156,104 +153,51 @@ def crossed(folder: Path, expression: CorpusItem, speech: CorpusItem, speaker: S
     times = (np.arange(truth.frame_count) + 0.5) / truth.fps
     played = np.round(source_positions(times, shown.fps, shown.frame_count, "mirror")).astype(int)
     names = [f"{item.emotion}_{item.sentence:03d}" for item in (expression, speech)]
+    source = Clip.open(folder / expression.person / names[0])
+    frames = np.stack([picture.image for picture in pictures(speaker, truth, SIZE_PX, white)])
+    other = opening_of(source.frames, source.arrays["camera_to_world"], trained)
     return Crossed(
         "+".join(names),
         folder / speech.person / names[1],
-        folder / expression.person / names[0],
-        np.stack([picture.image for picture in pictures(speaker, truth, SIZE_PX, white)]),
+        source.folder,
+        frames,
         poses,
         truth.motion.controls,
         own["mouth_opening"],
-        theirs["mouth_opening"][played],
+        opening_of(frames, poses, trained),
+        other[played],
     )
-
-
-class UpperFace:
-    """Tells the upper face's controls from pictures, by a ridge regression fitted on drawn frames alone.
-
-    Sharp frames and blurred ones (renders are a little blurred), seen from the front, as principal components.
-    """
-
-    def __init__(self, clips: list[Clip]):
-        self.shape, self.camera = clips[0].arrays["shape"], clips[0].camera
-        patches = [
-            self.patches(np.asarray(clip.frames), clip.arrays["camera_to_world"], blur)
-            for clip in clips
-            for blur in (0.0, 1.0)
-        ]
-        seen = np.concatenate(patches)
-        self.mean = seen.mean(0)
-        self.axes = np.linalg.svd(seen[::4] - self.mean, full_matrices=False)[2][:COMPONENTS].T
-        self.inputs = (seen - self.mean) @ self.axes
-        self.targets = np.concatenate([upper_controls(clip.arrays["expression"]) for clip in clips for _ in range(2)])
-
-    def read(self, frames: np.ndarray, camera_to_world: np.ndarray) -> np.ndarray:
-        """[T, 11] of frames uint8 [T, H, W, 3] with their poses [T, 4, 4]."""
-        seen = self.patches(frames, camera_to_world, 0.0)
-        return ridge_predict(self.inputs, self.targets, (seen - self.mean) @ self.axes)
-
-    def patches(self, frames: np.ndarray, camera_to_world: np.ndarray, blur_px: float) -> np.ndarray:
-        """float32 [T, D] in [0, 1]: brows, eyes and cheeks down to the nose's base."""
-        import cv2
-
-        face, nose = self.shape[17:48], self.shape[33]
-        (left, top, _), (right, _, _) = face.min(0), face.max(0)
-        wide = 0.1 * (right - left)
-        box = (left - wide, top - 2 * wide, right + wide, nose[1])
-        rows = []
-        for image, pose in zip(frames, camera_to_world, strict=True):
-            soft = cv2.GaussianBlur(image, (0, 0), blur_px) if blur_px else image
-            rows.append(frontal_patch(soft, self.camera, pose, box, float(face[:, 2].mean()), UPPER_PX).ravel())
-        return np.array(rows, np.float32) / 255
-
-
-def upper_controls(controls: np.ndarray) -> np.ndarray:
-    """[T, 11]: the controls of the upper face, those that speech does not move."""
-    return controls[:, : len(UPPER_CONTROLS)]
 
 
 def scores(videos: list[np.ndarray], pairs: list[Crossed], reader: UpperFace, trained: Clip) -> dict[str, Any]:
-    """What mouth and upper face follow in the videos of all pairs."""
-    mouths, truths, theirs, told, wanted = [], [], [], [], []
+    """What mouth and upper face follow in the videos of all pairs.
+
+    Returns:
+        Correlations, and two slopes: how much the rendered mouth moves for a movement of the mouth that speech asks
+        for (1 is right) and of the expression source's own mouth (0 is right), all three read by one rule.
+    """
+    tracks: dict[str, list[np.ndarray]] = {name: [] for name in ("mouth", "opening", "true", "theirs")}
+    told, wanted = [], []
     for video, pair in zip(videos, pairs, strict=True):
         count = min(len(video), len(pair.opening))
-        mouth = opening_of(video[:count], trained.camera, pair.camera_to_world, trained.arrays["shape"])
+        mouth = opening_of(video[:count], pair.camera_to_world, trained)
         # within a video: one emotion's mouth is wider than another's all the time
-        for tracks, track in ((mouths, mouth), (truths, pair.opening[:count]), (theirs, pair.theirs[:count])):
-            tracks.append(track - np.nanmean(track))
+        for name, track in (("mouth", mouth), ("opening", pair.opening), ("true", pair.mouth), ("theirs", pair.theirs)):
+            tracks[name].append(track[:count] - np.nanmean(track[:count]))
         told.append(reader.read(video[:count], pair.camera_to_world[:count]))
         wanted.append(upper_controls(pair.controls[:count]))
-    mouth, truth, other = (np.concatenate(tracks) for tracks in (mouths, truths, theirs))
-    guess, true = np.concatenate(told), np.concatenate(wanted)
-    by_control = [correlation(guess[:, k], true[:, k]) for k in range(true.shape[1])]
+    mouth, opening, true, theirs = (np.concatenate(parts) for parts in tracks.values())
+    by_speech, by_other = slopes(mouth, np.stack([true, theirs], 1))
+    moving = np.concatenate(wanted).std(0) > 0  # lids are wide in no emotion of the corpus
     means = [np.concatenate([np.repeat(t.mean(0, keepdims=True), len(t), 0) for t in part]) for part in (told, wanted)]
-    between = [correlation(means[0][:, k], means[1][:, k]) for k in range(true.shape[1])]
     return {
-        "mouth ~ speech": correlation(mouth, truth),
-        "mouth ~ the other's mouth": correlation(mouth, other),
-        "beyond speech": partial_correlation(mouth, other, truth),
-        "upper face ~ expression": float(np.mean(by_control)),
-        "its mean over a video": float(np.mean(between)),
-        "by control": dict(zip(UPPER_CONTROLS, by_control, strict=True)),
+        "mouth ~ speech": correlation(mouth, opening),
+        "speech's movement shown": by_speech,
+        "leak: mouth ~ other's, beyond speech": partial_correlation(mouth, theirs, np.stack([opening, true], 1)),
+        "other's movement shown": by_other,
+        "upper face ~ expression": agreement(np.concatenate(told), np.concatenate(wanted), moving),
+        "its mean over a video": agreement(means[0], means[1], moving),
     }
-
-
-def opening_of(frames: np.ndarray, camera: Camera, camera_to_world: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """[T]: how far down the red of the lips reaches."""
-    return np.array(
-        [
-            lower_lip_edge(mouth_patch(image, camera, pose, shape))
-            for image, pose in zip(frames, camera_to_world, strict=False)
-        ]
-    )
-
-
-def partial_correlation(a: np.ndarray, b: np.ndarray, given: np.ndarray) -> float:
-    """Correlation of what a line through ``given`` leaves of ``a`` and of ``b``, all [T], where all are known."""
-    known = np.isfinite(a) & np.isfinite(b) & np.isfinite(given)
-    base = np.stack([given[known], np.ones(known.sum())], 1)
-    left = [track[known] - base @ np.linalg.lstsq(base, track[known], rcond=None)[0] for track in (a, b)]
-    return correlation(left[0], left[1])
 
 
 def write_sheet(path: Path, shown: dict[str, list[np.ndarray]], pairs: list[Crossed]) -> None:

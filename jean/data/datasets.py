@@ -63,6 +63,7 @@ class PersonFrames:
         self.landmarks = np.concatenate([clip.arrays["landmarks"] for clip in clips])
         self.valid = np.concatenate([clip.arrays["valid"] for clip in clips])
         self.offsets = np.concatenate([face_offsets(clip) for clip in clips])
+        self.measured_offsets = self.offsets  # stays what was seen where a method tells ``offsets`` from its vector
         self.shape = np.mean([clip.arrays["shape"] for clip in clips], 0)
         self.focal_px = np.repeat([clip.camera.focal_px for clip in clips], counts).astype(np.float32)
         self.center_px = np.repeat([clip.camera.center_px for clip in clips], counts, 0).astype(np.float32)

@@ -79,6 +79,7 @@ class TalkingHead(nn.Module):
         code_width: K, width of the frames' codes (0: none, as in the paper).
         shape: [68][3], the person's rigid head, head space, cm.
         spoken: whether speech decides the lower face.
+        audio_scale: e_a is multiplied by it before its projection: Eq. 2 compares directions and leaves lengths free.
         expression_map: from the expression vector to its part of e_in: "linear"; "mlp", the thin MLP of Table 2's
             (a) and (c); "none", the vector as it is (e_e of the expression transformer, section 3.3).
     """
@@ -103,12 +104,14 @@ class TalkingHead(nn.Module):
         shape: list[list[float]],
         code_width: int = 0,
         spoken: bool = True,
+        audio_scale: float = 1.0,
         expression_map: str = "linear",
     ):
         super().__init__()
         # e_a is 64-d (section 3.1); a projection brings it to the width that F_Θ takes (docs/method.md)
         self.audio_encoder = AudioEncoder(audio_features, audio_window, 64, dropout)
         self.audio_projection = nn.Linear(64, audio_width)
+        self.audio_scale = audio_scale
         self.expression_encoder = _expression_map(expression_map, expression_features, expression_width)
         self.code_width = code_width
         self.audio_width = audio_width
@@ -122,7 +125,7 @@ class TalkingHead(nn.Module):
 
     def audio_embedding(self, audio: Tensor) -> Tensor:
         """The audio part of e_in, [F, audio_width], from windows [F, window, D]."""
-        return self.audio_projection(self.audio_encoder(audio))
+        return self.audio_projection(self.audio_scale * self.audio_encoder(audio))
 
     def condition(self, frames: Frames) -> Tensor:
         """e_in [F, audio_width + expression_width + code_width]."""

@@ -32,6 +32,7 @@ from jean.train.nerf_inputs import (
     LearnedInputs,
     apply_inputs,
     audio_name,
+    audio_scale,
     frozen_modules,
     load_inputs,
     load_speech,
@@ -55,7 +56,7 @@ class NerfStage:
     ):
         self.data, self.config, self.device, self.steps = data, config, device, steps
         torch.manual_seed(config.seed)
-        self.model = TalkingHead(**model_arguments(data, config)).to(device)
+        self.model = TalkingHead(**model_arguments(data, config, inputs)).to(device)
         self.generator = torch.Generator(device="cpu").manual_seed(config.seed)
         _set_statistics(self.model, data)
         if inputs is not None:
@@ -93,7 +94,9 @@ class NerfStage:
         if inputs is not None:
             self.modules |= frozen_modules(inputs)
         self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": self.optimiser}
-        self.lips = torch.from_numpy(lip_coordinates(data.offsets, data.train, config.audio_width or 0)).to(device)
+        # what speech is to give is what was seen, whatever the expression vector tells of the mouth
+        seen = data.measured_offsets
+        self.lips = torch.from_numpy(lip_coordinates(seen, data.train, config.audio_width or 0)).to(device)
         self.tensors = {
             "camera_to_world": torch.from_numpy(data.camera_to_world),
             "focal_px": torch.from_numpy(data.focal_px),
@@ -104,7 +107,7 @@ class NerfStage:
         }
         if isinstance(head, FastHead):
             train = torch.from_numpy(data.train)
-            head.warp.fit(self.lips.cpu()[train], self.tensors["offsets"][train])
+            head.warp.fit(self.lips.cpu()[train], torch.from_numpy(seen)[train])
 
     def frames(self, indices: np.ndarray) -> Frames:
         """The drivers of dataset frames [F]."""
@@ -309,7 +312,7 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
     progress.say(f"backend: {backend}.")
     compared["clips"] = [clip.meta["files"] for clip in opened]
     meta = {
-        "model": model_arguments(data, config),
+        "model": model_arguments(data, config, inputs),
         "fps": opened[0].fps,
         "size_px": data.size_px,
         "tracker": opened[0].meta["tracker"],
@@ -350,7 +353,7 @@ def _steps_in(config: NerfConfig, data: PersonFrames, device: torch.device, prog
     return steps
 
 
-def model_arguments(data: PersonFrames, config: NerfConfig) -> dict[str, Any]:
+def model_arguments(data: PersonFrames, config: NerfConfig, inputs: LearnedInputs | None = None) -> dict[str, Any]:
     """The arguments of ``TalkingHead``, as stored in every checkpoint."""
     return {
         "preset": config.preset,
@@ -364,6 +367,7 @@ def model_arguments(data: PersonFrames, config: NerfConfig) -> dict[str, Any]:
         "code_width": int(config.code_width or 0),
         "shape": np.round(data.shape.astype(float), 4).tolist(),
         "spoken": config.spoken,
+        "audio_scale": audio_scale(data, inputs, config),
         "expression_map": _expression_map(data, config),
     }
 

@@ -127,6 +127,22 @@ def load_speech(model: TalkingHead, inputs: LearnedInputs) -> None:
         model.audio_encoder.load_state_dict({name: value.clone() for name, value in state.items()})
 
 
+@torch.no_grad()
+def audio_scale(data: PersonFrames, inputs: LearnedInputs | None, config: NerfConfig) -> float:
+    """What e_a of ``train-audio`` is multiplied by, so that it has a spread of 1 over the training frames.
+
+    Cosines decide Eq. 2, so e_a comes with any length (0.3 was seen), and the few steps of the fast preset are not
+    enough for its projection to make up for that. The paper preset takes e_a as it is.
+    """
+    if inputs is None or inputs.audio is None or config.preset == "paper":
+        return 1.0
+    windows = torch.from_numpy(data.audio[data.train]).float()
+    embeddings = torch.cat([inputs.audio.model(part) for part in windows.split(2048)])
+    spread = float(embeddings.var(0).mean().sqrt())
+    # rounded: the last digits depend on the number of threads, and a run that goes on must have the same
+    return float(f"{1 / max(spread, 1e-6):.4g}")
+
+
 def frozen_modules(inputs: LearnedInputs) -> dict[str, torch.nn.Module]:
     """What is stored with the head, unchanged, for rendering."""
     return {"expression_transformer": inputs.expression.model} if inputs.expression else {}

@@ -9,8 +9,10 @@ from tiny_corpus import make_corpus
 
 from jean.data.datasets import PersonFrames, open_clips
 from jean.data.drivers import vector_track
+from jean.data.lips import face_offsets, lip_coordinates
 from jean.data.person import read_person
 from jean.errors import ArtefactError, InputError, UsageError
+from jean.models.face_warp import LOWER
 from jean.models.stored import load_audio_encoder, load_expression_transformer
 from jean.progress import Silent
 from jean.synthesize import load_embedder, load_model
@@ -20,7 +22,7 @@ from jean.train.expression import ExpressionConfig, train_expression
 from jean.train.landmarks import LandmarkConfig, train_landmarks
 from jean.train.nerf import NerfConfig, NerfStage, resolved, train_nerf
 from jean.train.nerf_config import METHODS
-from jean.train.nerf_inputs import apply_inputs, load_inputs
+from jean.train.nerf_inputs import apply_inputs, audio_scale, load_inputs
 
 QUICK = {"steps": 2, "rays": 32, "frames_per_step": 2, "device": "cpu"}
 TINY = {"width": 8, "hidden": 16, "heads": 4, "layers": 1, "feedforward": 16, "device": "cpu", "dtw": "exact"}
@@ -115,6 +117,40 @@ def test_the_head_begins_with_the_learned_encoder_and_fine_tunes_it(made):
     assert not any(id(p) in rates for p in frozen.parameters())
     trained = load_expression_transformer(made / "jean").model
     assert all(torch.equal(v, trained.state_dict()[k]) for k, v in frozen.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["audio-only", "jean", "d", "a"])
+def test_speech_is_to_give_the_lips_that_were_seen(name, made):
+    config, data, inputs = inputs_of(made, **options_of(name, made))
+    stage = NerfStage(data, config, torch.device("cpu"), 2, inputs)
+    seen = np.concatenate([face_offsets(clip) for clip in data.clips])
+    assert np.allclose(stage.lips, lip_coordinates(seen, data.train, config.audio_width), atol=1e-5)
+    assert stage.lips[:, 0].std() > 0.5  # and not what the expression vector tells of the mouth, or nothing
+    warp = stage.model.head.warp
+    if config.spoken:  # the lower face moves as far as it was seen to
+        told = torch.cat([stage.lips, torch.ones(len(seen), 1)], 1) @ warp.lips_to_points
+        wanted = torch.from_numpy(seen[:, list(LOWER)].reshape(len(seen), -1))
+        error = (told - wanted)[data.train].square().mean()
+        assert error < 0.1 * (wanted - wanted.mean(0))[data.train].square().mean()
+
+
+def test_the_learned_e_a_has_a_spread_of_one_in_the_fast_preset(made):
+    config, data, inputs = inputs_of(made, **options_of("c", made))
+    stage = NerfStage(data, config, torch.device("cpu"), 2, inputs)
+    with torch.no_grad():
+        embeddings = stage.model.eval().audio_encoder(stage.tensors["audio"][data.train])
+        shown = stage.model.audio_embedding(stage.tensors["audio"][data.train])
+        assert torch.allclose(shown, stage.model.audio_projection(stage.model.audio_scale * embeddings))
+    assert np.isclose(stage.model.audio_scale * embeddings.var(0).mean().sqrt(), 1, rtol=1e-3)
+    paper = inputs_of(made, preset="paper", **options_of("c", made))
+    assert NerfStage(paper[1], paper[0], torch.device("cpu"), 2, paper[2]).model.audio_scale == 1
+
+
+def test_the_scale_of_e_a_is_kept_for_rendering(made, tmp_path):
+    options = options_of("c", made)
+    train_nerf([made / "clips" / "p0"], tmp_path / "run", NerfConfig(**QUICK, **options), Silent())
+    config, data, inputs = inputs_of(made, **options)
+    assert load_model(load_checkpoint(tmp_path / "run"), "cpu").audio_scale == audio_scale(data, inputs, config) != 1
 
 
 def test_e_in_of_the_papers_preset_is_32_and_64_wide(made):
