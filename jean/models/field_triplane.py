@@ -19,7 +19,7 @@ from torch.nn import functional
 from jean.models.encoding import spread_over
 from jean.models.face_warp import Corners, at_rest
 from jean.models.head_prior import HEAD_CENTRE, HEAD_RADII, RELIEF_CELLS, head_prior
-from jean.models.planes import FeaturePlane
+from jean.models.planes import FeaturePlane, Kept
 from jean.render.ops import FrameField, PlaneSpec, Prior, on_host, triplane_field, use_native
 
 # (first axis, second axis, cells along each): the frontal plane needs the most detail, since a
@@ -87,7 +87,7 @@ class TriplaneField(nn.Module):
         )
         self.gates = nn.ModuleList(nn.Linear(condition_width - part.skip, channels) for part in self.parts)
         self.code_width = code_width
-        self._multiplied: tuple[Any, list[PlaneSpec]] | None = None  # static planes times the first layer
+        self._multiplied = Kept()  # static planes times the first layer
         if code_width:
             self.bias = nn.Linear(code_width, hidden, bias=False)
             nn.init.normal_(self.bias.weight, std=0.02)
@@ -133,7 +133,7 @@ class TriplaneField(nn.Module):
         )
         colour = functional.relu(self.colour(hidden))
         # the head turns under lights that stand still: the change of colour is linear in the pose, place by place
-        slopes = self.shading(unit[0], unit[1]).view(len(positions), 3, -1)
+        slopes = self.shading(unit[0], unit[1]).view(len(positions), 3, direction.shape[1])
         light = (slopes * of_frame(direction)[:, None]).sum(-1)
         return density, torch.sigmoid(self.rgb(colour) + light)
 
@@ -164,19 +164,16 @@ class TriplaneField(nn.Module):
         """
         static, moving = self._specs()
         columns = self.first.weight.split(static[0].table.shape[1], 1)
-        read = (*(spec.table for spec in static), self.first.weight)
-        # torch counts changes, but not those made through .data: the sums tell of them. On a card the sums would
-        # have to be waited for, which takes longer than the products.
-        versions = None if read[0].is_cuda else tuple((t.data_ptr(), t._version, t.sum().item()) for t in read)
-        if versions is None or self._multiplied is None or self._multiplied[0] != versions:
-            tables = [spec.table @ w.T for spec, w in zip(static, columns, strict=False)]
-            self._multiplied = (versions, [replace(s, table=t) for s, t in zip(static, tables, strict=True)])
+        multiplied = self._multiplied.get(
+            (*(spec.table for spec in static), self.first.weight),
+            lambda: [replace(s, table=s.table @ w.T) for s, w in zip(static, columns, strict=False)],
+        )
         gates = [gate(condition[:, part.skip :])[0] for gate, part in zip(self.gates, self.parts, strict=True)]
         moved = [
             replace(spec, table=spec.table @ (w * gate).T)
             for spec, gate, w in zip(moving, gates, columns[len(static) :], strict=True)
         ]
-        planes = [*self._multiplied[1], *moved]
+        planes = [*multiplied, *moved]
         bias = self.first.bias
         if self.code_width:
             bias = bias + self.bias(condition[:, -self.code_width :])[0]

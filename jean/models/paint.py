@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from jean.models.talking_head import Frames, TalkingHead
+from jean.render.ops import paint_seen
 
 CHUNK = 16384  # rays at a time: about 100 MB with the fast preset's samples
 
@@ -32,8 +33,14 @@ def paint(
 ) -> tuple[Tensor, Tensor]:
     """rgb [R, 3] over ``background`` [R, 3], and depth [R] in cm, of pixels [R, 2] of one frame."""
     condition = model.condition(frames)
+    seen = model.seen(frames, condition)
+    if seen is not None:
+        center = (float(frames.center_px[0, 0]), float(frames.center_px[0, 1]))
+        return paint_seen(
+            seen, frames.camera_to_world[0], float(frames.focal_px[0]), center, size_px, pixels, background
+        )
     rgb, depth = [], []
-    for start in range(0, len(pixels), CHUNK):
+    for start in range(0, max(1, len(pixels)), CHUNK):
         part = pixels[start : start + CHUNK]
         frame = torch.zeros(len(part), dtype=torch.long, device=part.device)
         traced = model.trace(frames, part, frame, size_px, condition=condition)

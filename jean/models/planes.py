@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -65,6 +68,24 @@ class FeaturePlane(nn.Module):
         """Mean squared difference of neighbouring cells, the smoothness prior."""
         grid = self.table.view(self.height, self.width, -1)
         return (grid[1:] - grid[:-1]).square().mean() + (grid[:, 1:] - grid[:, :-1]).square().mean()
+
+
+class Kept:
+    """A value that is made of tensors once, and again after they have changed."""
+
+    def __init__(self) -> None:
+        self._made_from: Any = None
+        self._value: Any = None
+
+    def get(self, tensors: Sequence[Tensor], make: Callable[[], Any]) -> Any:
+        """The value; ``make`` is called if ``tensors`` are not what they were, and always on a card."""
+        if tensors[0].is_cuda:  # the sums would have to be waited for, which takes longer than what is made
+            return make()
+        # torch counts changes, but not those made through .data: the sums tell of them
+        versions = tuple((t.data_ptr(), t._version, t.sum().item()) for t in tensors)
+        if self._made_from != versions:
+            self._made_from, self._value = versions, make()
+        return self._value
 
 
 def border_mask(height: int, width: int, fade: int) -> Tensor:

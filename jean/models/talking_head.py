@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from jean.models.audio_encoder import AudioEncoder
 from jean.models.head import Box, FastHead, make_head
 from jean.models.torso import TorsoLayer
-from jean.render.ops import Composite, camera_rays, over
+from jean.render.ops import Composite, Seen, camera_rays, over, use_native
 
 
 @dataclass(frozen=True)
@@ -156,6 +156,26 @@ class TalkingHead(nn.Module):
             return pose[:, 3:]  # standardised slants: yaw, roll, pitch
         return view_directions(frames.camera_to_world)
 
+    def seen(self, frames: Frames, condition: Tensor) -> Seen | None:
+        """The one frame of ``frames`` as the kernels paint it; None where ``trace`` has to.
+
+        Args:
+            condition: its e_in.
+        """
+        head = self.head
+        if not isinstance(head, FastHead) or condition.is_cuda or condition.dtype != torch.float32:
+            return None
+        if not use_native(head.backend, condition, "picture"):
+            return None
+        pose = self._pose(frames)
+        field = head.field.of_frame(condition, self.view(frames, pose), self.bend(frames, condition))
+        grid = head.grid
+        return Seen(field, grid.sampling, grid.low, grid.high, self.torso.of_pose(pose[0]), head.samples)
+
+    def _pose(self, frames: Frames) -> Tensor:
+        # three spreads: what lies further out was never seen, and a line must not be drawn on for ever
+        return ((pose_vectors(frames.camera_to_world) - self.pose_mean) / self.pose_spread).clamp(-3, 3)
+
     def trace(
         self,
         frames: Frames,
@@ -177,8 +197,7 @@ class TalkingHead(nn.Module):
         origins, directions = camera_rays(
             pixels, frames.focal_px[frame], frames.center_px[frame], frames.camera_to_world[frame]
         )
-        # three spreads: what lies further out was never seen, and a line must not be drawn on for ever
-        pose = ((pose_vectors(frames.camera_to_world) - self.pose_mean) / self.pose_spread).clamp(-3, 3)
+        pose = self._pose(frames)
         bend = self.bend(frames, condition)
         head = self.head.trace(origins, directions, condition, self.view(frames, pose), frame, generator, bend)
         torso_rgb, torso_opacity = self.torso(pixels / size_px, pose[frame])

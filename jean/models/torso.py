@@ -6,10 +6,13 @@ enough and costs one lookup a pixel instead of one a sample.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
-from jean.models.planes import FeaturePlane
+from jean.models.planes import FeaturePlane, Kept
+from jean.render.ops import FrameTorso, PlaneSpec
 
 
 class TorsoLayer(nn.Module):
@@ -24,6 +27,7 @@ class TorsoLayer(nn.Module):
     def __init__(self, pose_width: int = 6, channels: int = 16, reach: float = 0.1):
         super().__init__()
         self.reach = reach
+        self._multiplied = Kept()  # planes times the layer that reads them
         self.coarse = FeaturePlane(48, 48, channels)
         self.fine = FeaturePlane(160, 160, channels)
         hidden, shift = nn.Linear(2 + pose_width, 32), nn.Linear(32, 2)
@@ -44,6 +48,31 @@ class TorsoLayer(nn.Module):
         features = torch.cat([self.coarse(across, down), self.fine(across, down)], -1)
         out = self.shade(torch.cat([features, pose], -1))
         return torch.sigmoid(out[:, :3]), torch.sigmoid(out[:, 3])
+
+    def of_pose(self, pose: Tensor) -> FrameTorso:
+        """This layer under one pose [pose_width], for pictures: what the pose decides becomes biases."""
+        planes, channels = (self.coarse, self.fine), self.coarse.table.shape[1]
+        layer, _, last = (cast(nn.Linear, module) for module in self.shade)
+        first, _, second = (cast(nn.Linear, module) for module in self.bend)
+
+        def multiplied() -> list[PlaneSpec]:
+            weights = layer.weight.split(channels, 1)
+            return [
+                PlaneSpec(p.table @ w.T, p.height, p.width, (0, 1), (0.0, 0.0), (1.0, 1.0))
+                for p, w in zip(planes, weights, strict=False)
+            ]
+
+        return FrameTorso(
+            planes=self._multiplied.get((self.coarse.table, self.fine.table, layer.weight), multiplied),
+            bend_first=first.weight[:, :2].T,
+            bend_bias=first.bias + first.weight[:, 2:] @ pose,
+            bend_second=second.weight,
+            bend_second_bias=second.bias,
+            bias=layer.bias + layer.weight[:, 2 * channels :] @ pose,
+            last=last.weight,
+            last_bias=last.bias,
+            reach=self.reach,
+        )
 
     def roughness(self) -> Tensor:
         """Smoothness prior."""

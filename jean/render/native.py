@@ -121,6 +121,35 @@ class Picture(ctypes.Structure):
     _fields_ = [*[(name, _POINTER) for name in ("colour", "opacity", "depth")], ("enough", _FLOAT)]
 
 
+class Torso(ctypes.Structure):
+    """``JeanTorso``."""
+
+    _fields_ = [
+        ("plane", Plane * 2),
+        ("bend_hidden", _INT),
+        ("hidden", _INT),
+        *[
+            (name, _POINTER)
+            for name in ("bend_first", "bend_bias", "bend_second", "bend_second_bias", "bias", "last", "last_bias")
+        ],
+        ("reach", _FLOAT),
+    ]
+
+
+class View(ctypes.Structure):
+    """``JeanView``."""
+
+    _fields_ = [
+        ("count", _LONG),
+        ("focal_px", _FLOAT),
+        ("size_px", _FLOAT),
+        ("center_px", _FLOAT * 2),
+        ("camera_to_world", _FLOAT * 12),
+        *[(name, _POINTER) for name in ("pixels", "background", "rgb", "depth")],
+        ("enough", _FLOAT),
+    ]
+
+
 class CompositeRays(ctypes.Structure):
     """``JeanComposite``."""
 

@@ -12,6 +12,8 @@ from jean.errors import SetupError
 from jean.render import native, ray_ops, reference
 from jean.render.field_op import PlaneSpec, Prior, triplane_field
 from jean.render.mlp_op import MlpSpec, mlp_field, mlp_values
+from jean.render.paint_op import FrameTorso, Seen
+from jean.render.paint_op import paint as paint_seen
 from jean.render.picture_op import FrameField, on_host, picture
 from jean.render.reference import Composite, camera_rays, over
 
@@ -23,15 +25,18 @@ ON_CUDA = ("picture",)  # operations that have kernels of csrc/cuda
 __all__ = [
     "Composite",
     "FrameField",
+    "FrameTorso",
     "MlpSpec",
     "PlaneSpec",
     "Prior",
+    "Seen",
     "camera_rays",
     "composite",
     "mlp_field",
     "mlp_values",
     "on_host",
     "over",
+    "paint_seen",
     "picture",
     "resolve_backend",
     "triplane_field",

@@ -89,7 +89,7 @@ class PictureCall:
     ):
         native.check_cells(grid.numel())
         self.held: list[Tensor] = []  # what the structures point at must live until the call is over
-        pointer = self._pointer
+        pointer = self.pointer
         call = native.Field(planes=len(field.planes), hidden=len(field.bias), half=field.weights[4].shape[0], frames=1)
         for index, spec in enumerate(field.planes):
             plane = call.plane[index]
@@ -120,7 +120,8 @@ class PictureCall:
         colour, opacity, depth = self.made
         return Composite(colour, opacity, depth, colour.new_empty(len(colour), 0))
 
-    def _pointer(self, tensor: Tensor) -> int:
+    def pointer(self, tensor: Tensor) -> int:
+        """Address of a tensor's numbers, float32 and contiguous, which live as long as this call."""
         self.held.append(tensor.detach().float().contiguous())
         return self.held[-1].data_ptr()
 

@@ -218,4 +218,17 @@ JEAN_API int jean_picture(const JeanField* field, const JeanMarch* march, const 
   return 0;
 }
 
+// Whole pixels: a field with multiplied planes over the torso over a background; see JeanView.
+JEAN_API int jean_paint(const JeanField* field, const JeanMarch* march, const JeanTorso* torso, const JeanView* view,
+                        int64_t target, int64_t threads) {
+  const JeanKernels* k = table(target);
+  Memory prepared(prepared_bytes(*field, k->scalar_bytes));
+  if (prepared.failed()) return FAILED;
+  k->prepare(field, prepared.get());
+  share_out(parts_of(view->count, 256), threads, [&](long task, int) {
+    const long begin = task * 256, end = begin + 256 < view->count ? begin + 256 : view->count;
+    k->paint(prepared.get(), march, torso, view, begin, end);
+  });
+  return 0;
+}
 #include "api_mlp.h"

@@ -61,6 +61,26 @@ typedef struct {
   float enough;                     // of the light, below which a ray ends
 } JeanPicture;
 
+// The torso layer under one pose (jean/models/torso.py): planes already multiplied by the layer that reads them,
+// [height * width, hidden]; the pose's share stands in the biases. Widths are multiples of 16, 64 at most.
+typedef struct {
+  JeanPlane plane[2];
+  int32_t bend_hidden, hidden;
+  const float *bend_first, *bend_bias;          // [2, bend_hidden], [bend_hidden]
+  const float *bend_second, *bend_second_bias;  // [2, bend_hidden], [2]
+  const float *bias, *last, *last_bias;         // [hidden], [4, hidden], [4]
+  float reach;
+} JeanTorso;
+
+// Pixels of one camera, and what is behind and comes out.
+typedef struct {
+  int64_t count;
+  float focal_px, size_px, center_px[2], camera_to_world[12];  // [3, 4], OpenCV axes
+  const float *pixels, *background;                            // [count, 2], [count, 3]
+  float *rgb, *depth;                                          // [count, 3], [count]
+  float enough;                                                // of the light, below which a ray ends
+} JeanView;
+
 // Rays of samples that are to be laid over one another.
 typedef struct {
   int64_t rays;

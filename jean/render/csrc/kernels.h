@@ -15,6 +15,7 @@ typedef struct {
   void (*composite)(const JeanComposite*, long begin, long end);
   void (*composite_backward)(const JeanComposite*, const JeanCompositeGradients*, long begin, long end);
   void (*picture)(const JeanField*, const void* prepared, const JeanMarch*, const JeanPicture*, long begin, long end);
+  void (*paint)(const void* prepared, const JeanMarch*, const JeanTorso*, const JeanView*, long begin, long end);
   long scalar_bytes;
   // the paper's field: `prepared` begins with its layout, then come the packed matrices
   long (*mlp_prepared_bytes)(const JeanMlp*, int gradients);

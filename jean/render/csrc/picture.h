@@ -10,6 +10,18 @@ namespace {
 
 constexpr int BLOCK = 64, MAX_SAMPLES = 64, ROUND = 2;
 
+// N numbers, from the c-th on, between the four cells around a sample; cells are `width` numbers wide.
+template <class T, int N>
+JEAN_FN typename Lanes<T, N>::type four_cells(const JeanPlane& plane, const Places<T>& place, int s, int width, int c) {
+  const T* at = (const T*)plane.table + (long)place.row[s] * width + c;
+  const T* next = at + (long)plane.width * width;
+  const T right = place.right[s], below = place.below[s], left = T(1) - right, above = T(1) - below;
+  typename Lanes<T, N>::type sum = (left * above) * load<T, N>(at);
+  sum += (right * above) * load<T, N>(at + width);
+  sum += (left * below) * load<T, N>(next);
+  return sum + (right * below) * load<T, N>(next + width);
+}
+
 // WIDTH vectors of the first hidden layer of one sample: they stay in registers over all planes.
 template <class T, int N, int WIDTH>
 JEAN_FN void sum_rows(const Prepared<T>& p, const Places<T>* places, int s, int c, T* one) {
@@ -20,16 +32,7 @@ JEAN_FN void sum_rows(const Prepared<T>& p, const Places<T>* places, int s, int 
   for (int index = 0; index < f.planes; ++index) {
     const Places<T>& place = places[index];
     if (p.ends[index] && place.outside[s]) continue;
-    const T* at = (const T*)f.plane[index].table + (long)place.row[s] * f.hidden + c;
-    const T* next = at + (long)f.plane[index].width * f.hidden;
-    const T right = place.right[s], below = place.below[s], left = T(1) - right, above = T(1) - below;
-    const T w00 = left * above, w01 = right * above, w10 = left * below, w11 = right * below;
-    for (int i = 0; i < WIDTH; ++i) {
-      sum[i] += w00 * load<T, N>(at + i * N);
-      sum[i] += w01 * load<T, N>(at + f.hidden + i * N);
-      sum[i] += w10 * load<T, N>(next + i * N);
-      sum[i] += w11 * load<T, N>(next + f.hidden + i * N);
-    }
+    for (int i = 0; i < WIDTH; ++i) sum[i] += four_cells<T, N>(f.plane[index], place, s, f.hidden, c + i * N);
   }
   for (int i = 0; i < WIDTH; ++i) store<T, N>(one + c + i * N, sum[i] < V{} ? V{} : sum[i]);
 }
@@ -67,47 +70,53 @@ struct Ray {
 template <int N>
 JEAN_FN void picture_block(const Prepared<float>& p, const JeanMarch& m, const JeanPicture& out, long begin, long end) {
   Ray rays[BLOCK];
-  int alive = 0;
+  int alive[BLOCK], living = 0;
   for (long r = begin; r < end; ++r) {
     float density[MAX_COARSE], near, far;
     for (int c = 0; c < 3; ++c) out.colour[3 * r + c] = 0.0f;
     out.opacity[r] = out.depth[r] = 0.0f;
     if (!look_along(m, r, density, &near, &far)) continue;
-    Ray& ray = rays[alive++];
+    Ray& ray = rays[living];
+    alive[living] = living;
+    ++living;
     ray.number = r;
     ray.light = 1.0f;
     place_edges(m, density, near, far, nullptr, ray.edges);
   }
-  for (int first = 0; first < m.samples && alive; first += ROUND) {
-    const int round = lesser(ROUND, m.samples - first), wanted = alive * round;
+  for (int first = 0; first < m.samples && living; first += ROUND) {
+    int of_ray[ROUND * BLOCK], number[ROUND * BLOCK], wanted = 0;
+    for (int i = 0; i < living; ++i)
+      for (int k = first; k < lesser(first + ROUND, (int)m.samples); ++k) {
+        of_ray[wanted] = alive[i];
+        number[wanted++] = k;
+      }
     for (int from = 0; from < wanted; from += TILE) {
       Tile<float> tile;
-      float density[TILE], colour[3][TILE];
+      float density[TILE], colour[3][TILE], middle[TILE], length[TILE];
       tile.count = lesser(TILE, wanted - from);
       for (int s = 0; s < TILE; ++s) {
         const int item = from + lesser(s, tile.count - 1);
-        const Ray& ray = rays[item / round];
-        const int k = first + item % round;
-        const float depth = (ray.edges[k + 1] + ray.edges[k]) / 2.0f;
+        const Ray& ray = rays[of_ray[item]];
+        const float* edge = ray.edges + number[item];
+        middle[s] = (edge[1] + edge[0]) / 2.0f;
+        length[s] = edge[1] - edge[0];
         for (int axis = 0; axis < 3; ++axis)
-          tile.position[axis][s] = m.origins[3 * ray.number + axis] + m.directions[3 * ray.number + axis] * depth;
+          tile.position[axis][s] = m.origins[3 * ray.number + axis] + m.directions[3 * ray.number + axis] * middle[s];
         tile.frame[s] = 0;
       }
       tile_values<N>(p, tile, density, colour);
       for (int s = 0; s < tile.count; ++s) {
-        Ray& ray = rays[(from + s) / round];
-        const int k = first + (from + s) % round;
-        const float length = ray.edges[k + 1] - ray.edges[k], depth = (ray.edges[k + 1] + ray.edges[k]) / 2.0f;
-        const float weight = absorb(density[s] * length, &ray.light);
+        Ray& ray = rays[of_ray[from + s]];
+        const float weight = absorb(density[s] * length[s], &ray.light);
         for (int c = 0; c < 3; ++c) out.colour[3 * ray.number + c] += weight * colour[c][s];
         out.opacity[ray.number] += weight;
-        out.depth[ray.number] += weight * depth;
+        out.depth[ray.number] += weight * middle[s];
       }
     }
     int kept = 0;
-    for (int i = 0; i < alive; ++i)
-      if (!(rays[i].light < out.enough)) rays[kept++] = rays[i];  // one that is no number goes on to the end
-    alive = kept;
+    for (int i = 0; i < living; ++i)
+      if (!(rays[alive[i]].light < out.enough)) alive[kept++] = alive[i];  // one that is no number goes on to the end
+    living = kept;
   }
 }
 

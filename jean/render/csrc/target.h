@@ -2,8 +2,8 @@
 // compiler which instructions may be used, and with JEAN_SCALAR, JEAN_LANES and JEAN_TABLE defined.
 #include "kernels.h"
 #include "mlp_target.h"
-#include "picture.h"
 #include "rays.h"
+#include "torso.h"
 #include "triplane.h"
 
 namespace {
@@ -112,6 +112,13 @@ void picture(const JeanField* field, const void* prepared, const JeanMarch* marc
       picture_block<LANES>(*(const Prepared<float>*)prepared, *march, *out, r, lesser(r + BLOCK, end));
 }
 
+void paint(const void* prepared, const JeanMarch* march, const JeanTorso* torso, const JeanView* view, long begin,
+           long end) {
+  if constexpr (sizeof(Scalar) == sizeof(float))
+    for (long r = begin; r < end; r += BLOCK)
+      paint_block<LANES>(*(const Prepared<float>*)prepared, *march, *torso, *view, r, lesser(r + BLOCK, end));
+}
+
 }  // namespace
 
 const JeanKernels* JEAN_TABLE(void) {
@@ -125,6 +132,7 @@ const JeanKernels* JEAN_TABLE(void) {
                                     composite,
                                     composite_backward,
                                     picture,
+                                    paint,
                                     sizeof(Scalar),
                                     mlp_prepared_bytes,
                                     mlp_prepare,
