@@ -16,6 +16,7 @@ from pydantic import Field
 
 from jean.config import StageConfig
 from jean.data import drivers
+from jean.data.audio_windows import neighbour_rows
 from jean.data.clip import Clip
 from jean.data.driver_filters import calmed, silence_gate
 from jean.data.named_expression import Key, parse, read_timeline, vectors
@@ -143,6 +144,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     model.head.use(config.backend)
     backend = resolve_backend(config.backend, model.expression_mean.device, model.head.drawn_by, progress.say)
     progress.say(f"backend: {backend}.")
+    heard = _heard(model, len(windows), fps / float(meta["fps"]))
     behind = _Backgrounds(config, person, size, pose_positions)
     part = _part(config.shard, len(windows))
     work = output.with_name(output.name + ".work")
@@ -153,7 +155,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         with progress.task("render", len(part)) as advance:
             advance(len(part) - len(todo))
             for index in todo:
-                frames = _frames(model, camera, poses[index], windows[index], expression[index], offsets[index])
+                frames = _frames(model, camera, poses[index], windows[heard[index]], expression[index], offsets[index])
                 painted = picture(model, frames, behind.at(index))
                 store.write(index, painted.rgb, painted.depth_cm)
                 advance(1)
@@ -409,6 +411,13 @@ def _frames(
         expression=torch.from_numpy(expression)[None].to(device),
         offsets=torch.from_numpy(offsets)[None].to(device),
     )
+
+
+def _heard(model: TalkingHead, frames: int, spacing: float) -> np.ndarray:
+    """The windows that each frame hears: int [T], or [T, N] where the model smooths over N neighbours."""
+    if model.audio_attention is None:
+        return np.arange(frames)
+    return neighbour_rows(frames, model.audio_attention.neighbours, spacing)
 
 
 def _part(shard: str | None, frames: int) -> range:

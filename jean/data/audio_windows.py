@@ -38,6 +38,19 @@ def frame_windows(rows: np.ndarray, frame_count: int, fps: float, rate_hz: float
     return windows
 
 
+def neighbour_rows(frame_count: int, neighbours: int, spacing: float = 1.0) -> np.ndarray:
+    """int64 [T, N]: the frames of a clip that smoothing looks at for each frame: N/2 before, itself, the rest after.
+
+    At the ends the first and the last frame are repeated.
+
+    Args:
+        frame_count: T; neighbours: N.
+        spacing: frames from one neighbour to the next; not 1 where a render has another rate than its clip.
+    """
+    offsets = np.round((np.arange(neighbours) - neighbours // 2) * spacing).astype(np.int64)
+    return np.clip(np.arange(frame_count)[:, None] + offsets, 0, frame_count - 1)
+
+
 def extract_windows(extractor: AudioFeatures, wave: np.ndarray, frame_count: int, fps: float) -> np.ndarray:
     """float32 [T, window, D] from a mono wave at 16 kHz: features, then ``frame_windows``.
 

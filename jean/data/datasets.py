@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jean.data.audio_windows import neighbour_rows
 from jean.data.clip import Clip
 from jean.data.lips import face_offsets
 from jean.errors import InputError
@@ -85,6 +86,13 @@ class PersonFrames:
     def plate(self, index: int) -> np.ndarray:
         """uint8 [H, W, 3], the clean background."""
         return self.clips[self.clip_of[index]].background
+
+    def audio_neighbours(self, neighbours: int) -> np.ndarray:
+        """int64 [T, N]: dataset frames whose windows smoothing looks at, all of the frame's own clip."""
+        counts = [clip.frame_count for clip in self.clips]
+        firsts = np.cumsum([0, *counts[:-1]])
+        rows = [first + neighbour_rows(count, neighbours) for first, count in zip(firsts, counts, strict=True)]
+        return np.concatenate(rows)
 
     def rays(self, count: int, frames: int, shares: Sequence[float], random: np.random.Generator) -> RayBatch:
         """Random pixels of random training frames.

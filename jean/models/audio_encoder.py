@@ -41,7 +41,7 @@ class AudioEncoder(nn.Module):
 
 
 class AudioAttention(nn.Module):
-    """AD-NeRF's smoothing of embeddings over neighbouring frames (an option, off in the fast preset).
+    """AD-NeRF's smoothing of embeddings over neighbouring frames (an option of ``train-nerf``).
 
     Args:
         width: width of an embedding.
@@ -54,6 +54,7 @@ class AudioAttention(nn.Module):
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(channels):
             layers += [nn.Conv1d(before, after, 3, 1, 1), nn.LeakyReLU(0.02)]
+        self.neighbours = neighbours
         self.scores = nn.Sequential(*layers)
         self.weigh = nn.Sequential(nn.Linear(neighbours, neighbours), nn.Softmax(-1))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from jean.models.audio_encoder import AudioEncoder
+from jean.models.audio_encoder import AudioAttention, AudioEncoder
 from jean.models.head import Box, FastHead, make_head
 from jean.models.torso import TorsoLayer
 from jean.render.ops import Composite, Seen, camera_rays, over, use_native
@@ -21,7 +21,8 @@ class Frames:
         camera_to_world: [F, 4, 4], head pose.
         focal_px: [F], focal length in the pixels of the picture.
         center_px: [F, 2], principal point.
-        audio: [F, window, D], audio windows.
+        audio: [F, window, D], audio windows; [F, N, window, D] where a model smooths over N neighbours
+            (``jean.data.audio_windows.neighbour_rows``).
         expression: [F, E], expression coefficients.
         offsets: [F, 68, 2], what the expression source's landmarks have beside its rigid head, cm
             (``jean.data.lips.face_offsets``); where speech decides the lips, only the upper face's are read.
@@ -80,6 +81,7 @@ class TalkingHead(nn.Module):
         shape: [68][3], the person's rigid head, head space, cm.
         spoken: whether speech decides the lower face.
         audio_scale: e_a is multiplied by it before its projection: Eq. 2 compares directions and leaves lengths free.
+        audio_attention: N, neighbouring frames over which e_a is smoothed, as AD-NeRF does (0: not at all).
         expression_map: from the expression vector to its part of e_in: "linear"; "mlp", the thin MLP of Table 2's
             (a) and (c); "none", the vector as it is (e_e of the expression transformer, section 3.3).
     """
@@ -89,6 +91,7 @@ class TalkingHead(nn.Module):
     expression_range: Tensor
     pose_mean: Tensor
     pose_spread: Tensor
+    smoothing: Tensor
 
     def __init__(
         self,
@@ -105,6 +108,7 @@ class TalkingHead(nn.Module):
         code_width: int = 0,
         spoken: bool = True,
         audio_scale: float = 1.0,
+        audio_attention: int = 0,
         expression_map: str = "linear",
     ):
         super().__init__()
@@ -112,6 +116,9 @@ class TalkingHead(nn.Module):
         self.audio_encoder = AudioEncoder(audio_features, audio_window, 64, dropout)
         self.audio_projection = nn.Linear(64, audio_width)
         self.audio_scale = audio_scale
+        self.audio_attention = AudioAttention(64, audio_attention) if audio_attention else None
+        if audio_attention:
+            self.register_buffer("smoothing", torch.zeros((), dtype=torch.bool))  # whether training has come to it
         self.expression_encoder = _expression_map(expression_map, expression_features, expression_width)
         self.code_width = code_width
         self.audio_width = audio_width
@@ -124,8 +131,17 @@ class TalkingHead(nn.Module):
         self.register_buffer("pose_spread", torch.ones(6))
 
     def audio_embedding(self, audio: Tensor) -> Tensor:
-        """The audio part of e_in, [F, audio_width], from windows [F, window, D]."""
-        return self.audio_projection(self.audio_scale * self.audio_encoder(audio))
+        """The audio part of e_in, [F, audio_width], from windows as ``Frames`` has them.
+
+        Windows without neighbours stand for frames whose neighbours are like them: smoothing leaves those alone.
+        """
+        if self.audio_attention is None or audio.ndim == 3:
+            embedding = self.audio_encoder(audio)
+        elif not self.smoothing:
+            embedding = self.audio_encoder(audio[:, audio.shape[1] // 2])
+        else:
+            embedding = self.audio_attention(self.audio_encoder(audio.flatten(0, 1)).unflatten(0, audio.shape[:2]))
+        return self.audio_projection(self.audio_scale * embedding)
 
     def condition(self, frames: Frames) -> Tensor:
         """e_in [F, audio_width + expression_width + code_width]."""

@@ -105,6 +105,8 @@ class NerfStage:
             "expression": torch.from_numpy(data.expression).float(),
             "offsets": torch.from_numpy(data.offsets),
         }
+        around = data.audio_neighbours(config.audio_attention) if config.audio_attention else None
+        self.around = None if around is None else torch.from_numpy(around)
         if isinstance(head, FastHead):
             train = torch.from_numpy(data.train)
             head.warp.fit(self.lips.cpu()[train], torch.from_numpy(seen)[train])
@@ -112,7 +114,12 @@ class NerfStage:
     def frames(self, indices: np.ndarray) -> Frames:
         """The drivers of dataset frames [F]."""
         chosen = torch.from_numpy(np.asarray(indices))
-        return Frames(**{name: values[chosen].to(self.device) for name, values in self.tensors.items()})
+        drivers = {name: values[chosen].to(self.device) for name, values in self.tensors.items() if name != "audio"}
+        return Frames(audio=self.windows(chosen), **drivers)
+
+    def windows(self, chosen: Tensor) -> Tensor:
+        """Audio windows of dataset frames [F], with their neighbours where the model smooths over them."""
+        return self.tensors["audio"][chosen if self.around is None else self.around[chosen]].to(self.device)
 
     def with_codes(self, frames: Frames, indices: np.ndarray, keep: Tensor) -> Frames:
         """Frames with their own codes and pose corrections where ``keep`` [F] is 1."""
@@ -125,6 +132,8 @@ class NerfStage:
         began = time.perf_counter()
         config = self.config
         seed = int(torch.randint(2**31, (1,), generator=self.generator))
+        if config.audio_attention:
+            self.model.smoothing.fill_(step >= self.steps // 2)
         batch = self.data.rays(config.rays, config.frames_per_step or 1, config.regions, np.random.default_rng(seed))
         frames = self._noisy(self.frames(batch.frames))
         if config.code_width:
@@ -183,14 +192,16 @@ class NerfStage:
         """Squared error of lip coordinates told from speech, over random training frames."""
         train = torch.from_numpy(self.data.train)
         chosen = train[torch.randint(len(train), (windows,), generator=self.generator)].to(self.device)
-        audio = self._noisy_audio(self.tensors["audio"][chosen.cpu()].to(self.device))
+        audio = self._noisy_audio(self.windows(chosen.cpu()))
         return (self.model.audio_embedding(audio) - self.lips[chosen]).square().mean()
 
     def _noisy_audio(self, audio: Tensor) -> Tensor:
         # a band's level, the whole level, and every value: other microphones, voices, rooms
         if self.config.audio_noise:
-            for part in (audio[:, :1, :1], audio[:, :1], audio):
-                audio = audio + self.config.audio_noise * self._normal(part)
+            rows = audio.flatten(1, -2)  # neighbours are heard through the same microphone
+            for part in (rows[:, :1, :1], rows[:, :1], rows):
+                rows = rows + self.config.audio_noise * self._normal(part)
+            audio = rows.view_as(audio)
         return audio
 
     def _normal(self, like: Tensor) -> Tensor:
@@ -368,6 +379,7 @@ def model_arguments(data: PersonFrames, config: NerfConfig, inputs: LearnedInput
         "shape": np.round(data.shape.astype(float), 4).tolist(),
         "spoken": config.spoken,
         "audio_scale": audio_scale(data, inputs, config),
+        "audio_attention": config.audio_attention,
         "expression_map": _expression_map(data, config),
     }
 

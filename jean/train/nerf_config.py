@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import Field
+
 from jean.config import StageConfig
 from jean.errors import UsageError
 
@@ -30,6 +32,8 @@ class NerfConfig(StageConfig):
             move the lips (0 in the paper, which learns it from many people instead: Eqs. 1 and 2).
         audio_steps: after which the speech part stops learning, slowing down until then (None: never): lips are
             learned in a few hundred steps, and after them a short clip's speech is only learned by heart.
+        audio_attention: neighbouring frames over which AD-NeRF's attention smooths e_a, from the middle of the
+            training on (8 in AD-NeRF, 4 before and 3 after; 0: none, as in both presets).
         code_width: of the codes that training frames may have (NeRFace's remedy for what tracking misses:
             a frame's own light, hair and pose error need not be blamed on its sound or expression); half
             of the time a frame does without, and every render does.
@@ -62,6 +66,7 @@ class NerfConfig(StageConfig):
     plane_eps: float = 3e-8
     audio_rate: float | None = None
     audio_steps: int | None = None
+    audio_attention: int = Field(0, ge=0, le=64)
     decay: float = 0.1
     regions: tuple[float, float, float, float, float] = (0.15, 0.1, 0.35, 0.25, 0.15)
     background: Literal["random", "plate"] = "random"
@@ -152,6 +157,8 @@ def resolved(config: NerfConfig) -> NerfConfig:
     if config.audio_run is not None and config.audio_rate is None:
         # 8.4.3; the fast preset has a hundredth of the paper's steps, and takes larger ones
         values["audio_rate"] = 5e-6 if config.preset == "paper" else 2e-4
+    if config.speech == "none" and config.audio_attention:
+        raise UsageError("without speech there is nothing to smooth.", "Leave audio_attention away.")
     if config.speech == "none":
         values["lip_weight"] = 0.0
     if config.minutes is not None:
