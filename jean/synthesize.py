@@ -6,7 +6,8 @@ import hashlib
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,6 +35,7 @@ from jean.progress import Progress
 from jean.provenance import manifest, manifest_path, metadata_tags, write_manifest
 from jean.render.frame_store import FrameStore
 from jean.render.ops import resolve_backend
+from jean.render.pipeline import in_order
 from jean.train.checkpoint import Checkpoint, load_checkpoint
 from jean.types import Camera
 
@@ -151,35 +153,45 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     with folder_lock(work / f"part-{(config.shard or '1/1').replace('/', '-of-')}"):
         store = FrameStore(work, key, len(windows), size, config.depth)
         camera = person.camera.resized(size)
-        todo = [index for index in part if not store.has(index)]
-        with progress.task("render", len(part)) as advance:
-            advance(len(part) - len(todo))
-            for index in todo:
-                frames = _frames(model, camera, poses[index], windows[heard[index]], expression[index], offsets[index])
-                painted = picture(model, frames, behind.at(index))
-                store.write(index, painted.rgb, painted.depth_cm)
-                advance(1)
-    seconds = time.perf_counter() - began
-    result: dict[str, Any] = {
-        "output": str(output),
-        "frames": len(windows),
-        "fps": fps,
-        "size": size,
-        "seconds": round(seconds, 2),
-        "frames_per_s": round(len(todo) / seconds, 2),
-        "finished": store.complete(),
-        "backend": backend,
-    }
-    if not store.complete():
-        progress.say(f"{store.count()} of {len(windows)} frames are there; render the other parts.")
-        return result
-    with folder_lock(work / "encode"):
-        document = manifest("render", inputs, options, result | {"key": key["sha256"]})
-        written = _encode(store, output, config, fps, size, document, progress)
-        store.hand_over(config.frames, output.with_name(output.stem + "_depth") if config.depth else None)
-        write_manifest(written, document)
-        store.remove()
-    return result | {"output": str(written), "seconds": round(time.perf_counter() - began, 2)}
+        todo = sum(not store.has(index) for index in part)
+
+        def paint(index: int) -> np.ndarray:
+            if store.has(index):
+                return store.read(index)
+            frames = _frames(model, camera, poses[index], windows[heard[index]], expression[index], offsets[index])
+            painted = picture(model, frames, behind.at(index))
+            store.write(index, painted.rgb, painted.depth_cm)
+            return painted.rgb
+
+        def report() -> dict[str, Any]:
+            seconds = time.perf_counter() - began
+            done = {"seconds": round(seconds, 2), "frames_per_s": round(todo / seconds, 2)}
+            return result | done | {"finished": store.complete()}
+
+        result: dict[str, Any] = {"frames": len(windows), "fps": fps, "size": size, "backend": backend}
+        result = {"output": str(output)} | result
+        painted = in_order(paint, part, painters(model, backend))
+        if config.shard is not None:
+            with progress.task("render", len(part)) as advance, closing(painted):
+                for _ in painted:
+                    advance(1)
+            if not store.complete():
+                progress.say(f"{store.count()} of {len(windows)} frames are there; render the other parts.")
+                return report()
+            painted = (store.read(index) for index in range(len(windows)))
+        with folder_lock(work / "encode"):
+            document = manifest("render", inputs, options, result | {"key": key["sha256"]})
+            written = _encode(painted, len(windows), output, config, fps, size, document, progress)
+            store.hand_over(config.frames, output.with_name(output.stem + "_depth") if config.depth else None)
+            write_manifest(written, document)
+            done = report() | {"output": str(written)}
+            store.remove()
+    return done
+
+
+def painters(model: TalkingHead, backend: str) -> int:
+    """Frames to paint at the same time: as many as torch has threads where the kernels of the processor paint."""
+    return torch.get_num_threads() if backend == "native" and model.expression_mean.device.type == "cpu" else 1
 
 
 def _finished(output: Path, key: str) -> dict[str, Any] | None:
@@ -188,7 +200,9 @@ def _finished(output: Path, key: str) -> dict[str, Any] | None:
     if not (output.exists() and record.exists()):
         return None
     made = read_json(record).get("result", {})
-    return {name: value for name, value in made.items() if name != "key"} if made.get("key") == key else None
+    if made.pop("key", None) != key:
+        return None
+    return {**made, "seconds": 0.0, "frames_per_s": 0.0, "finished": True}  # this time nothing was rendered
 
 
 def load_model(checkpoint: Checkpoint, device: str) -> TalkingHead:
@@ -438,7 +452,8 @@ def _part(shard: str | None, frames: int) -> range:
 
 
 def _encode(
-    store: FrameStore,
+    frames: Generator[np.ndarray, None, None],
+    count: int,
     output: Path,
     config: RenderConfig,
     fps: float,
@@ -446,13 +461,12 @@ def _encode(
     document: dict[str, Any],
     progress: Progress,
 ) -> Path:
-    """Writes the video from the stored frames, with the whole sound."""
+    """Writes the video from its frames as they come, with the whole sound."""
     sound = read_audio_native(Path(str(config.audio)))
-    tags = metadata_tags(document)
-    with progress.task("encode", store.total) as advance:
-        with open_writer(output, (size, size), fps, sound, config.crf, tags) as writer:
-            for index in range(store.total):
-                writer.write(store.read(index))
+    with progress.task("render", count) as advance, closing(frames):
+        with open_writer(output, (size, size), fps, sound, config.crf, metadata_tags(document)) as writer:
+            for frame in frames:
+                writer.write(frame)
                 advance(1)
     if writer.note:
         progress.warn(writer.note)

@@ -56,7 +56,8 @@ def picture(model: TalkingHead, frames: Frames, background: np.ndarray) -> Pictu
     device = model.expression_mean.device
     rows, columns = np.mgrid[0:size, 0:size]
     pixels = torch.from_numpy(np.stack([columns, rows], -1).reshape(-1, 2).astype(np.float32) + 0.5).to(device)
-    behind = torch.from_numpy(background.reshape(-1, 3).astype(np.float32) / 255).to(device)
+    # conversions by numpy: torch would share them out to threads, which several painters at once can't use
+    behind = torch.from_numpy(background.reshape(-1, 3).astype(np.float32) / np.float32(255)).to(device)
     rgb, depth = paint(model, frames, pixels, behind, size)
-    image = (rgb.clamp(0, 1) * 255 + 0.5).byte().cpu().numpy().reshape(size, size, 3)
-    return Picture(image, depth.cpu().numpy().reshape(size, size))
+    image = np.clip(rgb.cpu().numpy(), 0, 1) * np.float32(255) + np.float32(0.5)
+    return Picture(image.astype(np.uint8).reshape(size, size, 3), depth.cpu().numpy().reshape(size, size))
