@@ -29,6 +29,7 @@ from jean.files import check_writable, folder_lock, read_json, sha256
 from jean.geometry import rotation_matrix
 from jean.media import open_writer, read_audio, read_audio_native
 from jean.media.write import VIDEO_SUFFIXES
+from jean.models.head_paper import PaperHead
 from jean.models.paint import picture
 from jean.models.talking_head import Frames, TalkingHead
 from jean.progress import Progress
@@ -63,6 +64,9 @@ class RenderConfig(StageConfig):
         shard: "i/n": render only the i-th of n parts (from 1); whoever finishes last writes the video.
         crf: quality of the H.264 stream.
         backend: compiled kernels ("native"), readable torch ("reference"), or kernels where they can run.
+        precision: of the paper preset's kernels: "fp32", or "bf16" (quicker, less exact).
+        sampling: of the paper preset: "exact" as in the paper, or "skip": few samples, and none where the field is
+            empty under every expression and sound of this video (kernels only).
     """
 
     audio: Path | None = None
@@ -84,6 +88,8 @@ class RenderConfig(StageConfig):
     shard: str | None = None
     crf: int = Field(18, ge=0, le=51)
     backend: Literal["auto", "native", "reference"] = "auto"
+    precision: Literal["fp32", "bf16"] = "fp32"
+    sampling: Literal["exact", "skip"] = "exact"
 
 
 ORBIT_PERIOD_S = 4.0
@@ -102,7 +108,8 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         progress: told of every frame.
 
     Returns:
-        ``output``, ``frames``, ``fps``, ``size``, ``seconds``, ``frames_per_s``, ``finished``, ``backend``.
+        ``output``, ``frames``, ``fps``, ``size``, ``seconds``, ``frames_per_s``, ``finished``, ``backend``,
+        ``precision``, ``sampling``.
 
     Raises:
         UsageError: no audio, an impossible shard, an output that is no video.
@@ -143,9 +150,9 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         poses = calmed(poses, config.pose_smoothing, fps)
     poses = _move_camera(poses, config, times)
     model = load_model(checkpoint, config.device)
-    model.head.use(config.backend)
+    model.head.use(config.backend, config.precision)
     backend = resolve_backend(config.backend, model.expression_mean.device, model.head.drawn_by, progress.say)
-    progress.say(f"backend: {backend}.")
+    progress.say(f"backend: {backend}, {config.precision}.")
     heard = _heard(model, len(windows), fps / float(meta["fps"]))
     behind = _Backgrounds(config, person, size, pose_positions)
     part = _part(config.shard, len(windows))
@@ -155,11 +162,16 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         camera = person.camera.resized(size)
         todo = sum(not store.has(index) for index in part)
 
+        def drivers_of(index: int) -> Frames:
+            return _frames(model, camera, poses[index], windows[heard[index]], expression[index], offsets[index])
+
+        if config.sampling == "skip":
+            _skip_empty(model, backend, drivers_of, len(windows), progress)
+
         def paint(index: int) -> np.ndarray:
             if store.has(index):
                 return store.read(index)
-            frames = _frames(model, camera, poses[index], windows[heard[index]], expression[index], offsets[index])
-            painted = picture(model, frames, behind.at(index))
+            painted = picture(model, drivers_of(index), behind.at(index))
             store.write(index, painted.rgb, painted.depth_cm)
             return painted.rgb
 
@@ -169,7 +181,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
             return result | done | {"finished": store.complete()}
 
         result: dict[str, Any] = {"frames": len(windows), "fps": fps, "size": size, "backend": backend}
-        result = {"output": str(output)} | result
+        result = {"output": str(output)} | result | {"precision": config.precision, "sampling": config.sampling}
         painted = in_order(paint, part, painters(model, backend))
         if config.shard is not None:
             with progress.task("render", len(part)) as advance, closing(painted):
@@ -192,6 +204,24 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
 def painters(model: TalkingHead, backend: str) -> int:
     """Frames to paint at the same time: as many as torch has threads where the kernels of the processor paint."""
     return torch.get_num_threads() if backend == "native" and model.expression_mean.device.type == "cpu" else 1
+
+
+def _skip_empty(
+    model: TalkingHead, backend: str, frames_of: Callable[[int], Frames], count: int, progress: Progress
+) -> None:
+    """Finds the empty space of all frames of the video, from some of them, whichever part is rendered here.
+
+    Raises:
+        UsageError: another preset than "paper", or no kernels.
+    """
+    if not isinstance(model.head, PaperHead):
+        raise UsageError("this head skips empty space always.", "Leave --sampling away.")
+    if backend != "native":
+        raise UsageError("skipping empty space needs the compiled kernels.", "Leave --sampling or --backend away.")
+    some = np.unique(np.linspace(0, count - 1, 24).round().astype(int))
+    with torch.no_grad():
+        model.head.skip_empty(torch.cat([model.condition(frames_of(int(index))) for index in some]))
+    progress.say(f"sampling: skip, {model.head.few_samples} samples a ray.")
 
 
 def _finished(output: Path, key: str) -> dict[str, Any] | None:

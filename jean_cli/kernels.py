@@ -22,6 +22,7 @@ def status(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = F
     found = native.status() | {"cuda": cuda_build.status()}
     cuda = found["cuda"]
     lines = [f"library: {found['library'] or 'MISSING'}", f"instruction sets: {', '.join(found['targets']) or 'none'}"]
+    lines.append(f"for bf16: {', '.join(found['bf16']) or 'none'}")
     if found["lost"]:
         lines += [f"lost: {found['lost']}", f"  run: {found['remedy']}"]
     lines.append(f"CUDA compiler: NVRTC {cuda['nvrtc']}" if cuda["nvrtc"] else f"CUDA compiler: none. {cuda['remedy']}")

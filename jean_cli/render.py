@@ -38,6 +38,12 @@ def render(
     seed: Seed = None,
     device: DeviceName = None,
     backend: Backend = None,
+    precision: Annotated[
+        str | None, typer.Option(metavar="fp32|bf16", help="Of the paper preset's kernels; bf16 is quicker.")
+    ] = None,
+    sampling: Annotated[
+        str | None, typer.Option(metavar="exact|skip", help="Of the paper preset; skip leaves empty space out.")
+    ] = None,
     json_output: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -69,5 +75,7 @@ def render(
         seed=seed,
         device=device,
         backend=backend,
+        precision=precision,
+        sampling=sampling,
     )
     reporter.finish(synthesize(run, stage, output, reporter))

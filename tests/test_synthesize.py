@@ -11,8 +11,10 @@ from tiny_clip import make_clip
 
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.media import probe, read_audio, read_frames, write_wav
+from jean.models import head_paper
 from jean.progress import Silent
 from jean.provenance import check
+from jean.render import native
 from jean.synthesize import RenderConfig, render
 from jean.train.nerf import NerfConfig, train_nerf
 
@@ -114,6 +116,8 @@ def test_the_source_keeps_its_background(made, speech, tmp_path):
     [
         ({"audio": None}, UsageError, "--audio"),
         ({"shard": "3/2"}, UsageError, "--shard"),
+        ({"precision": "bf16"}, UsageError, "fast head"),
+        ({"sampling": "skip"}, UsageError, "--sampling"),
         ({"expression": "nowhere.mp4"}, InputError, "does not exist"),
         ({"pose": "nowhere"}, InputError, "does not exist"),
         ({"background": "nowhere.png"}, InputError, "does not exist"),
@@ -123,6 +127,26 @@ def test_bad_options_are_one_clear_error(made, speech, tmp_path, options, error,
     with pytest.raises(error, match=says):
         render(made / "run", RenderConfig(**({"audio": speech} | options)), tmp_path / "a.mp4", Silent())
     assert not (tmp_path / "a.mp4").exists()
+
+
+@pytest.mark.slow
+def test_the_paper_head_renders_by_every_choice_and_says_which(speech, tmp_path, monkeypatch):
+    monkeypatch.setattr(head_paper, "CELL_CM", 3.0)
+    clip = make_clip(tmp_path / "clip")
+    config = NerfConfig(preset="paper", steps=2, rays=16)
+    train_nerf([clip], tmp_path / "run", config, Silent())
+    choices = [{"precision": "fp32"}, {"sampling": "skip"}]
+    if native.half_targets():
+        choices.append({"precision": "bf16", "sampling": "skip"})
+    for number, choice in enumerate(choices):
+        out = tmp_path / f"{number}.mp4"
+        result = render(tmp_path / "run", RenderConfig(audio=speech, size=32, **choice), out, Silent())
+        wanted = {"precision": "fp32", "sampling": "exact"} | choice
+        assert result["finished"] and {name: result[name] for name in wanted} == wanted
+        assert check(out)["manifest"]["result"]["sampling"] == wanted["sampling"]
+    with pytest.raises(UsageError, match="compiled kernels"):
+        options = RenderConfig(audio=speech, sampling="skip", backend="reference")
+        render(tmp_path / "run", options, tmp_path / "no.mp4", Silent())
 
 
 def test_an_output_that_is_no_video_is_refused_before_any_work(made, speech, tmp_path):

@@ -6,6 +6,7 @@ trained run the weights are random, and shifted so that a part of the box has de
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from heldout import rivals
 from torch import Tensor
 
 from jean.data.datasets import PersonFrames
-from jean.models.head import PaperHead
+from jean.metrics.crops import hull_mask
+from jean.models.head_paper import PaperHead
+from jean.models.paint import picture
 from jean.models.talking_head import Frames, TalkingHead
 from jean.render import native
 from jean.render.reference import Composite, camera_rays, over
@@ -89,9 +93,9 @@ def make_case(run: Path | None, data: PersonFrames, index: int) -> Case:
 
 
 @torch.no_grad()
-def traced(case: Case, backend: str, chunk: int) -> Composite:
+def traced(case: Case, backend: str, chunk: int, precision: str = "fp32") -> Composite:
     """The case's rays, so many at a time."""
-    case.head.use(backend)
+    case.head.use(backend, precision)
     parts = []
     for start in range(0, len(case.origins), chunk):
         part = slice(start, start + chunk)
@@ -127,27 +131,112 @@ class Times:
         self.cpu.append(time.process_time() - busy)
 
 
-def exact(case: Case, rounds: int, pixels: int) -> dict[str, object]:
-    """C1: the same samples (64 + 128) of the same weights in fp32, torch at its best chunk size, in turn."""
+def exact(case: Case, rounds: int, pixels: int) -> dict[str, dict[str, object]]:
+    """C1 and its twin in bf16: the same samples (64 + 128) and weights, torch at its best chunk size, in turn."""
     reference = {chunk: Times([], []) for chunk in CHUNKS}
-    kernels = Times([], [])
+    kernels = {precision: Times([], []) for precision in ("fp32", *(["bf16"] if native.half_targets() else []))}
     for _ in range(rounds):
         for chunk, times in reference.items():
             times.add(lambda chunk=chunk: traced(case, "reference", chunk))
-        kernels.add(lambda: traced(case, "native", len(case.origins)))
+        for precision, times in kernels.items():
+            times.add(lambda precision=precision: traced(case, "native", len(case.origins), precision))
     chunk = min(CHUNKS, key=lambda c: min(reference[c].wall))
     baseline, scale = reference[chunk], pixels / len(case.origins)
-    assert baseline.seen is not None and kernels.seen is not None
-    return {
-        "ratio": round(min(baseline.wall) / min(kernels.wall), 2),
-        "ratio_median": round(float(np.median(baseline.wall) / np.median(kernels.wall)), 2),
-        "ratio_cpu": round(min(min(t.cpu) for t in reference.values()) / min(kernels.cpu), 2),
-        "psnr_db": round(decibels(on_white(baseline.seen), on_white(kernels.seen)), 1),
+    assert baseline.seen is not None
+    about = {
         "baseline_s": round(min(baseline.wall) * scale, 2),
-        "native_s": round(min(kernels.wall) * scale, 2),
         "chunk": chunk,
         "opacity": round(float(baseline.seen.opacity.mean()), 3),
-        "dispatch": native.target(),
         "weights": case.weights,
         "steps": case.steps,
     }
+    return {
+        precision: {
+            "ratio": round(min(baseline.wall) / min(times.wall), 2),
+            "ratio_median": round(float(np.median(baseline.wall) / np.median(times.wall)), 2),
+            "ratio_cpu": round(min(min(t.cpu) for t in reference.values()) / min(times.cpu), 2),
+            "psnr_db": round(decibels(on_white(baseline.seen), on_white(times.seen)), 1),
+            "native_s": round(min(times.wall) * scale, 2),
+            "dispatch": native.target() if precision == "fp32" else native.half_target(),
+            **about,
+        }
+        for precision, times in kernels.items()
+        if times.seen is not None
+    }
+
+
+def skipping(case: Case, data: PersonFrames, indices: np.ndarray, rounds: int, baseline_s: float) -> dict[str, object]:
+    """C3: whole pictures of held-out frames with empty space left out, against exact sampling and the real frames.
+
+    Exact pictures are made by the kernels, which C1 compares with torch.
+    """
+    model, head = case.model, case.head
+    if model is None:
+        raise SystemExit("empty space is that of a trained run")
+    every = np.concatenate([data.train, data.held_out])
+    some = every[np.linspace(0, len(every) - 1, 24).round().astype(int)]
+    frames = [frame_of(data, int(index)) for index in indices]
+    plates, reals = [data.plate(int(i)) for i in indices], [data.image(int(i)) for i in indices]
+    faces = [hull_mask(data.landmarks[i], data.size_px, data.size_px) for i in indices]
+    head.use("native")
+    head.grid = None
+    exactly = [picture(model, f, plate).rgb for f, plate in zip(frames, plates, strict=True)]
+    result: dict[str, object] = {}
+    for precision in ("fp32", *(["bf16"] if native.half_targets() else [])):
+        head.use("native", precision)
+        began = time.perf_counter()
+        with torch.no_grad():
+            head.skip_empty(torch.cat([model.condition(frame_of(data, int(index))) for index in some]))
+        build_s = time.perf_counter() - began
+        wall, cpu, quick = [], [], []
+        for turn in range(rounds * len(frames)):
+            at = turn % len(frames)
+            began, busy = time.perf_counter(), time.process_time()
+            made = picture(model, frames[at], plates[at]).rgb
+            wall.append(time.perf_counter() - began)
+            cpu.append(time.process_time() - busy)
+            if turn < len(frames):
+                quick.append(made)
+        assert head.grid is not None
+        lost = [
+            image_decibels(a[m], real[m]) - image_decibels(b[m], real[m])
+            for a, b, real, m in zip(exactly, quick, reals, faces, strict=True)
+        ]
+        close = [image_decibels(q[m], r[m]) for q, r, m in zip(quick, reals, faces, strict=True)]
+        result[precision] = {
+            "ratio": round(baseline_s / min(wall), 1),
+            "ratio_median": round(baseline_s / float(np.median(wall)), 1),
+            "psnr_db": round(min(image_decibels(a, b) for a, b in zip(exactly, quick, strict=True)), 2),
+            "face_psnr_db": round(float(np.mean(close)), 2),
+            "lost_db": round(max(lost), 3),
+            "baseline_s": baseline_s,
+            "native_s": round(min(wall), 3),
+            "native_cpu_s": round(min(cpu), 3),
+            "grid_s": round(build_s, 2),
+            "grid_filled": round(float((head.grid.sampling > 0).float().mean()), 3),
+            "samples": head.few_samples,
+            "frames": [int(index) for index in indices],
+            "dispatch": native.target() if precision == "fp32" else native.half_target(),
+        }
+    head.use("native")
+    head.grid = None
+    return result
+
+
+def convergence(run: Path, data: PersonFrames) -> dict[str, object]:
+    """Whether a run fulfils the rule for C3 to C6: risen less than 0.1 dB over its last quarter, 2 dB above rivals."""
+    lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    scores = [line["heldout_face_psnr_db"] for line in lines if line["kind"] == "evaluation"]
+    rise = scores[-1] - scores[-2] if len(scores) > 1 else None
+    above = scores[-1] - max(rivals(data)) if scores else None
+    return {
+        "evaluations_db": [round(score, 2) for score in scores],
+        "rise_last_quarter_db": None if rise is None else round(rise, 3),
+        "above_rival_db": None if above is None else round(above, 2),
+        "held": rise is not None and above is not None and rise < 0.1 and above >= 2.0,
+    }
+
+
+def image_decibels(a: np.ndarray, b: np.ndarray) -> float:
+    """PSNR of two uint8 images."""
+    return float(-10 * np.log10(max(np.mean(np.square(a / 255.0 - b / 255.0)), 1e-12)))

@@ -84,16 +84,25 @@ class MlpField(nn.Module):
             shade = functional.relu(layer(shade))
         return density, torch.sigmoid(self.rgb(shade))
 
-    def seen(self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor, colour: bool):
+    def seen(
+        self,
+        positions: Tensor,
+        condition: Tensor,
+        direction: Tensor,
+        frame: Tensor,
+        colour: bool,
+        precision: str = "fp32",
+    ) -> tuple[Tensor, Tensor]:
         """As ``forward``, by the kernels, without gradients and only what a picture shows.
 
         Args:
             colour: whether colours are wanted; they are zero where there is no density around.
+            precision: "fp32" or "bf16".
 
         Returns:
             density [N], and rgb [N, 3], or [N, 0] where no colour is wanted.
         """
-        density, rgb = mlp_values(positions, frame, self.folded(condition, direction), colour)
+        density, rgb = mlp_values(positions, frame, self.folded(condition, direction), colour, precision)
         return density, density.new_empty(len(density), 0) if rgb is None else rgb
 
     def folded(self, condition: Tensor, direction: Tensor) -> MlpSpec:

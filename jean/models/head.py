@@ -12,19 +12,14 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from jean.errors import UsageError
 from jean.models.face_warp import FaceWarp
-from jean.models.field_mlp import MlpField
 from jean.models.field_triplane import Part, TriplaneField
+from jean.models.head_paper import PaperHead
 from jean.models.head_prior import head_prior, relief
 from jean.render.grid import DensityGrid
 from jean.render.ops import composite, picture, use_native
-from jean.render.reference import (
-    Composite,
-    box_interval,
-    invert_cdf,
-    quantile_grid,
-    stratified_depths,
-)
+from jean.render.reference import Composite, box_interval
 
 Box = tuple[tuple[float, float, float], tuple[float, float, float]]
 
@@ -82,8 +77,14 @@ class FastHead(nn.Module):
         self.field.relief.copy_(relief(rest, box))
         self.grid = DensityGrid(box)
 
-    def use(self, backend: str) -> None:
-        """Chooses compiled kernels or torch, see ``jean.render.ops.use_native``."""
+    def use(self, backend: str, precision: str = "fp32") -> None:
+        """Chooses compiled kernels or torch, see ``jean.render.ops.use_native``.
+
+        Raises:
+            UsageError: a precision other than "fp32".
+        """
+        if precision != "fp32":
+            raise UsageError(f"the fast head has no kernels for {precision}.", "Leave --precision away.")
         self.backend = self.field.backend = backend
 
     def start(self, possible: Tensor) -> None:
@@ -133,59 +134,6 @@ def _scatter(traced: Composite, hit: Tensor) -> Composite:
         return out.index_put((hit.nonzero()[:, 0],), values)
 
     return Composite(full(traced.channels), full(traced.opacity), full(traced.depth), full(traced.weights))
-
-
-class PaperHead(nn.Module):
-    """Coarse and fine MLPs; 64 stratified samples, 128 more where the coarse weights are (AD-NeRF).
-
-    Args:
-        widths: of the parts of e_in.
-        box: the volume, head space, cm.
-        coarse_samples: N_c.
-        fine_samples: N_f; the fine field sees both sets.
-    """
-
-    low: Tensor
-    high: Tensor
-    backend = "auto"
-    drawn_by, trained_by = "mlp_values", "mlp"
-
-    def __init__(self, widths: tuple[int, int, int], box: Box, coarse_samples: int = 64, fine_samples: int = 128):
-        super().__init__()
-        self.coarse_samples, self.fine_samples = coarse_samples, fine_samples
-        self.register_buffer("low", torch.tensor(box[0]))
-        self.register_buffer("high", torch.tensor(box[1]))
-        self.coarse = MlpField(sum(widths), box)
-        self.fine = MlpField(sum(widths), box)
-
-    def use(self, backend: str) -> None:
-        """Chooses compiled kernels or torch, see ``jean.render.ops.use_native``."""
-        self.backend = self.coarse.backend = self.fine.backend = backend
-
-    def trace(self, origins, directions, condition, view, frame, generator, bend=None) -> list[Composite]:  # noqa: D102
-        near, far = box_interval(origins, directions, self.low, self.high)
-        depths = stratified_depths(near, far, self.coarse_samples, generator)
-
-        plain = not torch.is_grad_enabled() and use_native(self.backend, origins, "mlp_values")
-
-        def march(field: MlpField, depths: Tensor, colour: bool = True) -> Composite:
-            # the interval of a sample reaches to the next one; the last sample is the background's
-            intervals = depths[:, 1:] - depths[:, :-1]
-            depths = depths[:, :-1]
-            positions = origins[:, None] + directions[:, None] * depths[..., None]
-            flat = frame[:, None].expand_as(depths).reshape(-1)
-            inputs = (positions.reshape(-1, 3), condition, view, flat)
-            density, rgb = field.seen(*inputs, colour) if plain else field(*inputs)
-            rgb = rgb.view(*depths.shape, rgb.shape[1])
-            return composite(density.view_as(depths), rgb, depths, intervals, self.backend)
-
-        coarse = march(self.coarse, depths, colour=False)  # of which a picture needs the weights alone
-        middles = (depths[:, 1:] + depths[:, :-1]) / 2
-        quantiles = quantile_grid(len(depths), self.fine_samples, generator, depths.device)
-        # the small constant keeps rays without any weight from dividing by zero (AD-NeRF's 1e-5)
-        extra = invert_cdf(middles, coarse.weights[:, 1:].detach() + 1e-5, quantiles)
-        fine = march(self.fine, torch.sort(torch.cat([depths, extra], -1), -1).values)
-        return [fine] if plain else [coarse, fine]
 
 
 def make_head(preset: str, widths: tuple[int, int, int], box: Box, shape: list[list[float]], spoken: bool) -> Any:

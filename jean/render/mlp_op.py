@@ -42,49 +42,67 @@ class MlpSpec:
     frames: int
 
 
-def mlp_field(positions: Tensor, frame: Tensor, spec: MlpSpec, target: str | None = None) -> tuple[Tensor, Tensor]:
+def mlp_field(positions: Tensor, frame: Tensor, spec: MlpSpec) -> tuple[Tensor, Tensor]:
     """Density [N] and rgb [N, 3] of the paper's field.
 
     Args:
         positions: [N, 3], scene units.
         frame: [N] int, the frame of each position.
         spec: the field.
-        target: instruction set; None for the fastest.
 
     Raises:
         SetupError: the kernels are not built.
         ValueError: more layers than they take, or widths that are no multiples of their columns.
     """
     _require(spec, positions.dtype)
-    number = native.DOUBLE if positions.dtype == torch.float64 else native.TARGETS[native.target(target)]
     layout, box = [spec.trunk, spec.join, spec.frames], [*spec.middle, *spec.reach]
-    weights, biases, ends = list(spec.weights), list(spec.biases), list(spec.ends)
+    # under autocast what torch folded is of another type
+    weights, biases, ends = ([t.to(positions.dtype) for t in part] for part in (spec.weights, spec.biases, spec.ends))
+    number = number_of(positions.dtype)
     return torch.ops.jean.mlp(positions, frame.int(), weights, biases, ends, layout, box, number)
 
 
 @torch.no_grad()
 def mlp_values(
-    positions: Tensor, frame: Tensor, spec: MlpSpec, colour: bool = True, target: str | None = None
+    positions: Tensor, frame: Tensor, spec: MlpSpec, colour: bool = True, precision: str = "fp32"
 ) -> tuple[Tensor, Tensor | None]:
     """The same for pictures, without gradients, and only what a picture shows.
 
     Args:
-        positions, frame, spec, target: as ``mlp_field``'s.
+        positions, frame, spec: as ``mlp_field``'s.
         colour: whether colours are wanted at all; where there is no density around, they are zero.
+        precision: "fp32", or "bf16": factors of products are rounded to 8 bits, sums and heads are not.
 
     Returns:
         density [N], and rgb [N, 3] or None.
+
+    Raises:
+        UsageError: bf16 on a processor without.
     """
-    _require(spec, positions.dtype)
-    number = native.DOUBLE if positions.dtype == torch.float64 else native.TARGETS[native.target(target)]
-    tensors = _contiguous([positions, *spec.weights, *spec.biases, *spec.ends])
-    layers, frame = len(spec.weights), frame.int().contiguous()
-    call = _mlp(tensors[1:], layers, [spec.trunk, spec.join, spec.frames], [*spec.middle, *spec.reach])
+    call, _held = mlp_call(spec, positions.dtype)
+    positions, frame = positions.detach().contiguous(), frame.int().contiguous()
     density = positions.new_empty(len(positions))
     rgb = positions.new_empty(len(positions), 3) if colour else None
-    samples = _samples(tensors[0], frame, density, rgb)
+    samples = _samples(positions, frame, density, rgb)
+    number = number_of(positions.dtype, precision)
     native.call("jean_mlp_forward", call, samples, 1, number, torch.get_num_threads())
     return density, rgb
+
+
+def number_of(dtype: torch.dtype, precision: str = "fp32") -> int:
+    """The C interface's number of the instruction set to use; raises as ``jean.render.native.target`` does."""
+    if dtype == torch.float64:
+        return native.DOUBLE
+    if precision == "bf16":
+        return native.HALF_TARGETS[native.half_target()]
+    return native.TARGETS[native.target()]
+
+
+def mlp_call(spec: MlpSpec, dtype: torch.dtype) -> tuple[native_mlp.Mlp, list[Tensor]]:
+    """The C structure of a field, and what must live as long as it is used."""
+    _require(spec, dtype)
+    held = _contiguous([t.to(dtype) for t in (*spec.weights, *spec.biases, *spec.ends)])
+    return _mlp(held, len(spec.weights), [spec.trunk, spec.join, spec.frames], [*spec.middle, *spec.reach]), held
 
 
 def _require(spec: MlpSpec, dtype: torch.dtype) -> None:

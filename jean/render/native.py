@@ -18,6 +18,7 @@ from jean.render.build import CompileError, cache_folder, compile_library, libra
 REMEDY = "jean kernels build"
 TARGETS = {"portable": 0, "avx2": 1, "avx512": 2}
 DOUBLE = 3
+HALF_TARGETS = {"avx512bf16": 4}  # factors in bf16, sums in fp32; forward passes of the paper's field only
 MAX_PLANES, CHANNELS, TILE, MAX_HIDDEN, MAX_COARSE = 16, 16, 32, 128, 256
 MAX_SAMPLES = 64
 
@@ -250,6 +251,28 @@ def target(wanted: str | None = None) -> str:
     return wanted
 
 
+def half_targets() -> list[str]:
+    """Instruction sets for ``precision`` bf16 that the library and this processor both have, the fastest first."""
+    library = load()
+    bits = 0 if library is None else int(library.jean_processor())
+    return ["avx512bf16"] if bits & 4 else []
+
+
+def half_target(wanted: str | None = None) -> str:
+    """The instruction set for bf16: ``wanted``, ``$JEAN_KERNELS_BF16``, or the fastest there is.
+
+    Raises:
+        UsageError: not a name, or this processor has none.
+    """
+    found = half_targets()
+    if not found:
+        raise UsageError("there are no bf16 kernels for this processor.", "Give --precision fp32.")
+    wanted = wanted or os.environ.get("JEAN_KERNELS_BF16") or found[0]
+    if wanted not in found:
+        raise UsageError(f"bf16 kernels for {wanted!r} cannot run here.", f"Choose one of: {', '.join(found)}")
+    return wanted
+
+
 def call(name: str, *arguments: Any) -> None:
     """Calls a function that returns 0, or 1 where memory is not enough.
 
@@ -282,6 +305,7 @@ def status() -> dict[str, Any]:
         "expected": library_name(),
         "targets": targets(),
         "used": target() if path else None,
+        "bf16": half_targets(),
         "lost": None if path else "speed: rendering and training use the torch reference",
         "remedy": None if path else REMEDY,
     }

@@ -12,6 +12,7 @@ from jean.errors import SetupError
 from jean.render import native, ray_ops, reference
 from jean.render.field_op import PlaneSpec, Prior, triplane_field
 from jean.render.mlp_op import MlpSpec, mlp_field, mlp_values
+from jean.render.mlp_picture_op import mlp_picture
 from jean.render.paint_op import FrameTorso, Seen
 from jean.render.paint_op import paint as paint_seen
 from jean.render.picture_op import FrameField, on_host, picture
@@ -33,6 +34,7 @@ __all__ = [
     "camera_rays",
     "composite",
     "mlp_field",
+    "mlp_picture",
     "mlp_values",
     "on_host",
     "over",

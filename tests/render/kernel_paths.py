@@ -7,9 +7,19 @@ import pytest
 from jean.render import native
 
 PATHS = native.targets() or ["portable"]  # without the library each test fails, none is skipped
+HALF_PATHS = [
+    pytest.param(name, marks=[] if name in native.half_targets() else pytest.mark.skip(f"this processor has no {name}"))
+    for name in native.HALF_TARGETS
+]
 
 
 @pytest.fixture(params=PATHS)
 def path(request) -> str:
     """Every instruction set that the library and the processor have."""
+    return request.param
+
+
+@pytest.fixture(params=HALF_PATHS)
+def half_path(request) -> str:
+    """Every instruction set for bf16 that there are kernels for; skipped where the processor has it not."""
     return request.param

@@ -9,7 +9,7 @@ import torch
 from kernel_paths import path as path
 
 from jean.models.field_mlp import MlpField
-from jean.models.head import PaperHead
+from jean.models.head_paper import PaperHead
 from jean.render.mlp_op import MlpSpec, mlp_field, mlp_values
 
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))

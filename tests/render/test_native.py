@@ -21,7 +21,8 @@ def test_the_library_of_these_sources_is_built(capsys):
     assert path is not None, f"run: {native.REMEDY}"
     assert native.load().jean_source_hash().decode() == build.source_hash()
     with capsys.disabled():
-        print(f"\nkernels: {path.name}, exercised here: {', '.join(native.targets())}")
+        half = ", ".join(native.half_targets()) or "none"
+        print(f"\nkernels: {path.name}, exercised here: {', '.join(native.targets())}; for bf16: {half}")
 
 
 def test_the_portable_kernels_are_everywhere_and_x86_has_more():

@@ -1,4 +1,5 @@
 // The C interface: chooses a target, shares the work out to threads, and owns all memory of a call.
+#include <math.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -17,7 +18,7 @@
 
 namespace {
 
-enum Target { PORTABLE, AVX2, AVX512, DOUBLE };
+enum Target { PORTABLE, AVX2, AVX512, DOUBLE, AVX512_BF16 };
 
 const JeanKernels* table(int64_t target) {
   switch (target) {
@@ -26,6 +27,8 @@ const JeanKernels* table(int64_t target) {
       return jean_kernels_avx2();
     case AVX512:
       return jean_kernels_avx512();
+    case AVX512_BF16:
+      return jean_kernels_avx512bf16();
 #endif
     case DOUBLE:
       return jean_kernels_double();
@@ -96,14 +99,15 @@ constexpr int FAILED = 1;
 
 JEAN_API const char* jean_source_hash(void) { return JEAN_SOURCE_HASH; }
 
-// Bits: 1 AVX2 with FMA, 2 AVX-512 (F, BW, DQ, VL).
+// Bits: 1 AVX2 with FMA, 2 AVX-512 (F, BW, DQ, VL), 4 its products of bf16 pairs.
 JEAN_API int jean_processor(void) {
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
   const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
                       __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  return (avx2 ? 1 : 0) | (avx512 ? 2 : 0);
+  const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
+  return (avx2 ? 1 : 0) | (avx512 ? 2 : 0) | (bf16 ? 4 : 0);
 #else
   return 0;
 #endif

@@ -52,3 +52,84 @@ JEAN_API int jean_mlp_backward(const JeanMlp* mlp, const JeanSamples* samples, c
             [&](long task, int) { k->mlp_gather(prepared.get(), at.data(), (int)shares, (int)task, out); });
   return 0;
 }
+
+namespace {
+
+constexpr int MLP_RAYS = 256, MLP_ROUND = 2;  // rays that are followed together; samples of each in a round
+
+// A ray on its way, and room for all rays of a block. Everything is owned by one worker.
+struct MlpRay {
+  int64_t number;
+  float light;
+  const float* edges;
+};
+
+struct MlpBlock {
+  MlpRay rays[MLP_RAYS];
+  int64_t hit[MLP_RAYS];
+  float positions[3 * MLP_RAYS * MLP_ROUND], density[MLP_RAYS * MLP_ROUND], rgb[3 * MLP_RAYS * MLP_ROUND];
+  float edges[1];  // [MLP_RAYS, samples + 1]
+};
+
+// The rays of one block: first those that meet anything, then their samples from the front, a few at a time, until too
+// little light is left to matter.
+void follow(const JeanKernels* k, const void* prepared, const JeanMarch& m, const JeanPicture& out, void* tile,
+            MlpBlock& block, long begin, long end) {
+  unsigned char* hit = (unsigned char*)block.density;  // for a moment
+  k->hits(&m, hit - begin, begin, end);
+  int alive = 0;
+  for (long r = begin; r < end; ++r) {
+    for (int c = 0; c < 3; ++c) out.colour[3 * r + c] = 0.0f;
+    out.opacity[r] = out.depth[r] = 0.0f;
+    if (hit[r - begin]) block.hit[alive++] = r;
+  }
+  k->edges(&m, block.hit, nullptr, block.edges, 0, alive);
+  for (int i = 0; i < alive; ++i) block.rays[i] = {block.hit[i], 1.0f, block.edges + (long)i * (m.samples + 1)};
+  for (int first = 0; first < m.samples && alive; first += MLP_ROUND) {
+    const int round = first + MLP_ROUND < m.samples ? MLP_ROUND : m.samples - first;
+    for (int i = 0; i < alive * round; ++i) {
+      const MlpRay& ray = block.rays[i / round];
+      const float* edge = ray.edges + first + i % round;
+      for (int axis = 0; axis < 3; ++axis)
+        block.positions[3 * i + axis] =
+            m.origins[3 * ray.number + axis] + m.directions[3 * ray.number + axis] * ((edge[1] + edge[0]) / 2.0f);
+    }
+    const JeanSamples samples = {(int64_t)alive * round, block.positions, nullptr, block.density, block.rgb, nullptr};
+    k->mlp_forward(prepared, &samples, 1, tile, 0, (long)alive * round);
+    int kept = 0;
+    for (int i = 0; i < alive; ++i) {
+      MlpRay ray = block.rays[i];
+      for (int s = i * round; s < (i + 1) * round; ++s) {
+        const float* edge = ray.edges + first + s % round;
+        const float passed = expf(-block.density[s] * (edge[1] - edge[0])), weight = ray.light * (1.0f - passed);
+        ray.light *= passed;
+        for (int c = 0; c < 3; ++c) out.colour[3 * ray.number + c] += weight * block.rgb[3 * s + c];
+        out.opacity[ray.number] += weight;
+        out.depth[ray.number] += weight * ((edge[1] + edge[0]) / 2.0f);
+      }
+      if (!(ray.light < out.enough)) block.rays[kept++] = ray;  // one that is no number goes on to the end
+    }
+    alive = kept;
+  }
+}
+
+}  // namespace
+
+// What rays see of the paper's field of one frame where the sampling grid says that there is anything.
+JEAN_API int jean_mlp_picture(const JeanMlp* mlp, const JeanMarch* march, const JeanPicture* out, int64_t target,
+                              int64_t threads) {
+  const JeanKernels* k = table(target);
+  Memory prepared(k->mlp_prepared_bytes(mlp, 0));
+  if (prepared.failed()) return FAILED;
+  k->mlp_prepare(mlp, 0, prepared.get());
+  const size_t tile = whole_lines(k->mlp_tile_bytes(prepared.get(), 0)),
+               block = whole_lines(sizeof(MlpBlock) + MLP_RAYS * (march->samples + 1) * sizeof(float));
+  Memory memory((tile + block) * (threads > 0 ? threads : 1));
+  if (memory.failed()) return FAILED;
+  share_out((march->rays + MLP_RAYS - 1) / MLP_RAYS, threads, [&](long task, int worker) {
+    const long begin = task * MLP_RAYS, end = begin + MLP_RAYS < march->rays ? begin + MLP_RAYS : march->rays;
+    char* own = (char*)memory.get() + worker * (tile + block);
+    follow(k, prepared.get(), *march, *out, own, *(MlpBlock*)(own + tile), begin, end);
+  });
+  return 0;
+}

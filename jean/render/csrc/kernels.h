@@ -34,4 +34,5 @@ const JeanKernels* jean_kernels_double(void);
 #if defined(__x86_64__)
 const JeanKernels* jean_kernels_avx2(void);
 const JeanKernels* jean_kernels_avx512(void);
+const JeanKernels* jean_kernels_avx512bf16(void);  // forward passes of the paper's field only
 #endif

@@ -48,7 +48,7 @@ JEAN_FN int input_place(const Layer<T>& l, int i) {
   return l.encoded ? i - l.encoded + ENCODED_INPUTS : i;
 }
 
-// Scalars that `arrange` wants for matrices. With gradients, each is held twice.
+// Scalars that `pack` wants for matrices. With gradients, each is held twice.
 JEAN_FN long mlp_matrices(const JeanMlp& m, bool gradients) {
   long size = 0;
   for (int i = 0; i < m.layers; ++i) {
@@ -58,10 +58,9 @@ JEAN_FN long mlp_matrices(const JeanMlp& m, bool gradients) {
   return size;
 }
 
-// Lays out a tile's memory and the sums, and packs the matrices into `memory`.
-template <class T, int N>
-JEAN_FN void arrange(const JeanMlp& m, T* memory, bool gradients, Mlp<T>& to) {
-  constexpr int COLUMNS = Cut<T, N>::COLUMNS;
+// Where everything lies in a tile's memory and in the sums.
+template <class T>
+JEAN_FN void lay_out(const JeanMlp& m, Mlp<T>& to) {
   to.mlp = &m;
   to.layers = m.layers;
   to.trunk = m.trunk;
@@ -97,19 +96,6 @@ JEAN_FN void arrange(const JeanMlp& m, T* memory, bool gradients, Mlp<T>& to) {
     l.sum = sum;
     l.sum_bias = sum + (long)l.inputs * l.outputs;
     sum = l.sum_bias + (long)l.outputs * (from.per_frame ? m.frames : 1);
-    l.ahead = memory;
-    memory += (long)l.inputs * l.outputs;
-    l.back = gradients ? memory : nullptr;
-    if (gradients) memory += (long)l.inputs * l.outputs;
-    const T* weight = (const T*)from.weight;
-    for (int in = 0; in < l.inputs; ++in) {
-      const int column = input_place(l, in);
-      for (int out = 0; out < l.outputs; ++out) {
-        const T value = column < 0 ? T(0) : weight[(long)out * from.inputs + column];
-        l.ahead[((long)(out / COLUMNS) * l.inputs + in) * COLUMNS + out % COLUMNS] = value;
-        if (gradients) l.back[((long)(in / COLUMNS) * l.outputs + out) * COLUMNS + in % COLUMNS] = value;
-      }
-    }
   }
   to.tile_size = place;
   to.sum_density = sum;
@@ -117,6 +103,29 @@ JEAN_FN void arrange(const JeanMlp& m, T* memory, bool gradients, Mlp<T>& to) {
   to.sum_last = to.sum_rgb + 3l * to.half;
   to.sums = to.sum_last + 16;
   for (int axis = 0; axis < 3; ++axis) to.middle[axis] = T(m.middle[axis]), to.reach[axis] = T(m.reach[axis]);
+}
+
+// Packs the matrices into `memory`.
+template <class T, int N>
+JEAN_FN void pack(T* memory, bool gradients, Mlp<T>& to) {
+  constexpr int COLUMNS = Cut<T, N>::COLUMNS;
+  for (int i = 0; i < to.layers; ++i) {
+    Layer<T>& l = to.layer[i];
+    const T* weight = (const T*)to.mlp->layer[i].weight;
+    const long row = to.mlp->layer[i].inputs;
+    l.ahead = memory;
+    memory += (long)l.inputs * l.outputs;
+    l.back = gradients ? memory : nullptr;
+    if (gradients) memory += (long)l.inputs * l.outputs;
+    for (int in = 0; in < l.inputs; ++in) {
+      const int column = input_place(l, in);
+      for (int out = 0; out < l.outputs; ++out) {
+        const T value = column < 0 ? T(0) : weight[out * row + column];
+        l.ahead[((long)(out / COLUMNS) * l.inputs + in) * COLUMNS + out % COLUMNS] = value;
+        if (gradients) l.back[((long)(in / COLUMNS) * l.outputs + out) * COLUMNS + in % COLUMNS] = value;
+      }
+    }
+  }
 }
 
 // y [rows of a tile, width] = (start or 0) + x · packed; panels outside, so that one of them stays in the first
@@ -194,38 +203,49 @@ JEAN_FN void encode_tile(const Mlp<T>& m, const MlpTile<T>& tile, T* memory) {
   for (int s = 0; s < MLP_TILE; ++s) encode_position(tile.position[s], memory + (long)s * m.layer[0].read_step);
 }
 
-// Values of a tile. `thrifty`: no colours (zeros) where no sample of the tile has any density.
+// Writes densities, from the trunk's last layer; whether colours are wanted. `thrifty`: not where no sample of the
+// tile has any density; they are zero then.
 template <class T, int N>
-JEAN_FN void mlp_tile_forward(const Mlp<T>& m, const JeanSamples& samples, const MlpTile<T>& tile, bool thrifty,
-                              T* memory) {
-  encode_tile<T, N>(m, tile, memory);
-  run_layers<T, N>(m, tile, memory, 0, m.trunk);
-  const Layer<T>& last = m.layer[m.trunk - 1];
+JEAN_FN bool write_densities(const Mlp<T>& m, const JeanSamples& samples, const MlpTile<T>& tile, bool thrifty,
+                             const T* hidden, int step) {
   T density[MLP_TILE];
-  dots<T, N>(memory + last.write, last.write_step, (const T*)m.mlp->density, m.width,
-             ((const T*)m.mlp->density_bias)[0], density, MLP_TILE);
+  dots<T, N>(hidden, step, (const T*)m.mlp->density, m.width, ((const T*)m.mlp->density_bias)[0], density, MLP_TILE);
   bool seen = !thrifty;
   for (int s = 0; s < tile.count; ++s) {
     const T value = density[s] < T(0) ? T(0) : density[s];
     ((T*)samples.density)[tile.sample[s]] = value;
     seen |= !(value <= T(0));
   }
-  if (!samples.rgb) return;
-  if (!seen) {
-    for (int s = 0; s < tile.count; ++s)
-      for (int c = 0; c < 3; ++c) ((T*)samples.rgb)[3 * tile.sample[s] + c] = T(0);
-    return;
-  }
-  run_layers<T, N>(m, tile, memory, m.trunk, m.layers);
-  const Layer<T>& shade = m.layer[m.layers - 1];
+  if (!samples.rgb) return false;
+  for (int s = 0; s < tile.count && !seen; ++s)
+    for (int c = 0; c < 3; ++c) ((T*)samples.rgb)[3 * tile.sample[s] + c] = T(0);
+  return seen;
+}
+
+template <class T, int N>
+JEAN_FN void write_colours(const Mlp<T>& m, const JeanSamples& samples, const MlpTile<T>& tile, const T* shade,
+                           int step) {
   T colour[3][MLP_TILE];
   for (int c = 0; c < 3; ++c)
-    dots<T, N>(memory + shade.write, shade.write_step, (const T*)m.mlp->rgb + (long)c * m.half, m.half,
-               ((const T*)m.mlp->rgb_bias)[c], colour[c], MLP_TILE);
+    dots<T, N>(shade, step, (const T*)m.mlp->rgb + (long)c * m.half, m.half, ((const T*)m.mlp->rgb_bias)[c], colour[c],
+               MLP_TILE);
   for (int c = 0; c < 3; ++c)
     for (int s = 0; s < MLP_TILE; ++s) colour[c][s] = sigmoid(colour[c][s]);
   for (int s = 0; s < tile.count; ++s)
     for (int c = 0; c < 3; ++c) ((T*)samples.rgb)[3 * tile.sample[s] + c] = colour[c][s];
+}
+
+// Values of a tile.
+template <class T, int N>
+JEAN_FN void mlp_tile_forward(const Mlp<T>& m, const JeanSamples& samples, const MlpTile<T>& tile, bool thrifty,
+                              T* memory) {
+  encode_tile<T, N>(m, tile, memory);
+  run_layers<T, N>(m, tile, memory, 0, m.trunk);
+  const Layer<T>& last = m.layer[m.trunk - 1];
+  if (!write_densities<T, N>(m, samples, tile, thrifty, memory + last.write, last.write_step)) return;
+  run_layers<T, N>(m, tile, memory, m.trunk, m.layers);
+  const Layer<T>& shade = m.layer[m.layers - 1];
+  write_colours<T, N>(m, samples, tile, memory + shade.write, shade.write_step);
 }
 
 }  // namespace

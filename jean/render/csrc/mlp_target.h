@@ -11,8 +11,9 @@ long mlp_prepared_bytes(const JeanMlp* mlp, int gradients) {
 }
 
 void mlp_prepare(const JeanMlp* mlp, int gradients, void* memory) {
-  arrange<JEAN_SCALAR, JEAN_LANES>(*mlp, (JEAN_SCALAR*)((char*)memory + MLP_LAYOUT), gradients,
-                                   *(Mlp<JEAN_SCALAR>*)memory);
+  Mlp<JEAN_SCALAR>& made = *(Mlp<JEAN_SCALAR>*)memory;
+  lay_out(*mlp, made);
+  pack<JEAN_SCALAR, JEAN_LANES>((JEAN_SCALAR*)((char*)memory + MLP_LAYOUT), gradients, made);
 }
 
 long mlp_tile_bytes(const void* prepared, int gradients) {

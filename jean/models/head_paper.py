@@ -1,0 +1,117 @@
+"""The paper's head: coarse and fine F_Θ, its sampling, and a quicker way to pictures of a trained one."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from jean.errors import UsageError
+from jean.models.face_warp import Corners
+from jean.models.field_mlp import MlpField
+from jean.render import native
+from jean.render.grid import DensityGrid
+from jean.render.ops import composite, mlp_picture, use_native
+from jean.render.reference import (
+    Composite,
+    box_interval,
+    invert_cdf,
+    quantile_grid,
+    stratified_depths,
+)
+
+CELL_CM = 0.5  # of the grid that tells empty space
+LOOKUPS = 128  # in it, along a ray: two a cell
+
+
+class PaperHead(nn.Module):
+    """Coarse and fine MLPs; 64 stratified samples, 128 more where the coarse weights are (AD-NeRF).
+
+    Args:
+        widths: of the parts of e_in.
+        box: the volume, head space, cm.
+        coarse_samples: N_c.
+        fine_samples: N_f; the fine field sees both sets.
+    """
+
+    low: Tensor
+    high: Tensor
+    backend, precision = "auto", "fp32"
+    drawn_by, trained_by = "mlp_values", "mlp"
+    few_samples = 16
+
+    def __init__(self, widths: tuple[int, int, int], box: Corners, coarse_samples: int = 64, fine_samples: int = 128):
+        super().__init__()
+        self.coarse_samples, self.fine_samples = coarse_samples, fine_samples
+        self.register_buffer("low", torch.tensor(box[0]))
+        self.register_buffer("high", torch.tensor(box[1]))
+        self.coarse = MlpField(sum(widths), box)
+        self.fine = MlpField(sum(widths), box)
+        self.grid: DensityGrid | None = None
+
+    def use(self, backend: str, precision: str = "fp32") -> None:
+        """Chooses compiled kernels or torch, see ``jean.render.ops.use_native``, and the precision of pictures.
+
+        Args:
+            backend: "auto", "native" or "reference".
+            precision: "fp32", or "bf16" (kernels only, and only without gradients).
+
+        Raises:
+            UsageError: bf16 without kernels for it.
+        """
+        if precision == "bf16" and (backend == "reference" or not use_native(backend, self.low, self.drawn_by)):
+            raise UsageError("bf16 needs the compiled kernels.", "Leave --precision or --backend away.")
+        if precision == "bf16":
+            native.half_target()  # raises where there is none
+        self.backend = self.coarse.backend = self.fine.backend = backend
+        self.precision = precision
+
+    @torch.no_grad()
+    def skip_empty(self, conditions: Tensor) -> None:
+        """From now on pictures are made of few samples, where the fine field has density under any condition.
+
+        A cell of the grid is looked at in as many places as there are conditions.
+
+        Args:
+            conditions: [M, C], e_in of frames that stand for all that will be rendered.
+        """
+        grid = DensityGrid((tuple(self.low.tolist()), tuple(self.high.tolist())), CELL_CM)
+        centres = grid.cell_centres().view(-1, 3)
+        generator, view = torch.Generator().manual_seed(0), self.low.new_zeros(1, 3)
+        most, mean = torch.zeros(len(centres)), torch.zeros(len(centres))
+        frame = torch.zeros(len(centres), dtype=torch.long)
+        for condition in conditions:
+            places = centres + CELL_CM * (torch.rand(centres.shape, generator=generator) - 0.5)
+            density, _ = self.fine.seen(places, condition[None], view, frame, False, self.precision)
+            most, mean = torch.maximum(most, density), mean + density / len(conditions)
+        filled = torch.where(most > grid.empty_below, mean.clamp_min(2 * grid.empty_below), 0.0)
+        shape = grid.density.shape
+        grid.start(filled.view(shape), torch.ones(shape, dtype=torch.bool))
+        self.grid = grid
+
+    def trace(self, origins, directions, condition, view, frame, generator, bend=None) -> list[Composite]:  # noqa: D102
+        plain = not torch.is_grad_enabled() and use_native(self.backend, origins, self.drawn_by)
+        if plain and generator is None and self.grid is not None and len(condition) == 1:
+            spec, grid = self.fine.folded(condition, view), self.grid
+            rays = (origins, directions, self.few_samples, LOOKUPS, self.precision)
+            return [mlp_picture(spec, grid.sampling, grid.low, grid.high, *rays)]
+        near, far = box_interval(origins, directions, self.low, self.high)
+        depths = stratified_depths(near, far, self.coarse_samples, generator)
+
+        def march(field: MlpField, depths: Tensor, colour: bool = True) -> Composite:
+            # the interval of a sample reaches to the next one; the last sample is the background's
+            intervals = depths[:, 1:] - depths[:, :-1]
+            depths = depths[:, :-1]
+            positions = origins[:, None] + directions[:, None] * depths[..., None]
+            flat = frame[:, None].expand_as(depths).reshape(-1)
+            inputs = (positions.reshape(-1, 3), condition, view, flat)
+            density, rgb = field.seen(*inputs, colour, self.precision) if plain else field(*inputs)
+            rgb = rgb.view(*depths.shape, rgb.shape[1])
+            return composite(density.view_as(depths), rgb, depths, intervals, self.backend)
+
+        coarse = march(self.coarse, depths, colour=False)  # of which a picture needs the weights alone
+        middles = (depths[:, 1:] + depths[:, :-1]) / 2
+        quantiles = quantile_grid(len(depths), self.fine_samples, generator, depths.device)
+        # the small constant keeps rays without any weight from dividing by zero (AD-NeRF's 1e-5)
+        extra = invert_cdf(middles, coarse.weights[:, 1:].detach() + 1e-5, quantiles)
+        fine = march(self.fine, torch.sort(torch.cat([depths, extra], -1), -1).values)
+        return [fine] if plain else [coarse, fine]

@@ -1,0 +1,73 @@
+// x86 with AVX-512 and its products of bf16 pairs (vdpbf16ps): the paper's field only.
+// Rays are followed by the AVX-512 kernels.
+#include <stdint.h>
+#if defined(__x86_64__)
+#include <immintrin.h>
+#include <cmath>
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,bmi2,prefer-vector-width=512"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,bmi2,prefer-vector-width=512")
+#endif
+#include "kernels.h"
+#include "mlp_half.h"
+
+namespace {
+
+constexpr int HALF_VECTORS = HALF_COLUMNS / HALF_LANES, HALF_ROWS = 4;
+
+void multiply(const Half* x, int x_step, int depth, const Half* packed, int width, const float* const* start,
+                     Half* y, int y_step, float* exact) {
+  for (int c = 0; c < width; c += HALF_COLUMNS) {
+    const Half* panel = packed + (long)c * depth;
+    for (int r = 0; r < MLP_TILE; r += HALF_ROWS) {
+      __m512 sum[HALF_ROWS][HALF_VECTORS];
+      for (int i = 0; i < HALF_ROWS; ++i)
+        for (int v = 0; v < HALF_VECTORS; ++v) sum[i][v] = _mm512_loadu_ps(start[r + i] + c + v * HALF_LANES);
+      const Half* row = x + (long)r * x_step;
+      for (int k = 0; k < depth; k += 2) {
+        __m512i weight[HALF_VECTORS];
+        for (int v = 0; v < HALF_VECTORS; ++v)
+          weight[v] = _mm512_loadu_si512(panel + (long)k * HALF_COLUMNS + 2 * v * HALF_LANES);
+        for (int i = 0; i < HALF_ROWS; ++i) {
+          int pair;
+          __builtin_memcpy(&pair, row + i * x_step + k, 4);
+          const __m512bh value = (__m512bh)_mm512_set1_epi32(pair);
+          for (int v = 0; v < HALF_VECTORS; ++v) sum[i][v] = _mm512_dpbf16_ps(sum[i][v], value, (__m512bh)weight[v]);
+        }
+      }
+      for (int i = 0; i < HALF_ROWS; ++i)
+        for (int v = 0; v < HALF_VECTORS; ++v) {
+          const __m512 negative_to_zero = _mm512_mask_mov_ps(
+              sum[i][v], _mm512_cmp_ps_mask(sum[i][v], _mm512_setzero_ps(), _CMP_LT_OQ), _mm512_setzero_ps());
+          const long at = c + v * HALF_LANES;
+          _mm256_storeu_si256((__m256i*)(y + (long)(r + i) * y_step + at), (__m256i)_mm512_cvtneps_pbh(negative_to_zero));
+          if (exact) _mm512_storeu_ps(exact + (long)(r + i) * width + at, negative_to_zero);
+        }
+    }
+  }
+}
+
+}  // namespace
+
+const JeanKernels* jean_kernels_avx512bf16(void) {
+  static const JeanKernels table = [] {
+    JeanKernels made = {};
+    made.scalar_bytes = sizeof(float);
+    made.hits = jean_kernels_avx512()->hits;
+    made.edges = jean_kernels_avx512()->edges;
+    made.mlp_prepared_bytes = half_prepared_bytes;
+    made.mlp_prepare = half_prepare;
+    made.mlp_tile_bytes = half_tile_bytes;
+    made.mlp_forward = half_forward;
+    return made;
+  }();
+  return &table;
+}
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
