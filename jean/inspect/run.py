@@ -24,6 +24,16 @@ from jean.models.stored import load_expression_transformer
 from jean.progress import Progress
 from jean.train.checkpoint import Checkpoint, load_checkpoint
 
+# What belongs into one picture: a part of the figures' names → its title, and what its axis counts.
+GROUPS = {
+    "retrieval": ("held-out retrieval", "share found, of 32"),
+    "offset_within": ("held-out offset found", "share within a frame"),
+    "offset_error": ("held-out offset error", "frames"),
+    "psnr_db": ("PSNR", "dB"),  # of held-out and of training frames
+    "error": ("held-out error", "in the units of what is decoded"),
+    "loss": ("held-out loss", "loss"),
+}
+
 
 class InspectConfig(StageConfig):
     """What to show.
@@ -95,18 +105,17 @@ def _curves(run: Path, output: Path) -> list[tuple[str, Path]]:
 
     made = []
     evaluated = sorted({n for line in lines if line["kind"] == "evaluation" for n in line} - {"kind", "step"})
-    groups = {"loss": [("train", "loss")]}
+    groups = {("loss", "loss"): [("train", "loss")]}
     for name in evaluated:
-        unit = next((u for u in ("retrieval_1", "retrieval_of", "offset", "error", "psnr_db", "loss") if u in name), "")
-        group = {"retrieval_1": "retrieval", "retrieval_of": "retrieval"}.get(unit, unit) or name
         if name.endswith("_queries") or name.endswith("_rank"):
             continue
-        groups.setdefault(f"held-out {group}", []).append(("evaluation", name))
-    for title, members in groups.items():
+        title, label = next((shown for part, shown in GROUPS.items() if part in name), (name, name))
+        groups.setdefault((title, label), []).append(("evaluation", name))
+    for (title, label), members in groups.items():
         shown = {name: series(kind, name) for kind, name in members if series(kind, name)[0]}
         if shown:
             path = output / f"curve_{title.replace(' ', '_')}.png"
-            figures.curves(path, shown, title)
+            figures.curves(path, shown, label)
             made.append((title, path))
     return made
 
