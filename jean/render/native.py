@@ -18,7 +18,7 @@ from jean.render.build import CompileError, cache_folder, compile_library, libra
 REMEDY = "jean kernels build"
 TARGETS = {"portable": 0, "avx2": 1, "avx512": 2}
 DOUBLE = 3
-HALF_TARGETS = {"avx512bf16": 4}  # factors in bf16, sums in fp32; forward passes of the paper's field only
+HALF_TARGETS = {"amx": 5, "avx512bf16": 4}  # factors in bf16, sums in fp32; forward passes of the paper's field only
 MAX_PLANES, CHANNELS, TILE, MAX_HIDDEN, MAX_COARSE = 16, 16, 32, 128, 256
 MAX_SAMPLES = 64
 
@@ -255,7 +255,7 @@ def half_targets() -> list[str]:
     """Instruction sets for ``precision`` bf16 that the library and this processor both have, the fastest first."""
     library = load()
     bits = 0 if library is None else int(library.jean_processor())
-    return ["avx512bf16"] if bits & 4 else []
+    return [*(["amx"] if bits & 8 else []), *(["avx512bf16"] if bits & 4 else [])]
 
 
 def half_target(wanted: str | None = None) -> str:

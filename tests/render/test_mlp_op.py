@@ -193,6 +193,18 @@ def test_any_number_of_threads_gives_the_same_bits(path, monkeypatch):
         assert all(torch.equal(a, b) for a, b in zip(results[0], other, strict=True))
 
 
+@pytest.mark.slow
+def test_ten_million_samples_in_one_call():
+    """The fastest instruction set only: what could overflow, the numbering of samples, is common to all."""
+    field, positions, condition, direction, frame = make(1000, frames=1)
+    spec = field.requires_grad_(False).folded(condition, direction)
+    few = mlp_values(positions, frame, spec)
+    many = mlp_values(positions.repeat(10_000, 1), frame.repeat(10_000), spec)
+    assert torch.equal(many[0].view(10_000, 1000), few[0].expand(10_000, -1))
+    seen = few[0] > 0  # the others' colours are zero or not, as their neighbours in a tile are
+    assert torch.equal(many[1].view(10_000, 1000, 3)[:, seen], few[1][seen].expand(10_000, -1, -1))
+
+
 def test_widths_that_do_not_fit_are_named():
     field = MlpField(4, BOX, width=96)
     field.backend = "native"

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kernels.h"
+#include "processor.h"
 
 #define JEAN_API extern "C" __attribute__((visibility("default")))
 #ifndef JEAN_SOURCE_HASH
@@ -18,7 +19,7 @@
 
 namespace {
 
-enum Target { PORTABLE, AVX2, AVX512, DOUBLE, AVX512_BF16 };
+enum Target { PORTABLE, AVX2, AVX512, DOUBLE, AVX512_BF16, AMX };
 
 const JeanKernels* table(int64_t target) {
   switch (target) {
@@ -29,6 +30,8 @@ const JeanKernels* table(int64_t target) {
       return jean_kernels_avx512();
     case AVX512_BF16:
       return jean_kernels_avx512bf16();
+    case AMX:
+      return jean_kernels_amx();
 #endif
     case DOUBLE:
       return jean_kernels_double();
@@ -99,15 +102,11 @@ constexpr int FAILED = 1;
 
 JEAN_API const char* jean_source_hash(void) { return JEAN_SOURCE_HASH; }
 
-// Bits: 1 AVX2 with FMA, 2 AVX-512 (F, BW, DQ, VL), 4 its products of bf16 pairs.
+// Bits: 1 AVX2 with FMA, 2 AVX-512 (F, BW, DQ, VL), 4 its products of bf16 pairs, 8 AMX with bf16.
 JEAN_API int jean_processor(void) {
 #if defined(__x86_64__)
-  __builtin_cpu_init();
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
-  const bool avx512 = avx2 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                      __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
-  const bool bf16 = avx512 && __builtin_cpu_supports("avx512bf16");
-  return (avx2 ? 1 : 0) | (avx512 ? 2 : 0) | (bf16 ? 4 : 0);
+  return (has_avx2() ? 1 : 0) | (has_avx512() ? 2 : 0) | (has_avx512bf16() && jean_kernels_avx512bf16() ? 4 : 0) |
+         (has_amx() && jean_kernels_amx() ? 8 : 0);
 #else
   return 0;
 #endif

@@ -1,7 +1,9 @@
 // The paper's field with factors rounded to bf16 and sums in fp32, values only. Both heads are fp32: they read what the
-// layer before them gave before it was rounded. Included by targets that have such products; `multiply` is theirs:
-//   y [rows of a tile, width], bf16, and `exact`, the same in fp32 (null: not wanted), = max(0, start + x · packed)
+// layer before them gave before it was rounded. Included by targets that have such products, of which three functions are:
+//   multiply: y [rows of a tile, width], bf16, and `exact`, the same in fp32 (null: not wanted), = max(0, start + x · packed)
+//   begin_multiplying, end_multiplying: what a thread has to do around them
 #pragma once
+#include "kernels.h"
 #include "mlp.h"
 
 namespace {
@@ -19,6 +21,8 @@ JEAN_FN Half to_half(float value) {
 
 void multiply(const Half* x, int x_step, int depth, const Half* packed, int width, const float* const* start, Half* y,
               int y_step, float* exact);
+void begin_multiplying();
+void end_multiplying();
 
 // Panels of 64 columns; two inputs of a column lie side by side, as these products take them.
 JEAN_FN void pack_half(Half* memory, Mlp<float>& to) {
@@ -82,10 +86,25 @@ long half_tile_bytes(const void* prepared, int) {
 void half_forward(const void* prepared, const JeanSamples* samples, int thrifty, void* memory, long begin, long end) {
   const Mlp<float>& m = *(const Mlp<float>*)prepared;
   MlpTile<float> tile;
+  begin_multiplying();
   for (long at = begin; at < end; at += MLP_TILE) {
     tile.read(m, *samples, nullptr, at, end);
     half_tile_forward(m, *samples, tile, thrifty, (Half*)memory);
   }
+  end_multiplying();
+}
+
+// A target's table: forward passes of this field, and marching as AVX-512 does it.
+JeanKernels half_table() {
+  JeanKernels made = {};
+  made.scalar_bytes = sizeof(float);
+  made.hits = jean_kernels_avx512()->hits;
+  made.edges = jean_kernels_avx512()->edges;
+  made.mlp_prepared_bytes = half_prepared_bytes;
+  made.mlp_prepare = half_prepare;
+  made.mlp_tile_bytes = half_tile_bytes;
+  made.mlp_forward = half_forward;
+  return made;
 }
 
 }  // namespace

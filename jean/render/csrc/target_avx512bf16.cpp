@@ -1,7 +1,9 @@
 // x86 with AVX-512 and its products of bf16 pairs (vdpbf16ps): the paper's field only.
 // Rays are followed by the AVX-512 kernels.
 #include <stdint.h>
-#if defined(__x86_64__)
+
+#include "kernels.h"
+#if defined(__x86_64__) && __has_include(<avx512bf16intrin.h>)
 #include <immintrin.h>
 #include <cmath>
 #if defined(__clang__)
@@ -10,7 +12,6 @@
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma,bmi2,prefer-vector-width=512")
 #endif
-#include "kernels.h"
 #include "mlp_half.h"
 
 namespace {
@@ -49,20 +50,13 @@ void multiply(const Half* x, int x_step, int depth, const Half* packed, int widt
   }
 }
 
+void begin_multiplying() {}
+void end_multiplying() {}
+
 }  // namespace
 
 const JeanKernels* jean_kernels_avx512bf16(void) {
-  static const JeanKernels table = [] {
-    JeanKernels made = {};
-    made.scalar_bytes = sizeof(float);
-    made.hits = jean_kernels_avx512()->hits;
-    made.edges = jean_kernels_avx512()->edges;
-    made.mlp_prepared_bytes = half_prepared_bytes;
-    made.mlp_prepare = half_prepare;
-    made.mlp_tile_bytes = half_tile_bytes;
-    made.mlp_forward = half_forward;
-    return made;
-  }();
+  static const JeanKernels table = half_table();
   return &table;
 }
 #if defined(__clang__)
@@ -70,4 +64,6 @@ const JeanKernels* jean_kernels_avx512bf16(void) {
 #else
 #pragma GCC pop_options
 #endif
+#elif defined(__x86_64__)
+const JeanKernels* jean_kernels_avx512bf16(void) { return nullptr; }  // a compiler that is too old
 #endif
