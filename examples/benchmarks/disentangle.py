@@ -29,7 +29,8 @@ def table(rows: list[dict[str, Any]]) -> str:
     heads = list(dict.fromkeys(head for row in rows for head in row))
     lines = [f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
     for row in rows:
-        cells = [f"{row[h]:.2f}" if isinstance(row.get(h), float) else str(row.get(h, "")) for h in heads]
+        values = ["" if row.get(head) is None else row[head] for head in heads]
+        cells = [f"{value:.2f}" if isinstance(value, float) else value for value in values]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
@@ -62,7 +63,9 @@ def main() -> None:
         result["audio"] = audio_rows(corpus, steps, reporter)
     if "3" in parts:
         result["video"] = video_rows(corpus, steps, reporter)
-    (options.output / "result.json").write_text(json.dumps(result, indent=1), encoding="utf-8")
+    record = options.output / "result.json"
+    known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}  # of other parts
+    record.write_text(json.dumps(known | result, indent=1), encoding="utf-8")
     if options.json:
         print_json(result)
     else:
