@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from jean.models.encoding import encode, encoded_width, spread_over
-from jean.render.ops import MlpSpec, mlp_field, mlp_values, use_native
+from jean.render.ops import MlpSpec, mlp_field, mlp_values, on_host, use_native
 
 POSITION_FREQUENCIES = 10  # section 8.4.2
 DIRECTION_FREQUENCIES = 4  # section 8.4.2
@@ -125,5 +125,5 @@ class MlpField(nn.Module):
         biases[branch] = functional.linear(seen, weight[:, width:], biases[branch])
         weights[branch] = weight[:, :width]
         ends = [self.density.weight, self.density.bias, self.rgb.weight, self.rgb.bias]
-        middle, reach = self.middle.tolist(), self.reach.tolist()
-        return MlpSpec(weights, biases, ends, branch, join, tuple(middle), tuple(reach), len(condition))
+        (x, y, z), (across, down, along) = on_host(self.middle), on_host(self.reach)
+        return MlpSpec(weights, biases, ends, branch, join, (x, y, z), (across, down, along), len(condition))

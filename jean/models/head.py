@@ -19,7 +19,7 @@ from jean.models.head_paper import PaperHead
 from jean.models.head_prior import head_prior, relief
 from jean.render.grid import DensityGrid
 from jean.render.ops import composite, picture, use_native
-from jean.render.reference import Composite, box_interval
+from jean.render.reference import Composite, box_interval, scatter
 
 Box = tuple[tuple[float, float, float], tuple[float, float, float]]
 
@@ -110,7 +110,7 @@ class FastHead(nn.Module):
         density, rgb = self.field(positions, condition, view, flat, bend)
         rgb = rgb.view(*depths.shape, 3)
         traced = composite(density.view_as(depths), rgb, depths, intervals, self.backend)
-        return [_scatter(traced, hit)]
+        return [scatter(traced, hit)]
 
 
 EYES_AND_BROWS = (*range(17, 27), *range(36, 48))
@@ -124,16 +124,6 @@ def _part_around(points: Tensor, margin: float, skip: int) -> Part:
     cells = ((high - low) / PART_CELL_CM).round().int().tolist()
     (x, y), (width, height) = low.tolist(), (high - low).tolist()
     return Part((x, y), (width, height), (cells[0], cells[1]), skip)
-
-
-def _scatter(traced: Composite, hit: Tensor) -> Composite:
-    """The composite of the rays that hit, with zeros for those that did not."""
-
-    def full(values: Tensor) -> Tensor:
-        out = values.new_zeros(len(hit), *values.shape[1:])
-        return out.index_put((hit.nonzero()[:, 0],), values)
-
-    return Composite(full(traced.channels), full(traced.opacity), full(traced.depth), full(traced.weights))
 
 
 def make_head(preset: str, widths: tuple[int, int, int], box: Box, shape: list[list[float]], spoken: bool) -> Any:

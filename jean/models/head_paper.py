@@ -16,6 +16,7 @@ from jean.render.reference import (
     box_interval,
     invert_cdf,
     quantile_grid,
+    scatter,
     stratified_depths,
 )
 
@@ -36,7 +37,7 @@ class PaperHead(nn.Module):
     low: Tensor
     high: Tensor
     backend, precision = "auto", "fp32"
-    drawn_by, trained_by = "mlp_values", "mlp"
+    trained_by = "mlp"
     few_samples = 16
 
     def __init__(self, widths: tuple[int, int, int], box: Corners, coarse_samples: int = 64, fine_samples: int = 128):
@@ -48,6 +49,11 @@ class PaperHead(nn.Module):
         self.fine = MlpField(sum(widths), box)
         self.grid: DensityGrid | None = None
 
+    @property
+    def drawn_by(self) -> str:
+        """The operation that decides how long a picture takes, see ``jean.render.ops``."""
+        return "mlp_half" if self.precision == "bf16" else "mlp_values"
+
     def use(self, backend: str, precision: str = "fp32") -> None:
         """Chooses compiled kernels or torch, see ``jean.render.ops.use_native``, and the precision of pictures.
 
@@ -58,9 +64,9 @@ class PaperHead(nn.Module):
         Raises:
             UsageError: bf16 without kernels for it.
         """
-        if precision == "bf16" and (backend == "reference" or not use_native(backend, self.low, self.drawn_by)):
+        if precision == "bf16" and (backend == "reference" or not use_native(backend, self.low, "mlp_half")):
             raise UsageError("bf16 needs the compiled kernels.", "Leave --precision or --backend away.")
-        if precision == "bf16":
+        if precision == "bf16" and not self.low.is_cuda:
             native.half_target()  # raises where there is none
         self.backend = self.coarse.backend = self.fine.backend = backend
         self.precision = precision
@@ -74,23 +80,26 @@ class PaperHead(nn.Module):
         Args:
             conditions: [M, C], e_in of frames that stand for all that will be rendered.
         """
-        grid = DensityGrid((tuple(self.low.tolist()), tuple(self.high.tolist())), CELL_CM)
+        device = self.low.device
+        grid = DensityGrid((tuple(self.low.tolist()), tuple(self.high.tolist())), CELL_CM).to(device)
         centres = grid.cell_centres().view(-1, 3)
         generator, view = torch.Generator().manual_seed(0), self.low.new_zeros(1, 3)
-        most, mean = torch.zeros(len(centres)), torch.zeros(len(centres))
-        frame = torch.zeros(len(centres), dtype=torch.long)
+        most, mean = torch.zeros(len(centres), device=device), torch.zeros(len(centres), device=device)
+        frame = torch.zeros(len(centres), dtype=torch.long, device=device)
         for condition in conditions:
-            places = centres + CELL_CM * (torch.rand(centres.shape, generator=generator) - 0.5)
+            places = centres + CELL_CM * (torch.rand(centres.shape, generator=generator).to(device) - 0.5)
             density, _ = self.fine.seen(places, condition[None], view, frame, False, self.precision)
             most, mean = torch.maximum(most, density), mean + density / len(conditions)
         filled = torch.where(most > grid.empty_below, mean.clamp_min(2 * grid.empty_below), 0.0)
         shape = grid.density.shape
-        grid.start(filled.view(shape), torch.ones(shape, dtype=torch.bool))
+        grid.start(filled.view(shape), torch.ones(shape, dtype=torch.bool, device=device))
         self.grid = grid
 
     def trace(self, origins, directions, condition, view, frame, generator, bend=None) -> list[Composite]:  # noqa: D102
         plain = not torch.is_grad_enabled() and use_native(self.backend, origins, self.drawn_by)
         if plain and generator is None and self.grid is not None and len(condition) == 1:
+            if origins.is_cuda:
+                return [self.few(origins, directions, condition, view)]
             spec, grid = self.fine.folded(condition, view), self.grid
             rays = (origins, directions, self.few_samples, LOOKUPS, self.precision)
             return [mlp_picture(spec, grid.sampling, grid.low, grid.high, *rays)]
@@ -115,3 +124,20 @@ class PaperHead(nn.Module):
         extra = invert_cdf(middles, coarse.weights[:, 1:].detach() + 1e-5, quantiles)
         fine = march(self.fine, torch.sort(torch.cat([depths, extra], -1), -1).values)
         return [fine] if plain else [coarse, fine]
+
+    @torch.no_grad()
+    def few(self, origins: Tensor, directions: Tensor, condition: Tensor, view: Tensor) -> Composite:
+        """A picture where the grid of ``skip_empty`` has anything, all samples of a ray, operation by operation.
+
+        Args:
+            origins, directions: [R, 3]; condition: [1, C]; view: [1, 3].
+        """
+        assert self.grid is not None
+        near, far = box_interval(origins, directions, self.low, self.high)
+        hit, edges = self.grid.intervals(origins, directions, near, far, self.few_samples, LOOKUPS)
+        depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
+        positions = (origins[hit][:, None] + directions[hit][:, None] * depths[..., None]).reshape(-1, 3)
+        frame = torch.zeros(len(positions), dtype=torch.long, device=positions.device)
+        density, rgb = self.fine.seen(positions, condition, view, frame, True, self.precision)
+        traced = composite(density.view_as(depths), rgb.view(*depths.shape, 3), depths, intervals, self.backend)
+        return scatter(traced, hit)

@@ -50,7 +50,7 @@ class Driver:
     def launch(
         self,
         function: ctypes.c_void_p,
-        blocks: int,
+        blocks: int | tuple[int, int],
         threads: int,
         stream: int,
         arguments: Sequence[Any],
@@ -59,15 +59,17 @@ class Driver:
         """Puts a kernel on a stream.
 
         Args:
-            blocks, threads: along x; no blocks, no launch.
+            blocks: along x, or along x and y; none, no launch.
+            threads: of a block.
             stream: its handle.
             arguments: ctypes values, in the kernel's order.
             shared: bytes of shared memory beside what the kernel has.
         """
-        if blocks == 0:
+        x, y = blocks if isinstance(blocks, tuple) else (blocks, 1)
+        if x * y == 0:
             return
         places = (ctypes.c_void_p * len(arguments))(*(ctypes.addressof(value) for value in arguments))
-        size = [ctypes.c_uint(n) for n in (blocks, 1, 1, threads, 1, 1, shared)]
+        size = [ctypes.c_uint(n) for n in (x, y, 1, threads, 1, 1, shared)]
         self._call("cuLaunchKernel", function, *size, ctypes.c_void_p(stream), places, None)
 
     def _call(self, name: str, *arguments: Any) -> None:

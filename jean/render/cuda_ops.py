@@ -11,11 +11,13 @@ from torch import Tensor
 
 from jean.render.cuda_build import build_unit
 from jean.render.cuda_driver import Driver, driver
+from jean.render.mlp_op import MlpCall
 from jean.render.native import MAX_PLANES
 from jean.render.picture_op import PictureCall
+from jean.render.ray_ops import CUDA_COARSE
 
-MAX_COARSE = 64  # rays.h
 HIDDEN, HALF = 64, 32  # picture.cu: the widths of the fast field's layers
+WIDE, NARROW = 128, 64  # mlp.cu: those of the paper's field
 THREADS = 128
 BLOCKS_OF_A_PROCESSOR = 3  # as many of picture.cu's blocks as a multiprocessor's registers hold
 
@@ -38,8 +40,9 @@ class Launcher:
         self.device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
         self.processors = torch.cuda.get_device_properties(self.device).multi_processor_count
 
-    def __call__(self, unit: str, name: str, blocks: int, *arguments: Any) -> None:
-        """Arguments are C structures, tensors (their addresses are handed over) and integers (64 bits)."""
+    def __call__(self, unit: str, name: str, blocks: int | tuple[int, int], *arguments: Any) -> None:
+        """``blocks`` are along x, or x and y; arguments are C structures, tensors (their addresses are handed
+        over), None (a null pointer) and integers (64 bits)."""
         with torch.cuda.device(self.device):
             card: Driver = driver()
             card.enter(self.device.index)
@@ -59,8 +62,8 @@ def launch_picture(call: PictureCall, launcher: Any = None) -> None:
         ValueError: what the kernels are not made for.
     """
     march, field = call.march, call.field
-    if (field.hidden, field.half) != (HIDDEN, HALF) or field.planes > MAX_PLANES or march.coarse > MAX_COARSE:
-        raise ValueError(f"kernels for {HIDDEN} and {HALF} hidden values and at most {MAX_COARSE} lookups a ray only")
+    if (field.hidden, field.half) != (HIDDEN, HALF) or field.planes > MAX_PLANES or march.coarse > CUDA_COARSE:
+        raise ValueError(f"kernels for {HIDDEN} and {HALF} hidden values and at most {CUDA_COARSE} lookups a ray only")
     if march.rays == 0:
         return
     launch = launcher or Launcher(call.device)
@@ -72,11 +75,35 @@ def launch_picture(call: PictureCall, launcher: Any = None) -> None:
     launch("picture", "jean_picture", blocks, field, march, call.out, edges, listed, counters)
 
 
+def launch_mlp(call: MlpCall, launcher: Any = None) -> None:
+    """Fills densities, and colours where they are wanted; arguments and errors as of ``launch_picture``."""
+    field, count = call.field, len(call.density)
+    layers = field.layer[: field.layers]
+    widths = [layer.outputs for layer in layers]
+    if widths != [WIDE] * field.trunk + [NARROW] * (field.layers - field.trunk) or field.layers <= field.trunk + 1:
+        raise ValueError(f"kernels for layers of {WIDE} and then at least two of {NARROW} outputs only, not {widths}")
+    if count == 0:
+        return
+    launch = launcher or Launcher(call.density.device)
+    # encodings are padded from 63 to 64; two bytes a weight
+    weights = sum((layer.inputs + layer.inputs % 2) * layer.outputs for layer in layers)
+    packed = torch.empty(weights // 2, dtype=torch.int32, device=call.density.device)
+    launch("mlp", "jean_mlp_pack", (8, field.layers), field, packed)
+    launch("mlp", "jean_mlp", _parts(count, THREADS), field, call.samples, packed)
+
+
+def launch_rays(name: str, count: int, device: torch.device, *arguments: Any, launcher: Any = None) -> None:
+    """Runs a kernel of rays.cu, one thread for each of ``count`` rays; ``launcher`` as in ``launch_picture``."""
+    if count:
+        launch = launcher or Launcher(device)
+        launch("rays", name, _parts(count, THREADS), *arguments)
+
+
 def _parts(count: int, size: int) -> int:
     return -(-count // size)
 
 
 def _as_c(value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return ctypes.c_void_p(value.data_ptr())
+    if value is None or isinstance(value, Tensor):
+        return ctypes.c_void_p(None if value is None else value.data_ptr())
     return ctypes.c_int64(value) if isinstance(value, int) else value

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from jean.errors import UsageError
 from jean.render import native, native_mlp
 
 ENDS = ("density", "density_bias", "rgb", "rgb_bias")
@@ -77,16 +78,31 @@ def mlp_values(
         density [N], and rgb [N, 3] or None.
 
     Raises:
-        UsageError: bf16 on a processor without.
+        UsageError: bf16 on a processor without; anything else on a card.
     """
-    call, _held = mlp_call(spec, positions.dtype)
-    positions, frame = positions.detach().contiguous(), frame.int().contiguous()
-    density = positions.new_empty(len(positions))
-    rgb = positions.new_empty(len(positions), 3) if colour else None
-    samples = _samples(positions, frame, density, rgb)
+    made = MlpCall(positions, frame, spec, colour)
+    if positions.is_cuda:
+        if precision != "bf16":
+            raise UsageError("a card's kernels for this field have half precision only.", "Give --precision bf16.")
+        from jean.render.cuda_ops import launch_mlp  # a processor needs none of it
+
+        launch_mlp(made)
+        return made.density, made.rgb
     number = number_of(positions.dtype, precision)
-    native.call("jean_mlp_forward", call, samples, 1, number, torch.get_num_threads())
-    return density, rgb
+    native.call("jean_mlp_forward", made.field, made.samples, 1, number, torch.get_num_threads())
+    return made.density, made.rgb
+
+
+class MlpCall:
+    """The C structures of ``mlp_values``, whose arguments these are, and the tensors that they point into."""
+
+    def __init__(self, positions: Tensor, frame: Tensor, spec: MlpSpec, colour: bool):
+        self.field, self.held = mlp_call(spec, positions.dtype)
+        positions, frame = positions.detach().contiguous(), frame.int().contiguous()
+        self.held += [positions, frame]
+        self.density = positions.new_empty(len(positions))
+        self.rgb = positions.new_empty(len(positions), 3) if colour else None
+        self.samples = _samples(positions, frame, self.density, self.rgb)
 
 
 def number_of(dtype: torch.dtype, precision: str = "fp32") -> int:

@@ -21,7 +21,7 @@ from jean.render.reference import Composite, camera_rays, over
 if TYPE_CHECKING:
     from jean.render.cuda_check import Verdict
 
-ON_CUDA = ("picture",)  # operations that have kernels of csrc/cuda
+ON_CUDA = ("picture", "mlp_half", "march", "composite")  # operations that have kernels of csrc/cuda
 
 __all__ = [
     "Composite",
@@ -53,7 +53,8 @@ def use_native(backend: str, tensor: Tensor, operation: str) -> bool:
         backend: "native" insists on them, "reference" on torch, "auto" takes them where they can run; on a card
             only after they have agreed with torch there (``jean.render.cuda_check``).
         tensor: its device and type decide what can run.
-        operation: "picture", "triplane", "march", "composite", "mlp" or "mlp_values"; a processor has them all.
+        operation: "picture", "triplane", "march", "composite", "mlp", "mlp_values" or "mlp_half" (the values in half
+            precision); a processor has them all.
 
     Raises:
         SetupError: "native" where they cannot run.

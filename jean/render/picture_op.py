@@ -127,7 +127,9 @@ class PictureCall:
 
 
 def on_host(values: Tensor) -> list[float]:
-    """A small tensor's numbers; they are kept with it, so that a card is waited for once only."""
+    """A small tensor's numbers; those on a card are kept with it, so that it is waited for once only."""
+    if not values.is_cuda:
+        return values.tolist()
     kept = getattr(values, "_kept_on_host", None)
     if kept is None or kept[0] != values._version:
         kept = (values._version, values.tolist())

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
 from jean.render import native
+from jean.render.picture_op import on_host
 from jean.render.reference import Composite
 
 
@@ -21,7 +24,7 @@ def composite(
     Raises:
         SetupError: the kernels are not built.
     """
-    number = native.DOUBLE if density.dtype == torch.float64 else native.TARGETS[native.target(target)]
+    number = native.DOUBLE if density.dtype == torch.float64 else _number(target, density.device)
     return Composite(*torch.ops.jean.composite(density, channels, depths, intervals, number))
 
 
@@ -41,29 +44,49 @@ def march(
     Args:
         grid: [D, H, W] sampling densities over the box from ``low`` [3] to ``high`` [3].
         origins, directions: [R, 3], directions of length 1.
-        samples: S; coarse: lookups a ray, 256 at most.
+        samples: S; coarse: lookups a ray, 256 at most, on a card 64.
         generator: jitter, drawn as the reference draws it; None for the middles.
         target: instruction set; None for the fastest.
     """
-    if coarse > native.MAX_COARSE:
-        raise ValueError(f"at most {native.MAX_COARSE} lookups a ray, not {coarse}")
+    most = CUDA_COARSE if origins.is_cuda else native.MAX_COARSE
+    if coarse > most:
+        raise ValueError(f"at most {most} lookups a ray, not {coarse}")
     native.check_cells(grid.numel())
     grid, origins, directions = (t.detach().contiguous().float() for t in (grid, origins, directions))
-    number, threads = native.TARGETS[native.target(target)], torch.get_num_threads()
+    device = origins.device
+    number = _number(target, device)
     call = native.March(rays=len(origins), coarse=coarse, samples=samples)
     call.cells[:] = grid.shape[::-1]
-    call.low[:], call.high[:] = low.tolist(), high.tolist()
+    call.low[:], call.high[:] = on_host(low), on_host(high)
     call.grid, call.origins, call.directions = grid.data_ptr(), origins.data_ptr(), directions.data_ptr()
-    hit = torch.empty(len(origins), dtype=torch.bool)
-    native.call("jean_march_hits", call, hit, number, threads)
+    hit = torch.empty(len(origins), dtype=torch.bool, device=device)
+    _run("jean_march_hits", len(hit), number, device, call, hit)
     rays = hit.nonzero()[:, 0]
-    edges = torch.empty(len(rays), samples + 1)
+    edges = torch.empty(len(rays), samples + 1, device=device)
     quantiles = None
     if generator is not None:
         shift = torch.rand(edges.shape, generator=generator, device=generator.device)
-        quantiles = (torch.arange(samples + 1) + shift) / (samples + 1)
-    native.call("jean_march_edges", call, rays, len(rays), quantiles, edges, number, threads)
+        quantiles = ((torch.arange(samples + 1, device=shift.device) + shift) / (samples + 1)).to(device)
+    _run("jean_march_edges", len(rays), number, device, call, rays, len(rays), quantiles, edges)
     return hit, edges
+
+
+CUDA_COARSE = 64  # rays.h
+
+
+def _number(target: str | None, device: torch.device) -> int:
+    """Of the processor's instruction set; a card has none."""
+    return native.TARGETS[native.target(target)] if device.type == "cpu" else 0
+
+
+def _run(name: str, rays: int, target: int, device: torch.device, *arguments: Any) -> None:
+    """Calls a function of the library, or the kernel of the same name and arguments."""
+    if device.type == "cpu":
+        native.call(name, *arguments, target, torch.get_num_threads())
+    else:
+        from jean.render.cuda_ops import launch_rays  # a processor needs none of it
+
+        launch_rays(name, rays, device, *arguments)
 
 
 @torch.library.custom_op("jean::composite", mutates_args=())
@@ -72,7 +95,7 @@ def _composite(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     inputs = [t.detach().contiguous() for t in (density, channels, depths, intervals)]
     made = _empty(density, channels)
-    native.call("jean_composite", _rays(inputs, made), target, torch.get_num_threads())
+    _run("jean_composite", len(density), target, density.device, _rays(inputs, made))
     return made
 
 
@@ -91,7 +114,7 @@ def _composite_backward(
     weights = weights.detach().contiguous()
     call = _rays(inputs, [None, None, None, weights])
     out = native.CompositeGradients(*(None if t is None else t.data_ptr() for t in (*given, *to_inputs)))
-    native.call("jean_composite_backward", call, out, target, torch.get_num_threads())
+    _run("jean_composite_backward", len(weights), target, weights.device, call, out)
     return to_inputs[0], to_inputs[1], to_inputs[2], to_inputs[3]
 
 

@@ -129,6 +129,16 @@ def composite(density: Tensor, channels: Tensor, depths: Tensor, intervals: Tens
     )
 
 
+def scatter(traced: Composite, hit: Tensor) -> Composite:
+    """The composite of all rays from that of the rays ``hit`` [R] bool; zeros for the others."""
+
+    def full(values: Tensor) -> Tensor:
+        out = values.new_zeros(len(hit), *values.shape[1:])
+        return out.index_put((hit.nonzero()[:, 0],), values)
+
+    return Composite(full(traced.channels), full(traced.opacity), full(traced.depth), full(traced.weights))
+
+
 def over(front: Tensor, opacity: Tensor, back: Tensor) -> Tensor:
     """Premultiplied ``front`` [R, C] with ``opacity`` [R] over ``back`` [R, C]."""
     return front + (1.0 - opacity)[:, None] * back

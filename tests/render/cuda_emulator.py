@@ -24,17 +24,18 @@ class Emulator:
         self.library, self.half, self.threads = library, half, threads
         self.launched: list[tuple[str, str]] = []
 
-    def __call__(self, unit: str, name: str, blocks: int, *arguments: Any) -> None:
+    def __call__(self, unit: str, name: str, blocks: int | tuple[int, int], *arguments: Any) -> None:
         self.launched.append((unit, name))
         # blocks are of another size here: as many threads in all
-        count = ctypes.c_uint(max(1, blocks * 128 // self.threads))
+        columns = blocks[0] if isinstance(blocks, tuple) else blocks
+        count = ctypes.c_uint(max(1, columns * 128 // self.threads))
         given = [self._as_c(argument) for argument in arguments]
         getattr(self.library, f"launch_{name.removeprefix('jean_')}")(count, ctypes.c_uint(self.threads), *given)
 
     @staticmethod
     def _as_c(value: Any) -> Any:
-        if isinstance(value, Tensor):
-            return ctypes.c_void_p(value.data_ptr())
+        if value is None or isinstance(value, Tensor):
+            return ctypes.c_void_p(None if value is None else value.data_ptr())
         return ctypes.c_int64(value) if isinstance(value, int) else ctypes.byref(value)
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from cuda_emulator import emulator as emulator
 from test_picture_op import head, rays
 
 from jean.errors import SetupError
-from jean.render import cuda_check, ops
-from jean.render.cuda_check import readable_picture
+from jean.models.field_mlp import MlpField
+from jean.render import cuda_check, cuda_example, ops, ray_ops
+from jean.render.cuda_example import readable_picture
+from jean.render.cuda_ops import launch_rays
 
 CPU = torch.device("cpu")
 
@@ -26,8 +30,37 @@ def test_the_readable_picture_equals_the_heads_own():
         torch.testing.assert_close(getattr(got, name), getattr(want, name), atol=2e-4, rtol=1e-4)
 
 
-def test_right_kernels_pass(emulator):
-    assert cuda_check.check_picture(CPU, emulator, rays=200) < cuda_check.MEAN_ERROR / 2
+def limit(operation: str) -> float:
+    return cuda_check.CHECKS[operation][1]
+
+
+@torch.no_grad()
+def test_the_readable_mlp_equals_the_fields_own():
+    torch.manual_seed(0)
+    field, positions, frame = MlpField(12, cuda_example.BOX), torch.randn(50, 3) * 8, torch.arange(50) % 2
+    condition, direction = torch.randn(2, 12), torch.randn(2, 3)
+    field.backend = "reference"
+    want = field(positions, condition, direction, frame)
+    got = cuda_example.readable_mlp(positions, frame, field.folded(condition, direction))
+    torch.testing.assert_close(got[0], want[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(got[1], want[1], atol=1e-5, rtol=1e-4)
+
+
+@pytest.fixture
+def ray_kernels(emulator, monkeypatch):
+    """``jean.render.ray_ops`` with the card's kernels."""
+    monkeypatch.setattr(
+        ray_ops,
+        "_run",
+        lambda name, rays, target, device, *given: launch_rays(name, rays, device, *given, launcher=emulator),
+    )
+
+
+def test_right_kernels_pass(emulator, ray_kernels):
+    assert cuda_check.check_picture(CPU, emulator, rays=200) < limit("picture") / 2
+    assert cuda_check.check_mlp_half(CPU, emulator, samples=100) < limit("mlp_half") / 2
+    assert cuda_check.check_march(CPU, rays=200) < limit("march") / 2
+    assert cuda_check.check_composite(CPU, rays=50) < limit("composite") / 2
 
 
 class Wrong:
@@ -39,19 +72,34 @@ class Wrong:
         pass
 
 
-def test_wrong_kernels_fail(emulator):
-    assert not cuda_check.check_picture(CPU, Wrong(), rays=50) < cuda_check.MEAN_ERROR
+def test_wrong_kernels_fail(monkeypatch):
+    assert not cuda_check.check_picture(CPU, Wrong(), rays=50) < limit("picture")
+    assert not cuda_check.check_mlp_half(CPU, Wrong(), samples=50) < limit("mlp_half")
+    monkeypatch.setattr(ray_ops.torch, "empty", lambda *a, **k: torch.zeros(*a, **k))  # nothing is written there
+    monkeypatch.setattr(ray_ops, "_run", lambda *given: None)
+    assert not cuda_check.check_march(CPU, rays=50) < limit("march")
+    assert not cuda_check.check_composite(CPU, rays=50) < limit("composite")
 
 
+@torch.no_grad()
 def test_a_layer_read_in_a_wrong_order_fails(emulator, monkeypatch):
-    example = cuda_check.example(CPU, 100)
-    mixed = list(example[0].weights)
-    mixed[0] = mixed[0][:, torch.arange(64) ^ 1]
-    wrong = cuda_check.FrameField(*(*vars(example[0]).values(),))
-    object.__setattr__(wrong, "weights", mixed)
-    read = cuda_check.readable_picture
-    monkeypatch.setattr(cuda_check, "readable_picture", lambda field, *rest: read(wrong, *rest))
-    assert cuda_check.check_picture(CPU, emulator, rays=100) > 2 * cuda_check.MEAN_ERROR
+    picture, mlp = cuda_check.readable_picture, cuda_check.readable_mlp
+
+    def mixed(weight):
+        return weight[:, torch.arange(weight.shape[1]) ^ 1]
+
+    def wrong_picture(field, *rest):
+        return picture(replace(field, weights=[mixed(field.weights[0]), *field.weights[1:]]), *rest)
+
+    def wrong_mlp(positions, frame, spec):
+        return mlp(
+            positions, frame, replace(spec, weights=[*spec.weights[:3], mixed(spec.weights[3]), *spec.weights[4:]])
+        )
+
+    monkeypatch.setattr(cuda_check, "readable_picture", wrong_picture)
+    monkeypatch.setattr(cuda_check, "readable_mlp", wrong_mlp)
+    assert cuda_check.check_picture(CPU, emulator, rays=100) > 2 * limit("picture")
+    assert cuda_check.check_mlp_half(CPU, emulator, samples=100) > 2 * limit("mlp_half")
 
 
 @pytest.fixture
@@ -65,14 +113,14 @@ def card(monkeypatch):
 
 def test_auto_uses_kernels_that_have_passed(card, monkeypatch):
     asked = []
-    monkeypatch.setitem(cuda_check.CHECKS, "picture", lambda device: asked.append(device) or 1e-3)
+    monkeypatch.setitem(cuda_check.CHECKS, "picture", (lambda device: asked.append(device) or 1e-3, 5e-3))
     assert ops.use_native("auto", card, "picture") and ops.use_native("auto", card, "picture")
     assert asked == [card.device] and "1.0e-03" in ops.cuda_verdict("picture", card.device).line
 
 
 @pytest.mark.parametrize("error", [0.1, float("nan")])
 def test_auto_warns_and_takes_torch_where_kernels_are_wrong(error, card, monkeypatch):
-    monkeypatch.setitem(cuda_check.CHECKS, "picture", lambda device: error)
+    monkeypatch.setitem(cuda_check.CHECKS, "picture", (lambda device: error, 5e-3))
     with pytest.warns(UserWarning, match="a card.*torch takes their place"):
         assert not ops.use_native("auto", card, "picture")
 
@@ -81,7 +129,7 @@ def test_auto_warns_and_takes_torch_where_kernels_do_not_run(card, monkeypatch):
     def broken(device):
         raise SetupError("NVRTC was not found.")
 
-    monkeypatch.setitem(cuda_check.CHECKS, "picture", broken)
+    monkeypatch.setitem(cuda_check.CHECKS, "picture", (broken, 5e-3))
     with pytest.warns(UserWarning, match="do not run on a card .NVRTC"):
         assert not ops.use_native("auto", card, "picture")
     assert ops.use_native("native", card, "picture")  # insists: it will fail aloud

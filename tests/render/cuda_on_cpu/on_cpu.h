@@ -49,7 +49,7 @@ static std::vector<Warp> warps;
 static ucontext_t scheduler;
 static Fiber* current;
 static unsigned long progress;
-static unsigned barrier_arrived, barriers;
+static unsigned barrier_arrived, barriers, row;  // row: the y of the block that runs
 static const std::function<void()>* body;
 
 static inline void fail(const char* message, const char* more) {
@@ -87,7 +87,7 @@ static void run_block(unsigned block, const std::function<void()>& kernel) {
   fibers.assign(blockDim.x, Fiber());
   warps.assign(blockDim.x / 32, Warp());
   barrier_arrived = barriers = 0;
-  blockIdx = {block, 0, 0};
+  blockIdx = {block, row, 0};
   for (unsigned i = 0; i < blockDim.x; ++i) {
     Fiber& fiber = fibers[i];
     fiber.number = i;

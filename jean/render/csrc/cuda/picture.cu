@@ -27,8 +27,9 @@ struct Shared {
 
 JEAN_FN void share(Shared& to, const JeanField& f) {
   const int thread = (int)threadIdx.x, threads = (int)blockDim.x;
-  pack_weights((const float*)f.second, HIDDEN, HIDDEN, to.second, thread, threads);
-  pack_weights((const float*)f.colour, HALF, HIDDEN, to.colour, thread, threads);
+  const auto same = [](int i) { return i; };
+  pack_weights((const float*)f.second, HIDDEN, same, HIDDEN, HIDDEN, to.second, thread, threads);
+  pack_weights((const float*)f.colour, HIDDEN, same, HALF, HIDDEN, to.colour, thread, threads);
   for (int i = thread; i < HIDDEN; i += threads) {
     to.bias[i] = ((const float*)f.bias)[i];
     to.second_bias[i] = ((const float*)f.second_bias)[i];
@@ -142,12 +143,14 @@ JEAN_FN void sample(const JeanField& f, const Shared& s, float* position, float*
   float logarithms[4] = {}, colours[3][4] = {};
   unbend(f, s, position);
   read_planes(s, f.planes, position, one);
-  layer<IN, IN>(one, s.second, s.second_bias, [&](int block, float (*values)[4]) {
+  const auto second_bias = [&](int) { return s.second_bias; };
+  const auto colour_bias = [&](int) { return s.colour_bias; };
+  layer<IN, IN>(one, s.second, second_bias, [&](int block, float (*values)[4]) {
     rectify(values);
     add_dot(values, s.density, block, logarithms);  // the density's head is in single precision
     two.put(block, values);
   });
-  layer<IN, SHADE>(two, s.colour, s.colour_bias, [&](int block, float (*values)[4]) {
+  layer<IN, SHADE>(two, s.colour, colour_bias, [&](int block, float (*values)[4]) {
     rectify(values);
     for (int c = 0; c < 3; ++c) add_dot(values, s.rgb + c * HALF, block, colours[c]);
   });

@@ -1,0 +1,129 @@
+"""Random problems for the kernels of a card, and their answers in readable torch."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from jean.render.field_op import PlaneSpec, Prior
+from jean.render.grid import DensityGrid
+from jean.render.mlp_op import MlpSpec
+from jean.render.picture_op import FrameField
+from jean.render.reference import Composite, box_interval, composite, scatter
+
+BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
+COARSE = 48
+
+
+def example(device: torch.device, rays: int) -> tuple[FrameField, DensityGrid, Tensor, Tensor]:
+    """A random field with all that a field can have, a grid that is empty in places, and rays at it."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int, spread: float = 1.0) -> Tensor:
+        return (torch.randn(shape, generator=generator) * spread).to(device)
+
+    def plane(height: int, width: int, axes: tuple[int, int], low=None, size=None) -> PlaneSpec:
+        low = low or (BOX[0][axes[0]], BOX[0][axes[1]])
+        size = size or (BOX[1][axes[0]] - low[0], BOX[1][axes[1]] - low[1])
+        return PlaneSpec(normal(height * width, 64, spread=0.5), height, width, axes, low, size)
+
+    planes = [plane(64, 64, (0, 1)), plane(64, 48, (2, 1)), plane(48, 64, (0, 2))]
+    planes.append(plane(30, 40, (0, 1), (-4.0, -2.0), (9.0, 6.0)))
+    shapes = ((64, 64), (64,), (1, 64), (1,), (32, 64), (32,), (3, 32), (3,))
+    weights = [normal(*shape, spread=2 * shape[-1] ** -0.5 if len(shape) > 1 else 0.1) for shape in shapes]
+    prior = Prior((0.0, -1.5, 4.5), (8.5, 12.0, 10.5), normal(64 * 64, 1, spread=0.3))
+    shading = plane(12, 12, (0, 1))
+    light = normal(144, 3, spread=0.3)
+    field = FrameField(planes, normal(64, spread=0.1), light, shading, weights, prior, normal(64 * 64, 2, spread=0.2))
+    grid = DensityGrid(BOX).to(device)
+    density, filled = (torch.rand(grid.density.shape, generator=generator) for _ in range(2))
+    grid.start(density.to(device), (filled > 0.3).to(device))
+    origins = torch.tensor([0.0, 0.0, -60.0], device=device) + normal(rays, 3)
+    directions = normal(rays, 3, spread=7.0) - origins
+    return field, grid, origins, functional.normalize(directions, dim=-1)
+
+
+@torch.no_grad()
+def readable_picture(
+    field: FrameField, grid: DensityGrid, origins: Tensor, directions: Tensor, samples: int
+) -> Composite:
+    """What ``jean.render.picture_op.picture`` computes, in torch alone."""
+    near, far = box_interval(origins, directions, grid.low, grid.high)
+    hit, edges = grid.intervals(origins, directions, near, far, samples, COARSE)
+    depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
+    positions = (origins[hit][:, None] + directions[hit][:, None] * depths[..., None]).reshape(-1, 3)
+    box = field.shading
+    if field.bend is not None:
+        cells = round(len(field.bend) ** 0.5)
+        moved = _lookup(field.bend, cells, cells, box, positions)
+        positions = positions + functional.pad(moved, (0, 1))
+    second, second_bias, density, density_bias, colour, colour_bias, rgb, rgb_bias = field.weights
+    hidden = field.bias + sum(_lookup(p.table, p.height, p.width, p, positions) for p in field.planes)
+    hidden = functional.relu(functional.linear(functional.relu(hidden), second, second_bias))
+    shade = functional.relu(functional.linear(hidden, colour, colour_bias))
+    light = _lookup(field.light, box.height, box.width, box, positions)
+    seen = torch.sigmoid(functional.linear(shade, rgb, rgb_bias) + light).view(*depths.shape, 3)
+    logarithm = functional.linear(hidden, density, density_bias)[:, 0] + _head(field.prior, box, positions)
+    traced = composite(torch.exp(logarithm.clamp(-12.0, 6.0)).view_as(depths), seen, depths, intervals)
+    return scatter(traced, hit)
+
+
+def _lookup(table: Tensor, height: int, width: int, spec: PlaneSpec, positions: Tensor) -> Tensor:
+    """[N, C] of a table [height * width, C] that lies as ``spec`` does."""
+    axes = positions[:, list(spec.axes)]
+    unit = (axes - axes.new_tensor(spec.low)) / axes.new_tensor(spec.size)
+    image = table.T.reshape(1, -1, height, width)
+    read = functional.grid_sample(image, (2 * unit - 1)[None, None], padding_mode="border", align_corners=True)
+    return read[0, :, 0].T
+
+
+def _head(prior: Prior, box: PlaneSpec, positions: Tensor) -> Tensor:
+    """Log density of the mean head."""
+    cells = round(len(prior.relief) ** 0.5)
+    deeper = _lookup(prior.relief, cells, cells, box, positions)[:, 0]
+    front = (positions[:, 2] < prior.centre[2]).float()
+    moved = positions - functional.pad((deeper * front)[:, None], (2, 0))
+    scaled = (moved - moved.new_tensor(prior.centre)) / moved.new_tensor(prior.radii)
+    return (8.0 * (1.0 - scaled.norm(dim=-1))).clamp(-4.0, 0.5)
+
+
+def example_mlp(device: torch.device, samples: int) -> tuple[Tensor, Tensor, MlpSpec]:
+    """Positions [N, 3] and frames [N] in a random field of the paper's shape, half of it without density."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int, spread: float = 1.0) -> Tensor:
+        return (torch.randn(shape, generator=generator) * spread).to(device)
+
+    inputs, outputs = [63, *[128] * 4, 191, *[128] * 3, 64, 64], [128] * 8 + [64] * 3
+    weights = [normal(o, i, spread=(2 / i) ** 0.5) for i, o in zip(inputs, outputs, strict=True)]
+    biases = [
+        normal(*([2] if i in (63, 191) else []), len(w), spread=0.1) for i, w in zip(inputs, weights, strict=True)
+    ]
+    ends = [normal(1, 128, spread=0.2), normal(1), normal(3, 64, spread=0.2), normal(3)]
+    low, high = (torch.tensor(corner) for corner in BOX)
+
+    def corners(values: Tensor) -> tuple[float, float, float]:
+        x, y, z = values.tolist()
+        return x, y, z
+
+    middle, reach = corners((low + high) / 2), corners((high - low) / 2)
+    spec = MlpSpec(weights, biases, ends, 8, 5, middle, reach, 2)
+    positions = torch.rand(samples, 3, generator=generator) * (high - low) + low
+    return positions.to(device), torch.randint(2, (samples,), generator=generator).to(device), spec
+
+
+@torch.no_grad()
+def readable_mlp(positions: Tensor, frame: Tensor, spec: MlpSpec) -> tuple[Tensor, Tensor]:
+    """What ``jean.render.mlp_op.mlp_values`` computes, in torch alone; colours everywhere."""
+    unit = (positions - positions.new_tensor(spec.middle)) / positions.new_tensor(spec.reach)
+    waves = [wave(2.0**octave * unit) for octave in range(10) for wave in (torch.sin, torch.cos)]
+    encoded = torch.cat([unit, *waves], -1)
+    values = encoded
+    for index, (weight, bias) in enumerate(zip(spec.weights, spec.biases, strict=True)):
+        if index == spec.join:
+            values = torch.cat([encoded, values], -1)
+        if index == spec.trunk:
+            density = functional.relu(functional.linear(values, spec.ends[0], spec.ends[1]))[:, 0]
+        values = functional.relu(functional.linear(values, weight) + (bias[frame] if bias.dim() == 2 else bias))
+    return density, torch.sigmoid(functional.linear(values, spec.ends[2], spec.ends[3]))
