@@ -197,10 +197,10 @@ def gpu() -> dict[str, Any]:
 
 
 def kernels() -> dict[str, Any]:
-    """The renderer's compiled code: library (None: missing), instruction sets, what is lost without it."""
-    from jean.render import native
+    """The compiled code, for GPUs too: library (None: missing), instruction sets, what is lost without it."""
+    from jean.render import cuda_build, native
 
-    return native.status()
+    return native.status() | {"cuda": cuda_build.status()}
 
 
 def encoders() -> dict[str, bool]:

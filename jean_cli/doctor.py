@@ -34,6 +34,12 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
     else:
         yield f"kernels: MISSING. Lost: {kernels['lost']}"
         yield from _remedy(kernels["remedy"])
+    cuda = kernels["cuda"]
+    if cuda["nvrtc"]:
+        yield f"  for GPUs: compiled by NVRTC {cuda['nvrtc']} at first use"
+    elif gpu["available"]:
+        yield "  for GPUs: MISSING, NVRTC was not found. Lost: speed; torch renders"
+        yield from _remedy(cuda["remedy"])
     yield "packages:"
     for item in facts["packages"]:
         yield from _thing(item["name"], item["version"], item)

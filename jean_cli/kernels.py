@@ -25,7 +25,9 @@ def status(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = F
     lines.append(f"for bf16: {', '.join(found['bf16']) or 'none'}")
     if found["lost"]:
         lines += [f"lost: {found['lost']}", f"  run: {found['remedy']}"]
-    lines.append(f"CUDA compiler: NVRTC {cuda['nvrtc']}" if cuda["nvrtc"] else f"CUDA compiler: none. {cuda['remedy']}")
+    lines.append(
+        f"CUDA compiler: NVRTC {cuda['nvrtc']}" if cuda["nvrtc"] else f"CUDA compiler: none. Run: {cuda['remedy']}"
+    )
     lines += [f"  {name}: {', '.join(units)}" for name, units in cuda["built"].items()]
     if cuda["nvrtc"] and not cuda["built"]:
         lines.append("  nothing is built yet: a GPU's kernels are compiled when they are first used")

@@ -96,11 +96,15 @@ def test_a_gpu_is_described() -> None:
         "platform": "Linux",
         "cpu": {"model": None, "threads": 2, "memory_bytes": None, "features": []},
         "gpu": {"available": True, "devices": [device]},
-        "kernels": {"library": "x.so", "used": "portable"},
+        "kernels": {"library": "x.so", "used": "portable", "cuda": {"nvrtc": None, "remedy": "pip install x"}},
         **{name: [] for name in ("packages", "libraries", "weights", "folders")},
         "encoders": {},
     }
-    assert "GPU: H200, 150 GB, compute capability 9.0" in list(doctor._lines(facts))
+    lines = list(doctor._lines(facts))
+    assert "GPU: H200, 150 GB, compute capability 9.0" in lines
+    assert "NVRTC was not found" in "".join(lines) and "    run: pip install x" in lines
+    facts["kernels"]["cuda"]["nvrtc"] = "13.0"
+    assert "  for GPUs: compiled by NVRTC 13.0 at first use" in list(doctor._lines(facts))
 
 
 def test_every_dependency_is_examined() -> None:

@@ -82,6 +82,9 @@ def launch_mlp(call: MlpCall, launcher: Any = None) -> None:
     widths = [layer.outputs for layer in layers]
     if widths != [WIDE] * field.trunk + [NARROW] * (field.layers - field.trunk) or field.layers <= field.trunk + 1:
         raise ValueError(f"kernels for layers of {WIDE} and then at least two of {NARROW} outputs only, not {widths}")
+    pointers = [layer.bias for layer in layers] + [field.density, field.rgb]
+    if any(pointer % 16 for pointer in pointers):
+        raise ValueError("biases and heads have to lie at multiples of 16 bytes")  # the kernel reads so many at once
     if count == 0:
         return
     launch = launcher or Launcher(call.density.device)

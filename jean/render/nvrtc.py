@@ -18,7 +18,7 @@ from pathlib import Path
 
 from jean.errors import SetupError, UsageError
 
-REMEDY = "Run: pip install nvidia-cuda-nvrtc"
+REMEDY = "pip install nvidia-cuda-nvrtc"
 
 
 class NvrtcError(Exception):
@@ -152,5 +152,5 @@ def require() -> Nvrtc:
     """``load``; raises SetupError where there is none."""
     found = load()
     if found is None:
-        raise SetupError("NVRTC, which compiles the CUDA kernels, was not found.", REMEDY)
+        raise SetupError("NVRTC, which compiles the CUDA kernels, was not found.", f"Run: {REMEDY}")
     return found

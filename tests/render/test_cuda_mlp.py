@@ -119,3 +119,10 @@ def test_another_shape_of_field_is_refused(emulator):
     field = MlpField(12, BOX, width=256)
     with pytest.raises(ValueError, match="128 and then"):
         values(emulator, field, torch.zeros(4, 3), torch.zeros(1, 12), torch.zeros(1, 3), torch.zeros(4).int())
+
+
+def test_values_that_are_read_by_fours_have_to_be_aligned(emulator):
+    field, positions, condition, direction, frame = vivid(4)
+    field.layers[2].bias = torch.nn.Parameter(torch.zeros(129)[1:])
+    with pytest.raises(ValueError, match="16 bytes"):
+        values(emulator, field, positions, condition, direction, frame)

@@ -1,0 +1,229 @@
+"""What a GPU makes of it: kernels built and checked on the card, both heads trained there, G1 to G5 measured.
+
+    python examples/benchmarks/gpu.py CLIP [--json] [--paper-steps 5000] [--fast-steps 1600] [--rounds 20]
+
+CLIP is a prepared clip. Needs torch, numpy, pydantic, PyYAML, safetensors and the project itself. Exit code 5 where
+there is no GPU. Training goes by torch, as the card's kernels have no gradients but those of compositing; the paper's
+head is trained for a part of its 400,000 iterations, so G4 is extrapolated and G5 is against a head that is not
+finished; the result says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from jean.data.datasets import PersonFrames, open_clips
+from jean.models.head_paper import PaperHead
+from jean.models.talking_head import Frames, TalkingHead
+from jean.render import cuda_build, cuda_check, cuda_ops
+from jean.train.nerf import NerfStage
+from jean.train.nerf_config import NerfConfig, resolved
+
+PAPER_ITERATIONS = 400_000
+CHUNK = {"paper": 1 << 13, "fast": 1 << 18}  # rays at a time: the paper's have 255 samples each
+
+
+def wait(device: torch.device) -> None:
+    """Until the card has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def seconds(work: Callable[[], object], device: torch.device, rounds: int) -> list[float]:
+    """Of each round, after one that warms up."""
+    taken = []
+    for _ in range(rounds + 1):
+        wait(device)
+        began = time.perf_counter()
+        work()
+        wait(device)
+        taken.append(time.perf_counter() - began)
+    return taken[1:]
+
+
+def decibels(a: Tensor, b: Tensor) -> float:
+    """PSNR of two images in [0, 1]."""
+    return round(float(-10 * (a - b).square().mean().clamp_min(1e-14).log10()), 1)
+
+
+def resized(frames: Frames, factor: float) -> Frames:
+    """The same frame, its camera in pixels of a picture so many times as large."""
+    return replace(frames, focal_px=frames.focal_px * factor, center_px=frames.center_px * factor)
+
+
+@torch.no_grad()
+def image(model: TalkingHead, frames: Frames, size: int, chunk: int) -> Tensor:
+    """rgb [size², 3] over white, in the card's memory."""
+    device = model.expression_mean.device
+    places = torch.arange(size, device=device) + 0.5
+    pixels = torch.stack(torch.meshgrid(places, places, indexing="xy"), -1).view(-1, 2)
+    condition, parts = model.condition(frames), []
+    for part in pixels.split(chunk):
+        frame = torch.zeros(len(part), dtype=torch.long, device=device)
+        parts.append(
+            model.trace(frames, part, frame, size, condition=condition).over(torch.ones_like(part[:, :1]).expand(-1, 3))
+        )
+    return torch.cat(parts)
+
+
+def picture_speed(
+    model: TalkingHead,
+    frames: Frames,
+    size: int,
+    preset: str,
+    precision: str,
+    rounds: int,
+    against: Tensor | None = None,
+) -> dict[str, Any]:
+    """Frames a second by the kernels and by torch, and how far apart their pictures are.
+
+    Args:
+        against: the picture to compare with; None: torch's.
+    """
+    device, measured = model.expression_mean.device, {}
+    pictures: dict[str, Tensor] = {}
+    for backend, wanted in (("reference", "fp32"), ("auto", precision)):
+        model.head.use(backend, wanted)
+
+        def work(backend: str = backend) -> None:
+            pictures[backend] = image(model, frames, size, CHUNK[preset])
+
+        measured[backend] = seconds(work, device, rounds)
+    return {
+        "fps": round(1 / statistics.median(measured["auto"]), 2),
+        "fps_best": round(1 / min(measured["auto"]), 2),
+        "fps_torch": round(1 / statistics.median(measured["reference"]), 2),
+        "psnr_db": decibels(pictures["auto"], pictures["reference"] if against is None else against),
+        "size_px": size,
+    }
+
+
+def train(
+    data: PersonFrames, preset: str, steps: int, device: torch.device, until: float | None
+) -> tuple[NerfStage, dict]:
+    """A head trained on the card; stops early where ``until`` dB over the held-out face are reached."""
+    config = resolved(NerfConfig(preset=preset, steps=steps, device=str(device)))
+    stage = NerfStage(data, config, device, steps)
+    spent, reached, scores = 0.0, None, {}
+    for step in range(steps):
+        began = time.perf_counter()
+        stage.step(step)
+        wait(device)
+        spent += time.perf_counter() - began
+        if step + 1 == steps or (until is not None and (step + 1) % 100 == 0):
+            scores = stage.evaluate(step + 1)
+            if until is not None and scores["heldout_face_psnr_db"] >= until:
+                reached = round(spent, 2)
+                break
+    result = {"steps": step + 1, "seconds": round(spent, 2), "ms_a_step": round(1e3 * spent / (step + 1), 3)}
+    stage.average.eval()
+    return stage, result | {"reached_s": reached} | {name: round(value, 2) for name, value in scores.items()}
+
+
+def checks(device: torch.device) -> dict[str, Any]:
+    """Every kernel, built for this card and compared with torch on it."""
+    began = time.perf_counter()
+    built = [cuda_build.build_unit(unit, cuda_ops.architecture(device)) for unit in cuda_build.units()]
+    taken = round(time.perf_counter() - began, 2)
+    verdicts = {name: cuda_check.verdict(name, device) for name in cuda_check.CHECKS}
+    return {
+        "architecture": cuda_ops.architecture(device),
+        "built_s": taken,
+        "kernels": [kernel.__dict__ for unit in built for kernel in unit.kernels],
+        "checks": {name: {"passed": v.passed, "error": v.error, "line": v.line} for name, v in verdicts.items()},
+    }
+
+
+def measure(
+    clip: Path,
+    device: torch.device,
+    paper_steps: int,
+    fast_steps: int,
+    rounds: int,
+    sizes: tuple[int, int],
+    precision: str = "bf16",
+) -> dict[str, Any]:
+    """G1 to G5; ``sizes`` are those of G1, and of G2 and G3; ``precision`` is that of the paper's pictures."""
+    data = PersonFrames(open_clips([clip]), None, True)
+    index = int(data.held_out[len(data.held_out) // 2])
+    paper, paper_run = train(data, "paper", paper_steps, device, None)
+    fast, fast_run = train(data, "fast", fast_steps, device, paper_run["heldout_face_psnr_db"])
+    frames, head = paper.frames([index]), paper.average.head
+    assert isinstance(head, PaperHead)
+    large = resized(frames, sizes[1] / data.size_px)
+    g1 = picture_speed(paper.average, resized(frames, sizes[0] / data.size_px), sizes[0], "paper", precision, rounds)
+    head.use("reference")
+    exact = image(paper.average, large, sizes[1], CHUNK["paper"])
+    head.use("auto", precision)
+    with torch.no_grad():
+        shown = [paper.average.condition(paper.frames([int(i)])) for i in data.held_out[:24]]
+        head.skip_empty(torch.cat(shown))
+    g2 = picture_speed(paper.average, large, sizes[1], "paper", precision, rounds, exact)
+    g3 = picture_speed(
+        fast.average, resized(fast.frames([index]), sizes[1] / data.size_px), sizes[1], "fast", "fp32", rounds
+    )
+    hours = paper_run["ms_a_step"] * PAPER_ITERATIONS / 3.6e6
+    return {
+        "G1": g1 | {"target_fps": 10, "moonshot_fps": 20},
+        "G2": g2 | {"target_fps": 200, "moonshot_fps": 400, "samples": head.few_samples},
+        "G3": g3 | {"target_fps": 500, "moonshot_fps": 1000},
+        "G4": {
+            "minutes_extrapolated": round(60 * hours, 1),
+            "from_steps": paper_steps,
+            "ms_a_step": paper_run["ms_a_step"],
+            "trained_by": "torch: the card's kernels have no gradients of this field",
+            "target_minutes": 30,
+            "moonshot_minutes": 12,
+        },
+        "G5": {
+            "seconds": fast_run["reached_s"],
+            "reason": None if fast_run["reached_s"] else f"not reached in {fast_run['steps']} steps",
+            "of": f"the paper's head after {paper_steps} of {PAPER_ITERATIONS} iterations",
+            "psnr_db": paper_run["heldout_face_psnr_db"],
+            "target_s": 180,
+            "moonshot_s": 60,
+        },
+        "paper_run": paper_run,
+        "fast_run": fast_run,
+    }
+
+
+def main() -> int:
+    """Runs everything and prints it."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--paper-steps", type=int, default=5000)
+    parser.add_argument("--fast-steps", type=int, default=1600)
+    parser.add_argument("--rounds", type=int, default=20)
+    options = parser.parse_args()
+    if not torch.cuda.is_available():
+        print("error: torch finds no GPU here; G1 to G5 stay open. See: jean doctor", file=sys.stderr)
+        return 5
+    device = torch.device("cuda", torch.cuda.current_device())
+    result: dict[str, Any] = {"card": torch.cuda.get_device_name(device), "torch": torch.__version__}
+    result |= checks(device)
+    wrong = [name for name, check in result["checks"].items() if not check["passed"]]
+    if wrong:
+        reason = f"kernels that are wrong on this card: {', '.join(wrong)}"
+        result |= {name: {"value": None, "reason": reason} for name in ("G1", "G2", "G3", "G4", "G5")}
+    else:
+        counts = (options.paper_steps, options.fast_steps, options.rounds)
+        result |= measure(options.clip, device, *counts, (450, 512))
+    print(json.dumps(result, indent=None if options.json else 2))
+    return 4 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
