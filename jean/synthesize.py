@@ -64,7 +64,7 @@ class RenderConfig(StageConfig):
         shard: "i/n": render only the i-th of n parts (from 1); whoever finishes last writes the video.
         crf: quality of the H.264 stream.
         backend: compiled kernels ("native"), readable torch ("reference"), or kernels where they can run.
-        precision: of the paper preset's kernels: "fp32", or "bf16" (quicker, less exact).
+        precision: of the processor's kernels: "fp32", or "bf16" (quicker, less exact).
         sampling: of the paper preset: "exact" as in the paper, or "skip": few samples, and none where the field is
             empty under every expression and sound of this video (kernels only).
     """

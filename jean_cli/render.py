@@ -38,9 +38,7 @@ def render(
     seed: Seed = None,
     device: DeviceName = None,
     backend: Backend = None,
-    precision: Annotated[
-        str | None, typer.Option(metavar="fp32|bf16", help="Of the paper preset's kernels; bf16 is quicker.")
-    ] = None,
+    precision: Annotated[str | None, typer.Option(metavar="fp32|bf16", help="Of the kernels; bf16 is quicker.")] = None,
     sampling: Annotated[
         str | None, typer.Option(metavar="exact|skip", help="Of the paper preset; skip leaves empty space out.")
     ] = None,

@@ -116,7 +116,7 @@ def test_the_source_keeps_its_background(made, speech, tmp_path):
     [
         ({"audio": None}, UsageError, "--audio"),
         ({"shard": "3/2"}, UsageError, "--shard"),
-        ({"precision": "bf16"}, UsageError, "fast head"),
+        ({"precision": "bf16", "backend": "reference"}, UsageError, "bf16"),
         ({"sampling": "skip"}, UsageError, "--sampling"),
         ({"expression": "nowhere.mp4"}, InputError, "does not exist"),
         ({"pose": "nowhere"}, InputError, "does not exist"),

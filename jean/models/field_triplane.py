@@ -20,7 +20,7 @@ from jean.models.encoding import spread_over
 from jean.models.face_warp import Corners, at_rest
 from jean.models.head_prior import HEAD_CENTRE, HEAD_RADII, RELIEF_CELLS, head_prior
 from jean.models.planes import FeaturePlane, Kept
-from jean.render.ops import FrameField, PlaneSpec, Prior, on_host, triplane_field, use_native
+from jean.render.ops import FrameField, PlaneSpec, Prior, on_host, pairs, triplane_field, use_native
 
 # (first axis, second axis, cells along each): the frontal plane needs the most detail, since a
 # talking-head video is seen from the front; depth planes that fine would only hold streaks.
@@ -87,7 +87,7 @@ class TriplaneField(nn.Module):
         )
         self.gates = nn.ModuleList(nn.Linear(condition_width - part.skip, channels) for part in self.parts)
         self.code_width = code_width
-        self._multiplied = Kept()  # static planes times the first layer
+        self._multiplied = {name: Kept() for name in ("fp32", "bf16")}  # static planes times the first layer
         if code_width:
             self.bias = nn.Linear(code_width, hidden, bias=False)
             nn.init.normal_(self.bias.weight, std=0.02)
@@ -153,7 +153,9 @@ class TriplaneField(nn.Module):
         )
 
     @torch.no_grad()
-    def of_frame(self, condition: Tensor, direction: Tensor, bend: Tensor | None) -> FrameField:
+    def of_frame(
+        self, condition: Tensor, direction: Tensor, bend: Tensor | None, precision: str = "fp32"
+    ) -> FrameField:
         """This field under one condition [1, C] and direction [1, D], for pictures.
 
         The first layer is linear in the planes' cells, so they are multiplied by it: static ones once, for all
@@ -161,16 +163,18 @@ class TriplaneField(nn.Module):
 
         Args:
             bend: [1, cells², 2], motion of the face, or None.
+            precision: "fp32" or "bf16", of the kernels that will read it.
         """
+        form = pairs if precision == "bf16" else Tensor.contiguous
         static, moving = self._specs()
         columns = self.first.weight.split(static[0].table.shape[1], 1)
-        multiplied = self._multiplied.get(
+        multiplied = self._multiplied[precision].get(
             (*(spec.table for spec in static), self.first.weight),
-            lambda: [replace(s, table=s.table @ w.T) for s, w in zip(static, columns, strict=False)],
+            lambda: [replace(s, table=form(s.table @ w.T)) for s, w in zip(static, columns, strict=False)],
         )
         gates = [gate(condition[:, part.skip :])[0] for gate, part in zip(self.gates, self.parts, strict=True)]
         moved = [
-            replace(spec, table=spec.table @ (w * gate).T)
+            replace(spec, table=form(spec.table @ (w * gate).T))
             for spec, gate, w in zip(moving, gates, columns[len(static) :], strict=True)
         ]
         planes = [*multiplied, *moved]

@@ -18,7 +18,7 @@ from jean.models.field_triplane import Part, TriplaneField
 from jean.models.head_paper import PaperHead
 from jean.models.head_prior import head_prior, relief
 from jean.render.grid import DensityGrid
-from jean.render.ops import composite, picture, use_native
+from jean.render.ops import composite, picture, require_half, use_native
 from jean.render.reference import Composite, box_interval, scatter
 
 Box = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -62,7 +62,7 @@ class FastHead(nn.Module):
         samples: intervals a ray.
     """
 
-    backend = "auto"
+    backend, precision = "auto", "fp32"
     drawn_by, trained_by = "picture", "triplane"  # the operations that decide the speed, see ``jean.render.ops``
 
     def __init__(
@@ -78,14 +78,20 @@ class FastHead(nn.Module):
         self.grid = DensityGrid(box)
 
     def use(self, backend: str, precision: str = "fp32") -> None:
-        """Chooses compiled kernels or torch, see ``jean.render.ops.use_native``.
+        """Chooses compiled kernels or torch, see ``jean.render.ops.use_native``, and the precision of pictures.
+
+        Args:
+            backend: "auto", "native" or "reference".
+            precision: "fp32", or "bf16" (a processor's kernels only, and only without gradients).
 
         Raises:
-            UsageError: a precision other than "fp32".
+            UsageError: bf16 without kernels for it.
         """
-        if precision != "fp32":
-            raise UsageError(f"the fast head has no kernels for {precision}.", "Leave --precision away.")
+        if precision == "bf16" and self.field.low.is_cuda:
+            raise UsageError("on a card the fast head has one precision.", "Leave --precision away.")
+        require_half(precision, backend, self.field.low, self.drawn_by)
         self.backend = self.field.backend = backend
+        self.precision = precision
 
     def start(self, possible: Tensor) -> None:
         """Begins with a mean head inside the cells [D, H, W] that the mattes allow."""
@@ -98,7 +104,7 @@ class FastHead(nn.Module):
     def trace(self, origins, directions, condition, view, frame, generator, bend=None) -> list[Composite]:  # noqa: D102
         plain = generator is None and len(condition) == 1 and not torch.is_grad_enabled()
         if plain and origins.dtype == torch.float32 and use_native(self.backend, origins, "picture"):
-            grid, seen = self.grid, self.field.of_frame(condition, view, bend)
+            grid, seen = self.grid, self.field.of_frame(condition, view, bend, self.precision)
             return [picture(seen, grid.sampling, grid.low, grid.high, origins, directions, self.samples)]
         near, far = box_interval(origins, directions, self.field.low, self.field.low + self.field.size)
         hit, edges = self.grid.intervals(

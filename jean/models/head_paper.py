@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from jean.errors import UsageError
 from jean.models.face_warp import Corners
 from jean.models.field_mlp import MlpField
-from jean.render import native
 from jean.render.grid import DensityGrid
-from jean.render.ops import composite, mlp_picture, use_native
+from jean.render.ops import composite, mlp_picture, require_half, use_native
 from jean.render.reference import (
     Composite,
     box_interval,
@@ -64,10 +62,7 @@ class PaperHead(nn.Module):
         Raises:
             UsageError: bf16 without kernels for it.
         """
-        if precision == "bf16" and (backend == "reference" or not use_native(backend, self.low, "mlp_half")):
-            raise UsageError("bf16 needs the compiled kernels.", "Leave --precision or --backend away.")
-        if precision == "bf16" and not self.low.is_cuda:
-            native.half_target()  # raises where there is none
+        require_half(precision, backend, self.low, "mlp_half")
         self.backend = self.coarse.backend = self.fine.backend = backend
         self.precision = precision
 

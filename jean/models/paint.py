@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -54,10 +55,22 @@ def picture(model: TalkingHead, frames: Frames, background: np.ndarray) -> Pictu
     """One frame (``frames`` holds one, its camera in pixels of the background) over uint8 [H, W, 3]."""
     size = background.shape[0]
     device = model.expression_mean.device
-    rows, columns = np.mgrid[0:size, 0:size]
-    pixels = torch.from_numpy(np.stack([columns, rows], -1).reshape(-1, 2).astype(np.float32) + 0.5).to(device)
+    order = in_squares(size)
+    pixels = torch.from_numpy(np.stack([order % size, order // size], -1).astype(np.float32) + 0.5).to(device)
     # conversions by numpy: torch would share them out to threads, which several painters at once can't use
-    behind = torch.from_numpy(background.reshape(-1, 3).astype(np.float32) / np.float32(255)).to(device)
+    behind = torch.from_numpy(background.reshape(-1, 3)[order].astype(np.float32) / np.float32(255)).to(device)
     rgb, depth = paint(model, frames, pixels, behind, size)
-    image = np.clip(rgb.cpu().numpy(), 0, 1) * np.float32(255) + np.float32(0.5)
-    return Picture(image.astype(np.uint8).reshape(size, size, 3), depth.cpu().numpy().reshape(size, size))
+    image, depth_cm = np.empty((size * size, 3), np.uint8), np.empty(size * size, np.float32)
+    image[order] = np.clip(rgb.cpu().numpy(), 0, 1) * np.float32(255) + np.float32(0.5)
+    depth_cm[order] = depth.cpu().numpy()
+    return Picture(image.reshape(size, size, 3), depth_cm.reshape(size, size))
+
+
+@lru_cache(maxsize=4)
+def in_squares(size: int, side: int = 8) -> np.ndarray:
+    """Numbers [size²] of a picture's pixels, row by row, in the order of squares.
+
+    The rays of a square look into the same few cells of the field's planes, which then stay in the first cache.
+    """
+    rows, columns = np.divmod(np.arange(size * size), size)
+    return np.lexsort((columns, rows, columns // side, rows // side))

@@ -184,7 +184,7 @@ class TalkingHead(nn.Module):
         if not use_native(head.backend, condition, "picture"):
             return None
         pose = self._pose(frames)
-        field = head.field.of_frame(condition, self.view(frames, pose), self.bend(frames, condition))
+        field = head.field.of_frame(condition, self.view(frames, pose), self.bend(frames, condition), head.precision)
         grid = head.grid
         return Seen(field, grid.sampling, grid.low, grid.high, self.torso.of_pose(pose[0]), head.samples)
 

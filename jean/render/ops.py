@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from jean.errors import SetupError
+from jean.errors import SetupError, UsageError
 from jean.render import native, ray_ops, reference
 from jean.render.field_op import PlaneSpec, Prior, triplane_field
 from jean.render.mlp_op import MlpSpec, mlp_field, mlp_values
 from jean.render.mlp_picture_op import mlp_picture
 from jean.render.paint_op import FrameTorso, Seen
 from jean.render.paint_op import paint as paint_seen
-from jean.render.picture_op import FrameField, on_host, picture
+from jean.render.picture_op import FrameField, on_host, pairs, picture
 from jean.render.reference import Composite, camera_rays, over
 
 if TYPE_CHECKING:
@@ -39,7 +39,9 @@ __all__ = [
     "on_host",
     "over",
     "paint_seen",
+    "pairs",
     "picture",
+    "require_half",
     "resolve_backend",
     "triplane_field",
     "use_native",
@@ -74,6 +76,16 @@ def use_native(backend: str, tensor: Tensor, operation: str) -> bool:
             "Give --backend reference, or auto.",
         )
     return False
+
+
+def require_half(precision: str, backend: str, tensor: Tensor, operation: str) -> None:
+    """Raises UsageError for ``precision`` "bf16" where a processor's kernels for it cannot run; see ``use_native``."""
+    if precision != "bf16":
+        return
+    if backend == "reference" or not use_native(backend, tensor, operation):
+        raise UsageError("bf16 needs the compiled kernels.", "Leave --precision or --backend away.")
+    if not tensor.is_cuda:
+        native.half_target()
 
 
 def resolve_backend(

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jean.render import native
 from jean.render.field_op import PlaneSpec
-from jean.render.picture_op import ENOUGH, FrameField, PictureCall
+from jean.render.picture_op import ENOUGH, FrameField, PictureCall, number_of
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def paint(
         pixels: [R, 2], px; a pixel's centre lies at a half-integer.
         target: instruction set; None for the fastest.
     """
-    number = native.TARGETS[native.target(target)]
+    number = number_of(seen.field, target)
     nothing = pixels.new_empty(0, 3)
     call = PictureCall(seen.field, seen.grid, seen.low, seen.high, nothing, nothing, seen.samples, 48)
     own = native.Torso(bend_hidden=len(seen.torso.bend_bias), hidden=len(seen.torso.bias), reach=seen.torso.reach)

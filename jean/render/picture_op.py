@@ -21,7 +21,8 @@ class FrameField:
     """The fast field under one condition.
 
     Attributes:
-        planes: with tables [height * width, hidden], already multiplied by gates and the first layer.
+        planes: with tables [height * width, hidden], already multiplied by gates and the first layer; or, for
+            kernels in bf16, as ``pairs`` makes them.
         bias: [hidden], of the first layer.
         light: [shading cells, 3]; shading: where they lie.
         weights: as in ``jean.render.field_op.WEIGHTS``, without the first.
@@ -36,6 +37,28 @@ class FrameField:
     weights: Sequence[Tensor]
     prior: Prior
     bend: Tensor | None = None
+
+    @property
+    def precision(self) -> str:
+        """ "bf16" where the planes are pairs, else "fp32"."""
+        return "bf16" if self.planes and self.planes[0].table.dtype == torch.bfloat16 else "fp32"
+
+
+def pairs(table: Tensor) -> Tensor:
+    """bf16 [cells, hidden, 2]: each value of ``table`` [cells, hidden] beside that of the next cell."""
+    rounded = table.bfloat16()
+    return torch.stack([rounded, torch.cat([rounded[1:], rounded[-1:]])], -1)
+
+
+def number_of(field: FrameField, target: str | None) -> int:
+    """The C interface's number of the instruction set for a field's precision; None for the fastest.
+
+    Raises:
+        UsageError: not to be had on this processor.
+    """
+    if field.precision == "bf16":
+        return native.HALF_TARGETS[native.half_target(target or "avx512bf16")]  # AMX has no pictures, and comes with it
+    return native.TARGETS[native.target(target)]
 
 
 @torch.no_grad()
@@ -67,7 +90,7 @@ def picture(
         return call.result()
     if coarse > native.MAX_COARSE or samples > native.MAX_SAMPLES:
         raise ValueError(f"at most {native.MAX_COARSE} lookups and {native.MAX_SAMPLES} samples a ray")
-    number = native.TARGETS[native.target(target)]
+    number = number_of(field, target)
     call = PictureCall(field, grid, low, high, origins, directions, samples, coarse)
     native.call("jean_picture", call.field, call.march, call.out, number, torch.get_num_threads())
     return call.result()
@@ -121,8 +144,9 @@ class PictureCall:
         return Composite(colour, opacity, depth, colour.new_empty(len(colour), 0))
 
     def pointer(self, tensor: Tensor) -> int:
-        """Address of a tensor's numbers, float32 and contiguous, which live as long as this call."""
-        self.held.append(tensor.detach().float().contiguous())
+        """Address of a tensor's numbers, contiguous float32 or bf16, which live as long as this call."""
+        kept = tensor.detach() if tensor.dtype == torch.bfloat16 else tensor.detach().float()
+        self.held.append(kept.contiguous())
         return self.held[-1].data_ptr()
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from kernel_paths import half_path as half_path
 from kernel_paths import path as path
 
-from jean.models.paint import paint, picture
+from jean.errors import UsageError
+from jean.models.paint import in_squares, paint, picture
 from jean.models.talking_head import Frames, TalkingHead
 from jean.render import native
 
@@ -48,10 +50,10 @@ def frame() -> Frames:
     )
 
 
-def painted(made: TalkingHead, backend: str, pixels: torch.Tensor, driven: Frames | None = None):
-    made.head.use(backend)
-    torch.manual_seed(2)
-    return paint(made, driven or frame(), pixels, torch.rand(len(pixels), 3), SIZE)
+def painted(made: TalkingHead, backend: str, pixels: torch.Tensor, driven: Frames | None = None, precision="fp32"):
+    made.head.use(backend, precision)
+    background = torch.rand(len(pixels), 3, generator=torch.Generator().manual_seed(2))
+    return paint(made, driven or frame(), pixels, background, SIZE)
 
 
 def some_pixels(count: int) -> torch.Tensor:
@@ -125,3 +127,29 @@ def test_any_number_of_threads_paints_the_same():
     for other in images[1:]:
         assert np.array_equal(images[0].rgb, other.rgb)
         assert np.array_equal(images[0].depth_cm, other.depth_cm)
+
+
+def test_bf16_is_near_and_is_chosen_only_by_name(half_path, monkeypatch):
+    monkeypatch.setenv("JEAN_KERNELS_BF16", half_path)
+    made, pixels = person(), some_pixels(1000)
+    expected, far = painted(made, "native", pixels)
+    got, got_far = painted(made, "native", pixels, precision="bf16")
+    errors = (got - expected).abs().amax(-1)
+    # two layers' factors with 8 bits each; where a ray's opacity passes one half, depth is there or not
+    assert 0 < errors.median() < 4e-3
+    assert torch.quantile(errors, 0.99) < 2e-2
+    assert ((got_far - far).abs() > 0.2).sum() <= 10
+    assert torch.equal(painted(made, "native", pixels)[0], expected)
+
+
+def test_bf16_without_kernels_is_refused():
+    with pytest.raises(UsageError, match="bf16"):
+        person().head.use("reference", "bf16")
+
+
+@pytest.mark.parametrize(("size", "side"), [(16, 8), (19, 8), (5, 8), (12, 1)])
+def test_squares_hold_every_pixel_once(size, side):
+    order = in_squares(size, side)
+    assert np.array_equal(np.sort(order), np.arange(size * size))
+    first = order[: min(side, size) ** 2]
+    assert (first % size).max() < max(side, 1) and (first // size).max() < side

@@ -34,7 +34,7 @@ const JeanKernels* jean_kernels_double(void);
 #if defined(__x86_64__)
 const JeanKernels* jean_kernels_avx2(void);
 const JeanKernels* jean_kernels_avx512(void);
-// forward passes of the paper's field only; null where the compiler was too old
+// values of the paper's field, and by AVX-512 pictures of the fast one; null where the compiler was too old
 const JeanKernels* jean_kernels_avx512bf16(void);
 const JeanKernels* jean_kernels_amx(void);
 #endif

@@ -8,7 +8,7 @@
 
 namespace {
 
-constexpr int BLOCK = 64, MAX_SAMPLES = 64, ROUND = 2;
+constexpr int BLOCK = 64, MAX_SAMPLES = 64, ROUND = 2, SIDE_BY_SIDE = 16;
 
 // N numbers, from the c-th on, between the four cells around a sample; cells are `width` numbers wide.
 template <class T, int N>
@@ -49,13 +49,23 @@ JEAN_FN void read_multiplied(const Prepared<T>& p, const Tile<T>& tile, T* one) 
   }
 }
 
+// A picture's field in single precision: values of a tile before exponential and sigmoid.
 template <int N>
+struct Exact {
+  static constexpr int LANES = N;
+
+  static JEAN_MEMBER void run(const Prepared<float>& p, const Tile<float>& tile, float* logarithm, float (*colour)[TILE]) {
+    alignas(64) float one[TILE * JEAN_MAX_HIDDEN], two[TILE * JEAN_MAX_HIDDEN], shade[TILE * JEAN_MAX_HIDDEN];
+    read_multiplied<float, N>(p, tile, one);
+    finish<float, N>(p, tile, one, two, shade, p.hidden, logarithm, colour);
+  }
+};
+
+template <class Kind>
 JEAN_FN void tile_values(const Prepared<float>& p, Tile<float>& tile, float* density, float (*colour)[TILE]) {
-  alignas(64) float one[TILE * JEAN_MAX_HIDDEN], two[TILE * JEAN_MAX_HIDDEN], shade[TILE * JEAN_MAX_HIDDEN];
   float logarithm[TILE];
   unbend(*p.field, tile);
-  read_multiplied<float, N>(p, tile, one);
-  finish<float, N>(p, tile, one, two, shade, p.hidden, logarithm, colour);
+  Kind::run(p, tile, logarithm, colour);
   add_prior(p, tile, logarithm);
   for (int s = 0; s < TILE; ++s) density[s] = density_of(logarithm[s]);
   for (int c = 0; c < 3; ++c)
@@ -67,21 +77,29 @@ struct Ray {
   float light, edges[MAX_SAMPLES + 1];
 };
 
-template <int N>
+template <class Kind>
 JEAN_FN void picture_block(const Prepared<float>& p, const JeanMarch& m, const JeanPicture& out, long begin, long end) {
   Ray rays[BLOCK];
   int alive[BLOCK], living = 0;
+  float densities[MAX_COARSE * SIDE_BY_SIDE] = {}, near[SIDE_BY_SIDE] = {}, far[SIDE_BY_SIDE] = {};
   for (long r = begin; r < end; ++r) {
-    float density[MAX_COARSE], near, far;
+    float density[MAX_COARSE];
+    const int lane = living % SIDE_BY_SIDE;
     for (int c = 0; c < 3; ++c) out.colour[3 * r + c] = 0.0f;
     out.opacity[r] = out.depth[r] = 0.0f;
-    if (!look_along(m, r, density, &near, &far)) continue;
-    Ray& ray = rays[living];
-    alive[living] = living;
-    ++living;
-    ray.number = r;
-    ray.light = 1.0f;
-    place_edges(m, density, near, far, nullptr, ray.edges);
+    if (look_along(m, r, density, near + lane, far + lane)) {
+      for (int k = 0; k < m.coarse; ++k) densities[k * SIDE_BY_SIDE + lane] = density[k];
+      rays[living].number = r;
+      rays[living].light = 1.0f;
+      alive[living] = living;
+      ++living;
+      if (lane < SIDE_BY_SIDE - 1 && r < end - 1) continue;
+    } else if (r < end - 1 || lane == 0) {
+      continue;
+    }
+    // lanes that no ray has taken hold an earlier one, whose edges are not kept
+    const int first = (living - 1) / SIDE_BY_SIDE * SIDE_BY_SIDE;
+    place_edges<SIDE_BY_SIDE>(m, densities, near, far, nullptr, rays[first].edges, sizeof(Ray) / sizeof(float));
   }
   for (int first = 0; first < m.samples && living; first += ROUND) {
     int of_ray[ROUND * BLOCK], number[ROUND * BLOCK], wanted = 0;
@@ -104,7 +122,7 @@ JEAN_FN void picture_block(const Prepared<float>& p, const JeanMarch& m, const J
           tile.position[axis][s] = m.origins[3 * ray.number + axis] + m.directions[3 * ray.number + axis] * middle[s];
         tile.frame[s] = 0;
       }
-      tile_values<N>(p, tile, density, colour);
+      tile_values<Kind>(p, tile, density, colour);
       for (int s = 0; s < tile.count; ++s) {
         Ray& ray = rays[of_ray[from + s]];
         const float weight = absorb(density[s] * length[s], &ray.light);

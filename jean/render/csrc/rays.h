@@ -35,33 +35,57 @@ JEAN_FN bool look_along(const JeanMarch& m, long ray, float* density, float* nea
   return most > 0.0f;
 }
 
-// Edges of the intervals of a ray that meets something: where the grid's weights reach the quantiles
-// (the middles of equal shares where none are given).
-JEAN_FN void place_edges(const JeanMarch& m, const float* density, float near, float far, const float* quantiles,
-                         float* edges) {
-  float cdf[MAX_COARSE + 1];  // first the weights, each where its sum will stand
-  const float step = (far - near) / (float)m.coarse;
-  for (int k = 0; k < m.coarse; ++k) cdf[k + 1] = exponential(-density[k] * step);  // what passes, at first
-  float light = 1.0f, sum = 0.0f, filled = 0.0f;
-  for (int k = 0; k < m.coarse; ++k) {
-    const float left = light * cdf[k + 1];
-    cdf[k + 1] = light - left;
-    light = left;
-    sum += cdf[k + 1];
-    filled += density[k] > 0.0f ? 1.0f : 0.0f;
+// Edges of the intervals of rays that meet something: where the grid's weights reach the quantiles (the middles of
+// equal shares where none are given). RAYS of them go side by side, as lanes of vectors: density [coarse][RAYS],
+// near and far [RAYS], quantiles of one ray, edges [RAYS], `apart` numbers from ray to ray.
+template <int RAYS>
+JEAN_FN void place_edges(const JeanMarch& m, const float* density, const float* near, const float* far,
+                         const float* quantiles, float* edges, long apart) {
+  float cdf[(MAX_COARSE + 1) * RAYS];  // first the weights, each where its sum will stand
+  float step[RAYS], light[RAYS], sum[RAYS], filled[RAYS];
+  for (int l = 0; l < RAYS; ++l) {
+    step[l] = (far[l] - near[l]) / (float)m.coarse;
+    light[l] = 1.0f;
+    sum[l] = filled[l] = cdf[l] = 0.0f;
   }
-  const float of_weights = 1.0f / greater(sum, 1e-9f), of_filled = 0.15f / filled;
-  cdf[0] = 0.0f;
+  for (int k = 0; k < m.coarse; ++k)  // what passes, at first
+    for (int l = 0; l < RAYS; ++l) cdf[(k + 1) * RAYS + l] = exponential(-density[k * RAYS + l] * step[l]);
   for (int k = 0; k < m.coarse; ++k)
-    cdf[k + 1] = cdf[k] + (cdf[k + 1] * of_weights + (density[k] > 0.0f ? of_filled : 0.0f));
-  // quantiles of the whole sum: the sums need no division by it
-  const float whole = greater(cdf[m.coarse], 1e-12f);
-  int above = 1;
+    for (int l = 0; l < RAYS; ++l) {
+      const float left = light[l] * cdf[(k + 1) * RAYS + l];
+      cdf[(k + 1) * RAYS + l] = light[l] - left;
+      sum[l] += light[l] - left;
+      light[l] = left;
+      filled[l] += density[k * RAYS + l] > 0.0f ? 1.0f : 0.0f;
+    }
+  for (int l = 0; l < RAYS; ++l) {
+    sum[l] = 1.0f / greater(sum[l], 1e-9f);
+    filled[l] = 0.15f / filled[l];
+  }
+  for (int k = 0; k < m.coarse; ++k)
+    for (int l = 0; l < RAYS; ++l)
+      cdf[(k + 1) * RAYS + l] = cdf[k * RAYS + l] + (cdf[(k + 1) * RAYS + l] * sum[l] +
+                                                     (density[k * RAYS + l] > 0.0f ? filled[l] : 0.0f));
+  int above[RAYS];
+  float q[RAYS];
+  for (int l = 0; l < RAYS; ++l) above[l] = 1;
   for (int i = 0; i <= m.samples; ++i) {
-    const float q = whole * (quantiles ? quantiles[i] : ((float)i + 0.5f) / (float)(m.samples + 1));
-    while (above < m.coarse && cdf[above] <= q) ++above;  // quantiles increase
-    const float share = (q - cdf[above - 1]) / greater(cdf[above] - cdf[above - 1], 1e-12f * whole);
-    edges[i] = near + step * ((float)(above - 1) + clamp(share, 0.0f, 1.0f));
+    // quantiles of the whole sum: the sums need no division by it
+    const float share = quantiles ? quantiles[i] : ((float)i + 0.5f) / (float)(m.samples + 1);
+    for (int l = 0; l < RAYS; ++l) q[l] = greater(cdf[m.coarse * RAYS + l], 1e-12f) * share;
+    if constexpr (RAYS == 1) {
+      while (above[0] < m.coarse && cdf[above[0]] <= q[0]) ++above[0];  // quantiles increase
+    } else {
+      for (int l = 0; l < RAYS; ++l) above[l] = 1;
+      for (int k = 1; k < m.coarse; ++k)
+        for (int l = 0; l < RAYS; ++l) above[l] += cdf[k * RAYS + l] <= q[l] ? 1 : 0;
+    }
+    for (int l = 0; l < RAYS; ++l) {
+      const float before = cdf[(above[l] - 1) * RAYS + l], after = cdf[above[l] * RAYS + l];
+      const float least = 1e-12f * greater(cdf[m.coarse * RAYS + l], 1e-12f);
+      const float part = (q[l] - before) / greater(after - before, least);
+      edges[l * apart + i] = near[l] + step[l] * ((float)(above[l] - 1) + clamp(part, 0.0f, 1.0f));
+    }
   }
 }
 

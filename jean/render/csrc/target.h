@@ -91,7 +91,7 @@ void edges(const JeanMarch* march, const int64_t* rays, const float* quantiles, 
   const int count = march->samples + 1;
   for (long i = begin; i < end; ++i) {
     look_along(*march, rays[i], density, &near, &far);
-    place_edges(*march, density, near, far, quantiles ? quantiles + i * count : nullptr, out + i * count);
+    place_edges<1>(*march, density, &near, &far, quantiles ? quantiles + i * count : nullptr, out + i * count, 0);
   }
 }
 
@@ -109,14 +109,15 @@ void picture(const JeanField* field, const void* prepared, const JeanMarch* marc
   (void)field;
   if constexpr (sizeof(Scalar) == sizeof(float))
     for (long r = begin; r < end; r += BLOCK)
-      picture_block<LANES>(*(const Prepared<float>*)prepared, *march, *out, r, lesser(r + BLOCK, end));
+      picture_block<Exact<LANES>>(*(const Prepared<float>*)prepared, *march, *out, r, lesser(r + BLOCK, end));
 }
 
 void paint(const void* prepared, const JeanMarch* march, const JeanTorso* torso, const JeanView* view, long begin,
            long end) {
   if constexpr (sizeof(Scalar) == sizeof(float))
     for (long r = begin; r < end; r += BLOCK)
-      paint_block<LANES>(*(const Prepared<float>*)prepared, *march, *torso, *view, r, lesser(r + BLOCK, end));
+      paint_block<Exact<LANES>>(*(const Prepared<float>*)prepared, *march, *torso, *view, r,
+                                lesser(r + BLOCK, end));
 }
 
 }  // namespace

@@ -54,7 +54,7 @@ JEAN_FN void camera_ray(const JeanView& v, const float* pixel, float* origin, fl
 }
 
 // Pixels [begin, end), at most BLOCK of them: the head over the torso over the background.
-template <int N>
+template <class Kind>
 JEAN_FN void paint_block(const Prepared<float>& p, const JeanMarch& march, const JeanTorso& torso, const JeanView& view,
                          long begin, long end) {
   const int count = (int)(end - begin);
@@ -66,7 +66,7 @@ JEAN_FN void paint_block(const Prepared<float>& p, const JeanMarch& march, const
   own.origins = origins;
   own.directions = directions;
   const JeanPicture out = {colour, opacity, depth, view.enough};
-  picture_block<N>(p, own, out, 0, count);
+  picture_block<Kind>(p, own, out, 0, count);
   for (int from = 0; from < count; from += TILE) {
     float at[2][TILE], behind[4][TILE];
     bool seen = false;
@@ -75,7 +75,7 @@ JEAN_FN void paint_block(const Prepared<float>& p, const JeanMarch& march, const
       for (int axis = 0; axis < 2; ++axis) at[axis][s] = view.pixels[2 * (begin + i) + axis] / view.size_px;
       seen |= !(1.0f - opacity[i] < view.enough);
     }
-    if (seen) torso_tile<N>(torso, at, behind);
+    if (seen) torso_tile<Kind::LANES>(torso, at, behind);
     for (int s = 0; s < lesser(TILE, count - from); ++s) {
       const int i = from + s;
       const long at_pixel = begin + i;

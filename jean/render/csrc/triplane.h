@@ -24,7 +24,8 @@ struct Prepared {
     return (long)f.planes * CHANNELS * f.hidden + (long)f.hidden * f.hidden + (long)f.hidden * f.half;
   }
 
-  Prepared(const JeanField& f, T* memory) : field(&f), hidden(f.hidden), half(f.half) {
+  // value_bytes: how far apart the values of a multiplied plane's cell lie; own_bytes: how many of those are its own.
+  Prepared(const JeanField& f, T* memory, long value_bytes = sizeof(T), long own_bytes = sizeof(T)) : field(&f), hidden(f.hidden), half(f.half) {
     features = f.planes * CHANNELS;
     gate_width = f.gated * CHANNELS;
     gate_start = features - gate_width;
@@ -33,20 +34,21 @@ struct Prepared {
     second = first + (long)features * hidden;
     colour = second + (long)hidden * hidden;
     if (f.first) turn((const T*)f.first, hidden, features, first);
-    for (int i = 0; i < f.planes; ++i) ends[i] = !f.first && empty_border(f.plane[i], hidden);
+    for (int i = 0; i < f.planes; ++i) ends[i] = !f.first && empty_border(f.plane[i], hidden, value_bytes, own_bytes);
     turn((const T*)f.second, hidden, hidden, second);
     turn((const T*)f.colour, half, hidden, colour);
     for (int i = 0; i < 3; ++i) prior_centre[i] = T(f.prior_centre[i]), prior_radii[i] = T(f.prior_radii[i]);
   }
 
   // Whether a plane's outermost cells are zero, which reach on for ever outside of it.
-  static bool empty_border(const JeanPlane& plane, int width) {
+  static bool empty_border(const JeanPlane& plane, int width, long value_bytes, long own_bytes) {
     for (int y = 0; y < plane.height; ++y)
       for (int x = 0; x < plane.width; ++x) {
         if (y > 0 && y < plane.height - 1 && x > 0 && x < plane.width - 1) continue;
-        const T* cell = (const T*)plane.table + ((long)y * plane.width + x) * width;
-        for (int c = 0; c < width; ++c)
-          if (!(cell[c] == T(0))) return false;
+        const char* cell = (const char*)plane.table + ((long)y * plane.width + x) * width * value_bytes;
+        for (long c = 0; c < width; ++c)
+          for (long i = 0; i < own_bytes; ++i)
+            if (cell[c * value_bytes + i]) return false;
       }
     return true;
   }
@@ -178,8 +180,26 @@ JEAN_FN void gate(const Prepared<T>& p, const Tile<T>& tile, const T* features, 
   }
 }
 
-// From the first hidden layer `one` on: the layers `two` and `shade`, the network's share of the log
-// density, and the colour before its sigmoid; all three layers have rows of `step` numbers.
+// The network's share of the log density and the colour before its sigmoid, from the layers `two` and `shade`.
+template <class T, int N>
+JEAN_FN void heads(const Prepared<T>& p, const Tile<T>& tile, const T* two, const T* shade, int step_two,
+                   int step_shade, T* logarithm, T (*colour)[TILE]) {
+  const JeanField& f = *p.field;
+  dots<T, N>(two, step_two, (const T*)f.density, p.hidden, ((const T*)f.density_bias)[0], logarithm, TILE);
+  for (int c = 0; c < 3; ++c)
+    dots<T, N>(shade, step_shade, (const T*)f.rgb + c * p.half, p.half, ((const T*)f.rgb_bias)[c], colour[c], TILE);
+  Places<T> places;
+  places.find(tile.position, 0, 1, f.light_low, f.light_size, f.light_height, f.light_width);
+  const long cells = (long)f.light_height * f.light_width;
+  for (int s = 0; s < TILE; ++s) {
+    const T* at = (const T*)f.light + 3 * (cells * tile.frame[s] + places.row[s]);
+    for (int c = 0; c < 3; ++c)
+      colour[c][s] += between(at + c, 3l, 3l * f.light_width, places.right[s], places.below[s]);
+  }
+}
+
+// From the first hidden layer `one` on: the layers `two` and `shade` (all three with rows of `step` numbers), and
+// what the heads make of them.
 template <class T, int N>
 JEAN_FN void finish(const Prepared<T>& p, const Tile<T>& tile, const T* one, T* two, T* shade, int step, T* logarithm,
                     T (*colour)[TILE]) {
@@ -190,17 +210,7 @@ JEAN_FN void finish(const Prepared<T>& p, const Tile<T>& tile, const T* one, T* 
   product<T, N>(one, step, hidden, p.second, hidden, start, two, step, TILE, true);
   for (int s = 0; s < TILE; ++s) start[s] = (const T*)f.colour_bias;
   product<T, N>(two, step, hidden, p.colour, half, start, shade, step, TILE, true);
-  dots<T, N>(two, step, (const T*)f.density, hidden, ((const T*)f.density_bias)[0], logarithm, TILE);
-  for (int c = 0; c < 3; ++c)
-    dots<T, N>(shade, step, (const T*)f.rgb + c * half, half, ((const T*)f.rgb_bias)[c], colour[c], TILE);
-  Places<T> places;
-  places.find(tile.position, 0, 1, f.light_low, f.light_size, f.light_height, f.light_width);
-  const long cells = (long)f.light_height * f.light_width;
-  for (int s = 0; s < TILE; ++s) {
-    const T* at = (const T*)f.light + 3 * (cells * tile.frame[s] + places.row[s]);
-    for (int c = 0; c < 3; ++c)
-      colour[c][s] += between(at + c, 3l, 3l * f.light_width, places.right[s], places.below[s]);
-  }
+  heads<T, N>(p, tile, two, shade, step, step, logarithm, colour);
 }
 
 // Values of a tile; `saved` takes features, both hidden layers, the colour's layer and the log density.

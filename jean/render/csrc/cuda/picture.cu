@@ -184,7 +184,7 @@ JEAN_KERNEL void jean_march(const __grid_constant__ JeanMarch m, const __grid_co
     float density[MAX_COARSE], near, far;
     met = look_along(m, ray, density, &near, &far);
     if (met) {
-      place_edges(m, density, near, far, (const float*)0, edges + ray * (m.samples + 1));
+      place_edges<1>(m, density, &near, &far, (const float*)0, edges + ray * (m.samples + 1), 0);
     } else {
       for (int c = 0; c < 3; ++c) out.colour[3 * ray + c] = 0.0f;
       out.opacity[ray] = out.depth[ray] = 0.0f;
