@@ -26,10 +26,13 @@ if [ -n "$emotion" ]; then methods=${METHODS:-jean audio-only expression-only a 
 tracker=(${TRACKER:+--tracker "$TRACKER"})
 [ -d "$mead/$person/video/front" ] || { echo "error: $mead/$person/video/front is not there" >&2; exit 3; }
 
+# the evaluation at the end needs it whatever the clips are tracked with
+jean models pull face_landmarker.task >/dev/null
+
 # 8.1.1: the middle 1080 × 1080 of every frontal video, at 480 × 480; sound from MEAD's own tree
 while IFS= read -r -d '' video; do
   name=${video#"$mead"/}
-  jean prepare --quiet --crop centre --size "${SIZE:-480}" --audio-features "$audio" "${features[@]}" "${tracker[@]}" \
+  jean prepare --quiet --tracks-only --crop centre --size "${SIZE:-480}" --audio-features "$audio" "${features[@]}" "${tracker[@]}" \
     -o "$output/clips/${name%.*}" -- "$video" >/dev/null
 done < <(find "$mead" -path '*/video/front/*/level_*/*.mp4' -print0 | sort -z)
 
@@ -89,6 +92,5 @@ for method in $methods; do
   esac
 done
 jean evaluate "${systems[@]}" --expression-source "$output/$person/sources/expression" \
-  --audio-source "$output/$person/sources/audio" \
-  --landmarks "$output/landmarks" --audio-encoder "$output/audio" --allow-missing -o "$output/$person/tables"
+  --audio-source "$output/$person/sources/audio" --allow-missing -o "$output/$person/tables"
 echo "Look at $output/$person/tables"

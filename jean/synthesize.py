@@ -282,7 +282,7 @@ def _inputs(config: RenderConfig) -> dict[str, Path]:
 
 def _clip_hash(folder: Path) -> str:
     """Hash of a clip folder: its ``clip.json`` holds those of its files."""
-    Clip.open(folder)
+    Clip.open(folder, pictures=False)
     return sha256(folder / "clip.json")
 
 

@@ -32,6 +32,9 @@ def prepare(
     ] = None,
     concat: Annotated[bool, typer.Option("--concat", help="One clip of all videos that fit together.")] = False,
     like: Annotated[Path | None, typer.Option(metavar="CLIP", help="With --concat: poses like this clip's.")] = None,
+    tracks_only: Annotated[
+        bool, typer.Option("--tracks-only", help="Keep no pictures: enough for every stage but the head.")
+    ] = False,
     preview: Annotated[
         bool, typer.Option("--preview", help="Also write a contact sheet and an overlay video.")
     ] = False,
@@ -62,6 +65,7 @@ def prepare(
         crop=crop,
         concat=concat or None,
         like=like,
+        tracks_only=tracks_only or None,
         preview=preview or None,
         seed=seed,
         device=device,

@@ -108,6 +108,7 @@ def test_mead(bench: Path) -> None:
         by_name.setdefault(each[0], []).append(each)
     counts = {name: len(found) for name, found in by_name.items()}
     assert counts == {
+        "models": 1,
         "prepare": 24 + 4,
         "train-landmarks": 1,
         "train-audio": 1,
@@ -122,6 +123,7 @@ def test_mead(bench: Path) -> None:
         and "out/clips/M003/video/front/angry/level_3/001" in first
     )
     joined = [each for each in by_name["prepare"] if "--concat" in each]
+    assert all(("--tracks-only" in each) != ("--concat" in each) for each in by_name["prepare"])
     # the last video of each emotion is kept back, and the other emotions are like neutral
     assert all([Path(word).name for word in each[each.index("--") + 1 :]] == ["001.mp4", "002.mp4"] for each in joined)
     assert ["--like" in each for each in joined] == [False, True, True, True]

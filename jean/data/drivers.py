@@ -105,7 +105,7 @@ def expression(path: Path, made: dict[str, Any], tracker: dict[str, Any], progre
         ArtefactError: coefficients of another kind.
     """
     if path.is_dir():
-        clip = Clip.open(path)
+        clip = Clip.open(path, pictures=False)
         theirs = clip.meta["expression"]
         if (theirs["name"], theirs["names"]) != (made["name"], made["names"]):
             raise ArtefactError(
@@ -180,7 +180,7 @@ def poses(source: Path, own: np.ndarray, is_own: bool) -> tuple[np.ndarray, floa
         InputError: neither of the two, or not poses.
     """
     if source.is_dir():
-        clip = Clip.open(source)
+        clip = Clip.open(source, pictures=False)
         track, fps = clip.arrays["camera_to_world"], clip.fps
         return (track if is_own else moved_to(track, own)), fps
     import json

@@ -55,6 +55,8 @@ class PrepareConfig(StageConfig):
         refine: measure the poses on the pictures after the landmarks (trackers with a dense mesh only).
         seed: of the draw of points that the camera fit leaves out to measure its error.
         preview: write a contact sheet and an overlay video too.
+        tracks_only: keep landmarks, poses, expression, sound and features, no pictures: what every stage before the
+            head reads, and sources of a render, in a hundredth of the room.
     """
 
     size: int | Literal["auto"] = Field("auto", ge=64, le=4096)
@@ -73,6 +75,7 @@ class PrepareConfig(StageConfig):
     refine: bool = True
     seed: int = Field(0, ge=0)
     preview: bool = False
+    tracks_only: bool = False
 
 
 def prepare(
@@ -99,6 +102,8 @@ def prepare(
     """
     config, progress = config or PrepareConfig(), progress or Silent()
     started = time.monotonic()
+    if config.tracks_only and (config.concat or config.preview):
+        raise UsageError("--tracks-only keeps no pictures for --concat or --preview.", "Leave one of them away.")
     if config.concat:
         return _prepare_joined(videos, Path(output), config, progress)
     folders = clip_folders(videos, Path(output))
@@ -198,7 +203,7 @@ def prepare_clip(video: Path, folder: Path, config: PrepareConfig, progress: Pro
 def _is_done(folder: Path, digest: str, options: dict[str, Any]) -> bool:
     """Whether ``folder`` holds the whole clip of this video with these options."""
     try:
-        meta = Clip.open(folder).meta
+        meta = Clip.open(folder, pictures=not options["tracks_only"]).meta
         return (
             meta["source"]["sha256"] == digest
             and meta["options"] == options
@@ -219,7 +224,7 @@ def _make(
     device = _device(config.device)
     size_px = config.size if config.size != "auto" else (512 if device == "cuda" else 256)
     tracker = registry.create("tracker", config.tracker, video=video, device=device)
-    matting = registry.create("matting", _matting(config.matting))
+    matting = None if config.tracks_only else registry.create("matting", _matting(config.matting))
     feelings = [registry.create("emotion", name, device=device) for name in config.emotion]
     extractors = [registry.create("audio", name) for name in config.audio]
     store = StepStore(folder, on_change=lambda: (folder / "clip.json").unlink(missing_ok=True))
@@ -270,14 +275,17 @@ def _make(
         publish=["arrays.safetensors"],
     )
     landmarks = crop.points(tracks.values("landmarks", chosen), size_px)
-    matted = store.run(
-        "matte",
-        {"crop": cut.key, "choose": chosen_step.key, "matting": matting.name, "matting_version": matting.version},
-        lambda out: work.matte(out, frames, landmarks, matting, progress),
-        publish=["matte.u8"],
-    )
-    mattes = np.memmap(folder / "matte.u8", np.uint8, "r", shape=(frame_count, size_px, size_px, 2))
-    store.run("plate", {"matte": matted.key}, lambda out: work.plate(out, frames, mattes), publish=["background.png"])
+    if matting is not None:
+        matted = store.run(
+            "matte",
+            {"crop": cut.key, "choose": chosen_step.key, "matting": matting.name, "matting_version": matting.version},
+            lambda out: work.matte(out, frames, landmarks, matting, progress),
+            publish=["matte.u8"],
+        )
+        mattes = np.memmap(folder / "matte.u8", np.uint8, "r", shape=(frame_count, size_px, size_px, 2))
+        store.run(
+            "plate", {"matte": matted.key}, lambda out: work.plate(out, frames, mattes), publish=["background.png"]
+        )
     emotion = {each.name: {"version": each.version, "width": each.width, "network": each.network} for each in feelings}
     if feelings:
         store.run(
@@ -312,7 +320,13 @@ def _make(
     else:
         store.drop("listen")
 
-    published = ("frames.u8", "matte.u8", "audio.wav", *(f"{n}.safetensors" for n in _ARRAYS))
+    published: tuple[str, ...] = ("audio.wav", *(f"{n}.safetensors" for n in _ARRAYS))
+    if config.tracks_only:  # pictures were needed for the fit and the emotion features
+        (folder / "clip.json").unlink(missing_ok=True)
+        for name in ("plate", "matte", "crop"):
+            store.drop(name)
+    else:
+        published = ("frames.u8", "matte.u8", *published)
     files = {name: facts for step in store.steps for name, facts in step.files.items() if name in published}
     write_json(
         folder / "clip.json",
@@ -338,7 +352,8 @@ def _make(
             "expression": fitted.info["expression"],
             "audio": audio,
             "emotion": emotion or None,
-            "matting": {"name": matting.name, "version": matting.version},
+            "matting": {"name": matting.name, "version": matting.version} if matting else None,
+            "pictures": not config.tracks_only,
             "valid": chosen_step.info["valid"],
             "no_face": chosen_step.info["no_face"],
             "several_faces": chosen_step.info["several_faces"],
@@ -407,7 +422,7 @@ def _figures(folder: Path, steps: list[Step], seconds: float) -> dict[str, Any]:
         "clip": str(folder),
         **{name: meta[name] for name in ("frames", "valid", "fps", "size_px", "crop", "no_face", "several_faces")},
         "tracker": meta["tracker"]["name"],
-        "matting": meta["matting"]["name"],
+        "matting": meta["matting"]["name"] if meta["matting"] else None,
         "sound": meta["audio"] is not None,
         "look": meta["look"],
         "fit": meta["fit"],

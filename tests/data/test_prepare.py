@@ -73,6 +73,39 @@ def contents(folder):
     return {path.name: sha256(path) for path in folder.iterdir() if path.is_file() and path.name != ".lock"}
 
 
+def test_tracks_only_keeps_no_pictures_and_the_same_tracks(video, tmp_path):
+    whole, bare = tmp_path / "whole", tmp_path / "bare"
+    prepare([video], whole, PrepareConfig(**SMALL))
+    result = prepare([video], bare, PrepareConfig(tracks_only=True, **SMALL))
+    json.dumps(result, allow_nan=False)
+    kept = ("arrays.safetensors", "audio_features.safetensors", "audio.wav")
+    assert {name: hash for name, hash in contents(bare).items() if name != "clip.json"} == {
+        name: contents(whole)[name] for name in kept
+    }
+    assert sum(path.stat().st_size for path in bare.rglob("*") if path.suffix == ".u8") == 0
+    assert not np.isnan(Clip.open(bare, pictures=False).arrays["landmarks"]).any()
+    with pytest.raises(InputError, match="without pictures"):
+        Clip.open(bare)
+    again = prepare([video], bare, PrepareConfig(tracks_only=True, **SMALL))["clips"][0]
+    assert again["steps_run"] == again["steps_reused"] == []
+
+
+def test_a_clip_of_tracks_becomes_a_whole_one_and_back(video, tmp_path):
+    prepare([video], tmp_path / "whole", PrepareConfig(**SMALL))
+    prepare([video], tmp_path / "clip", PrepareConfig(tracks_only=True, **SMALL))
+    figures = prepare([video], tmp_path / "clip", PrepareConfig(**SMALL))["clips"][0]
+    assert set(figures["steps_run"]) == {"crop", "matte", "plate"}
+    assert contents(tmp_path / "clip") == contents(tmp_path / "whole")
+    prepare([video], tmp_path / "clip", PrepareConfig(tracks_only=True, **SMALL))
+    assert not (tmp_path / "clip" / "frames.u8").exists() and not (tmp_path / "clip" / "matte.u8").exists()
+
+
+def test_tracks_only_goes_with_neither_preview_nor_concat(video, tmp_path):
+    for option in ("preview", "concat"):
+        with pytest.raises(UsageError, match="tracks-only"):
+            prepare([video], tmp_path / "clip", PrepareConfig(tracks_only=True, **{option: True}, **SMALL))
+
+
 def test_a_whole_clip(video, tmp_path):
     notes = Notes()
     result = prepare([video], tmp_path / "clip", PrepareConfig(**SMALL), notes)
