@@ -2,10 +2,10 @@
 
     python examples/benchmarks/gpu.py CLIP [--json] [--paper-steps 5000] [--fast-steps 1600] [--rounds 20]
 
-CLIP is a prepared clip. Needs torch, numpy, pydantic, PyYAML, safetensors and the project itself. Exit code 5 where
-there is no GPU. Training goes by torch, as the card's kernels have no gradients but those of compositing; the paper's
-head is trained for a part of its 400,000 iterations, so G4 is extrapolated and G5 is against a head that is not
-finished; the result says so.
+CLIP is a prepared clip. Needs torch, numpy, opencv-python, pydantic, PyYAML, safetensors and the project itself.
+Exit code 5 where there is no GPU, 4 where a kernel is wrong on the card. Training goes by torch, as the card's
+kernels have no gradients but those of compositing; the paper's head is trained for a part of its 400,000
+iterations, so G4 is extrapolated and G5 is against a head that is not finished; the result says so.
 """
 
 from __future__ import annotations

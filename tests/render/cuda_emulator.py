@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -39,16 +40,18 @@ class Emulator:
         return ctypes.c_int64(value) if isinstance(value, int) else ctypes.byref(value)
 
 
-@pytest.fixture(scope="session", params=["bf16", "fp16"])
+@pytest.fixture(scope="session", params=["bf16", pytest.param("fp16", marks=pytest.mark.slow)])
 def emulator(request, tmp_path_factory) -> Emulator:
-    """Both kinds of cards: bf16 from sm_80 on, fp16 before."""
+    """Both kinds of cards: bf16 from sm_80 on, fp16 before. $JEAN_CUDA_SANITIZE names a sanitizer of g++."""
     found = build.compilers()
     if not found:
         pytest.skip("no C++ compiler")
     path = tmp_path_factory.mktemp("cuda") / f"{request.param}.so"
     csrc = build.SOURCES
+    sanitizer = os.environ.get("JEAN_CUDA_SANITIZE")
     command = [
-        *next(iter(found.values())),
+        *(found["g++"] if sanitizer else next(iter(found.values()))),
+        *([f"-fsanitize={sanitizer}", "-fno-sanitize-recover=all"] if sanitizer else []),
         *("-O1", "-std=gnu++17", "-fPIC", "-shared", "-w", "-ffp-contract=off"),
         *(f"-I{folder}" for folder in (HERE, csrc, csrc / "cuda")),
         *(["-DJEAN_ON_CPU_FP16"] if request.param == "fp16" else []),

@@ -38,3 +38,21 @@ def test_no_sanitizer_complains(sanitizer, tmp_path):
         timeout=280,
     )
     assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
+
+
+@pytest.mark.slow
+def test_no_operation_of_the_cuda_kernels_is_undefined():
+    """Numbers that do not fit, rows out of place, addresses that are not aligned: as the processor runs them."""
+    if "g++" not in build.compilers():
+        pytest.skip("sanitizers come with the system's g++, and there is none")
+    files = [str(TESTS / name) for name in ("test_cuda_picture.py", "test_cuda_mlp.py", "test_cuda_check.py")]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *files],
+        cwd=TESTS.parents[1],
+        env={**os.environ, "JEAN_CUDA_SANITIZE": "undefined", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
