@@ -64,6 +64,8 @@ def launch_picture(call: PictureCall, launcher: Any = None) -> None:
     march, field = call.march, call.field
     if (field.hidden, field.half) != (HIDDEN, HALF) or field.planes > MAX_PLANES or march.coarse > CUDA_COARSE:
         raise ValueError(f"kernels for {HIDDEN} and {HALF} hidden values and at most {CUDA_COARSE} lookups a ray only")
+    if any(tensor.dtype != torch.float32 for tensor in call.held):
+        raise ValueError("kernels for a field in single precision only")
     if march.rays == 0:
         return
     launch = launcher or Launcher(call.device)

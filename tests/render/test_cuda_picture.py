@@ -116,3 +116,7 @@ def test_what_the_kernels_are_not_made_for_is_refused(emulator):
     call = PictureCall(frame, grid.sampling, grid.low, grid.high, origins, directions, 10, 65)
     with pytest.raises(ValueError, match="64 lookups"):
         launch_picture(call, emulator)
+    half = made.field.of_frame(condition, view, bend, "bf16")
+    call = PictureCall(half, grid.sampling, grid.low, grid.high, origins, directions, 10, 48)
+    with pytest.raises(ValueError, match="single precision"):
+        launch_picture(call, emulator)

@@ -25,7 +25,7 @@ JEAN_KERNEL void jean_march_edges(const __grid_constant__ JeanMarch m, const int
   const long first = at * (m.samples + 1);
   float density[MAX_COARSE], near, far;
   look_along(m, rays[at], density, &near, &far);
-  place_edges(m, density, near, far, quantiles ? quantiles + first : quantiles, edges + first);
+  place_edges<1>(m, density, &near, &far, quantiles ? quantiles + first : quantiles, edges + first, 0);
 }
 
 JEAN_KERNEL void jean_composite(const __grid_constant__ JeanComposite c) {
