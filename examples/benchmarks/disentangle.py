@@ -44,7 +44,7 @@ def main() -> None:
     parser.add_argument("--sentences", type=int, default=12)
     parser.add_argument("--held-out", type=int, default=3)
     parser.add_argument("--landmark-steps", type=int, default=1000)
-    parser.add_argument("--audio-steps", type=int, default=1500)
+    parser.add_argument("--audio-steps", type=int, default=3000)
     parser.add_argument("--expression-steps", type=int, default=250)
     parser.add_argument("--head-steps", type=int, default=1500)
     parser.add_argument("--json", action="store_true")

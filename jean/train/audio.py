@@ -35,7 +35,7 @@ class AudioConfig(StageConfig):
             of what is None.
         table: see ``LandmarkConfig``.
         audio_features: name of the extractor; None: the clips' first.
-        temperature: τ (section 8.2.2).
+        temperature: τ (section 8.2.2: 0.1). Smaller ones look harder at the nearest of the other sounds.
         negatives: other sounds that a mouth is compared with (the paper: one).
         negatives_from: "other-clips" of the same person (the paper); "person": any of the person's sounds at
             least ``apart_s`` away, its own clip's too; "batch": all such sounds that the batch holds, which
@@ -52,7 +52,7 @@ class AudioConfig(StageConfig):
     preset: Literal["paper", "small"] = "paper"
     table: Path | None = None
     audio_features: str | None = None
-    temperature: float = Field(0.1, gt=0)  # 8.2.2
+    temperature: float | None = Field(None, gt=0)
     negatives: int | None = Field(None, ge=1)
     negatives_from: Literal["other-clips", "person", "batch"] | None = None
     apart_s: float = Field(0.3, ge=0)
@@ -69,8 +69,22 @@ class AudioConfig(StageConfig):
 
 PRESETS: dict[str, dict[str, Any]] = {
     # 8.2.2 and 8.2.3; noise and dropout are not in the paper
-    "paper": {"epochs": 30, "negatives": 1, "negatives_from": "other-clips", "audio_noise": 0.0, "dropout": 0.0},
-    "small": {"steps": 3000, "negatives": 1, "negatives_from": "batch", "audio_noise": 0.05, "dropout": 0.1},
+    "paper": {
+        "epochs": 30,
+        "temperature": 0.1,
+        "negatives": 1,
+        "negatives_from": "other-clips",
+        "audio_noise": 0.0,
+        "dropout": 0.0,
+    },
+    "small": {
+        "steps": 3000,
+        "temperature": 0.03,
+        "negatives": 1,
+        "negatives_from": "batch",
+        "audio_noise": 0.05,
+        "dropout": 0.1,
+    },
 }
 
 
@@ -99,6 +113,8 @@ class AudioStage:
         steps: int | None = None,
     ):
         self.train, self.validation, self.config, self.device = train, validation, config, device
+        assert config.temperature is not None  # resolved() saw to it
+        self.temperature = config.temperature
         torch.manual_seed(config.seed)
         self.model = AudioEncoder(**model_arguments(train, landmarks.width, config)).to(device)
         self.modules: dict[str, torch.nn.Module] = {"model": self.model}
@@ -123,7 +139,7 @@ class AudioStage:
         if config.negatives_from == "batch":
             rivals = torch.from_numpy(apart(self.train, chosen, config.apart_s)).to(self.device)
             positive = self.model(self._noisy(self._sound(self.train, chosen), random))
-            loss = contrastive_batch_loss(positive, mouths, rivals, config.temperature)
+            loss = contrastive_batch_loss(positive, mouths, rivals, self.temperature)
         else:
             own_clip = config.negatives_from == "person"
             others = other_sounds(self.train, chosen, config.negatives or 1, own_clip, config.apart_s, random)
@@ -131,7 +147,7 @@ class AudioStage:
             embeddings = self.model(self._noisy(self._sound(self.train, flat), random))
             positive, negatives = embeddings[: len(chosen)], embeddings[len(chosen) :]
             negatives = negatives.view(len(chosen), -1, embeddings.shape[-1])
-            loss = contrastive_loss(positive, negatives, mouths, config.temperature)
+            loss = contrastive_loss(positive, negatives, mouths, self.temperature)
         self.optimisers["adam"].zero_grad(set_to_none=True)
         loss.backward()
         self.optimisers["adam"].step()
