@@ -145,6 +145,7 @@ def exact(case: Case, rounds: int, pixels: int) -> dict[str, dict[str, object]]:
     assert baseline.seen is not None
     about = {
         "baseline_s": round(min(baseline.wall) * scale, 2),
+        "baseline_cpu_s": round(min(min(t.cpu) for t in reference.values()) * scale, 2),
         "chunk": chunk,
         "opacity": round(float(baseline.seen.opacity.mean()), 3),
         "weights": case.weights,
@@ -165,7 +166,9 @@ def exact(case: Case, rounds: int, pixels: int) -> dict[str, dict[str, object]]:
     }
 
 
-def skipping(case: Case, data: PersonFrames, indices: np.ndarray, rounds: int, baseline_s: float) -> dict[str, object]:
+def skipping(
+    case: Case, data: PersonFrames, indices: np.ndarray, rounds: int, baseline_s: float, baseline_cpu_s: float
+) -> dict[str, object]:
     """C3: whole pictures of held-out frames with empty space left out, against exact sampling and the real frames.
 
     Exact pictures are made by the kernels, which C1 compares with torch.
@@ -206,10 +209,12 @@ def skipping(case: Case, data: PersonFrames, indices: np.ndarray, rounds: int, b
         result[precision] = {
             "ratio": round(baseline_s / min(wall), 1),
             "ratio_median": round(baseline_s / float(np.median(wall)), 1),
+            "ratio_cpu": round(baseline_cpu_s / min(cpu), 1),
             "psnr_db": round(min(image_decibels(a, b) for a, b in zip(exactly, quick, strict=True)), 2),
             "face_psnr_db": round(float(np.mean(close)), 2),
             "lost_db": round(max(lost), 3),
             "baseline_s": baseline_s,
+            "baseline_cpu_s": baseline_cpu_s,
             "native_s": round(min(wall), 3),
             "native_cpu_s": round(min(cpu), 3),
             "grid_s": round(build_s, 2),

@@ -68,11 +68,11 @@ def main() -> None:
             wall[backend].append(seconds)
             cpu[backend].append(busy)
     paper = exact(case, options.rounds, data.size_px**2)
-    baseline_s = float(str(paper["fp32"]["baseline_s"]))
+    baseline_s, baseline_cpu_s = (float(str(paper["fp32"][name])) for name in ("baseline_s", "baseline_cpu_s"))
     skipped: dict[str, object] = {"value": None, "reason": UNTRAINED}
     if options.paper is not None:
         shown = data.held_out[np.linspace(0, len(data.held_out) - 1, 3).round().astype(int)]
-        skipped = skipping(case, data, shown, options.rounds, baseline_s)
+        skipped = skipping(case, data, shown, options.rounds, baseline_s, baseline_cpu_s)
         skipped["converged"] = convergence(options.paper, data)
     after = stolen_s()
     best = {name: min(values) for name, values in wall.items()}

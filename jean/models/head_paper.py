@@ -36,7 +36,7 @@ class PaperHead(nn.Module):
     high: Tensor
     backend, precision = "auto", "fp32"
     trained_by = "mlp"
-    few_samples = 16
+    few_samples = 10
 
     def __init__(self, widths: tuple[int, int, int], box: Corners, coarse_samples: int = 64, fine_samples: int = 128):
         super().__init__()
