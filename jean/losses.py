@@ -66,3 +66,20 @@ def photometric_loss(predicted: Tensor, target: Tensor) -> Tensor:
 def opacity_loss(opacity: Tensor, matte: Tensor) -> Tensor:
     """Squared difference of accumulated opacity [R] and matte [R], both in [0, 1]."""
     return (opacity - matte).square().mean()
+
+
+def torso_loss(rgb: Tensor, opacity: Tensor, seen: Tensor, head: Tensor, torso: Tensor) -> Tensor:
+    """Squared errors of the torso layer, where it is seen.
+
+    Where the head covers a part h of a pixel, the torso shows as (1 - h) of its opacity. So a torso that fills the
+    rest of an edge's pixel is opaque there; taking its share of the pixel for its opacity leaves a rim of
+    background between chin and neck.
+
+    Args:
+        rgb: [R, 3], opacity: [R], the layer's.
+        seen: [R, 3], the pixels' real colours.
+        head, torso: [R], their shares of the pixels.
+    """
+    rest = 1 - head
+    wanted = (torso / rest.clamp_min(1e-3)).clamp(0, 1)
+    return (torso[:, None] * (rgb - seen).square()).mean() + (rest * (opacity - wanted).square()).mean()

@@ -1,4 +1,4 @@
-"""Equations 1, 2 and 4 against values by hand, and their gradients."""
+"""Equations 1, 2 and 4 and the torso's loss against values by hand, and their gradients."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from jean.losses import (
     cosine_scores,
     emotion_loss,
     landmark_loss,
+    torso_loss,
 )
 
 
@@ -61,3 +62,16 @@ def test_gradients_of_equation_2():
     torch.manual_seed(0)
     values = [torch.randn(shape, dtype=torch.float64, requires_grad=True) for shape in ((3, 4), (3, 2, 4), (3, 4))]
     assert torch.autograd.gradcheck(lambda p, n, m: contrastive_loss(p, n, m, 0.5), values)
+
+
+def test_a_torso_behind_half_a_head_is_opaque():
+    red, seen = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.5, 0.5, 0.5]])
+    half = torch.tensor([0.5])
+    # the colour's error 0.75, on three channels a quarter, weighed by the torso's share
+    assert torso_loss(red, torch.ones(1), seen, half, half).item() == 0.125
+    # opacity one half instead of one: 0.25, weighed by what the head leaves
+    assert torso_loss(seen, half, seen, half, half).item() == 0.125
+    # all head: nothing is known of what is behind
+    assert torso_loss(red, half, seen, torch.ones(1), torch.zeros(1)).item() == 0.0
+    # no torso: it must be transparent
+    assert torso_loss(red, half, seen, torch.zeros(1), torch.zeros(1)).item() == 0.25

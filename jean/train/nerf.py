@@ -19,7 +19,7 @@ from jean.data.lips import lip_coordinates
 from jean.data.person import write_person
 from jean.environment import pick_device
 from jean.files import check_writable
-from jean.losses import opacity_loss, photometric_loss
+from jean.losses import opacity_loss, photometric_loss, torso_loss
 from jean.models.head import FastHead
 from jean.models.talking_head import Frames, Pixels, TalkingHead, corrected, pose_vectors
 from jean.progress import Progress
@@ -80,8 +80,12 @@ class NerfStage:
         if tables:
             # a cell that few rays meet has gradients near zero, and Adam would make whole steps of them:
             # streaks along the planes' axes. This eps lets only cells with real gradients move.
-            rate = config.plane_rate
-            groups.append({"params": tables, "lr": rate, "first_lr": rate, "eps": config.plane_eps})
+            # Cells of the parts are finer than pixels and seen through gates: at the planes' rate they leave specks.
+            parts = [p for n, p in self.model.named_parameters() if ".moving." in n and n.endswith(".table")]
+            tables = [p for p in tables if not any(p is q for q in parts)]
+            for rate, chosen in ((config.plane_rate, tables), (config.part_rate, parts)):
+                if chosen:
+                    groups.append({"params": chosen, "lr": rate, "first_lr": rate, "eps": config.plane_eps})
         # columns 0 to 2: a turn of the head, tenths of a radian; 3 to 5: a shift, cm; the rest: the code
         self.codes = torch.nn.Embedding(len(data.camera_to_world), 6 + (config.code_width or 0)).to(device)
         torch.nn.init.zeros_(self.codes.weight)
@@ -225,10 +229,8 @@ class NerfStage:
                 opacity_loss(pixels.opacity(), foreground[:, 0])
                 + 0.3 * opacity_loss(pixels.head[-1].opacity, matte[:, 0])
             )
-        losses["torso"] = config.torso_weight * (
-            (matte[:, 1:] * (pixels.torso_rgb - rgb).square()).mean()
-            + ((1 - matte[:, 0]) * (pixels.torso_opacity - matte[:, 1]).square()).mean()
-        )
+        torso = pixels.torso_rgb, pixels.torso_opacity
+        losses["torso"] = config.torso_weight * torso_loss(*torso, rgb, matte[:, 0], matte[:, 1])
         return losses
 
     def _priors(self) -> dict[str, Tensor]:

@@ -26,7 +26,8 @@ class NerfConfig(StageConfig):
         audio_run: what ``train-audio`` wrote: the encoder begins there and is fine-tuned at ``audio_rate``.
         expression_run: what ``train-expr`` wrote. emotion_features: their name, for "emotion".
         rays, frames_per_step: the batch.
-        learning_rate: of the networks, decaying exponentially by ``decay``; plane_rate: of the planes.
+        learning_rate: of the networks, decaying exponentially by ``decay``; plane_rate: of the planes;
+            part_rate: of those of the parts that speech and expression change.
         audio_width: of the audio part of e_in. lip_weight: of the regression that makes that part the first
             principal components of the mouth's landmarks, so that a few seconds of speech are enough to
             move the lips (0 in the paper, which learns it from many people instead: Eqs. 1 and 2).
@@ -63,6 +64,7 @@ class NerfConfig(StageConfig):
     frames_per_step: int | None = None
     learning_rate: float | None = None
     plane_rate: float = 5e-2
+    part_rate: float = 1.5e-2
     plane_eps: float = 3e-8
     audio_rate: float | None = None
     audio_steps: int | None = None

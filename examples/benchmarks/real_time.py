@@ -1,0 +1,124 @@
+"""Is it real time? The whole command `jean render`, with encoding and sound (C5), and whether its pictures are calm.
+
+    python examples/benchmarks/real_time.py RUN CLIP --audio SPEECH [--size 256] [--rounds 2] [--json]
+
+Every round runs the command once a precision, in turn, in a process of its own: the time is that of the command,
+from its start to its end, and the processor time that of the process and its threads. What the first second takes
+(Python, torch, reading the run) is in it, so longer speech is nearer to the steady rate.
+
+Calm: a head whose drivers stand still must not change at all, and one that drifts by a twentieth of a pixel a frame
+must change by little and evenly. Told for readable torch and for the kernels, in steps of 1/255.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from paper_speed import frame_of
+from train_speed import stolen_s
+
+from jean.data.datasets import PersonFrames, open_clips
+from jean.models.paint import picture
+from jean.models.talking_head import TalkingHead
+from jean.render import native
+from jean.synthesize import load_model
+from jean.train.checkpoint import load_checkpoint
+
+WANTED_FPS = 25
+DRIFT_PX, DRIFT_FRAMES = 0.05, 16
+
+
+def command_seconds(run: Path, audio: Path, size: int | None, precision: str) -> dict[str, Any]:
+    """Wall and processor seconds of one `jean render`, and what it says of itself."""
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, "-c", "from jean_cli.main import main; main()", "render", str(run)]
+        command += ["--audio", str(audio), "-o", str(Path(folder) / "out.mp4"), "--json", "--precision", precision]
+        command += ["--size", str(size)] if size else []
+        before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
+        seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
+    made = json.loads(done.stdout)
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return {"frames": made["frames"], "size_px": made["size"], "seconds": seconds, "cpu_s": cpu}
+
+
+def real_time(options: argparse.Namespace, precisions: list[str]) -> dict[str, Any]:
+    """C5 by precision: the best and the median round."""
+    rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in precisions}
+    for _ in range(options.rounds):
+        for name in precisions:
+            rounds[name].append(command_seconds(options.run, options.audio, options.size, name))
+    told = {}
+    for name, runs in rounds.items():
+        rates = [run["frames"] / run["seconds"] for run in runs]
+        told[name] = {
+            "frames": runs[0]["frames"],
+            "size_px": runs[0]["size_px"],
+            "best_fps": round(max(rates), 2),
+            "median_fps": round(float(np.median(rates)), 2),
+            "cpu_ms_a_frame": round(1e3 * min(run["cpu_s"] for run in runs) / runs[0]["frames"], 1),
+            "held": max(rates) >= WANTED_FPS,
+        }
+    return told
+
+
+def flicker(model: TalkingHead, data: PersonFrames, backend: str, precision: str) -> dict[str, float]:
+    """Largest change of a still head, and mean change a frame of a drifting one: median and largest frame."""
+    index = int(data.held_out[len(data.held_out) // 2])
+    frames, white = frame_of(data, index), np.full((data.size_px, data.size_px, 3), 255, np.uint8)
+    model.head.use(backend, precision)
+    images = []
+    for step in range(DRIFT_FRAMES):
+        moved = replace(frames, center_px=frames.center_px + torch.tensor([[DRIFT_PX * step, 0.0]]))
+        images.append(picture(model, moved, white).rgb.astype(np.int16))
+    again = picture(model, frames, white).rgb
+    changes = [float(np.abs(b - a).mean()) for a, b in itertools.pairwise(images)]
+    return {
+        "still_largest": int(np.abs(again - images[0]).max()),
+        "drift_median": round(float(np.median(changes)), 4),
+        "drift_largest": round(max(changes), 4),
+    }
+
+
+def main() -> None:
+    """Measures and prints it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--audio", type=Path, required=True)
+    parser.add_argument("--size", type=int)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args()
+    precisions = ["fp32", *(["bf16"] if native.half_targets() else [])]
+    before = stolen_s()
+    told = real_time(options, precisions)
+    after = stolen_s()
+    checkpoint = load_checkpoint(options.run, stage="nerf")
+    model, data = load_model(checkpoint, "cpu"), PersonFrames(open_clips([options.clip]))
+    kinds = [("reference", "fp32"), *(("native", name) for name in precisions)]
+    result = {
+        "C5": told,
+        "flicker": {f"{backend} {name}": flicker(model, data, backend, name) for backend, name in kinds},
+        "threads": torch.get_num_threads(),
+        "stolen_s": None if before is None or after is None else round(after - before, 2),
+        "checkpoint": checkpoint.content_hash,
+    }
+    print(json.dumps(result, indent=None if options.json else 2))
+
+
+if __name__ == "__main__":
+    main()
