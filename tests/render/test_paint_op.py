@@ -12,6 +12,7 @@ from jean.errors import UsageError
 from jean.models.paint import in_squares, paint, picture
 from jean.models.talking_head import Frames, TalkingHead
 from jean.render import native
+from jean.render.picture_op import pairs
 
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
 SIZE = 48
@@ -140,6 +141,14 @@ def test_bf16_is_near_and_is_chosen_only_by_name(half_path, monkeypatch):
     assert torch.quantile(errors, 0.99) < 2e-2
     assert ((got_far - far).abs() > 0.2).sum() <= 10
     assert torch.equal(painted(made, "native", pixels)[0], expected)
+
+
+def test_pairs_hold_each_value_beside_that_of_the_next_cell():
+    table = torch.tensor([[1.0, -2.0], [3.0, 0.1], [torch.nan, 5.0]])
+    made = pairs(table)
+    assert made.shape == (3, 2, 2) and made.dtype == torch.bfloat16
+    assert torch.equal(made[:, :, 0].nan_to_num(9), table.bfloat16().nan_to_num(9))
+    assert torch.equal(made[:2, :, 1].nan_to_num(9), table[1:].bfloat16().nan_to_num(9))
 
 
 def test_bf16_without_kernels_is_refused():
