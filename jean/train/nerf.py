@@ -221,9 +221,14 @@ class NerfStage:
             target = torch.where(foreground > 0.02, rgb + (1 - foreground) * (behind - plate), behind).clamp(0, 1)
         else:
             behind, target = plate, rgb
-        losses = {"photo": photometric_loss(pixels.over(behind), target)}
+        shown = pixels
+        if not config.opacity_weight:
+            # nothing else tells head and torso apart: the flat layer would learn the face, being quicker
+            hidden = matte[:, 0] > 0.99
+            shown = replace(pixels, torso_opacity=pixels.torso_opacity.masked_fill(hidden, 0.0))
+        losses = {"photo": photometric_loss(shown.over(behind), target)}
         if len(pixels.head) > 1:
-            losses["coarse"] = photometric_loss(pixels.over(behind, 0), target)
+            losses["coarse"] = photometric_loss(shown.over(behind, 0), target)
         if config.opacity_weight:
             losses["opacity"] = config.opacity_weight * (
                 opacity_loss(pixels.opacity(), foreground[:, 0])

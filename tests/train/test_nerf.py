@@ -9,9 +9,11 @@ import pytest
 import torch
 from tiny_clip import make_clip
 
-from jean.data.datasets import PersonFrames, open_clips
+from jean.data.datasets import PersonFrames, RayBatch, open_clips
 from jean.errors import ArtefactError, UsageError
+from jean.models.talking_head import Pixels
 from jean.progress import Silent
+from jean.render.reference import Composite
 from jean.train.checkpoint import load_checkpoint
 from jean.train.hull import grown, visual_hull
 from jean.train.nerf import NerfConfig, NerfStage, resolved, train_nerf
@@ -53,6 +55,24 @@ def test_the_same_seed_gives_the_same_weights(clip, tmp_path):
     assert hashes[0] == hashes[1]
     train_nerf([clip], tmp_path / "other", NerfConfig(steps=3, seed=1, **QUICK), Silent())
     assert load_checkpoint(tmp_path / "other").content_hash != hashes[0]
+
+
+@pytest.mark.parametrize("preset", ["fast", "paper"])
+def test_the_paper_presets_torso_does_not_learn_the_face(clip, preset):
+    trained = stage(clip, preset=preset)
+    torch.manual_seed(0)
+    opacity = torch.full((2,), 0.5, requires_grad=True)  # the first pixel is all head, the second all torso
+    head = Composite(torch.rand(2, 3), torch.full((2,), 0.5), torch.ones(2), torch.ones(2, 1))
+    pixels = Pixels([head] * (2 if preset == "paper" else 1), torch.rand(2, 3), opacity)
+    matte = np.array([[1, 0], [0, 1]], np.float32)
+    colours = np.random.default_rng(0).random((3, 2, 3)).astype(np.float32)
+    batch = RayBatch(np.array([0]), np.zeros(2, int), np.zeros((2, 2), np.float32), colours[0], matte, colours[1])
+    losses = trained._losses(pixels, batch)
+    named = [losses[name] for name in ("photo", "coarse") if name in losses]
+    (slopes,) = torch.autograd.grad(sum(named), opacity)
+    assert slopes[1] != 0
+    # in the fast preset the head's own opacity loss keeps the two apart
+    assert (slopes[0] == 0) == (preset == "paper")
 
 
 def test_training_lowers_the_loss(clip):
