@@ -105,8 +105,9 @@ def test_a_render_smooths(clips, tmp_path, monkeypatch):
     render(tmp_path / "run", RenderConfig(audio=sound), tmp_path / "out.mp4", Silent())
     rows = neighbour_rows(len(windows), 8)
     assert len(seen) == len(windows)
-    for frames, around in zip(seen, rows, strict=True):
-        assert np.array_equal(frames.audio[0].numpy(), windows[around])
+    # frames are painted side by side, in any order
+    heard = sorted(frames.audio[0].numpy().tobytes() for frames in seen)
+    assert heard == sorted(windows[around].tobytes() for around in rows)
 
 
 def test_it_is_refused_without_speech():
