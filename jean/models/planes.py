@@ -74,8 +74,8 @@ class Kept:
     """A value that is made of tensors once, and again after they have changed."""
 
     def __init__(self) -> None:
-        self._made_from: Any = None
-        self._value: Any = None
+        # in one piece: several painters ask at once, and must not see a new key beside an old value
+        self._kept: tuple[Any, Any] | None = None
 
     def get(self, tensors: Sequence[Tensor], make: Callable[[], Any]) -> Any:
         """The value; ``make`` is called if ``tensors`` are not what they were, and always on a card."""
@@ -83,9 +83,10 @@ class Kept:
             return make()
         # torch counts changes, but not those made through .data: the sums tell of them
         versions = tuple((t.data_ptr(), t._version, t.sum().item()) for t in tensors)
-        if self._made_from != versions:
-            self._made_from, self._value = versions, make()
-        return self._value
+        kept = self._kept
+        if kept is None or kept[0] != versions:
+            self._kept = kept = (versions, make())
+        return kept[1]
 
 
 def border_mask(height: int, width: int, fade: int) -> Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from jean.models.planes import FeaturePlane, bilinear_rows
+from jean.models.planes import FeaturePlane, Kept, bilinear_rows
 
 
 def sampled(plane: FeaturePlane, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -63,3 +63,18 @@ def test_a_flat_plane_is_smooth():
     assert plane.roughness() == 0
     plane.table.data[0] = 1.0
     assert plane.roughness() > 0
+
+
+def test_another_painter_never_sees_half_of_what_is_kept():
+    tensor, seen = torch.ones(3), []
+
+    class Watched(Kept):
+        """Asks again, as another painter may, after each of its attributes has been set."""
+
+        def __setattr__(self, name, value):
+            super().__setattr__(name, value)
+            if value is not None:
+                seen.append(self.get([tensor], lambda: "made"))
+
+    assert Watched().get([tensor], lambda: "made") == "made"
+    assert seen and set(seen) == {"made"}
