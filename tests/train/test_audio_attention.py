@@ -39,7 +39,7 @@ def test_neighbours_by_hand():
 
 
 def test_neighbours_are_of_the_frames_own_clip(clips):
-    rows = stage(clips).around.numpy()
+    rows = stage(clips).drivers.around.numpy()
     assert rows.shape == (40, 8)
     assert (rows // 20 == np.arange(40)[:, None] // 20).all()
     assert rows[20].tolist() == [20, 20, 20, 20, 20, 21, 22, 23] and rows[19].tolist() == [
@@ -56,9 +56,9 @@ def test_neighbours_are_of_the_frames_own_clip(clips):
 
 def heard(trained, frame):
     """Dataset frames whose windows reach the audio part of e_in of one frame."""
-    trained.tensors["audio"] = trained.tensors["audio"].detach().requires_grad_()
-    trained.model.eval().audio_embedding(trained.windows(torch.tensor([frame]))).sum().backward()
-    return trained.tensors["audio"].grad.abs().sum((1, 2)).nonzero().flatten().tolist()
+    trained.drivers.tensors["audio"] = trained.drivers.tensors["audio"].detach().requires_grad_()
+    trained.model.eval().audio_embedding(trained.drivers.windows(torch.tensor([frame]))).sum().backward()
+    return trained.drivers.tensors["audio"].grad.abs().sum((1, 2)).nonzero().flatten().tolist()
 
 
 def test_smoothing_sees_the_neighbours_and_nothing_else(clips):
@@ -84,7 +84,7 @@ def test_it_begins_in_the_middle_and_learns(clips):
 
 def test_without_neighbours_smoothing_changes_nothing(clips):
     trained = stage(clips)
-    windows = trained.tensors["audio"][:3]
+    windows = trained.drivers.tensors["audio"][:3]
     alone = trained.model.eval().audio_embedding(windows)
     trained.model.smoothing.fill_(True)
     assert torch.allclose(trained.model.audio_embedding(windows[:, None].expand(-1, 8, -1, -1)), alone, atol=1e-5)

@@ -17,6 +17,8 @@ from jean.render.reference import Composite
 from jean.train.checkpoint import load_checkpoint
 from jean.train.hull import grown, visual_hull
 from jean.train.nerf import NerfConfig, NerfStage, resolved, train_nerf
+from jean.train.nerf_drivers import with_codes
+from jean.train.nerf_losses import pixel_losses
 
 QUICK = {"rays": 128, "frames_per_step": 4}
 KEYS = {"heldout_face_psnr_db", "heldout_head_psnr_db", "train_face_psnr_db", "steps", "seconds", "rays_per_s"}
@@ -67,7 +69,7 @@ def test_the_paper_presets_torso_does_not_learn_the_face(clip, preset):
     matte = np.array([[1, 0], [0, 1]], np.float32)
     colours = np.random.default_rng(0).random((3, 2, 3)).astype(np.float32)
     batch = RayBatch(np.array([0]), np.zeros(2, int), np.zeros((2, 2), np.float32), colours[0], matte, colours[1])
-    losses = trained._losses(pixels, batch)
+    losses = pixel_losses(pixels, batch, trained.config, trained.generator, trained.device)
     named = [losses[name] for name in ("photo", "coarse") if name in losses]
     (slopes,) = torch.autograd.grad(sum(named), opacity)
     assert slopes[1] != 0
@@ -110,11 +112,11 @@ def test_codes_do_not_reach_what_is_rendered_without_them(clip):
     indices = trained.data.held_out
     plain = trained.model.eval().condition(trained.frames(indices))
     torch.nn.init.ones_(trained.codes.weight)
-    with_codes = trained.with_codes(trained.frames(indices), indices, torch.zeros(len(indices)))
-    assert torch.equal(trained.model.condition(with_codes), plain)
-    assert torch.allclose(with_codes.camera_to_world, trained.frames(indices).camera_to_world)
-    moved = trained.with_codes(trained.frames(indices), indices, torch.ones(len(indices)))
-    assert not torch.allclose(moved.camera_to_world, with_codes.camera_to_world)
+    kept = with_codes(trained.codes, trained.frames(indices), indices, torch.zeros(len(indices)))
+    assert torch.equal(trained.model.condition(kept), plain)
+    assert torch.allclose(kept.camera_to_world, trained.frames(indices).camera_to_world)
+    moved = with_codes(trained.codes, trained.frames(indices), indices, torch.ones(len(indices)))
+    assert not torch.allclose(moved.camera_to_world, kept.camera_to_world)
 
 
 def test_speech_stops_learning_after_its_steps(clip):

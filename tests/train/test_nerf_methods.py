@@ -138,8 +138,8 @@ def test_the_learned_e_a_has_a_spread_of_one_in_the_fast_preset(made):
     config, data, inputs = inputs_of(made, **options_of("c", made))
     stage = NerfStage(data, config, torch.device("cpu"), 2, inputs)
     with torch.no_grad():
-        embeddings = stage.model.eval().audio_encoder(stage.tensors["audio"][data.train])
-        shown = stage.model.audio_embedding(stage.tensors["audio"][data.train])
+        embeddings = stage.model.eval().audio_encoder(stage.drivers.tensors["audio"][data.train])
+        shown = stage.model.audio_embedding(stage.drivers.tensors["audio"][data.train])
         assert torch.allclose(shown, stage.model.audio_projection(stage.model.audio_scale * embeddings))
     assert np.isclose(stage.model.audio_scale * embeddings.var(0).mean().sqrt(), 1, rtol=1e-3)
     paper = inputs_of(made, preset="paper", **options_of("c", made))
