@@ -19,12 +19,13 @@ from torch.nn import functional
 from jean.models.encoding import spread_over
 from jean.models.face_warp import Corners, at_rest
 from jean.models.head_prior import HEAD_CENTRE, HEAD_RADII, RELIEF_CELLS, head_prior
-from jean.models.planes import FeaturePlane, Kept
+from jean.models.planes import FeaturePlane, Kept, refined
 from jean.render.ops import FrameField, PlaneSpec, Prior, on_host, pairs, triplane_field, use_native
 
 # (first axis, second axis, cells along each): the frontal plane needs the most detail, since a
-# talking-head video is seen from the front; depth planes that fine would only hold streaks.
-STATIC_PLANES = ((0, 1, 64, 64), (0, 1, 208, 208), (2, 1, 48, 64), (0, 2, 64, 48))
+# talking-head video is seen from the front; depth planes that fine would only hold streaks. A cell of the coarse
+# frontal plane is three of the fine one's, so that both are one table in a picture (``merged``).
+STATIC_PLANES = ((0, 1, 70, 70), (0, 1, 208, 208), (2, 1, 48, 64), (0, 2, 64, 48))
 PART_FADE_CELLS = 8  # 0.9 cm: a part that ends sooner shows its edge as a crease
 SHADING_CELLS = 12  # lights are far and skin is smooth: shading changes slowly over the face
 
@@ -159,7 +160,7 @@ class TriplaneField(nn.Module):
         """This field under one condition [1, C] and direction [1, D], for pictures.
 
         The first layer is linear in the planes' cells, so they are multiplied by it: static ones once, for all
-        frames, the parts' for each.
+        frames, the parts' for each. What is left is a sum over planes, so that those over the same axes are added up.
 
         Args:
             bend: [1, cells², 2], motion of the face, or None.
@@ -170,7 +171,10 @@ class TriplaneField(nn.Module):
         columns = self.first.weight.split(static[0].table.shape[1], 1)
         multiplied = self._multiplied[precision].get(
             (*(spec.table for spec in static), self.first.weight),
-            lambda: [replace(s, table=form(s.table @ w.T)) for s, w in zip(static, columns, strict=False)],
+            lambda: [
+                replace(s, table=form(s.table))
+                for s in merged([replace(s, table=s.table @ w.T) for s, w in zip(static, columns, strict=False)])
+            ],
         )
         gates = [gate(condition[:, part.skip :])[0] for gate, part in zip(self.gates, self.parts, strict=True)]
         moved = [
@@ -212,6 +216,32 @@ class TriplaneField(nn.Module):
         if not self.parts:
             return self.first.weight.new_zeros(())
         return torch.stack([plane.get_parameter("table").square().mean() for plane in self.moving]).sum()
+
+
+def merged(planes: Sequence[PlaneSpec]) -> list[PlaneSpec]:
+    """Fewer planes with the same sum: a plane whose cells another one divides evenly is added to it.
+
+    Args:
+        planes: all over the same box; a coarse plane stands before the finer one of its axes.
+    """
+    kept: list[PlaneSpec] = []
+    for plane in planes:
+        table, others = plane.table, []
+        for other in kept:
+            if other.axes == plane.axes and _divides(other, plane):
+                table = table + refined(
+                    other.table, other.height, other.width, (plane.height - 1) // (other.height - 1)
+                )
+            else:
+                others.append(other)
+        kept = [*others, replace(plane, table=table)]
+    return kept
+
+
+def _divides(coarse: PlaneSpec, fine: PlaneSpec) -> bool:
+    """Whether every corner of the coarse plane's cells is one of the fine plane's, equally spaced both ways."""
+    down, rest = divmod(fine.height - 1, coarse.height - 1)
+    return rest == 0 and fine.width - 1 == down * (coarse.width - 1)
 
 
 def _part_spec(plane: Any, part: Part) -> PlaneSpec:

@@ -70,6 +70,18 @@ class FeaturePlane(nn.Module):
         return (grid[1:] - grid[:-1]).square().mean() + (grid[:, 1:] - grid[:, :-1]).square().mean()
 
 
+def refined(table: Tensor, height: int, width: int, times: int) -> Tensor:
+    """The same bilinear surface on cells ``times`` smaller: [h · w, C] with h = (height - 1) · times + 1, w likewise.
+
+    Args:
+        table: [height · width, C].
+    """
+    grid = table.view(1, height, width, -1).permute(0, 3, 1, 2)
+    size = ((height - 1) * times + 1, (width - 1) * times + 1)
+    fine = functional.interpolate(grid, size, mode="bilinear", align_corners=True)
+    return fine[0].permute(1, 2, 0).reshape(-1, table.shape[1])
+
+
 class Kept:
     """A value that is made of tensors once, and again after they have changed."""
 

@@ -8,9 +8,11 @@ import torch
 from jean.models.audio_encoder import AudioAttention, AudioEncoder
 from jean.models.encoding import encode, encoded_width, spread_over
 from jean.models.field_mlp import MlpField
-from jean.models.field_triplane import Part, TriplaneField
+from jean.models.field_triplane import Part, TriplaneField, merged
 from jean.models.head_prior import RELIEF_CELLS, head_prior, relief
+from jean.models.planes import refined
 from jean.models.torso import TorsoLayer
+from jean.render.ops import PlaneSpec
 
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
 PARTS = (Part((-6.0, -6.0), (12.0, 5.0), (24, 10), skip=3), Part((-4.0, 2.0), (8.0, 6.0), (16, 12)))
@@ -141,3 +143,21 @@ def test_torso_begins_unbent_and_follows_the_pose_once_trained():
     rgb, opacity = torso(coordinates, torch.zeros(10, 6))
     assert rgb.shape == (10, 3) and opacity.shape == (10,) and opacity.min() >= 0 and opacity.max() <= 1
     assert not torch.allclose(torso(coordinates, torch.ones(10, 6))[0], rgb)
+
+
+def test_planes_that_divide_one_another_are_one_in_a_picture():
+    def plane(axes: tuple[int, int], height: int, width: int) -> PlaneSpec:
+        return PlaneSpec(torch.rand(height * width, 2), height, width, axes, (0.0, 0.0), (1.0, 1.0))
+
+    coarse, fine = plane((0, 1), 4, 6), plane((0, 1), 10, 16)
+    odd, other = plane((0, 1), 5, 6), plane((2, 1), 10, 16)
+    left = merged([coarse, odd, fine, other])
+    assert [(p.axes, p.height, p.width) for p in left] == [((0, 1), 5, 6), ((0, 1), 10, 16), ((2, 1), 10, 16)]
+    assert torch.allclose(left[1].table, fine.table + refined(coarse.table, 4, 6, 3))
+    assert torch.equal(left[0].table, odd.table) and torch.equal(left[2].table, other.table)
+
+
+def test_a_picture_of_the_field_reads_one_frontal_plane():
+    field = TriplaneField(8, 3, BOX, PARTS)
+    frame = field.of_frame(torch.rand(1, 8), torch.rand(1, 3), None)
+    assert len(frame.planes) == len(field.static) + len(field.moving) - 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-from jean.models.planes import FeaturePlane, Kept, bilinear_rows
+from jean.models.planes import FeaturePlane, Kept, bilinear_rows, refined
 
 
 def sampled(plane: FeaturePlane, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -78,3 +78,12 @@ def test_another_painter_never_sees_half_of_what_is_kept():
 
     assert Watched().get([tensor], lambda: "made") == "made"
     assert seen and set(seen) == {"made"}
+
+
+def test_a_refined_plane_is_the_same_surface():
+    torch.manual_seed(4)
+    coarse, fine = FeaturePlane(4, 6, 3), FeaturePlane(10, 16, 3)
+    fine.table.data = refined(coarse.table.data, 4, 6, 3)
+    x, y = torch.rand(200), torch.rand(200)
+    assert torch.allclose(coarse(x, y), fine(x, y), atol=1e-3)  # the last thousandth of a cell is not the same one
+    assert torch.allclose(coarse(x * 0.99, y * 0.99), fine(x * 0.99, y * 0.99), atol=1e-5)
