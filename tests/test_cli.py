@@ -21,7 +21,7 @@ from jean.errors import ArtefactError, DivergedError, InputError, Interrupted, S
 from jean_cli.main import main
 
 ROOT = Path(__file__).resolve().parents[1]
-JEAN = [sys.executable, "-c", "from jean_cli.main import main; main()"]
+JEAN = [sys.executable, "-m", "jean_cli"]
 COMMANDS = [
     "prepare",
     "train-landmarks",

@@ -44,7 +44,7 @@ DRIFT_PX, DRIFT_FRAMES = 0.05, 16
 def command_seconds(run: Path, audio: Path, size: int | None, precision: str) -> dict[str, Any]:
     """Wall and processor seconds of one `jean render`, and what it says of itself."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [sys.executable, "-c", "from jean_cli.main import main; main()", "render", str(run)]
+        command = [sys.executable, "-m", "jean_cli", "render", str(run)]
         command += ["--audio", str(audio), "-o", str(Path(folder) / "out.mp4"), "--json", "--precision", precision]
         command += ["--size", str(size)] if size else []
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
