@@ -209,7 +209,9 @@ class TriplaneField(nn.Module):
 
     def roughness(self) -> Tensor:
         """Smoothness prior over all planes."""
-        return torch.stack([plane.roughness() for plane in (*self.static, *self.moving, self.shading)]).sum()
+        return torch.stack(
+            [plane.roughness(self.backend) for plane in (*self.static, *self.moving, self.shading)]
+        ).sum()
 
     def movement(self) -> Tensor:
         """Mean square of the moving planes: what is not needed shall not move."""

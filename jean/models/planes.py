@@ -9,6 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from jean.render.ops import roughness, use_on_processor
+
 
 class _Gather(torch.autograd.Function):
     """Weighted sum of table rows. One scatter in the backward pass, cheaper on CPU than grid_sample's."""
@@ -64,8 +66,10 @@ class FeaturePlane(nn.Module):
         """[height · width, C]: what the lookup reads."""
         return self.table * self.mask if self.fade else self.table
 
-    def roughness(self) -> Tensor:
-        """Mean squared difference of neighbouring cells, the smoothness prior."""
+    def roughness(self, backend: str = "auto") -> Tensor:
+        """Mean squared difference of neighbouring cells, the smoothness prior; by kernels as ``backend`` says."""
+        if use_on_processor(backend, self.table, "roughness"):
+            return roughness(self.table, self.height, self.width)
         grid = self.table.view(self.height, self.width, -1)
         return (grid[1:] - grid[:-1]).square().mean() + (grid[:, 1:] - grid[:, :-1]).square().mean()
 

@@ -22,7 +22,12 @@ class TorsoLayer(nn.Module):
         pose_width: width of the pose vector.
         channels: features in a plane's cell.
         reach: largest shift that the pose can cause, share of the image.
+
+    Attributes:
+        backend: "auto", "native" or "reference": compiled kernels or the torch of this file.
     """
+
+    backend = "auto"
 
     def __init__(self, pose_width: int = 6, channels: int = 16, reach: float = 0.1):
         super().__init__()
@@ -76,4 +81,4 @@ class TorsoLayer(nn.Module):
 
     def roughness(self) -> Tensor:
         """Smoothness prior."""
-        return self.coarse.roughness() + self.fine.roughness()
+        return self.coarse.roughness(self.backend) + self.fine.roughness(self.backend)

@@ -226,12 +226,18 @@ def build(compiler: str | None = None) -> Path:
     raise SetupError(f"the kernels were not written: {problem}.", f"Make {places()[-1]} writable.")
 
 
+@lru_cache(maxsize=1)
+def _processor(library: ctypes.CDLL) -> int:
+    """What the processor has, as bits; asked once, since a virtual machine takes 0.2 ms to answer."""
+    return int(library.jean_processor())
+
+
 def targets() -> list[str]:
     """Instruction sets that the library and this processor both have, the fastest first."""
     library = load()
     if library is None:
         return []
-    bits = int(library.jean_processor())
+    bits = _processor(library)
     return [*(["avx512"] if bits & 2 else []), *(["avx2"] if bits & 1 else []), "portable"]
 
 
@@ -254,7 +260,7 @@ def target(wanted: str | None = None) -> str:
 def half_targets() -> list[str]:
     """Instruction sets for ``precision`` bf16 that the library and this processor both have, the fastest first."""
     library = load()
-    bits = 0 if library is None else int(library.jean_processor())
+    bits = 0 if library is None else _processor(library)
     return [*(["amx"] if bits & 8 else []), *(["avx512bf16"] if bits & 4 else [])]
 
 

@@ -17,6 +17,7 @@ from jean.render.paint_op import FrameTorso, Seen
 from jean.render.paint_op import paint as paint_seen
 from jean.render.picture_op import FrameField, on_host, pairs, picture
 from jean.render.reference import Composite, camera_rays, over
+from jean.render.roughness_op import roughness
 
 if TYPE_CHECKING:
     from jean.render.cuda_check import Verdict
@@ -43,8 +44,10 @@ __all__ = [
     "picture",
     "require_half",
     "resolve_backend",
+    "roughness",
     "triplane_field",
     "use_native",
+    "use_on_processor",
 ]
 
 
@@ -76,6 +79,11 @@ def use_native(backend: str, tensor: Tensor, operation: str) -> bool:
             "Give --backend reference, or auto.",
         )
     return False
+
+
+def use_on_processor(backend: str, tensor: Tensor, operation: str) -> bool:
+    """``use_native`` for an operation that torch does on cards whatever the backend is."""
+    return not tensor.is_cuda and use_native(backend, tensor, operation)
 
 
 def require_half(precision: str, backend: str, tensor: Tensor, operation: str) -> None:

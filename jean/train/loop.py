@@ -17,6 +17,7 @@ from jean.files import folder_lock
 from jean.progress import Advance, Progress
 from jean.train import run_folder
 from jean.train.checkpoint import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint, sweep
+from jean.train.memory import settled_memory
 from jean.train.signals import Stop, StopSignals
 from jean.train.stage import Schedule, Stage
 from jean.train.state import capture, restore, same_random_after, seeded_globals
@@ -59,7 +60,12 @@ def run(
     config = json.loads(json.dumps(config, allow_nan=False))  # as it will read back: tuples become lists
     with StopSignals() as signals:
         try:
-            with folder_lock(folder), _memory_errors_named(), seeded_globals(stage.generator.initial_seed()):
+            with (
+                folder_lock(folder),
+                _memory_errors_named(),
+                seeded_globals(stage.generator.initial_seed()),
+                settled_memory(),
+            ):
                 return _Run(stage, folder, schedule, progress, signals, config, meta).finish(begin)
         except Stop:
             raise Interrupted(signals.signum or 0) from None
@@ -213,6 +219,8 @@ class _Run:
         Summed in float32: finite gradients overflow it only beyond 1e38, where training has diverged all the same.
         """
         for name, optimiser in self.stage.optimisers.items():
+            if getattr(optimiser, "finite", None):  # it has looked while it was there
+                continue
             parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
             sums = [p.grad.detach().sum(dtype=torch.float32) for p in parameters if p.grad is not None]
             if sums and not bool(torch.isfinite(torch.stack(sums)).all()):

@@ -8,11 +8,15 @@ import torch
 from torch import nn
 
 from jean.models.talking_head import TalkingHead
+from jean.render.ops import use_on_processor
+from jean.train.adam import AveragingAdam
 from jean.train.nerf_config import NerfConfig
 
 
-def make_optimiser(model: TalkingHead, codes: nn.Embedding, config: NerfConfig) -> torch.optim.Adam:
+def make_optimiser(model: TalkingHead, average: TalkingHead, codes: nn.Embedding, config: NerfConfig) -> AveragingAdam:
     """Adam over the networks, speech, planes, the parts' planes and the frames' codes, each at its own rate.
+
+    ``average`` follows ``model`` where it is another.
 
     A group's "first_lr" is what ``set_rates`` lets decay, "ends" the step after which it stands still (0: never).
     """
@@ -38,7 +42,9 @@ def make_optimiser(model: TalkingHead, codes: nn.Embedding, config: NerfConfig) 
                 groups.append({"params": chosen, "lr": rate, "first_lr": rate, "eps": config.plane_eps})
     if config.code_width:
         groups.append({"params": [codes.weight], "lr": config.code_rate, "first_lr": config.code_rate})
-    return torch.optim.Adam(groups, betas=(0.9, 0.99), eps=1e-12, fused=True)
+    weights, averages = ([] if average is model else list(m.parameters()) for m in (model, average))
+    passes = "native" if use_on_processor(config.backend, codes.weight, "adam") else "reference"
+    return AveragingAdam(groups, weights, averages, passes, betas=(0.9, 0.99), eps=1e-12)
 
 
 def set_rates(optimiser: torch.optim.Optimizer, step: int, steps: int, decay: float) -> None:
@@ -49,12 +55,10 @@ def set_rates(optimiser: torch.optim.Optimizer, step: int, steps: int, decay: fl
         group["lr"] = group["first_lr"] * warm * left * decay ** (step / steps)
 
 
-@torch.no_grad()
-def take_average(average: nn.Module, model: nn.Module, keep: float, step: int) -> None:
-    """Moves the averaged weights; at first quickly, so that they forget where they began.
+def average_share(keep: float, step: int) -> float:
+    """By how much averaged weights move in step ``step``; at first much, so that they forget where they began.
 
     Args:
         keep: share of the old average that stays, later on.
     """
-    share = 1 - min(keep, (step + 1) / (step + 10))
-    torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), share)
+    return 1 - min(keep, (step + 1) / (step + 10))

@@ -21,7 +21,7 @@ from jean.train.nerf_drivers import Drivers, noisy, noisy_audio, with_codes
 from jean.train.nerf_inputs import LearnedInputs, frozen_modules, load_speech
 from jean.train.nerf_losses import pixel_losses, priors
 from jean.train.nerf_model import model_arguments, set_statistics, twin
-from jean.train.nerf_optimiser import make_optimiser, set_rates, take_average
+from jean.train.nerf_optimiser import average_share, make_optimiser, set_rates
 from jean.train.scores import face_and_head_psnr, preview_sheet
 
 
@@ -47,13 +47,14 @@ class NerfStage:
             load_speech(self.model, inputs)
         head = self.model.head
         head.use(config.backend)
+        self.model.torso.backend = config.backend
         if isinstance(head, FastHead):
             head.start(grown(visual_hull(head.grid.cell_centres().cpu(), data)).to(device))
         self.average = twin(self.model) if config.average else self.model
         # see ``with_codes``
         self.codes = torch.nn.Embedding(len(data.camera_to_world), 6 + (config.code_width or 0)).to(device)
         torch.nn.init.zeros_(self.codes.weight)
-        self.optimiser = make_optimiser(self.model, self.codes, config)
+        self.optimiser = make_optimiser(self.model, self.average, self.codes, config)
         self.modules: dict[str, torch.nn.Module] = {"model": self.average, "codes": self.codes}
         if config.average:
             self.modules["training"] = self.model
@@ -106,9 +107,7 @@ class NerfStage:
         total = torch.stack(list(losses.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
-        self.optimiser.step()
-        if config.average:
-            take_average(self.average, self.model, config.average, step)
+        self.optimiser.step_averaging(average_share(config.average or 0.0, step))
         if isinstance(self.model.head, FastHead) and step % 16 == 15:
             self._update_grid(frames, share=1.0 if step < 64 else 0.05, step=step)
         psnr = -10 * math.log10(max(losses["photo"].item(), 1e-10))

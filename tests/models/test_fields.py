@@ -129,6 +129,14 @@ def test_audio_encoder_of_16_rows_is_ad_nerfs():
         AudioEncoder(29, 12)
 
 
+@pytest.mark.parametrize("window", [2, 16])
+def test_audio_encoder_is_a_row_of_convolutions(window):
+    torch.manual_seed(0)
+    encoder, windows = AudioEncoder(29, window).double(), torch.randn(3, window, 29).double()
+    expected = encoder.head(encoder.convolutions(windows.transpose(1, 2))[:, :, 0])
+    assert torch.allclose(encoder(windows), expected, rtol=0, atol=1e-12)
+
+
 def test_attention_weighs_neighbours():
     torch.manual_seed(0)
     attention = AudioAttention(64)

@@ -235,3 +235,4 @@ JEAN_API int jean_paint(const JeanField* field, const JeanMarch* march, const Je
   return 0;
 }
 #include "api_mlp.h"
+#include "api_training.h"

@@ -95,6 +95,28 @@ typedef struct {
   void *density, *values, *depths, *intervals;
 } JeanCompositeGradients;
 
+// One tensor under Adam, float32. With bias corrections c1 and c2 of the two moments: step = rate / c1,
+// root = 1 / sqrt(c2).
+typedef struct {
+  int64_t count;
+  float *value, *mean, *square, *average;  // average: null where none is kept
+  const float* gradient;                   // null: only the average follows the value
+  float beta1, beta2, eps, step, root;
+} JeanAdamTensor;
+
+// A step of Adam; the averages move by `share` of their distance to the new values.
+typedef struct {
+  const JeanAdamTensor* tensors;
+  int64_t count;
+  float share;
+} JeanAdam;
+
+// A grid of cells [height, width, channels] whose neighbours shall be alike.
+typedef struct {
+  const void* grid;
+  int64_t height, width, channels;
+} JeanGrid;
+
 #define JEAN_MAX_LAYERS 16
 
 // One layer with a ReLU behind it, as torch.nn.Linear holds it; `per_frame`: one row of biases a frame.

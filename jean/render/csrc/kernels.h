@@ -16,6 +16,9 @@ typedef struct {
   void (*composite_backward)(const JeanComposite*, const JeanCompositeGradients*, long begin, long end);
   void (*picture)(const JeanField*, const void* prepared, const JeanMarch*, const JeanPicture*, long begin, long end);
   void (*paint)(const void* prepared, const JeanMarch*, const JeanTorso*, const JeanView*, long begin, long end);
+  int (*adam)(const JeanAdam*, int tensor, long begin, long end);
+  void (*roughness)(const JeanGrid*, long begin, long end, void* sums);
+  void (*roughness_slopes)(const JeanGrid*, const void* factors, long begin, long end, void* out);
   long scalar_bytes;
   // the paper's field: `prepared` begins with its layout, then come the packed matrices
   long (*mlp_prepared_bytes)(const JeanMlp*, int gradients);

@@ -4,6 +4,7 @@
 #include "mlp_target.h"
 #include "rays.h"
 #include "torso.h"
+#include "training.h"
 #include "triplane.h"
 
 namespace {
@@ -120,6 +121,21 @@ void paint(const void* prepared, const JeanMarch* march, const JeanTorso* torso,
                                 lesser(r + BLOCK, end));
 }
 
+int adam(const JeanAdam* a, int tensor, long begin, long end) {
+  return adam_range(*a, a->tensors[tensor], begin, end) ? 1 : 0;
+}
+
+void roughness(const JeanGrid* g, long begin, long end, void* sums) {
+  Scalar* to = (Scalar*)sums;
+  roughness_rows((const Scalar*)g->grid, g->width, g->channels, begin, end, to, to + 1);
+}
+
+void slopes_of_roughness(const JeanGrid* g, const void* factors, long begin, long end, void* out) {
+  const Scalar* factor = (const Scalar*)factors;
+  roughness_slopes((const Scalar*)g->grid, g->height, g->width, g->channels, factor[0], factor[1], begin, end,
+                   (Scalar*)out);
+}
+
 }  // namespace
 
 const JeanKernels* JEAN_TABLE(void) {
@@ -134,6 +150,9 @@ const JeanKernels* JEAN_TABLE(void) {
                                     composite_backward,
                                     picture,
                                     paint,
+                                    adam,
+                                    roughness,
+                                    slopes_of_roughness,
                                     sizeof(Scalar),
                                     mlp_prepared_bytes,
                                     mlp_prepare,
