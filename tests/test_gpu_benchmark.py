@@ -27,8 +27,10 @@ def test_all_that_it_measures_can_be_measured(tmp_path):
     gpu = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(gpu)
     clip = make_clip(tmp_path / "clip", frames=8, size=16)
-    result = gpu.measure(clip, torch.device("cpu"), 2, 3, 1, (8, 12), "fp32")
+    result = gpu.measure(clip, torch.device("cpu"), 2, 3, 1, (8, 12), "fp32", 16)
     assert result["G1"]["size_px"] == 8 and result["G3"]["size_px"] == 12
     assert all(result[name]["fps"] > 0 and result[name]["fps_torch"] > 0 for name in ("G1", "G2", "G3"))
     assert result["G3"]["psnr_db"] > 40 and result["G4"]["minutes_extrapolated"] > 0
+    assert result["G4"]["launched"] == "by hand"  # a processor records nothing
+    assert all(result["steps"][preset]["ms_a_step_by_hand"] > 0 for preset in ("paper", "fast"))
     assert result["G5"]["seconds"] is None or result["G5"]["seconds"] > 0

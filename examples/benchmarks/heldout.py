@@ -19,7 +19,8 @@ import torch
 from jean.data.datasets import PersonFrames, open_clips
 from jean.metrics.crops import hull_mask
 from jean.models.paint import paint
-from jean.models.talking_head import Frames, TalkingHead, corrected
+from jean.models.pose import corrected
+from jean.models.talking_head import Frames, TalkingHead
 from jean.synthesize import load_model
 from jean.train.checkpoint import load_checkpoint
 

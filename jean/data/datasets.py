@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,27 +13,6 @@ from jean.data.lips import face_offsets
 from jean.errors import InputError
 
 HELD_OUT_SHARE = 0.1  # the last tenth of every clip is never trained on
-
-
-@dataclass(frozen=True)
-class RayBatch:
-    """R pixels of F frames.
-
-    Attributes:
-        frames: [F] int, indices into the dataset.
-        frame: [R] int, to which of the F frames a pixel belongs.
-        pixels: [R, 2] float32, pixel centres (x, y), px.
-        rgb: [R, 3] float32 in [0, 1].
-        matte: [R, 2] float32 in [0, 1], head and torso.
-        plate: [R, 3] float32 in [0, 1], the clean background behind the pixel.
-    """
-
-    frames: np.ndarray
-    frame: np.ndarray
-    pixels: np.ndarray
-    rgb: np.ndarray
-    matte: np.ndarray
-    plate: np.ndarray
 
 
 class PersonFrames:
@@ -73,7 +51,7 @@ class PersonFrames:
         self.held_out = np.flatnonzero(held_out & self.valid)
         if not len(self.train):
             raise InputError("the clips have no frame with a face to train on.", "Prepare other videos.")
-        self._boxes = region_boxes(self.landmarks, self.size_px)
+        self.boxes = region_boxes(self.landmarks, self.size_px)
 
     def image(self, index: int) -> np.ndarray:
         """uint8 [H, W, 3], RGB."""
@@ -93,34 +71,6 @@ class PersonFrames:
         firsts = np.cumsum([0, *counts[:-1]])
         rows = [first + neighbour_rows(count, neighbours) for first, count in zip(firsts, counts, strict=True)]
         return np.concatenate(rows)
-
-    def rays(self, count: int, frames: int, shares: Sequence[float], random: np.random.Generator) -> RayBatch:
-        """Random pixels of random training frames.
-
-        Args:
-            count: R; frames: F, drawn with replacement.
-            shares: of the pixels that fall into the mouth's box, the eyes', the face's, the head's, anywhere.
-            random: source of every draw.
-        """
-        chosen = random.choice(self.train, frames)
-        frame = np.repeat(np.arange(frames), -(-count // frames))[:count]
-        region = random.choice(len(shares), count, p=np.asarray(shares) / np.sum(shares))
-        low, high = self._boxes[chosen[frame], region, :2], self._boxes[chosen[frame], region, 2:]
-        cell = (low + (high - low) * random.random((count, 2))).astype(np.int64)
-        cell = np.clip(cell, 0, self.size_px - 1)
-        rgb = np.empty((count, 3), np.float32)
-        matte = np.empty((count, 2), np.float32)
-        plate = np.empty((count, 3), np.float32)
-        for slot, index in enumerate(chosen):
-            mine = frame == slot
-            x, y = cell[mine, 0], cell[mine, 1]
-            rgb[mine], matte[mine], plate[mine] = (
-                self.image(index)[y, x],
-                self.matte(index)[y, x],
-                self.plate(index)[y, x],
-            )
-        pixels = cell.astype(np.float32) + 0.5
-        return RayBatch(chosen, frame, pixels, rgb / 255, matte / 255, plate / 255)
 
 
 def region_boxes(landmarks: np.ndarray, size_px: int) -> np.ndarray:

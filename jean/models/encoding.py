@@ -29,5 +29,5 @@ def spread_over(frame: Tensor, frames: int) -> Callable[[Tensor], Tensor]:
     """
     if frames == 1:
         return lambda values: values.expand(len(frame), -1)
-    chosen = torch.nn.functional.one_hot(frame, frames)
+    chosen = frame[:, None] == torch.arange(frames, device=frame.device)
     return lambda values: chosen.to(values.dtype) @ values

@@ -49,6 +49,7 @@ class FaceWarp(nn.Module):
         spoken: whether speech decides the lower face; otherwise the expression source decides it all.
     """
 
+    points: Tensor
     driven_influence: Tensor
     spoken_influence: Tensor
     lips_to_points: Tensor
@@ -57,12 +58,12 @@ class FaceWarp(nn.Module):
 
     def __init__(self, shape: list[list[float]], box: Corners, lip_width: int, spoken: bool):
         super().__init__()
-        self.points = list(UPPER) if spoken else [*UPPER, *LOWER]
-        spoken_points = list(LOWER) if spoken else []
-        rest = torch.tensor(shape, dtype=torch.float64)[[*self.points, *spoken_points], :2]
+        driven, spoken_points = (list(UPPER), list(LOWER)) if spoken else ([*UPPER, *LOWER], [])
+        self.register_buffer("points", torch.tensor(driven), persistent=False)
+        rest = torch.tensor(shape, dtype=torch.float64)[[*driven, *spoken_points], :2]
         matrix = influence(frontal_grid(box), rest, REACH_CM, RIDGE).float()
-        self.register_buffer("driven_influence", matrix[:, : len(self.points)].contiguous(), persistent=False)
-        self.register_buffer("spoken_influence", matrix[:, len(self.points) :].contiguous(), persistent=False)
+        self.register_buffer("driven_influence", matrix[:, : len(driven)].contiguous(), persistent=False)
+        self.register_buffer("spoken_influence", matrix[:, len(driven) :].contiguous(), persistent=False)
         # found by ``fit``: the last row is what the mean mouth has beside the rigid head's
         self.register_buffer("lips_to_points", torch.zeros(lip_width + 1, len(spoken_points) * 2))
         self.register_buffer("low", torch.tensor(box[0])[:2], persistent=False)

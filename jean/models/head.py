@@ -63,6 +63,7 @@ class FastHead(nn.Module):
     """
 
     backend, precision = "auto", "fp32"
+    every_ray = False  # train on rays that meet nothing too: shapes are then always the same
     drawn_by, trained_by = "picture", "triplane"  # the operations that decide the speed, see ``jean.render.ops``
 
     def __init__(
@@ -107,16 +108,19 @@ class FastHead(nn.Module):
             grid, seen = self.grid, self.field.of_frame(condition, view, bend, self.precision)
             return [picture(seen, grid.sampling, grid.low, grid.high, origins, directions, self.samples)]
         near, far = box_interval(origins, directions, self.field.low, self.field.low + self.field.size)
+        every = self.every_ray and generator is not None
         hit, edges = self.grid.intervals(
-            origins, directions, near, far, self.samples, generator=generator, backend=self.backend
+            origins, directions, near, far, self.samples, generator=generator, backend=self.backend, every=every
         )
+        if not every:
+            origins, directions, frame = origins[hit], directions[hit], frame[hit]
         depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
-        positions = (origins[hit][:, None] + directions[hit][:, None] * depths[..., None]).reshape(-1, 3)
-        flat = frame[hit][:, None].expand_as(depths).reshape(-1)
+        positions = (origins[:, None] + directions[:, None] * depths[..., None]).reshape(-1, 3)
+        flat = frame[:, None].expand_as(depths).reshape(-1)
         density, rgb = self.field(positions, condition, view, flat, bend)
         rgb = rgb.view(*depths.shape, 3)
         traced = composite(density.view_as(depths), rgb, depths, intervals, self.backend)
-        return [scatter(traced, hit)]
+        return [traced if every else scatter(traced, hit)]
 
 
 EYES_AND_BROWS = (*range(17, 27), *range(36, 48))

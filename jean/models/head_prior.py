@@ -37,11 +37,11 @@ def head_prior(positions: Tensor, unit: tuple[Tensor, Tensor], relief: Tensor) -
         unit: their first two coordinates [N] each, in [0, 1] of the box.
         relief: from ``relief``.
     """
-    centre, radii = positions.new_tensor(HEAD_CENTRE), positions.new_tensor(HEAD_RADII)
+    x, y, z = positions.unbind(-1)
     rows, weights = bilinear_rows(unit[0].detach(), unit[1].detach(), RELIEF_CELLS, RELIEF_CELLS)
     deeper = torch.nn.functional.embedding_bag(rows, relief, per_sample_weights=weights, mode="sum")[:, 0]
     # only the front half is the face
-    z = positions[:, 2] - torch.where(positions[:, 2] < centre[2], deeper, torch.zeros_like(deeper))
-    moved = torch.stack([positions[:, 0], positions[:, 1], z], -1)
-    distance = ((moved - centre) / radii).norm(dim=-1)
+    z = z - deeper.masked_fill(z >= HEAD_CENTRE[2], 0.0)
+    scaled = [(value - c) / r for value, c, r in zip((x, y, z), HEAD_CENTRE, HEAD_RADII, strict=True)]
+    distance = torch.stack(scaled, -1).norm(dim=-1)
     return (8.0 * (1.0 - distance)).clamp(-4.0, 0.5)

@@ -56,14 +56,32 @@ def picture(model: TalkingHead, frames: Frames, background: np.ndarray) -> Pictu
     size = background.shape[0]
     device = model.expression_mean.device
     order = in_squares(size)
-    pixels = torch.from_numpy(np.stack([order % size, order // size], -1).astype(np.float32) + 0.5).to(device)
-    # conversions by numpy: torch would share them out to threads, which several painters at once can't use
-    behind = torch.from_numpy(background.reshape(-1, 3)[order].astype(np.float32) / np.float32(255)).to(device)
-    rgb, depth = paint(model, frames, pixels, behind, size)
+    behind = background.reshape(-1, 3)[order]
+    if device.type == "cpu":
+        # conversions by numpy: torch would share them out to threads, which several painters at once can't use
+        onto = torch.from_numpy(behind.astype(np.float32) / np.float32(255))
+    else:
+        onto = torch.from_numpy(behind).to(device).float() / 255  # bytes travel, four times fewer
+    rgb, depth = paint(model, frames, _pixels(size, device), onto, size)
     image, depth_cm = np.empty((size * size, 3), np.uint8), np.empty(size * size, np.float32)
-    image[order] = np.clip(rgb.cpu().numpy(), 0, 1) * np.float32(255) + np.float32(0.5)
+    if rgb.device.type == "cpu":
+        image[order] = np.clip(rgb.numpy(), 0, 1) * np.float32(255) + np.float32(0.5)
+    else:
+        image[order] = as_bytes(rgb).cpu().numpy()
     depth_cm[order] = depth.cpu().numpy()
     return Picture(image.reshape(size, size, 3), depth_cm.reshape(size, size))
+
+
+def as_bytes(rgb: Tensor) -> Tensor:
+    """uint8 of colours in [0, 1], rounded."""
+    return (rgb.clamp(0, 1) * 255 + 0.5).byte()
+
+
+@lru_cache(maxsize=4)
+def _pixels(size: int, device: torch.device) -> Tensor:
+    """[size², 2] pixel centres (x, y), in the order of ``in_squares``."""
+    order = in_squares(size)
+    return torch.from_numpy(np.stack([order % size, order // size], -1).astype(np.float32) + 0.5).to(device)
 
 
 @lru_cache(maxsize=4)

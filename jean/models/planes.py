@@ -119,6 +119,6 @@ def bilinear_rows(across: Tensor, down: Tensor, height: int, width: int) -> tupl
     column, row = x.detach().long(), y.detach().long()
     right, below = x - column, y - row
     left, above = 1.0 - right, 1.0 - below
-    offsets = torch.tensor([0, 1, width, width + 1], device=across.device)
-    rows = (row * width + column)[:, None] + offsets
+    corner = row * width + column
+    rows = torch.stack([corner, corner + 1, corner + width, corner + width + 1], 1)
     return rows, torch.stack([left * above, right * above, left * below, right * below], 1)

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 
 from jean.models.audio_encoder import AudioAttention, AudioEncoder
 from jean.models.head import Box, FastHead, make_head
+from jean.models.pose import pose_vectors, view_directions
 from jean.models.torso import TorsoLayer
-from jean.render.ops import Composite, Seen, camera_rays, over, use_native
+from jean.render.ops import Composite, Seen, camera_rays, on_host, over, use_native
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ class TalkingHead(nn.Module):
         """
         if self.audio_attention is None or audio.ndim == 3:
             embedding = self.audio_encoder(audio)
-        elif not self.smoothing:
+        elif not on_host(self.smoothing):
             embedding = self.audio_encoder(audio[:, audio.shape[1] // 2])
         else:
             embedding = self.audio_attention(self.audio_encoder(audio.flatten(0, 1)).unflatten(0, audio.shape[:2]))
@@ -224,34 +225,3 @@ def _expression_map(kind: str, features: int, width: int) -> nn.Module:
     if kind == "mlp":
         return nn.Sequential(nn.Linear(features, 128), nn.LeakyReLU(0.02), nn.Linear(128, width))
     return nn.Identity() if kind == "none" else nn.Linear(features, width)
-
-
-def view_directions(camera_to_world: Tensor) -> Tensor:
-    """[F, 3] unit vectors from the head's origin to the camera: the head pose as d (section 8.4.2)."""
-    position = camera_to_world[:, :3, 3]
-    return position / position.norm(dim=-1, keepdim=True)
-
-
-def pose_vectors(camera_to_world: Tensor) -> Tensor:
-    """[F, 6]: where the head's origin lies in the camera (cm) and two of its axes' slants.
-
-    Smooth in the pose everywhere, unlike angles.
-    """
-    rotation = camera_to_world[:, :3, :3].transpose(1, 2)
-    translation = -(rotation @ camera_to_world[:, :3, 3:])[..., 0]
-    return torch.cat([translation, rotation[:, 0, 1:2], rotation[:, 0, 2:3], rotation[:, 1, 2:3]], -1)
-
-
-def corrected(camera_to_world: Tensor, turn: Tensor, shift: Tensor) -> Tensor:
-    """Poses [F, 4, 4] after a small turn of the head about its origin and a shift of the head.
-
-    Args:
-        turn: [F, 3], rotation vectors in head space, radians.
-        shift: [F, 3], head space, cm.
-    """
-    zero = torch.zeros_like(turn[:, 0])
-    x, y, z = turn.unbind(-1)
-    cross = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero], -1).view(-1, 3, 3)
-    top = torch.linalg.matrix_exp(cross) @ camera_to_world[:, :3]
-    top = torch.cat([top[:, :, :3], top[:, :, 3:] + shift[:, :, None]], -1)
-    return torch.cat([top, camera_to_world[:, 3:]], 1)

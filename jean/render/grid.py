@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from jean.render.ops import use_native
-from jean.render.ray_ops import march
+from jean.render.ray_ops import march, march_every
 from jean.render.reference import invert_cdf, quantile_grid, uniform_edges
 
 
@@ -41,6 +41,7 @@ class DensityGrid(nn.Module):
         self.register_buffer("density", torch.zeros(depth, height, width))
         self.register_buffer("possible", torch.ones(depth, height, width, dtype=torch.bool))
         self.register_buffer("sampling", torch.zeros(depth, height, width))
+        self._cells: tuple[int, Tensor] | None = None  # see ``_possible_cells``
 
     def cell_centres(self) -> Tensor:
         """[D, H, W, 3] positions of the cells' centres."""
@@ -65,18 +66,27 @@ class DensityGrid(nn.Module):
             decay: weight of the old value.
             generator: picks cells and places in them.
         """
-        cells = self.possible.view(-1).nonzero()[:, 0]
-        drawn = torch.randint(
-            len(cells), (max(1, int(len(cells) * share)),), generator=generator, device=generator.device
-        )
-        chosen = cells[drawn.to(cells.device)]
+        cells = self._possible_cells()
+        count, device = max(1, int(len(cells) * share)), cells.device
+        chosen = cells[torch.randint(len(cells), (count,), generator=generator, device=device)]
         depth, height, width = self.density.shape
-        index = torch.stack([chosen % width, chosen // width % height, chosen // (width * height)], -1)
-        place = index + torch.rand(index.shape, generator=generator, device=generator.device).to(index.device)
-        positions = self.low + place / place.new_tensor([width, height, depth]) * (self.high - self.low)
+        place = torch.rand((count, 3), generator=generator, device=device)
+        cell = (chosen % width, chosen // width % height, chosen // (width * height))
+        unit = [
+            (first + within) / n
+            for first, within, n in zip(cell, place.unbind(-1), (width, height, depth), strict=True)
+        ]
+        positions = self.low + torch.stack(unit, -1) * (self.high - self.low)
         flat = self.density.view(-1)
         flat[chosen] = flat[chosen] * decay + field(positions) * (1.0 - decay)
         self._refresh()
+
+    def _possible_cells(self) -> Tensor:
+        """[N] numbers of the possible cells, counted once: a card would have to be waited for."""
+        kept = self._cells
+        if kept is None or kept[0] != self.possible._version or kept[1].device != self.possible.device:
+            self._cells = kept = (self.possible._version, self.possible.view(-1).nonzero()[:, 0])
+        return kept[1]
 
     def _refresh(self) -> None:
         grid = self.density[None, None]
@@ -89,10 +99,8 @@ class DensityGrid(nn.Module):
         """Sampling density [...] at positions [..., 3]; zero in empty space and outside the box."""
         depth, height, width = self.density.shape
         unit = (positions - self.low) / (self.high - self.low)
-        cell = (unit * unit.new_tensor([width, height, depth])).long()
-        x = cell[..., 0].clamp(0, width - 1)
-        y = cell[..., 1].clamp(0, height - 1)
-        z = cell[..., 2].clamp(0, depth - 1)
+        sizes = (width, height, depth)
+        x, y, z = ((unit[..., axis] * n).long().clamp(0, n - 1) for axis, n in enumerate(sizes))
         inside = ((unit >= 0) & (unit < 1)).all(-1)
         return self.sampling.view(-1)[(z * height + y) * width + x] * inside
 
@@ -106,7 +114,8 @@ class DensityGrid(nn.Module):
         coarse: int = 48,
         generator: torch.Generator | None = None,
         backend: str = "reference",
-    ):
+        every: bool = False,
+    ) -> tuple[Tensor, Tensor]:
         """Sampling intervals that follow the grid's weights.
 
         Args:
@@ -115,24 +124,32 @@ class DensityGrid(nn.Module):
             coarse: grid lookups a ray.
             generator: jitter for training; None for the same intervals every time.
             backend: see ``jean.render.ops.use_native``; gradients, which poses need, always go by torch.
+            every: edges for every ray, those of length 0 for a ray that meets nothing, so that shapes do not
+                depend on what is met, which a card would have to be waited for.
 
         Returns:
-            hit [R] bool (rays that meet anything) and edges [H, S + 1] for those H rays only.
+            hit [R] bool (rays that meet anything) and edges [H, S + 1] for those H rays only, or [R, S + 1].
         """
         followed = torch.is_grad_enabled() and (origins.requires_grad or directions.requires_grad)
         if use_native(backend, self.sampling, "march") and not followed:
-            return march(self.sampling, self.low, self.high, origins, directions, samples, coarse, generator)
+            box = (self.sampling, self.low, self.high)
+            if every:
+                hit, made = march_every(*box, origins, directions, samples, coarse, generator)
+                return hit, torch.where(hit[:, None], made, far.detach()[:, None])
+            return march(*box, origins, directions, samples, coarse, generator)
         edges = uniform_edges(near, far, coarse)
         middles = (edges[:, 1:] + edges[:, :-1]) / 2
         density = self.lookup(origins[:, None] + directions[:, None] * middles[..., None])
         hit = density.amax(-1) > 0
-        density, edges = density[hit], edges[hit]
+        if not every:
+            density, edges = density[hit], edges[hit]
         optical = density * (edges[:, 1:] - edges[:, :-1])
         weights = torch.exp(-torch.cumsum(optical, -1) + optical) * (1.0 - torch.exp(-optical))
         # a tenth of the samples spread over all that is not empty: surfaces behind surfaces (an open
         # mouth behind its lips) keep being looked at
         filled = (density > 0).float()
         weights = weights / weights.sum(-1, keepdim=True).clamp_min(1e-9)
-        weights = weights + 0.15 * filled / filled.sum(-1, keepdim=True)
+        weights = weights + 0.15 * filled / filled.sum(-1, keepdim=True).clamp_min(1)
         quantiles = quantile_grid(len(edges), samples + 1, generator, edges.device)
-        return hit, invert_cdf(edges, weights, quantiles)
+        made = invert_cdf(edges, weights, quantiles)
+        return hit, torch.where(hit[:, None], made, far.detach()[:, None]) if every else made

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from jean.render import native
 from jean.render.picture_op import on_host
-from jean.render.reference import Composite
+from jean.render.reference import Composite, quantile_grid
 
 
 def composite(
@@ -48,27 +48,74 @@ def march(
         generator: jitter, drawn as the reference draws it; None for the middles.
         target: instruction set; None for the fastest.
     """
-    most = CUDA_COARSE if origins.is_cuda else native.MAX_COARSE
-    if coarse > most:
-        raise ValueError(f"at most {most} lookups a ray, not {coarse}")
-    native.check_cells(grid.numel())
     grid, origins, directions = (t.detach().contiguous().float() for t in (grid, origins, directions))
     device = origins.device
     number = _number(target, device)
-    call = native.March(rays=len(origins), coarse=coarse, samples=samples)
-    call.cells[:] = grid.shape[::-1]
-    call.low[:], call.high[:] = on_host(low), on_host(high)
-    call.grid, call.origins, call.directions = grid.data_ptr(), origins.data_ptr(), directions.data_ptr()
+    call = _march(grid, [*on_host(low), *on_host(high)], origins, directions, samples, coarse)
     hit = torch.empty(len(origins), dtype=torch.bool, device=device)
     _run("jean_march_hits", len(hit), number, device, call, hit)
     rays = hit.nonzero()[:, 0]
     edges = torch.empty(len(rays), samples + 1, device=device)
-    quantiles = None
-    if generator is not None:
-        shift = torch.rand(edges.shape, generator=generator, device=generator.device)
-        quantiles = ((torch.arange(samples + 1, device=shift.device) + shift) / (samples + 1)).to(device)
+    quantiles = None if generator is None else quantile_grid(len(rays), samples + 1, generator, device)
     _run("jean_march_edges", len(rays), number, device, call, rays, len(rays), quantiles, edges)
     return hit, edges
+
+
+def march_every(
+    grid: Tensor,
+    low: Tensor,
+    high: Tensor,
+    origins: Tensor,
+    directions: Tensor,
+    samples: int,
+    coarse: int,
+    generator: torch.Generator | None,
+) -> tuple[Tensor, Tensor]:
+    """As ``march``, with edges [R, S + 1] for every ray; those of rays that hit nothing mean nothing."""
+    quantiles = quantile_grid(len(origins), samples + 1, generator, origins.device)
+    box = [*on_host(low), *on_host(high)]
+    return torch.ops.jean.march_every(grid, origins, directions, quantiles, box, samples, coarse)
+
+
+@torch.library.custom_op("jean::march_every", mutates_args=())
+def _march_every(
+    grid: Tensor,
+    origins: Tensor,
+    directions: Tensor,
+    quantiles: Tensor,
+    box: list[float],
+    samples: int,
+    coarse: int,
+) -> tuple[Tensor, Tensor]:
+    grid, origins, directions = (t.detach().contiguous().float() for t in (grid, origins, directions))
+    count, device = len(origins), origins.device
+    call, number = _march(grid, box, origins, directions, samples, coarse), _number(None, device)
+    hit = torch.empty(count, dtype=torch.bool, device=device)
+    edges, rays = torch.empty(count, samples + 1, device=device), torch.arange(count, device=device)
+    _run("jean_march_hits", count, number, device, call, hit)
+    _run("jean_march_edges", count, number, device, call, rays, count, quantiles.contiguous(), edges)
+    return hit, edges
+
+
+@_march_every.register_fake
+def _(grid, origins, directions, quantiles, box, samples, coarse):
+    rays = origins.shape[0]
+    return origins.new_empty(rays, dtype=torch.bool), origins.new_empty(rays, samples + 1)
+
+
+def _march(
+    grid: Tensor, box: list[float], origins: Tensor, directions: Tensor, samples: int, coarse: int
+) -> native.March:
+    """The C structure; tensors are contiguous float32 and must live as long as it; ``box``: low, then high."""
+    most = CUDA_COARSE if origins.is_cuda else native.MAX_COARSE
+    if coarse > most:
+        raise ValueError(f"at most {most} lookups a ray, not {coarse}")
+    native.check_cells(grid.numel())
+    call = native.March(rays=len(origins), coarse=coarse, samples=samples)
+    call.cells[:] = grid.shape[::-1]
+    call.low[:], call.high[:] = box[:3], box[3:]
+    call.grid, call.origins, call.directions = grid.data_ptr(), origins.data_ptr(), directions.data_ptr()
+    return call
 
 
 CUDA_COARSE = 64  # rays.h

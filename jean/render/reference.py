@@ -74,7 +74,7 @@ def stratified_depths(near: Tensor, far: Tensor, samples: int, generator: torch.
     if generator is None:
         position = torch.full_like(edges[:, 1:], 0.5)
     else:
-        position = torch.rand(edges[:, 1:].shape, generator=generator, device=generator.device).to(near)
+        position = torch.rand(edges[:, 1:].shape, generator=generator, device=near.device).to(near)
     return edges[:, :-1] + (edges[:, 1:] - edges[:, :-1]) * position
 
 
@@ -105,7 +105,7 @@ def quantile_grid(rays: int, count: int, generator: torch.Generator | None, devi
     if generator is None:
         shift = torch.full((rays, count), 0.5, device=device)
     else:
-        shift = torch.rand((rays, count), generator=generator, device=generator.device).to(device)
+        shift = torch.rand((rays, count), generator=generator, device=device)
     return (base + shift) / count
 
 

@@ -25,7 +25,7 @@ class AveragingAdam(torch.optim.Adam):
         groups: as ``torch.optim.Adam`` takes them.
         weights, averages: parameters, and tensors of the same shapes that follow them.
         backend: "native" for the kernels, "reference" for torch's own passes.
-        options: of ``torch.optim.Adam``: betas, eps.
+        options: of ``torch.optim.Adam``: betas, eps, capturable.
 
     Attributes:
         finite: whether all gradients of the last step were; None where nobody has looked.
@@ -51,6 +51,11 @@ class AveragingAdam(torch.optim.Adam):
             self._one_pass(share)
             return
         self.step()
+        self.move_averages(share)
+
+    @torch.no_grad()
+    def move_averages(self, share: float) -> None:
+        """The averages move by ``share`` of their distance to the weights."""
         if self._averages:
             torch._foreach_lerp_(self._averages, self._weights, share)
 

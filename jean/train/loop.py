@@ -141,20 +141,30 @@ class _Run:
 
     def _step(self, advance: Advance) -> None:
         begun = time.monotonic()
-        scalars = self.stage.step(self.done)
-        self._require_finite("training", self.done + 1, scalars)
+        found = self.stage.step(self.done)
+        self.done += 1
+        logged = _due(self.done, self.schedule.log_every) or self.done == self.schedule.steps
+        # reading a card's numbers waits for it. What is not finite stays so, and no checkpoint is made of it.
+        if not (logged or self._save_due()) and any(isinstance(v, torch.Tensor) and v.is_cuda for v in found.values()):
+            self.seconds += time.monotonic() - begun
+            advance(1)
+            return
+        scalars = {name: float(value) for name, value in found.items()}
+        self._require_finite("training", self.done, scalars)
         self._require_finite_gradients()
         self.seconds += time.monotonic() - begun
-        self.done += 1
         advance(1, ", ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
-        if _due(self.done, self.schedule.log_every) or self.done == self.schedule.steps:
+        if logged:
             self._log("train", scalars)
 
-    def _save_if_due(self) -> None:
-        """Saves before every evaluation and preview too: those may then be cut short without loss."""
+    def _save_due(self) -> bool:
+        """Before every evaluation and preview too: those may then be cut short without loss."""
         every = (self.schedule.save_every, self.schedule.evaluate_every, self.schedule.preview_every)
+        return self.done == self.schedule.steps or any(_due(self.done, n) for n in every)
+
+    def _save_if_due(self) -> None:
         stopped = self.signals.signum is not None
-        if stopped or self.done == self.schedule.steps or any(_due(self.done, n) for n in every):
+        if stopped or self._save_due():
             self._save()
             if self.signals.signum is not None:  # asked only here: a signal after the question above is not saved yet
                 raise Stop
@@ -224,7 +234,7 @@ class _Run:
             parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
             sums = [p.grad.detach().sum(dtype=torch.float32) for p in parameters if p.grad is not None]
             if sums and not bool(torch.isfinite(torch.stack(sums)).all()):
-                raise self._diverged(f"a gradient of optimiser {name!r} is not finite at step {self.done + 1}")
+                raise self._diverged(f"a gradient of optimiser {name!r} is not finite at step {self.done}")
 
     def _diverged(self, message: str) -> DivergedError:
         kept = f"Step {self.saved['step']} is kept." if self.saved else "Nothing was saved."

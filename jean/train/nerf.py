@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from jean.data.datasets import PersonFrames, open_clips
@@ -54,9 +53,14 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
     every = max(1, steps // 8)
     schedule = Schedule(steps, save_every=every, evaluate_every=2 * every, log_every=50, preview_every=2 * every)
     # the device and a time turned into steps do not decide what is learned, the backend only last digits
-    compared = config.model_dump(mode="json", exclude={"device", "minutes", "backend"}) | inputs.hashes
+    compared = config.model_dump(mode="json", exclude={"device", "minutes", "backend", "graphs"}) | inputs.hashes
     backend = resolve_backend(config.backend, device, stage.model.head.trained_by, progress.say)
     progress.say(f"backend: {backend}.")
+    if device.type == "cuda":
+        progress.say(stage.batches.pictures.line)
+        progress.say(f"steps: {'recorded as CUDA graphs' if stage.graphs else 'launched by hand'}.")
+    if stage.graphs is not None:
+        stage.graphs.warn = progress.warn
     compared["clips"] = [clip.meta["files"] for clip in opened]
     meta = {
         "model": model_arguments(data, config, inputs),
@@ -89,12 +93,19 @@ def _steps_in(config: NerfConfig, data: PersonFrames, device: torch.device, prog
     """How many steps fit into ``config.minutes`` here, less a tenth for evaluation and saving."""
     assert config.minutes is not None  # a configuration has steps or minutes
     trial = NerfStage(data, config, device, 1000)
-    times = []
-    for step in range(40):
-        began = time.perf_counter()
+    warm, timed = 16, 32  # a card records its steps first; two of the grid's updates fall into 32 steps, as always
+    began = 0.0
+    for step in range(warm + timed):
+        if step == warm:
+            began = _now(device)
         trial.step(100 + step)
-        times.append(time.perf_counter() - began)
-    # the mean of the later steps: they hold a fair share of the grid's updates
-    steps = max(1, int(0.9 * config.minutes * 60 / float(np.mean(times[8:]))))
+    steps = max(1, int(0.9 * config.minutes * 60 * timed / (_now(device) - began)))
     progress.say(f"{config.minutes:g} minutes are {steps} steps on this machine.")
     return steps
+
+
+def _now(device: torch.device) -> float:
+    """Seconds, when all that was asked of the device is done."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()

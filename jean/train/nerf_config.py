@@ -43,11 +43,13 @@ class NerfConfig(StageConfig):
         regions: shares of the pixels drawn from mouth, eyes, face, head, anywhere.
         background: "random" colours behind the head while training, or the clip's "plate".
         backend: compiled kernels ("native"), readable torch ("reference"), or kernels where they can run.
+        graphs: whether a card's steps are recorded as CUDA graphs.
     """
 
     preset: Literal["fast", "paper"] = "fast"
     precision: Literal["fp32", "bf16"] = "fp32"
     backend: Literal["auto", "native", "reference"] = "auto"
+    graphs: bool = True
     steps: int | None = None
     minutes: float | None = None
     method: str | None = None

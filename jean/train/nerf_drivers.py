@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from jean.data.datasets import PersonFrames
-from jean.models.talking_head import Frames, corrected
+from jean.models.pose import corrected
+from jean.models.talking_head import Frames
 from jean.train.nerf_config import NerfConfig
 
 
@@ -24,7 +25,7 @@ class Drivers:
 
     def __init__(self, data: PersonFrames, config: NerfConfig, device: torch.device):
         self.device = device
-        self.tensors = {
+        tensors = {
             "camera_to_world": torch.from_numpy(data.camera_to_world),
             "focal_px": torch.from_numpy(data.focal_px),
             "center_px": torch.from_numpy(data.center_px),
@@ -32,21 +33,22 @@ class Drivers:
             "expression": torch.from_numpy(data.expression).float(),
             "offsets": torch.from_numpy(data.offsets),
         }
+        self.tensors = {name: values.to(device) for name, values in tensors.items()}
         around = data.audio_neighbours(config.audio_attention) if config.audio_attention else None
-        self.around = None if around is None else torch.from_numpy(around)
+        self.around = None if around is None else torch.from_numpy(around).to(device)
 
-    def frames(self, indices: np.ndarray) -> Frames:
+    def frames(self, indices: np.ndarray | Tensor) -> Frames:
         """The drivers of dataset frames [F]."""
-        chosen = torch.from_numpy(np.asarray(indices))
-        drivers = {name: values[chosen].to(self.device) for name, values in self.tensors.items() if name != "audio"}
+        chosen = torch.as_tensor(indices, device=self.device)
+        drivers = {name: values[chosen] for name, values in self.tensors.items() if name != "audio"}
         return Frames(audio=self.windows(chosen), **drivers)
 
     def windows(self, chosen: Tensor) -> Tensor:
         """Audio windows of dataset frames [F], with their neighbours where the model smooths over them."""
-        return self.tensors["audio"][chosen if self.around is None else self.around[chosen]].to(self.device)
+        return self.tensors["audio"][chosen if self.around is None else self.around[chosen]]
 
 
-def with_codes(codes: nn.Embedding, frames: Frames, indices: np.ndarray, keep: Tensor) -> Frames:
+def with_codes(codes: nn.Embedding, frames: Frames, indices: Tensor, keep: Tensor) -> Frames:
     """Frames with their own codes and pose corrections where ``keep`` [F] is 1.
 
     Args:
@@ -54,8 +56,7 @@ def with_codes(codes: nn.Embedding, frames: Frames, indices: np.ndarray, keep: T
             the rest: the code.
         indices: dataset frames [F].
     """
-    device = codes.weight.device
-    values = codes(torch.from_numpy(np.asarray(indices)).to(device)) * keep[:, None].to(device)
+    values = codes(indices) * keep[:, None]
     poses = corrected(frames.camera_to_world, values[:, :3] * 0.1, values[:, 3:6])
     return replace(frames, camera_to_world=poses, code=values[:, 6:])
 
@@ -86,4 +87,4 @@ def noisy_audio(audio: Tensor, config: NerfConfig, generator: torch.Generator) -
 
 
 def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(like.shape, generator=generator).to(like)
+    return torch.randn(like.shape, generator=generator, device=like.device)

@@ -7,25 +7,23 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from jean.data.datasets import RayBatch
 from jean.losses import opacity_loss, photometric_loss, torso_loss
 from jean.models.head import FastHead
 from jean.models.talking_head import Pixels, TalkingHead
+from jean.train.nerf_batch import RayBatch
 from jean.train.nerf_config import NerfConfig
 
 
-def pixel_losses(
-    pixels: Pixels, batch: RayBatch, config: NerfConfig, generator: torch.Generator, device: torch.device
-) -> dict[str, Tensor]:
+def pixel_losses(pixels: Pixels, batch: RayBatch, config: NerfConfig, generator: torch.Generator) -> dict[str, Tensor]:
     """Losses of what a batch's rays show, by name; their sum is learned from.
 
     Args:
         generator: draws the colours behind the head.
     """
-    rgb, matte, plate = (torch.from_numpy(v).to(device) for v in (batch.rgb, batch.matte, batch.plate))
+    rgb, matte, plate = batch.rgb, batch.matte, batch.plate
     foreground = matte.sum(-1, keepdim=True).clamp(0, 1)
     if config.background == "random":
-        behind = torch.rand(plate.shape, generator=generator).to(device)
+        behind = torch.rand(plate.shape, generator=generator, device=plate.device)
         # move the pixel onto another background: its share of the old one is taken out
         target = torch.where(foreground > 0.02, rgb + (1 - foreground) * (behind - plate), behind).clamp(0, 1)
     else:

@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from jean.data.datasets import PersonFrames
-from jean.models.talking_head import TalkingHead, pose_vectors
+from jean.models.pose import pose_vectors
+from jean.models.talking_head import TalkingHead
 from jean.train.nerf_config import NerfConfig
 from jean.train.nerf_inputs import LearnedInputs, audio_scale
 

@@ -19,7 +19,21 @@ def make_optimiser(model: TalkingHead, average: TalkingHead, codes: nn.Embedding
     ``average`` follows ``model`` where it is another.
 
     A group's "first_lr" is what ``set_rates`` lets decay, "ends" the step after which it stands still (0: never).
+    On a card rates are tensors there, so that a recorded step (``jean.train.graphs``) reads those of its own step.
     """
+    groups = parameter_groups(model, codes, config)
+    device = codes.weight.device
+    if device.type == "cuda":
+        for group in groups:
+            group["lr"] = torch.tensor(group["lr"], device=device)
+    weights, averages = ([] if average is model else list(m.parameters()) for m in (model, average))
+    passes = "native" if use_on_processor(config.backend, codes.weight, "adam") else "reference"
+    options: dict[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-12, "capturable": device.type == "cuda"}
+    return AveragingAdam(groups, weights, averages, passes, **options)
+
+
+def parameter_groups(model: TalkingHead, codes: nn.Embedding, config: NerfConfig) -> list[dict[str, Any]]:
+    """What ``make_optimiser`` learns, with its rates."""
     tables = [p for n, p in model.named_parameters() if n.endswith(".table")]
     others = [p for n, p in model.named_parameters() if not n.endswith(".table")]
     speech = list(model.audio_encoder.parameters())
@@ -42,9 +56,7 @@ def make_optimiser(model: TalkingHead, average: TalkingHead, codes: nn.Embedding
                 groups.append({"params": chosen, "lr": rate, "first_lr": rate, "eps": config.plane_eps})
     if config.code_width:
         groups.append({"params": [codes.weight], "lr": config.code_rate, "first_lr": config.code_rate})
-    weights, averages = ([] if average is model else list(m.parameters()) for m in (model, average))
-    passes = "native" if use_on_processor(config.backend, codes.weight, "adam") else "reference"
-    return AveragingAdam(groups, weights, averages, passes, betas=(0.9, 0.99), eps=1e-12)
+    return groups
 
 
 def set_rates(optimiser: torch.optim.Optimizer, step: int, steps: int, decay: float) -> None:
@@ -52,7 +64,11 @@ def set_rates(optimiser: torch.optim.Optimizer, step: int, steps: int, decay: fl
     for group in optimiser.param_groups:
         warm = min(1.0, (step + 1) / 20)
         left = max(0.0, 1 - step / group["ends"]) if group.get("ends") else 1.0
-        group["lr"] = group["first_lr"] * warm * left * decay ** (step / steps)
+        rate = group["first_lr"] * warm * left * decay ** (step / steps)
+        if isinstance(group["lr"], torch.Tensor):
+            group["lr"].fill_(rate)
+        else:
+            group["lr"] = rate
 
 
 def average_share(keep: float, step: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -24,8 +25,11 @@ class Stage(Protocol):
     optimisers: dict[str, torch.optim.Optimizer]
     generator: torch.Generator
 
-    def step(self, step: int) -> dict[str, float]:
-        """Does optimisation step ``step`` (from 0); returns scalars to log, "loss" among them."""
+    def step(self, step: int) -> Mapping[str, float | torch.Tensor]:
+        """Does optimisation step ``step`` (from 0); returns scalars to log, "loss" among them.
+
+        Tensors of a card are read only where they are needed: reading them waits for it.
+        """
         ...
 
     def evaluate(self, step: int) -> dict[str, float]:

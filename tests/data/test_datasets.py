@@ -21,19 +21,6 @@ def test_the_last_tenth_of_every_clip_is_held_out(tmp_path):
     assert data.expression.shape == (50, 2) and PersonFrames(clips, upper_face=False).expression.shape == (50, 3)
 
 
-def test_rays_are_pixels_of_training_frames(tmp_path):
-    data = PersonFrames(open_clips([make_clip(tmp_path / "a")]))
-    batch = data.rays(300, 4, (0.2, 0.1, 0.3, 0.2, 0.2), np.random.default_rng(0))
-    assert len(batch.pixels) == 300 and set(batch.frames) <= set(data.train.tolist())
-    x, y = (batch.pixels - 0.5).astype(int).T
-    for ray in range(0, 300, 37):
-        index = batch.frames[batch.frame[ray]]
-        assert np.allclose(batch.rgb[ray] * 255, data.image(index)[y[ray], x[ray]], atol=1e-3)
-        assert np.allclose(batch.matte[ray] * 255, data.matte(index)[y[ray], x[ray]], atol=1e-3)
-    again = data.rays(300, 4, (0.2, 0.1, 0.3, 0.2, 0.2), np.random.default_rng(0))
-    assert np.array_equal(batch.pixels, again.pixels)
-
-
 def test_boxes_hold_their_points_and_survive_missing_ones():
     landmarks = np.random.default_rng(0).uniform(30, 60, (3, 68, 2))
     landmarks[1] = np.nan

@@ -123,6 +123,38 @@ def test_rays_that_meet_nothing(kind, path, monkeypatch):
     assert not hit.any() and edges.shape == (0, 11)
 
 
+@pytest.mark.parametrize("backend", ["reference", "native"])
+def test_every_ray_has_intervals_and_the_same_where_it_meets_anything(backend, path, monkeypatch):
+    monkeypatch.setenv("JEAN_KERNELS", path)
+    grid, (origins, directions) = ball(), rays(500)
+    origins[:3] += 500  # outside of the box, too
+    near, far = ref.box_interval(origins, directions, grid.low, grid.high)
+    hit, edges = grid.intervals(origins, directions, near, far, 10, backend=backend)
+    found, every = grid.intervals(origins, directions, near, far, 10, backend=backend, every=True)
+    assert torch.equal(hit, found) and 0.2 < hit.float().mean() < 0.95
+    assert every.shape == (500, 11) and torch.equal(every[hit], edges)
+    assert torch.equal(every[~hit], far[~hit][:, None].expand(-1, 11))
+
+
+def test_gradients_of_every_ray_are_those_of_the_rays_that_meet_anything():
+    grid, (origins, directions) = ball(), rays(200)
+    gradients = []
+    for every in (False, True):
+        moved = origins.clone().requires_grad_()
+        near, far = ref.box_interval(moved, directions, grid.low, grid.high)
+        hit, edges = grid.intervals(moved, directions, near, far, 10, every=every)
+        (edges[hit] if every else edges).square().sum().backward()
+        gradients.append(moved.grad)
+    assert gradients[0].isfinite().all() and torch.equal(*gradients)
+
+
+def test_torch_accepts_marching_of_every_ray():
+    grid, (origins, directions) = ball(), rays(20)
+    quantiles = ref.quantile_grid(20, 11, None, origins.device)
+    arguments = (grid.sampling, origins, directions, quantiles, [*BOX[0], *BOX[1]], 10, 48)
+    assert set(torch.library.opcheck(torch.ops.jean.march_every.default, arguments).values()) == {"SUCCESS"}
+
+
 def test_gradients_of_poses_go_by_torch():
     grid, (origins, directions) = ball(), rays(50)
     origins.requires_grad_()

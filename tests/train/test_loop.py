@@ -142,6 +142,30 @@ def test_progress_shows_each_step(tmp_path):
     assert notes[-1].startswith("loss ") and "rays_per_s" in notes[-1]
 
 
+def test_a_cards_scalars_are_read_where_they_are_logged_or_saved(tmp_path):
+    stage, read = make_stage(), []
+
+    class OnCard(torch.Tensor):
+        """A number that says that it lies on a card, and remembers that it was waited for."""
+
+        is_cuda = True
+
+        def __float__(self):
+            read.append(self.step)
+            return super().__float__()
+
+    def step(number):
+        loss = torch.tensor(0.5 if number < 14 else torch.nan).as_subclass(OnCard)
+        loss.step = number + 1
+        return {"loss": loss}
+
+    stage.step = step
+    with pytest.raises(DivergedError, match="nan at step 15"):
+        run(stage, tmp_path, Schedule(20, 4, 0, 5, 0), Heard(), config={}, meta={})
+    assert read == [4, 5, 8, 10, 12, 15]  # every 5 steps and where a checkpoint is due
+    assert load_checkpoint(tmp_path).step == 12
+
+
 # Kills (1, 2)
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from tiny_clip import make_clip
 
-from jean.data.datasets import PersonFrames, RayBatch, open_clips
+from jean.data.datasets import PersonFrames, open_clips
 from jean.errors import ArtefactError, UsageError
 from jean.models.talking_head import Pixels
 from jean.progress import Silent
@@ -17,6 +17,7 @@ from jean.render.reference import Composite
 from jean.train.checkpoint import load_checkpoint
 from jean.train.hull import grown, visual_hull
 from jean.train.nerf import NerfConfig, NerfStage, resolved, train_nerf
+from jean.train.nerf_batch import RayBatch
 from jean.train.nerf_drivers import with_codes
 from jean.train.nerf_losses import pixel_losses
 
@@ -66,10 +67,10 @@ def test_the_paper_presets_torso_does_not_learn_the_face(clip, preset):
     opacity = torch.full((2,), 0.5, requires_grad=True)  # the first pixel is all head, the second all torso
     head = Composite(torch.rand(2, 3), torch.full((2,), 0.5), torch.ones(2), torch.ones(2, 1))
     pixels = Pixels([head] * (2 if preset == "paper" else 1), torch.rand(2, 3), opacity)
-    matte = np.array([[1, 0], [0, 1]], np.float32)
-    colours = np.random.default_rng(0).random((3, 2, 3)).astype(np.float32)
-    batch = RayBatch(np.array([0]), np.zeros(2, int), np.zeros((2, 2), np.float32), colours[0], matte, colours[1])
-    losses = pixel_losses(pixels, batch, trained.config, trained.generator, trained.device)
+    matte = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    none = torch.zeros(2, dtype=torch.long)
+    batch = RayBatch(none[:1], none, torch.zeros(2, 2), torch.rand(2, 3), matte, torch.rand(2, 3))
+    losses = pixel_losses(pixels, batch, trained.config, trained.generator)
     named = [losses[name] for name in ("photo", "coarse") if name in losses]
     (slopes,) = torch.autograd.grad(sum(named), opacity)
     assert slopes[1] != 0
@@ -109,7 +110,7 @@ def test_minutes_become_steps_once(clip, tmp_path):
 
 def test_codes_do_not_reach_what_is_rendered_without_them(clip):
     trained = stage(clip)
-    indices = trained.data.held_out
+    indices = torch.from_numpy(trained.data.held_out)
     plain = trained.model.eval().condition(trained.frames(indices))
     torch.nn.init.ones_(trained.codes.weight)
     kept = with_codes(trained.codes, trained.frames(indices), indices, torch.zeros(len(indices)))
@@ -132,9 +133,8 @@ def test_speech_stops_learning_after_its_steps(clip):
 
 def test_held_out_frames_are_never_drawn(clip):
     trained = stage(clip)
-    seen = set()
-    for seed in range(30):
-        seen |= set(trained.data.rays(64, 8, (1, 1, 1, 1, 1), np.random.default_rng(seed)).frames.tolist())
+    drawn = [trained.batches.draw(trained.generator).frames for _ in range(30)]
+    seen = set(torch.cat(drawn).tolist())
     assert seen == set(trained.data.train.tolist())
 
 
