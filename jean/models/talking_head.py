@@ -217,7 +217,7 @@ class TalkingHead(nn.Module):
         pose = self._pose(frames)
         bend = self.bend(frames, condition)
         head = self.head.trace(origins, directions, condition, self.view(frames, pose), frame, generator, bend)
-        torso_rgb, torso_opacity = self.torso(pixels / size_px, pose[frame])
+        torso_rgb, torso_opacity = self.torso(pixels / size_px, pose, frame)
         return Pixels(head, torso_rgb, torso_opacity)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from jean.models.planes import FeaturePlane, Kept
-from jean.render.ops import FrameTorso, PlaneSpec
+from jean.render.ops import FrameTorso, PlaneSpec, torso_layer, use_on_processor
 
 
 class TorsoLayer(nn.Module):
@@ -41,18 +41,42 @@ class TorsoLayer(nn.Module):
         self.bend = nn.Sequential(hidden, nn.ReLU(), shift)
         self.shade = nn.Sequential(nn.Linear(2 * channels + pose_width, 48), nn.ReLU(), nn.Linear(48, 4))
 
-    def forward(self, coordinates: Tensor, pose: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, coordinates: Tensor, pose: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
         """rgb [R, 3] and opacity [R], both in [0, 1].
 
         Args:
             coordinates: [R, 2] image positions, 0 to 1.
-            pose: [R, pose_width] head pose, standardised.
+            pose: [F, pose_width] head poses of F frames, standardised.
+            frame: [R] int, each position's frame.
         """
+        if use_on_processor(self.backend, coordinates, "torso"):
+            return self._native(coordinates, pose, frame)
+        pose = pose[frame]
         bent = coordinates + self.reach * torch.tanh(self.bend(torch.cat([coordinates * 2 - 1, pose], -1)))
         across, down = bent[:, 0], bent[:, 1]
         features = torch.cat([self.coarse(across, down), self.fine(across, down)], -1)
         out = self.shade(torch.cat([features, pose], -1))
         return torch.sigmoid(out[:, :3]), torch.sigmoid(out[:, 3])
+
+    def _native(self, coordinates: Tensor, pose: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
+        """The same from the compiled kernels; the pose's share of both layers, constant over a frame, is added here."""
+        planes = (self.coarse, self.fine)
+        layer, _, last = (cast(nn.Linear, module) for module in self.shade)
+        first, _, second = (cast(nn.Linear, module) for module in self.bend)
+        features = sum(plane.table.shape[1] for plane in planes)
+        bend_bias = nn.functional.linear(pose, first.weight[:, 2:], first.bias)
+        bias = nn.functional.linear(pose, layer.weight[:, features:], layer.bias)
+        return torso_layer(
+            coordinates,
+            frame,
+            [plane.table for plane in planes],
+            [(plane.height, plane.width) for plane in planes],
+            [
+                *(first.weight[:, :2].T, bend_bias.to(pose), second.weight, second.bias),
+                *(layer.weight[:, :features], bias.to(pose), last.weight, last.bias),
+            ],
+            self.reach,
+        )
 
     def of_pose(self, pose: Tensor) -> FrameTorso:
         """This layer under one pose [pose_width], for pictures: what the pose decides becomes biases."""

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import ctypes
 
-from jean.render.native import _FLOAT, _LONG, _POINTER
+from jean.render.native import _DOUBLE, _FLOAT, _INT, _LONG, _POINTER, Plane
+
+# Tensors that all pixels of the torso layer share, in the kernels' order.
+TORSO = (
+    *("bend_first", "bend_bias", "bend_second", "bend_second_bias"),
+    *("shade", "bias", "last", "last_bias"),
+)
 
 
 class AdamTensor(ctypes.Structure):
@@ -27,3 +33,26 @@ class Grid(ctypes.Structure):
     """``JeanGrid``."""
 
     _fields_ = [("grid", _POINTER), *[(name, _LONG) for name in ("height", "width", "channels")]]
+
+
+class TorsoLayer(ctypes.Structure):
+    """``JeanTorsoLayer``."""
+
+    _fields_ = [
+        ("plane", Plane * 2),
+        *[(name, _INT) for name in ("bend_hidden", "hidden", "frames")],
+        ("reach", _DOUBLE),
+        *[(name, _POINTER) for name in TORSO],
+    ]
+
+
+class TorsoPixels(ctypes.Structure):
+    """``JeanTorsoPixels``."""
+
+    _fields_ = [("count", _LONG), *[(name, _POINTER) for name in ("coordinates", "frame", "rgb", "opacity")]]
+
+
+class TorsoGradients(ctypes.Structure):
+    """Where the gradients of the shared tensors go."""
+
+    _fields_ = [(name, _POINTER) for name in TORSO]

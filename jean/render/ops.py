@@ -18,6 +18,7 @@ from jean.render.paint_op import paint as paint_seen
 from jean.render.picture_op import FrameField, on_host, pairs, picture
 from jean.render.reference import Composite, camera_rays, over
 from jean.render.roughness_op import roughness
+from jean.render.torso_op import torso_layer
 
 if TYPE_CHECKING:
     from jean.render.cuda_check import Verdict
@@ -45,6 +46,7 @@ __all__ = [
     "require_half",
     "resolve_backend",
     "roughness",
+    "torso_layer",
     "triplane_field",
     "use_native",
     "use_on_processor",

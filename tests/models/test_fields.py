@@ -148,9 +148,9 @@ def test_torso_begins_unbent_and_follows_the_pose_once_trained():
     torch.manual_seed(0)
     torso = TorsoLayer()
     coordinates = torch.rand(10, 2)
-    rgb, opacity = torso(coordinates, torch.zeros(10, 6))
+    rgb, opacity = torso(coordinates, torch.zeros(1, 6), torch.zeros(10).long())
     assert rgb.shape == (10, 3) and opacity.shape == (10,) and opacity.min() >= 0 and opacity.max() <= 1
-    assert not torch.allclose(torso(coordinates, torch.ones(10, 6))[0], rgb)
+    assert not torch.allclose(torso(coordinates, torch.ones(1, 6), torch.zeros(10).long())[0], rgb)
 
 
 def test_planes_that_divide_one_another_are_one_in_a_picture():

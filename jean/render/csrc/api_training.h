@@ -67,3 +67,67 @@ JEAN_API int jean_roughness_backward(const JeanGrid* grid, const void* factors, 
   });
   return 0;
 }
+
+namespace {
+
+size_t torso_prepared_bytes(const JeanTorsoLayer& t, long scalar) {
+  return 64 + scalar * 2l * JEAN_CHANNELS * t.hidden;
+}
+
+// Widths of the tensors that all pixels share, as torso_widths of torso_training.h.
+std::vector<long> torso_shared(const JeanTorsoLayer& t) {
+  const long bend = t.bend_hidden, hidden = t.hidden, frames = t.frames;
+  return {2 * bend, frames * bend, 2 * bend, 2, hidden * 2l * JEAN_CHANNELS, frames * hidden, 4 * hidden, 4};
+}
+
+}  // namespace
+
+// rgb and opacity of all pixels.
+JEAN_API int jean_torso_forward(const JeanTorsoLayer* torso, const JeanTorsoPixels* pixels, int64_t target,
+                                int64_t threads) {
+  const JeanKernels* k = table(target);
+  Memory prepared(torso_prepared_bytes(*torso, k->scalar_bytes));
+  if (prepared.failed()) return FAILED;
+  k->torso_prepare(torso, prepared.get());
+  const long tiles = (pixels->count + JEAN_TILE - 1) / JEAN_TILE, parts = parts_of(tiles, 8);
+  share_out(parts, threads, [&](long task, int) {
+    const Part part(tiles, parts, task);
+    k->torso_forward(prepared.get(), pixels, part.begin, part.end);
+  });
+  return 0;
+}
+
+// Gradients, from those of rgb and opacity: of the shared tensors to `out`, in the order of JeanTorsoLayer; the planes'
+// are added to what `torso` names. Any number of threads gives the same bits, as in jean_field_backward.
+JEAN_API int jean_torso_backward(const JeanTorsoLayer* torso, const JeanTorsoPixels* pixels, const void* to_rgb,
+                                 const void* to_opacity, void* const* out, int64_t target, int64_t threads) {
+  const JeanKernels* k = table(target);
+  const long tiles = (pixels->count + JEAN_TILE - 1) / JEAN_TILE, some = parts_of(tiles, 8);
+  const long shares = some > 16 ? 16 : (some > 0 ? some : 1);
+  const std::vector<long> widths = torso_shared(*torso);
+  long values = 0;
+  for (long width : widths) values += width;
+  const size_t width = whole_lines(values * k->scalar_bytes), rows = (size_t)tiles * JEAN_TILE * k->scalar_bytes;
+  Memory prepared(torso_prepared_bytes(*torso, k->scalar_bytes)), sums(width * shares), at(rows * 2),
+      features(rows * 2 * JEAN_CHANNELS);
+  if (prepared.failed() || sums.failed() || at.failed() || features.failed()) return FAILED;
+  k->torso_prepare(torso, prepared.get());
+  std::vector<const void*> share(shares);
+  for (long i = 0; i < shares; ++i) share[i] = (char*)sums.get() + i * width;
+  share_out(shares, threads, [&](long task, int) {
+    const Part part(tiles, shares, task);
+    memset((void*)share[task], 0, width);
+    k->torso_backward(prepared.get(), pixels, to_rgb, to_opacity, (void*)share[task], at.get(), features.get(),
+                      part.begin, part.end);
+  });
+  share_out(3, threads, [&](long task, int) {
+    if (task < 2) {
+      k->torso_scatter(torso, pixels->count, (int)task, at.get(), features.get());
+    } else {
+      long offset = 0;
+      for (size_t i = 0; i < widths.size(); offset += widths[i++])
+        k->add_up(share.data(), (int)shares, offset, widths[i], out[i]);
+    }
+  });
+  return 0;
+}

@@ -95,6 +95,24 @@ typedef struct {
   void *density, *values, *depths, *intervals;
 } JeanCompositeGradients;
 
+// The torso layer as it is trained (jean/models/torso.py). The pose's shares stand in the biases, one row a frame.
+typedef struct {
+  JeanPlane plane[2];  // over axes 0 and 1 of image positions
+  int32_t bend_hidden, hidden, frames;
+  double reach;
+  const void *bend_first, *bend_bias;          // [2, bend_hidden], [frames, bend_hidden]
+  const void *bend_second, *bend_second_bias;  // [2, bend_hidden], [2]
+  const void *shade, *bias;                    // [hidden, 32], [frames, hidden]
+  const void *last, *last_bias;                // [4, hidden], [4]
+} JeanTorsoLayer;
+
+typedef struct {
+  int64_t count;
+  const void* coordinates;  // [count, 2]
+  const int32_t* frame;     // [count]
+  void *rgb, *opacity;      // [count, 3], [count]; null where not wanted
+} JeanTorsoPixels;
+
 // One tensor under Adam, float32. With bias corrections c1 and c2 of the two moments: step = rate / c1,
 // root = 1 / sqrt(c2).
 typedef struct {

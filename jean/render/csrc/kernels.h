@@ -19,6 +19,14 @@ typedef struct {
   int (*adam)(const JeanAdam*, int tensor, long begin, long end);
   void (*roughness)(const JeanGrid*, long begin, long end, void* sums);
   void (*roughness_slopes)(const JeanGrid*, const void* factors, long begin, long end, void* out);
+  // the torso layer with gradients; `sums` holds those of its shared tensors one after the other, `at` and `features`
+  // what `torso_scatter` needs of every tile
+  void (*torso_prepare)(const JeanTorsoLayer*, void* memory);
+  void (*torso_forward)(const void* prepared, const JeanTorsoPixels*, long begin, long end);
+  void (*torso_backward)(const void* prepared, const JeanTorsoPixels*, const void* to_rgb, const void* to_opacity,
+                         void* sums, void* at, void* features, long begin, long end);
+  void (*torso_scatter)(const JeanTorsoLayer*, long count, int plane, const void* at, const void* features);
+  void (*add_up)(const void* const* sums, int shares, long offset, long count, void* to);
   long scalar_bytes;
   // the paper's field: `prepared` begins with its layout, then come the packed matrices
   long (*mlp_prepared_bytes)(const JeanMlp*, int gradients);

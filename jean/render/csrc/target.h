@@ -4,6 +4,7 @@
 #include "mlp_target.h"
 #include "rays.h"
 #include "torso.h"
+#include "torso_training.h"
 #include "training.h"
 #include "triplane.h"
 
@@ -136,6 +137,42 @@ void slopes_of_roughness(const JeanGrid* g, const void* factors, long begin, lon
                    (Scalar*)out);
 }
 
+void torso_prepare(const JeanTorsoLayer* layer, void* memory) {
+  static_assert(sizeof(TorsoPrepared<Scalar>) <= 64, "api_training.h leaves so much room in front of the matrix");
+  *(TorsoPrepared<Scalar>*)memory = TorsoPrepared<Scalar>(*layer, (Scalar*)((char*)memory + 64));
+}
+
+void torso_forward(const void* prepared, const JeanTorsoPixels* pixels, long begin, long end) {
+  TorsoTile<Scalar> tile;
+  for (long t = begin; t < end; ++t) {
+    torso_values<Scalar, LANES>(*(const TorsoPrepared<Scalar>*)prepared, *pixels, t * TILE, tile);
+    for (int s = 0; s < tile.count; ++s) {
+      for (int c = 0; c < 3; ++c) ((Scalar*)pixels->rgb)[3 * (t * TILE + s) + c] = tile.out[c][s];
+      ((Scalar*)pixels->opacity)[t * TILE + s] = tile.out[3][s];
+    }
+  }
+}
+
+void torso_backward(const void* prepared, const JeanTorsoPixels* pixels, const void* to_rgb, const void* to_opacity,
+                    void* sums, void* at, void* features, long begin, long end) {
+  const TorsoPrepared<Scalar>& p = *(const TorsoPrepared<Scalar>*)prepared;
+  const TorsoSums<Scalar> to(*p.layer, (Scalar*)sums);
+  TorsoTile<Scalar> tile;
+  for (long t = begin; t < end; ++t) {
+    torso_values<Scalar, LANES>(p, *pixels, t * TILE, tile);
+    torso_slopes<Scalar, LANES>(p, tile, (const Scalar*)to_rgb, (const Scalar*)to_opacity, to,
+                                (Scalar*)features + t * TILE * TORSO_FEATURES);
+    __builtin_memcpy((Scalar*)at + t * TILE * 2, tile.at, sizeof(Scalar) * TILE * 2);
+  }
+}
+
+void scatter_torso(const JeanTorsoLayer* layer, long count, int plane, const void* at, const void* features) {
+  for (long begin = 0; begin < count; begin += TILE)
+    torso_scatter<Scalar, LANES>(*layer, (const Scalar(*)[TILE])((const Scalar*)at + begin * 2),
+                                 (int)lesser((long)TILE, count - begin), plane,
+                                 (const Scalar*)features + begin * TORSO_FEATURES);
+}
+
 }  // namespace
 
 const JeanKernels* JEAN_TABLE(void) {
@@ -153,6 +190,11 @@ const JeanKernels* JEAN_TABLE(void) {
                                     adam,
                                     roughness,
                                     slopes_of_roughness,
+                                    torso_prepare,
+                                    torso_forward,
+                                    torso_backward,
+                                    scatter_torso,
+                                    add_up,
                                     sizeof(Scalar),
                                     mlp_prepared_bytes,
                                     mlp_prepare,

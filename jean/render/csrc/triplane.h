@@ -404,22 +404,28 @@ JEAN_FN void field_backward(const Prepared<T>& p, const JeanSamples& samples, co
     for (int axis = 0; axis < 3; ++axis) ((T*)out.positions)[3 * (tile.begin + s) + axis] = d_position[axis][s];
 }
 
-// Adds the features' gradients [count, features] of a tile to one plane's table.
+// Adds gradients of features, `step` numbers from sample to sample, to the four cells that each was read from.
 template <class T, int N>
-JEAN_FN void scatter(const Prepared<T>& p, const Tile<T>& tile, int index, const T* features) {
-  const JeanPlane& plane = p.field->plane[index];
+JEAN_FN void scatter_rows(const JeanPlane& plane, const Places<T>& places, int count, const T* features, int step) {
   const long down = (long)plane.width * CHANNELS;
-  Places<T> places;
-  places.find(tile.position, plane);
-  for (int s = 0; s < tile.count; ++s) {
+  for (int s = 0; s < count; ++s) {
     T* at = (T*)plane.gradient + (long)places.row[s] * CHANNELS;
     const T right = places.right[s], below = places.below[s], left = T(1) - right, above = T(1) - below;
-    const T* g = features + (long)s * p.features + index * CHANNELS;
+    const T* g = features + (long)s * step;
     add_scaled<T, N>(at, g, left * above, CHANNELS);
     add_scaled<T, N>(at + CHANNELS, g, right * above, CHANNELS);
     add_scaled<T, N>(at + down, g, left * below, CHANNELS);
     add_scaled<T, N>(at + down + CHANNELS, g, right * below, CHANNELS);
   }
+}
+
+// Adds the features' gradients [count, features] of a tile to one plane's table.
+template <class T, int N>
+JEAN_FN void scatter(const Prepared<T>& p, const Tile<T>& tile, int index, const T* features) {
+  const JeanPlane& plane = p.field->plane[index];
+  Places<T> places;
+  places.find(tile.position, plane);
+  scatter_rows<T, N>(plane, places, tile.count, features + index * CHANNELS, p.features);
 }
 
 }  // namespace
