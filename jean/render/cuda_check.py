@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -14,7 +14,8 @@ from torch import Tensor
 from jean.errors import JeanError
 from jean.render import ray_ops, reference
 from jean.render.cuda_example import COARSE, example, example_mlp, readable_mlp, readable_picture
-from jean.render.cuda_ops import launch_mlp, launch_picture
+from jean.render.cuda_mlp import launch_mlp, launch_mlp_backward
+from jean.render.cuda_ops import launch_picture
 from jean.render.mlp_op import MlpCall
 from jean.render.picture_op import PictureCall
 
@@ -37,6 +38,9 @@ class Verdict:
 @lru_cache
 def verdict(operation: str, device: torch.device) -> Verdict:
     """Runs an operation on a small random problem, by the kernels and by torch, and compares."""
+    if operation in PARTS:
+        parts = [verdict(part, device) for part in PARTS[operation]]
+        return Verdict(all(part.passed for part in parts), "; ".join(part.line for part in parts))
     name = torch.cuda.get_device_name(device)
     check, limit = CHECKS[operation]
     try:
@@ -61,20 +65,45 @@ def check_picture(device: torch.device, launcher: Any = None, rays: int = 600) -
         made.fill_(torch.nan)
     launch_picture(call, launcher)
     want, got = readable_picture(field, grid, origins, directions, SAMPLES), call.result()
-    return max(_mean_error(got.channels, want.channels), _mean_error(got.opacity, want.opacity))
+    return _greatest([_mean_error(got.channels, want.channels), _mean_error(got.opacity, want.opacity)])
+
+
+def check_mlp_values(device: torch.device, launcher: Any = None, samples: int = 2000) -> float:
+    """``check_mlp`` in single precision."""
+    return check_mlp(device, "single", launcher, samples)
 
 
 def check_mlp_half(device: torch.device, launcher: Any = None, samples: int = 2000) -> float:
-    """Mean error of the paper's field, of densities as a share of their spread, of colours where something is."""
+    """``check_mlp`` in half precision, a tenth of the gradients' errors: each is what two passes have rounded, and
+    where a ReLU falls to the other side, all behind it differs."""
+    return check_mlp(device, "half", launcher, samples, 0.1)
+
+
+def check_mlp(device: torch.device, kind: str, launcher: Any, samples: int, of_gradients: float = 1.0) -> float:
+    """Mean error of the paper's field: of densities as a share of their spread, of colours where something is, and of
+    all gradients as a share of their mean size, times ``of_gradients``."""
     positions, frame, spec = example_mlp(device, samples)
+    with torch.enable_grad():
+        leaves = [t.detach().clone().requires_grad_() for t in (positions, *spec.weights, *spec.biases, *spec.ends)]
+        layers = len(spec.weights)
+        given = replace(spec, weights=leaves[1 : layers + 1], biases=leaves[layers + 1 : -4], ends=leaves[-4:])
+        density, rgb = readable_mlp(leaves[0], frame, given)
+        to_density = torch.linspace(0.5, 1.5, samples, device=device)  # of one sign: sums do not cancel
+        to_rgb = (to_density * (density > 0))[:, None].repeat(1, 3)  # as in a picture, where nothing is nothing is seen
+        wanted = torch.autograd.grad([density, rgb], leaves, [0.1 * to_density, to_rgb])
+        density, rgb = density.detach(), rgb.detach()
     call = MlpCall(positions, frame, spec, True)
     assert call.rgb is not None
     call.density.fill_(torch.nan)
     call.rgb.fill_(torch.nan)
-    launch_mlp(call, launcher)
-    density, rgb = readable_mlp(positions, frame, spec)
+    launch_mlp(call.field, call.samples, device, kind, launcher=launcher)
+    made = [torch.full_like(leaf, torch.nan) for leaf in leaves]
+    made[0].zero_()
+    launch_mlp_backward(call.field, call.samples, 0.1 * to_density, to_rgb, made[1:], made[0], kind, launcher)
     there = density > 0
-    return max(_mean_error(call.density, density) / float(density.std()), _mean_error(call.rgb[there], rgb[there]))
+    values = [_mean_error(call.density, density) / float(density.std()), _mean_error(call.rgb[there], rgb[there])]
+    slopes = [_mean_error(got, want) / float(want.abs().mean()) for got, want in zip(made, wanted, strict=True)]
+    return _greatest([*values, *(of_gradients * slope for slope in slopes)])
 
 
 def check_march(device: torch.device, rays: int = 600) -> float:
@@ -104,18 +133,25 @@ def check_composite(device: torch.device, rays: int = 300) -> float:
         values = [out.channels, out.opacity, out.depth, out.weights]
         gradients = torch.autograd.grad(torch.stack([value.square().sum() for value in values]).sum(), inputs)
         made.append([*(value.detach() for value in values), *gradients])
-    return max(_mean_error(got, want) / float(want.std()) for got, want in zip(*made, strict=True))
+    return _greatest([_mean_error(got, want) / float(want.std()) for got, want in zip(*made, strict=True)])
+
+
+def _greatest(errors: list[float]) -> float:
+    return float(torch.tensor(errors).max())  # a NaN, unlike by Python's own
 
 
 def _mean_error(got: Tensor, want: Tensor) -> float:
     return float((got - want).abs().mean())
 
 
+# Operations that need several checks: a field is trained in the precision that is asked for.
+PARTS = {"mlp": ("mlp_values", "mlp_half")}
 # Checks, and what they may find. Values that enter a matrix product keep 8 bits in bf16: mean errors of 10⁻³,
 # and 10⁻² of the spread of densities that eleven layers have rounded; one layer's inputs in a wrong order give more
-# than twice of what is allowed. The rest is in single precision.
+# than twice of what is allowed. The rest is in single precision; where it decides a ReLU, a sample's gradients differ.
 CHECKS: dict[str, tuple[Callable[[torch.device], float], float]] = {
     "picture": (check_picture, 5e-3),
+    "mlp_values": (check_mlp_values, 1e-3),
     "mlp_half": (check_mlp_half, 3e-2),
     "march": (check_march, 1e-3),
     "composite": (check_composite, 1e-4),

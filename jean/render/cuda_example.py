@@ -113,9 +113,8 @@ def example_mlp(device: torch.device, samples: int) -> tuple[Tensor, Tensor, Mlp
     return positions.to(device), torch.randint(2, (samples,), generator=generator).to(device), spec
 
 
-@torch.no_grad()
 def readable_mlp(positions: Tensor, frame: Tensor, spec: MlpSpec) -> tuple[Tensor, Tensor]:
-    """What ``jean.render.mlp_op.mlp_values`` computes, in torch alone; colours everywhere."""
+    """What ``jean.render.mlp_op.mlp_field`` computes, in torch alone."""
     unit = (positions - positions.new_tensor(spec.middle)) / positions.new_tensor(spec.reach)
     waves = [wave(2.0**octave * unit) for octave in range(10) for wave in (torch.sin, torch.cos)]
     encoded = torch.cat([unit, *waves], -1)

@@ -11,13 +11,11 @@ from torch import Tensor
 
 from jean.render.cuda_build import build_unit
 from jean.render.cuda_driver import Driver, driver
-from jean.render.mlp_op import MlpCall
 from jean.render.native import MAX_PLANES
 from jean.render.picture_op import PictureCall
 from jean.render.ray_ops import CUDA_COARSE
 
 HIDDEN, HALF = 64, 32  # picture.cu: the widths of the fast field's layers
-WIDE, NARROW = 128, 64  # mlp.cu: those of the paper's field
 THREADS = 128
 BLOCKS_OF_A_PROCESSOR = 3  # as many of picture.cu's blocks as a multiprocessor's registers hold
 
@@ -40,7 +38,9 @@ class Launcher:
         self.device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
         self.processors = torch.cuda.get_device_properties(self.device).multi_processor_count
 
-    def __call__(self, unit: str, name: str, blocks: int | tuple[int, int], *arguments: Any) -> None:
+    def __call__(
+        self, unit: str, name: str, blocks: int | tuple[int, int], *arguments: Any, threads: int = THREADS
+    ) -> None:
         """``blocks`` are along x, or x and y; arguments are C structures, tensors (their addresses are handed
         over), None (a null pointer) and integers (64 bits)."""
         with torch.cuda.device(self.device):
@@ -48,7 +48,7 @@ class Launcher:
             card.enter(self.device.index)
             stream = torch.cuda.current_stream(self.device).cuda_stream
             function = _kernel(unit, name, self.device)
-            card.launch(function, blocks, THREADS, stream, [_as_c(argument) for argument in arguments])
+            card.launch(function, blocks, threads, stream, [_as_c(argument) for argument in arguments])
 
 
 def launch_picture(call: PictureCall, launcher: Any = None) -> None:
@@ -72,39 +72,20 @@ def launch_picture(call: PictureCall, launcher: Any = None) -> None:
     edges = torch.empty(march.rays, march.samples + 1, device=call.device)
     listed = torch.empty(march.rays, dtype=torch.int32, device=call.device)
     counters = torch.zeros(2, dtype=torch.int32, device=call.device)
-    launch("picture", "jean_march", _parts(march.rays, THREADS), march, call.out, edges, listed, counters)
-    blocks = min(_parts(march.rays, THREADS), BLOCKS_OF_A_PROCESSOR * launch.processors)
+    launch("picture", "jean_march", parts(march.rays, THREADS), march, call.out, edges, listed, counters)
+    blocks = min(parts(march.rays, THREADS), BLOCKS_OF_A_PROCESSOR * launch.processors)
     launch("picture", "jean_picture", blocks, field, march, call.out, edges, listed, counters)
-
-
-def launch_mlp(call: MlpCall, launcher: Any = None) -> None:
-    """Fills densities, and colours where they are wanted; arguments and errors as of ``launch_picture``."""
-    field, count = call.field, len(call.density)
-    layers = field.layer[: field.layers]
-    widths = [layer.outputs for layer in layers]
-    if widths != [WIDE] * field.trunk + [NARROW] * (field.layers - field.trunk) or field.layers <= field.trunk + 1:
-        raise ValueError(f"kernels for layers of {WIDE} and then at least two of {NARROW} outputs only, not {widths}")
-    pointers = [layer.bias for layer in layers] + [field.density, field.rgb]
-    if any(pointer % 16 for pointer in pointers):
-        raise ValueError("biases and heads have to lie at multiples of 16 bytes")  # the kernel reads so many at once
-    if count == 0:
-        return
-    launch = launcher or Launcher(call.density.device)
-    # encodings are padded from 63 to 64; two bytes a weight
-    weights = sum((layer.inputs + layer.inputs % 2) * layer.outputs for layer in layers)
-    packed = torch.empty(weights // 2, dtype=torch.int32, device=call.density.device)
-    launch("mlp", "jean_mlp_pack", (8, field.layers), field, packed)
-    launch("mlp", "jean_mlp", _parts(count, THREADS), field, call.samples, packed)
 
 
 def launch_rays(name: str, count: int, device: torch.device, *arguments: Any, launcher: Any = None) -> None:
     """Runs a kernel of rays.cu, one thread for each of ``count`` rays; ``launcher`` as in ``launch_picture``."""
     if count:
         launch = launcher or Launcher(device)
-        launch("rays", name, _parts(count, THREADS), *arguments)
+        launch("rays", name, parts(count, THREADS), *arguments)
 
 
-def _parts(count: int, size: int) -> int:
+def parts(count: int, size: int) -> int:
+    """How many of so many each there are, the last not full."""
     return -(-count // size)
 
 

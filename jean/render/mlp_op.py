@@ -12,7 +12,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jean.errors import UsageError
 from jean.render import native, native_mlp
 
 ENDS = ("density", "density_bias", "rgb", "rgb_bias")
@@ -59,7 +58,7 @@ def mlp_field(positions: Tensor, frame: Tensor, spec: MlpSpec) -> tuple[Tensor, 
     layout, box = [spec.trunk, spec.join, spec.frames], [*spec.middle, *spec.reach]
     # under autocast what torch folded is of another type
     weights, biases, ends = ([t.to(positions.dtype) for t in part] for part in (spec.weights, spec.biases, spec.ends))
-    number = number_of(positions.dtype)
+    number = card_format(positions) if on_card(positions) else number_of(positions.dtype)
     return torch.ops.jean.mlp(positions, frame.int(), weights, biases, ends, layout, box, number)
 
 
@@ -78,15 +77,14 @@ def mlp_values(
         density [N], and rgb [N, 3] or None.
 
     Raises:
-        UsageError: bf16 on a processor without; anything else on a card.
+        UsageError: bf16 on a processor without.
     """
     made = MlpCall(positions, frame, spec, colour)
-    if positions.is_cuda:
-        if precision != "bf16":
-            raise UsageError("a card's kernels for this field have half precision only.", "Give --precision bf16.")
-        from jean.render.cuda_ops import launch_mlp  # a processor needs none of it
+    if on_card(positions):
+        from jean.render.cuda_mlp import launch_mlp  # a processor needs none of it
 
-        launch_mlp(made)
+        kind = "half" if precision == "bf16" else "single"
+        launch_mlp(made.field, made.samples, positions.device, kind, thrifty=True)
         return made.density, made.rgb
     number = number_of(positions.dtype, precision)
     native.call("jean_mlp_forward", made.field, made.samples, 1, number, torch.get_num_threads())
@@ -103,6 +101,19 @@ class MlpCall:
         self.density = positions.new_empty(len(positions))
         self.rgb = positions.new_empty(len(positions), 3) if colour else None
         self.samples = _samples(positions, frame, self.density, self.rgb)
+
+
+def on_card(tensor: Tensor) -> bool:
+    """Whether a card's kernels compute what is asked of ``tensor``; tests let them run on a processor."""
+    return tensor.is_cuda
+
+
+CARD_FORMATS = ("single", "half")  # of a card's kernels, by their numbers
+
+
+def card_format(tensor: Tensor) -> int:
+    """Number of the format of a card's factors: half precision under torch's autocast, as for torch's own products."""
+    return int(torch.is_autocast_enabled(tensor.device.type))
 
 
 def number_of(dtype: torch.dtype, precision: str = "fp32") -> int:
@@ -146,7 +157,13 @@ def _mlp_op(
     tensors = _contiguous([positions, *weights, *biases, *ends])
     call, frame = _mlp(tensors[1:], len(weights), layout, box), frame.contiguous()
     density, rgb = positions.new_empty(len(positions)), positions.new_empty(len(positions), 3)
-    native.call("jean_mlp_forward", call, _samples(tensors[0], frame, density, rgb), 0, target, torch.get_num_threads())
+    samples = _samples(tensors[0], frame, density, rgb)
+    if on_card(positions):
+        from jean.render.cuda_mlp import launch_mlp  # a processor needs none of it
+
+        launch_mlp(call, samples, positions.device, CARD_FORMATS[target])
+    else:
+        native.call("jean_mlp_forward", call, samples, 0, target, torch.get_num_threads())
     return density, rgb
 
 
@@ -177,13 +194,19 @@ def _mlp_backward(
     call, layers = _mlp(tensors[1:], len(weights), layout, box), len(weights)
     made = [torch.empty_like(tensor) for tensor in tensors[1:]]
     to_positions = torch.zeros_like(tensors[0]) if move else positions.new_empty(0)
+    samples = _samples(tensors[0], frame, density, rgb)
+    if on_card(positions):
+        from jean.render.cuda_mlp import launch_mlp_backward  # a processor needs none of it
+
+        moved = to_positions if move else None
+        launch_mlp_backward(call, samples, to_density, to_rgb, made, moved, CARD_FORMATS[target])
+        return [to_positions, *made]
     out = native_mlp.MlpGradients()
     for index in range(layers):
         out.weight[index], out.bias[index] = made[index].data_ptr(), made[layers + index].data_ptr()
     for name, tensor in zip(ENDS, made[2 * layers :], strict=True):
         setattr(out, name, tensor.data_ptr())
     out.positions = to_positions.data_ptr() if move else None
-    samples = _samples(tensors[0], frame, density, rgb)
     native.call("jean_mlp_backward", call, samples, to_density, to_rgb, out, target, torch.get_num_threads())
     return [to_positions, *made]
 

@@ -23,7 +23,14 @@ from jean.render.torso_op import torso_layer
 if TYPE_CHECKING:
     from jean.render.cuda_check import Verdict
 
-ON_CUDA = ("picture", "mlp_half", "march", "composite")  # operations that have kernels of csrc/cuda
+ON_CUDA = (
+    "picture",
+    "mlp",
+    "mlp_values",
+    "mlp_half",
+    "march",
+    "composite",
+)  # operations that have kernels of csrc/cuda
 
 __all__ = [
     "Composite",

@@ -58,9 +58,22 @@ def ray_kernels(emulator, monkeypatch):
 
 def test_right_kernels_pass(emulator, ray_kernels):
     assert cuda_check.check_picture(CPU, emulator, rays=200) < limit("picture") / 2
-    assert cuda_check.check_mlp_half(CPU, emulator, samples=100) < limit("mlp_half") / 2
+    assert cuda_check.check_mlp_values(CPU, emulator, samples=40) < limit("mlp_values") / 20
+    assert cuda_check.check_mlp_half(CPU, emulator, samples=200) < limit("mlp_half") / 2
     assert cuda_check.check_march(CPU, rays=200) < limit("march") / 2
     assert cuda_check.check_composite(CPU, rays=50) < limit("composite") / 2
+
+
+def test_wrong_gradients_fail(emulator, monkeypatch):
+    backward = cuda_check.launch_mlp_backward
+
+    def swapped(field, samples, to_density, to_rgb, made, *rest):
+        backward(field, samples, to_density, to_rgb, made, *rest)
+        made[3].copy_(made[4].clone())  # another layer's
+
+    monkeypatch.setattr(cuda_check, "launch_mlp_backward", swapped)
+    assert cuda_check.check_mlp_values(CPU, emulator, samples=33) > 2 * limit("mlp_values")
+    assert cuda_check.check_mlp_half(CPU, emulator, samples=64) > 2 * limit("mlp_half")
 
 
 class Wrong:
@@ -68,12 +81,13 @@ class Wrong:
 
     processors = 1
 
-    def __call__(self, unit, name, blocks, *arguments):
+    def __call__(self, unit, name, blocks, *arguments, **threads):
         pass
 
 
 def test_wrong_kernels_fail(monkeypatch):
     assert not cuda_check.check_picture(CPU, Wrong(), rays=50) < limit("picture")
+    assert not cuda_check.check_mlp_values(CPU, Wrong(), samples=50) < limit("mlp_values")
     assert not cuda_check.check_mlp_half(CPU, Wrong(), samples=50) < limit("mlp_half")
     monkeypatch.setattr(ray_ops.torch, "empty", lambda *a, **k: torch.zeros(*a, **k))  # nothing is written there
     monkeypatch.setattr(ray_ops, "_run", lambda *given: None)
@@ -109,6 +123,15 @@ def card(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a card")
     yield type("Tensor", (), {"is_cuda": True, "dtype": torch.float32, "device": torch.device("cuda", 0)})()
     cuda_check.verdict.cache_clear()
+
+
+def test_a_field_is_trained_by_kernels_that_are_right_in_both_precisions(card, monkeypatch):
+    monkeypatch.setitem(cuda_check.CHECKS, "mlp_values", (lambda device: 1e-6, 1e-3))
+    monkeypatch.setitem(cuda_check.CHECKS, "mlp_half", (lambda device: 0.5, 3e-2))
+    with pytest.warns(UserWarning, match="mlp_half on a card"):
+        assert not ops.use_native("auto", card, "mlp")
+    assert ops.use_native("auto", card, "mlp_values")
+    assert "mlp_values" in ops.cuda_verdict("mlp", card.device).line
 
 
 def test_auto_uses_kernels_that_have_passed(card, monkeypatch):

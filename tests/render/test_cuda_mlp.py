@@ -10,7 +10,7 @@ from test_mlp_picture import half_by_torch, rays, smooth
 
 from jean.models.field_mlp import MlpField
 from jean.models.head_paper import PaperHead
-from jean.render.cuda_ops import launch_mlp
+from jean.render.cuda_mlp import launch_mlp
 from jean.render.mlp_op import MlpCall
 
 # A value is rounded before each of eleven layers: bf16 keeps 8 bits, fp16 11.
@@ -32,28 +32,31 @@ def vivid(samples: int, frames: int = 3):
 
 
 @torch.no_grad()
-def values(emulator, field, positions, condition, direction, frame, colour: bool = True):
+def values(emulator, field, positions, condition, direction, frame, colour: bool = True, kind: str = "half"):
     call = MlpCall(positions, frame, field.folded(condition, direction), colour)
     call.density.fill_(torch.nan)
     if colour:
         call.rgb.fill_(torch.nan)
-    launch_mlp(call, emulator)
+    launch_mlp(call.field, call.samples, call.density.device, kind, thrifty=True, launcher=emulator)
     return call.density, call.rgb
 
 
-@pytest.mark.parametrize(("samples", "frames"), [(1, 1), (33, 3), (300, 2)])
-def test_values_equal_the_reference(samples, frames, emulator):
+@pytest.mark.parametrize(
+    ("kind", "samples", "frames"), [("half", 1, 1), ("half", 33, 3), ("half", 300, 2), ("single", 33, 3)]
+)
+def test_values_equal_the_reference(kind, samples, frames, emulator):
     field, *rest = vivid(samples, frames)
     with torch.no_grad():
         density, rgb = field(*rest)
-    got_density, got_rgb = values(emulator, field, *rest)
+    got_density, got_rgb = values(emulator, field, *rest, kind=kind)
     assert samples < 100 or (0.2 < (density > 0).float().mean() < 0.8 and rgb.std() > 0.1)
-    close, scale = CLOSE[emulator.half], density.abs().max() + 1e-3
+    close = CLOSE[emulator.half] if kind == "half" else 2e-6
+    scale = density.abs().max() + 1e-3
     assert (got_density - density).abs().max() < close * max(scale, 1.0)
     seen = (density > 0) & (got_density > 0)
     assert (got_rgb - rgb)[seen].abs().amax() < 2 * close if seen.any() else True
     assert (got_rgb - rgb)[seen].abs().mean() < close / 4 if seen.any() else True
-    only_density, none = values(emulator, field, *rest, colour=False)
+    only_density, none = values(emulator, field, *rest, colour=False, kind=kind)
     assert none is None and torch.equal(only_density, got_density)
 
 

@@ -16,6 +16,12 @@ JEAN_FN int encoded_place(int i) {
   return run == 0 ? j - 3 * OCTAVES : (j == 3 * OCTAVES ? 2 : -1);
 }
 
+// What flows back to a coordinate through its sine and cosine of one octave, whose argument is `scale` times it.
+template <class T>
+JEAN_FN T wave_slope(T scale, T to_sine, T to_cosine, T sine, T cosine) {
+  return scale * (to_sine * cosine - to_cosine * sine);
+}
+
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
 JEAN_FN void sine_cosine(float x, float* sine, float* cosine) { sincosf(x, sine, cosine); }
 JEAN_FN void sine_cosine(double x, double* sine, double* cosine) { sincos(x, sine, cosine); }
@@ -84,7 +90,7 @@ JEAN_FN void encode_backward(const T* row, const T* to_row, T* to_position) {
   for (int octave = 0; octave < OCTAVES; ++octave, scale *= T(2))
     for (int axis = 0; axis < 3; ++axis) {
       const int j = 3 * octave + axis;
-      to_position[axis] += scale * (to_row[j] * row[32 + j] - to_row[32 + j] * row[j]);
+      to_position[axis] += wave_slope(scale, to_row[j], to_row[32 + j], row[j], row[32 + j]);
     }
 }
 #endif

@@ -138,6 +138,12 @@ JEAN_FN T density_slope(T logarithm, T density) {
   return logarithm >= T(-12) && logarithm <= T(6) ? density : T(0);
 }
 
+// Whether anything flows back through a sample of the paper's field: ReLU stops what comes to a density of 0.
+template <class T>
+JEAN_FN bool flows_back(T density, T to_density, const T* to_rgb) {
+  return (!(density <= T(0)) && to_density != T(0)) || to_rgb[0] != T(0) || to_rgb[1] != T(0) || to_rgb[2] != T(0);
+}
+
 // Slab test: where a ray passes through a box. A miss gives near == far.
 template <class T>
 JEAN_FN void box_interval(const T* origin, const T* direction, const T* low, const T* high, T* near, T* far) {

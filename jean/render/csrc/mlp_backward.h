@@ -1,17 +1,10 @@
 // Gradients of the paper's field. A sample's layers are computed again here, not kept from the forward pass: the
 // 5 kB that they take cost as much to write and to read again as to compute, and most samples of a trained field
-// have no density, so that their gradients are exactly zero and they are left out (`mlp_active`).
+// have no density, so that their gradients are exactly zero and they are left out (`flows_back`).
 #pragma once
 #include "mlp.h"
 
 namespace {
-
-// Whether anything flows back through a sample: ReLU stops what comes to a density of 0.
-template <class T>
-JEAN_FN bool mlp_active(const JeanSamples& samples, const T* to_density, const T* to_rgb, int64_t i) {
-  const bool dense = !(((const T*)samples.density)[i] <= T(0)) && to_density[i] != T(0);
-  return dense || to_rgb[3 * i] != T(0) || to_rgb[3 * i + 1] != T(0) || to_rgb[3 * i + 2] != T(0);
-}
 
 // Scalars of a tile's gradients, behind its layers.
 template <class T>

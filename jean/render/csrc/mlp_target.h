@@ -39,7 +39,9 @@ void mlp_forward(const void* prepared, const JeanSamples* samples, int thrifty, 
 long mlp_choose(const JeanSamples* samples, const void* to_density, const void* to_rgb, int64_t* chosen) {
   long count = 0;
   for (int64_t i = 0; i < samples->count; ++i)
-    if (mlp_active(*samples, (const JEAN_SCALAR*)to_density, (const JEAN_SCALAR*)to_rgb, i)) chosen[count++] = i;
+    if (flows_back(((const JEAN_SCALAR*)samples->density)[i], ((const JEAN_SCALAR*)to_density)[i],
+                   (const JEAN_SCALAR*)to_rgb + 3 * i))
+      chosen[count++] = i;
   return count;
 }
 

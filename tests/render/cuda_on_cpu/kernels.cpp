@@ -1,37 +1,51 @@
 // The CUDA kernels compiled for a processor, with launches of their own.
 #include "mlp.cu"
+#include "mlp_backward.cu"
 #include "picture.cu"
+#include "products.cu"
 #include "rays.cu"
 
 namespace {
 
 // One layer of one warp: y [32, 32] = bias + x [32, 64] · wᵀ, and each lane's own y · head.
+template <class F>
 void one_layer(const float* x, const float* w, const float* bias, const float* head, float* y, float* own) {
-  static uint4 packed[2 * 4 * 32];
-  pack_weights(w, 64, [](int i) { return i; }, 32, 64, packed, (int)threadIdx.x, (int)blockDim.x);
+  static uint4 packed[2 * 4 * 64];
+  const auto value = [&](int output, int input) { return w[output * 64 + input]; };
+  pack_weights<F>(value, 2, 4, packed, (int)threadIdx.x, (int)blockDim.x);
   __syncthreads();
-  const int group = lane_number() / 4;
-  Rows<4> rows;
+  const int group = 4 * (lane_number() / 4);
+  Rows<F, 4> rows;
   for (int block = 0; block < 4; ++block) {
     float values[4][4];
     for (int r = 0; r < 4; ++r)
-      for (int i = 0; i < 4; ++i) values[r][i] = x[(group + 8 * r) * 64 + channel_of(block) + i];
+      for (int i = 0; i < 4; ++i) values[r][i] = x[(group + r) * 64 + channel_of(block) + i];
     rows.put(block, values);
   }
   float sums[4] = {};
-  layer<4, 2>(rows, packed, [&](int) { return bias; }, [&](int block, float (*values)[4]) {
+  layer<F, 4, 2>(rows, packed, OneBias{bias}, [&](int block, float (*values)[4]) {
     for (int r = 0; r < 4; ++r)
-      for (int i = 0; i < 4; ++i) y[(group + 8 * r) * 32 + channel_of(block) + i] = values[r][i];
+      for (int i = 0; i < 4; ++i) y[(group + r) * 32 + channel_of(block) + i] = values[r][i];
     add_dot(values, head, block, sums);
   });
-  own[group + 8 * (lane_number() % 4)] = own_sum(sums);
+  own[lane_number()] = own_sum(sums);
+}
+
+// A launch whose blocks have a second number, below `count`.
+template <class Kernel, class... Arguments>
+void rows(int count, unsigned blocks, unsigned threads, Kernel kernel, Arguments... arguments) {
+  for (int row = 0; row < count; ++row) {
+    on_cpu::row = (unsigned)row;
+    on_cpu::launch(blocks, threads, kernel, arguments...);
+  }
+  on_cpu::row = 0;
 }
 
 }  // namespace
 
 extern "C" void launch_layer(const float* x, const float* w, const float* bias, const float* head, float* y,
-                             float* own) {
-  on_cpu::launch(1, 32, one_layer, x, w, bias, head, y, own);
+                             float* own, int single) {
+  on_cpu::launch(1, 32, single ? one_layer<Single> : one_layer<Half>, x, w, bias, head, y, own);
 }
 
 extern "C" void launch_march(unsigned blocks, unsigned threads, const JeanMarch* march, const JeanPicture* out,
@@ -44,17 +58,43 @@ extern "C" void launch_picture(unsigned blocks, unsigned threads, const JeanFiel
   on_cpu::launch(blocks, threads, jean_picture, *field, *march, *out, edges, list, counters);
 }
 
-extern "C" void launch_mlp_pack(unsigned blocks, unsigned threads, const JeanMlp* mlp, uint4* packed) {
-  for (int layer = 0; layer < mlp->layers; ++layer) {
-    on_cpu::row = (unsigned)layer;
-    on_cpu::launch(blocks, threads, jean_mlp_pack, *mlp, packed);
+#define LAUNCH_MLP(FORMAT)                                                                                       \
+  extern "C" void launch_mlp_pack_##FORMAT(unsigned blocks, unsigned threads, const JeanMlp* mlp, int64_t turned, \
+                                           uint4* packed) {                                                       \
+    rows(mlp->layers, blocks, threads, jean_mlp_pack_##FORMAT, *mlp, turned, packed);                             \
+  }                                                                                                               \
+  extern "C" void launch_mlp_##FORMAT(unsigned blocks, unsigned threads, const JeanMlp* mlp,                      \
+                                      const JeanSamples* samples, const uint4* packed, int64_t thrifty) {         \
+    on_cpu::launch(blocks, threads, jean_mlp_##FORMAT, *mlp, *samples, packed, thrifty);                          \
+  }                                                                                                               \
+  extern "C" void launch_mlp_back_##FORMAT(                                                                       \
+      unsigned blocks, unsigned threads, const JeanMlp* mlp, const JeanSamples* samples, const float* to_density, \
+      const float* to_rgb, const uint32_t* chosen, const uint32_t* counters, const uint4* packed,                 \
+      const uint4* turned, uint32_t* scratch, int64_t tile_words, int64_t first_tile, int64_t tiles,              \
+      float* to_positions) {                                                                                      \
+    on_cpu::launch(blocks, threads, jean_mlp_back_##FORMAT, *mlp, *samples, to_density, to_rgb, chosen, counters, \
+                   packed, turned, scratch, tile_words, first_tile, tiles, to_positions);                         \
+  }                                                                                                               \
+  extern "C" void launch_products_##FORMAT(unsigned blocks, unsigned threads, const JeanProducts* products,       \
+                                           int64_t first_tile, int64_t tiles) {                                   \
+    on_cpu::launch(blocks, threads, jean_products_##FORMAT, *products, first_tile, tiles);                        \
   }
-  on_cpu::row = 0;
+LAUNCH_MLP(half)
+LAUNCH_MLP(single)
+
+extern "C" void launch_mlp_choose(unsigned blocks, unsigned threads, const JeanSamples* samples,
+                                  const float* to_density, const float* to_rgb, uint32_t* bits, uint32_t* counts,
+                                  uint32_t* counters) {
+  on_cpu::launch(blocks, threads, jean_mlp_choose, *samples, to_density, to_rgb, bits, counts, counters);
 }
 
-extern "C" void launch_mlp(unsigned blocks, unsigned threads, const JeanMlp* mlp, const JeanSamples* samples,
-                           const uint4* packed) {
-  on_cpu::launch(blocks, threads, jean_mlp, *mlp, *samples, packed);
+extern "C" void launch_mlp_list(unsigned blocks, unsigned threads, int64_t samples, const uint32_t* bits,
+                                const uint32_t* counts, uint32_t* chosen) {
+  on_cpu::launch(blocks, threads, jean_mlp_list, samples, bits, counts, chosen);
+}
+
+extern "C" void launch_products_gather(unsigned blocks, unsigned threads, const JeanProducts* products) {
+  rows(products->count, blocks, threads, jean_products_gather, *products);
 }
 
 extern "C" void launch_march_hits(unsigned blocks, unsigned threads, const JeanMarch* march, unsigned char* hit) {

@@ -4,6 +4,7 @@
 // and round to bf16, or to fp16 with JEAN_ON_CPU_FP16, as the cards do.
 #pragma once
 #include <math.h>
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,16 +14,24 @@
 #include <vector>
 
 #define JEAN_KERNEL static
+#define JEAN_CALLED static
+#if !defined(JEAN_ON_CPU_FP16)
+#define JEAN_TF32  // cards from sm_80 on, which have bf16, have it too
+#endif
 #define __grid_constant__
 #define __launch_bounds__(...)
 #define __shared__ static
 
+struct uint2 {
+  unsigned x, y;
+};
 struct uint4 {
   unsigned x, y, z, w;
 };
 struct alignas(16) float4 {
   float x, y, z, w;
 };
+static inline uint2 make_uint2(unsigned x, unsigned y) { return uint2{x, y}; }
 static inline uint4 make_uint4(unsigned x, unsigned y, unsigned z, unsigned w) { return uint4{x, y, z, w}; }
 static inline float4 make_float4(float x, float y, float z, float w) { return float4{x, y, z, w}; }
 struct Dimensions {
@@ -33,10 +42,11 @@ static Dimensions threadIdx, blockIdx, blockDim, gridDim;
 namespace on_cpu {
 
 struct Fiber {
-  ucontext_t context;
+  ucontext_t context;  // to begin with; later switches go without the system's help, which is ten times as fast
+  jmp_buf place;
   std::vector<char> stack;
   unsigned number, meetings = 0, barriers = 0;
-  bool done = false;
+  bool begun = false, done = false;
 };
 struct Warp {
   unsigned char slot[2][32][64];
@@ -46,7 +56,7 @@ struct Warp {
 
 static std::vector<Fiber> fibers;
 static std::vector<Warp> warps;
-static ucontext_t scheduler;
+static jmp_buf scheduled;
 static Fiber* current;
 static unsigned long progress;
 static unsigned barrier_arrived, barriers, row;  // row: the y of the block that runs
@@ -61,10 +71,19 @@ static void enter() {
   (*body)();
   current->done = true;
   ++progress;
-  swapcontext(&current->context, &scheduler);
+  _longjmp(scheduled, 1);
 }
 
-static inline void wait() { swapcontext(&current->context, &scheduler); }
+static inline void wait() {
+  if (!_setjmp(current->place)) _longjmp(scheduled, 1);
+}
+
+static void go_on(Fiber& fiber) {
+  if (_setjmp(scheduled)) return;
+  if (fiber.begun) _longjmp(fiber.place, 1);
+  fiber.begun = true;
+  setcontext(&fiber.context);
+}
 
 // Gives `bytes` of this lane to its warp; returns the 32 lanes' slots of 64 bytes.
 static inline const unsigned char (*meet(const char* reason, const void* data, size_t bytes))[64] {
@@ -106,7 +125,7 @@ static void run_block(unsigned block, const std::function<void()>& kernel) {
       running = true;
       current = &fiber;
       threadIdx = {fiber.number, 0, 0};
-      swapcontext(&scheduler, &fiber.context);
+      go_on(fiber);
     }
     if (running && progress == before) fail("threads wait for others that do not come", "");
   }
@@ -158,6 +177,8 @@ static inline void __syncthreads() {
   while (on_cpu::barriers < mine) on_cpu::wait();
 }
 
+static inline void __syncwarp() {}  // lanes meet where they exchange values
+
 template <class T>
 static inline T __ldg(const T* at) { return *at; }
 template <class T>
@@ -167,8 +188,25 @@ static inline T atomicAdd(T* at, T value) {
   return before;
 }
 
+template <class T>
+static inline T atomicMax(T* at, T value) {
+  const T before = *at;
+  *at = before < value ? value : before;
+  return before;
+}
+
 namespace {
 
+inline unsigned bits_of(float value) {
+  unsigned bits;
+  memcpy(&bits, &value, 4);
+  return bits;
+}
+inline float float_of(unsigned bits) {
+  float value;
+  memcpy(&value, &bits, 4);
+  return value;
+}
 inline int lane_number() { return (int)(threadIdx.x % 32); }
 template <class T>
 inline T from_lane(T value, int lane) {
@@ -193,6 +231,7 @@ inline int lowest_bit(unsigned bits) { return __builtin_ffs((int)bits) - 1; }
 inline unsigned pack(float low, float high) {
   return (unsigned)on_cpu::half_bits(low) | (unsigned)on_cpu::half_bits(high) << 16;
 }
+inline float first_of(unsigned packed) { return on_cpu::from_half((unsigned short)packed); }
 
 // Element (row, column) of the tile a, and of b, is where the manual says.
 inline void multiply_add(float* d, const unsigned* a, unsigned b0, unsigned b1) {
@@ -213,5 +252,26 @@ inline void multiply_add(float* d, const unsigned* a, unsigned b0, unsigned b1) 
     d[i] = sum;
   }
 }
+
+#if defined(JEAN_TF32)
+inline float round_tf32(float value) { return value != value ? value : float_of((bits_of(value) + 0x1000u) & ~0x1fffu); }
+
+// What is no such number is cut off, as on a card.
+inline void multiply_add_tf32(float* d, const float* a, float b0, float b1) {
+  const float mine[6] = {a[0], a[1], a[2], a[3], b0, b1};
+  const auto slots = on_cpu::meet("multiply_add_tf32", mine, sizeof(mine));
+  const auto element = [&](int lane, int word) {
+    unsigned bits;
+    memcpy(&bits, slots[lane] + 4 * word, 4);
+    return float_of(bits & ~0x1fffu);
+  };
+  const int group = lane_number() / 4, pair = lane_number() % 4;
+  for (int i = 0; i < 4; ++i) {
+    const int row = group + (i < 2 ? 0 : 8), column = 2 * pair + i % 2;
+    for (int k = 0; k < 8; ++k)
+      d[i] += element(row % 8 * 4 + k % 4, (row >= 8) + 2 * (k >= 4)) * element(column * 4 + k % 4, 4 + (k >= 4));
+  }
+}
+#endif
 
 }  // namespace

@@ -1,85 +1,126 @@
-// Layers of a small network over 32 samples of a warp. Lane 4 g + t holds, of the samples g, g + 8, g + 16 and
-// g + 24 (its "rows" 0 to 3), the channels 16 j + 4 t + i with i = 0..3. The tensor cores' own order of
-// channels differs, but a product does not mind the order in which it adds, and the columns of its result
-// may come in any: weights are packed so that what leaves one layer is, in place, what the next one reads,
-// and every load is of 16 bytes. The sample that is the lane's own is its row t.
+// Layers of a small network over 32 samples of a warp. Lane 4 g + t holds, of the samples 4 g to 4 g + 3 (its "rows"
+// 0 to 3), the channels 16 j + 4 t + i with i = 0..3. The tensor cores' own order of channels and of samples
+// differs, but a product does not mind the order in which it adds, and the columns of its result may come in
+// any: weights are packed so that what leaves one layer is, in place, what the next one reads, and every load is of 16
+// bytes. The sample that is the lane's own, its row t, has the lane's number.
 #pragma once
-#include "warp.h"
+#include "formats.h"
 
 namespace {
 
-// Channels of four samples in half precision: BLOCKS of 16 channels.
-template <int BLOCKS>
+// Channels of four samples as factors in the format F: BLOCKS of 16 channels.
+template <class F, int BLOCKS>
 struct Rows {
-  unsigned pair[BLOCKS][4][2];
+  unsigned words[BLOCKS][4][F::WORDS];
 
-  JEAN_MEMBER unsigned at(int block, int row, int half) const { return pair[block][row][half]; }
+  JEAN_MEMBER unsigned at(int block, int row, int word) const { return words[block][row][word]; }
 
   JEAN_MEMBER void put(int block, const float (*values)[4]) {
-    for (int r = 0; r < 4; ++r)
-      for (int h = 0; h < 2; ++h) pair[block][r][h] = pack(values[r][2 * h], values[r][2 * h + 1]);
+    for (int r = 0; r < 4; ++r) F::put(values[r], words[block][r]);
   }
 };
 
 JEAN_FN int channel_of(int block) { return 16 * block + 4 * (lane_number() & 3); }
 
-// Packs a matrix as torch.nn.Linear holds it, [outputs, step], into one word a lane for each block of 16 outputs and
-// 16 inputs: outputs by inputs by lanes. `column(i)` is where input i stands in it; -1: nowhere, it is zero. `thread`
-// of `threads` does its share.
-template <class Column>
-JEAN_FN void pack_weights(const float* matrix, int step, const Column& column, int outputs, int inputs, uint4* packed,
-                          int thread, int threads) {
-  for (int at = thread; at < outputs / 16 * (inputs / 16) * 32; at += threads) {
-    const int lane = at & 31, block = at / 32, in = block % (inputs / 16), out = block / (inputs / 16);
-    const float* row = matrix + (16 * out + 4 * (lane >> 3) + (lane >> 2 & 1)) * step;
-    float values[2][4];
-    for (int h = 0; h < 2; ++h)
-      for (int i = 0; i < 4; ++i) {
-        const int from = column(16 * in + 4 * (lane & 3) + i);
-        values[h][i] = from < 0 ? 0.0f : row[2 * h * step + from];
-      }
-    packed[at] = make_uint4(pack(values[0][0], values[0][1]), pack(values[0][2], values[0][3]),
-                            pack(values[1][0], values[1][1]), pack(values[1][2], values[1][3]));
+// Words of 16 bytes that a packed matrix takes of so many blocks of 16 outputs and 16 inputs.
+template <class F>
+JEAN_FN int packed_words(int out_blocks, int in_blocks) { return out_blocks * in_blocks * 32 * (F::WORDS / 2); }
+
+// Packs a matrix, of which `value(output, input)` is an element, for each block of 16 outputs and 16 inputs: outputs by
+// inputs by words by lanes. `thread` of `threads` does its share.
+template <class F, class Value>
+JEAN_FN void pack_weights(const Value& value, int out_blocks, int in_blocks, uint4* packed, int thread, int threads) {
+  for (int at = thread; at < out_blocks * in_blocks * 32; at += threads) {
+    const int lane = at & 31, block = at / 32, in = block % in_blocks, out = block / in_blocks;
+    const int first = 16 * out + 4 * (lane >> 3) + (lane >> 2 & 1);
+    unsigned words[2 * F::WORDS];
+    for (int h = 0; h < 2; ++h) {
+      float values[4];
+      for (int i = 0; i < 4; ++i) values[i] = value(first + 2 * h, 16 * in + 4 * (lane & 3) + i);
+      F::put(values, words + h * F::WORDS);
+    }
+    for (int q = 0; q < F::WORDS / 2; ++q)
+      packed[(block * (F::WORDS / 2) + q) * 32 + lane] =
+          make_uint4(words[4 * q], words[4 * q + 1], words[4 * q + 2], words[4 * q + 3]);
   }
 }
 
-// values [4 rows][4 channels] = bias + x · weightsᵀ for one block of 16 outputs. x is Rows<IN>, or what has their `at`;
-// `bias(row)` is where a row's biases stand.
-template <int IN, class Input, class Bias>
-JEAN_FN void outputs(const Input& x, const uint4* packed, const Bias& bias, int block, float (*values)[4]) {
-  float sum[2][2][4];  // of the tensor cores: rows 0 and 1 or 2 and 3; channels 0 and 1 or 2 and 3
+// Sums of a block of 16 outputs as the tensor cores hold them: rows 0 and 1 or 2 and 3; channels 0 and 1 or 2 and 3.
+struct Block {
+  float sum[2][2][4];
+
+  // `start(row)` is what a row's lane begins with.
+  template <class Start>
+  JEAN_MEMBER void begin(const Start& start) {
 #pragma unroll
-  for (int r = 0; r < 4; ++r) {
-    const float4 start = *(const float4*)(bias(r) + channel_of(block));
-    float(*to)[4] = sum[r / 2];
-    to[0][2 * (r % 2)] = start.x;
-    to[0][2 * (r % 2) + 1] = start.y;
-    to[1][2 * (r % 2)] = start.z;
-    to[1][2 * (r % 2) + 1] = start.w;
-  }
-#pragma unroll
-  for (int in = 0; in < IN; ++in) {
-    const uint4 w = packed[(block * IN + in) * 32 + lane_number()];
-#pragma unroll
-    for (int m = 0; m < 2; ++m) {
-      const unsigned a[4] = {x.at(in, 2 * m, 0), x.at(in, 2 * m + 1, 0), x.at(in, 2 * m, 1), x.at(in, 2 * m + 1, 1)};
-      multiply_add(sum[m][0], a, w.x, w.y);
-      multiply_add(sum[m][1], a, w.z, w.w);
+    for (int r = 0; r < 4; ++r) {
+      const float4 from = start(r);
+      float(*to)[4] = sum[r / 2];
+      to[0][2 * (r % 2)] = from.x;
+      to[0][2 * (r % 2) + 1] = from.y;
+      to[1][2 * (r % 2)] = from.z;
+      to[1][2 * (r % 2) + 1] = from.w;
     }
   }
+
+  // Adds 16 inputs of x, block `in`, times their weights.
+  template <class F, class Input>
+  JEAN_MEMBER void add(const Input& x, int in, const uint4* packed) {
+    unsigned w[2 * F::WORDS];
 #pragma unroll
-  for (int r = 0; r < 4; ++r)
+    for (int q = 0; q < F::WORDS / 2; ++q) {
+      const uint4 word = packed[q * 32 + lane_number()];
+      w[4 * q] = word.x;
+      w[4 * q + 1] = word.y;
+      w[4 * q + 2] = word.z;
+      w[4 * q + 3] = word.w;
+    }
 #pragma unroll
-    for (int i = 0; i < 4; ++i) values[r][i] = sum[r / 2][i / 2][2 * (r % 2) + i % 2];
+    for (int m = 0; m < 2; ++m)
+#pragma unroll
+      for (int s = 0; s < F::WORDS; s += 2) {
+        const unsigned a[4] = {x.at(in, 2 * m, s), x.at(in, 2 * m + 1, s), x.at(in, 2 * m, s + 1),
+                               x.at(in, 2 * m + 1, s + 1)};
+        F::step(sum[m][0], a, w[s], w[s + 1]);
+        F::step(sum[m][1], a, w[F::WORDS + s], w[F::WORDS + s + 1]);
+      }
+  }
+
+  JEAN_MEMBER void end(float (*values)[4]) const {
+#pragma unroll
+    for (int r = 0; r < 4; ++r)
+#pragma unroll
+      for (int i = 0; i < 4; ++i) values[r][i] = sum[r / 2][i / 2][2 * (r % 2) + i % 2];
+  }
+};
+
+// What a block of outputs begins with: a row's biases, or nothing.
+struct NoBias {
+  JEAN_MEMBER float4 operator()(int, int) const { return make_float4(0.0f, 0.0f, 0.0f, 0.0f); }
+};
+struct OneBias {
+  const float* bias;
+  JEAN_MEMBER float4 operator()(int, int block) const { return *(const float4*)(bias + channel_of(block)); }
+};
+
+// values [4 rows][4 channels] = bias + x · weightsᵀ for one block of 16 outputs. x is Rows<F, IN>, or what has their
+// `at`; `bias(row, block)` is what a row begins with.
+template <class F, int IN, class Input, class Bias>
+JEAN_FN void outputs(const Input& x, const uint4* packed, const Bias& bias, int block, float (*values)[4]) {
+  Block made;
+  made.begin([&](int row) { return bias(row, block); });
+#pragma unroll
+  for (int in = 0; in < IN; ++in) made.add<F>(x, in, packed + packed_words<F>(block * IN + in, 1));
+  made.end(values);
 }
 
 // Calls sink(block, values) for each block of a layer's outputs.
-template <int IN, int OUT, class Input, class Bias, class Sink>
+template <class F, int IN, int OUT, class Input, class Bias, class Sink>
 JEAN_FN void layer(const Input& x, const uint4* packed, const Bias& bias, const Sink& sink) {
 #pragma unroll
   for (int block = 0; block < OUT; ++block) {
     float values[4][4];
-    outputs<IN>(x, packed, bias, block, values);
+    outputs<F, IN>(x, packed, bias, block, values);
     sink(block, values);
   }
 }
@@ -90,11 +131,34 @@ JEAN_FN void rectify(float (*values)[4]) {
     for (int i = 0; i < 4; ++i) values[r][i] = values[r][i] < 0.0f ? 0.0f : values[r][i];
 }
 
+// One bit for each value that is not zero after `rectify`, where gradients pass.
+JEAN_FN unsigned passing(const float (*values)[4]) {
+  unsigned bits = 0;
+  for (int r = 0; r < 4; ++r)
+    for (int i = 0; i < 4; ++i) bits |= (unsigned)!(values[r][i] <= 0.0f) << (4 * r + i);
+  return bits;
+}
+JEAN_FN void stop(float (*values)[4], unsigned bits) {
+  for (int r = 0; r < 4; ++r)
+    for (int i = 0; i < 4; ++i) values[r][i] = bits >> (4 * r + i) & 1u ? values[r][i] : 0.0f;
+}
+
 // Adds this lane's share of values · weights to one sum for each of its rows.
 JEAN_FN void add_dot(const float (*values)[4], const float* weights, int block, float* sums) {
   const float4 w = *(const float4*)(weights + channel_of(block));
   for (int r = 0; r < 4; ++r)
     sums[r] += values[r][0] * w.x + values[r][1] * w.y + values[r][2] * w.z + values[r][3] * w.w;
+}
+
+// The way back: adds to each row's values its number times the weights.
+JEAN_FN void add_scaled(float (*values)[4], const float* weights, int block, const float* numbers) {
+  const float4 w = *(const float4*)(weights + channel_of(block));
+  for (int r = 0; r < 4; ++r) {
+    values[r][0] += numbers[r] * w.x;
+    values[r][1] += numbers[r] * w.y;
+    values[r][2] += numbers[r] * w.z;
+    values[r][3] += numbers[r] * w.w;
+  }
 }
 
 // The whole sum of the lane's own sample, from the shares that its four lanes have.

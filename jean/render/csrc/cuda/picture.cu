@@ -27,9 +27,10 @@ struct Shared {
 
 JEAN_FN void share(Shared& to, const JeanField& f) {
   const int thread = (int)threadIdx.x, threads = (int)blockDim.x;
-  const auto same = [](int i) { return i; };
-  pack_weights((const float*)f.second, HIDDEN, same, HIDDEN, HIDDEN, to.second, thread, threads);
-  pack_weights((const float*)f.colour, HIDDEN, same, HALF, HIDDEN, to.colour, thread, threads);
+  const auto second = [&](int output, int input) { return ((const float*)f.second)[output * HIDDEN + input]; };
+  const auto colour = [&](int output, int input) { return ((const float*)f.colour)[output * HIDDEN + input]; };
+  pack_weights<Half>(second, IN, IN, to.second, thread, threads);
+  pack_weights<Half>(colour, SHADE, IN, to.colour, thread, threads);
   for (int i = thread; i < HIDDEN; i += threads) {
     to.bias[i] = ((const float*)f.bias)[i];
     to.second_bias[i] = ((const float*)f.second_bias)[i];
@@ -88,7 +89,7 @@ JEAN_FN float prior(const JeanField& f, const Shared& s, const float* position) 
 }
 
 // The first hidden layer of a warp's samples, from multiplied planes.
-JEAN_FN void read_planes(const Shared& s, int planes, const float* position, Rows<IN>& one) {
+JEAN_FN void read_planes(const Shared& s, int planes, const float* position, Rows<Half, IN>& one) {
   float sum[4][IN][4];
   for (int j = 0; j < IN; ++j) {
     const float4 bias = *(const float4*)(s.bias + channel_of(j));
@@ -139,18 +140,16 @@ JEAN_FN void read_planes(const Shared& s, int planes, const float* position, Row
 
 // Density and colour of each lane's sample; all lanes take part.
 JEAN_FN void sample(const JeanField& f, const Shared& s, float* position, float* density, float* colour) {
-  Rows<IN> one, two;
+  Rows<Half, IN> one, two;
   float logarithms[4] = {}, colours[3][4] = {};
   unbend(f, s, position);
   read_planes(s, f.planes, position, one);
-  const auto second_bias = [&](int) { return s.second_bias; };
-  const auto colour_bias = [&](int) { return s.colour_bias; };
-  layer<IN, IN>(one, s.second, second_bias, [&](int block, float (*values)[4]) {
+  layer<Half, IN, IN>(one, s.second, OneBias{s.second_bias}, [&](int block, float (*values)[4]) {
     rectify(values);
     add_dot(values, s.density, block, logarithms);  // the density's head is in single precision
     two.put(block, values);
   });
-  layer<IN, SHADE>(two, s.colour, colour_bias, [&](int block, float (*values)[4]) {
+  layer<Half, IN, SHADE>(two, s.colour, OneBias{s.colour_bias}, [&](int block, float (*values)[4]) {
     rectify(values);
     for (int c = 0; c < 3; ++c) add_dot(values, s.rgb + c * HALF, block, colours[c]);
   });

@@ -7,6 +7,7 @@
 #if defined(__CUDACC_RTC__)
 
 #define JEAN_KERNEL extern "C" __global__
+#define JEAN_CALLED __device__ __noinline__
 
 namespace {
 
@@ -22,6 +23,8 @@ JEAN_FN T from_opposite(T value, int mask) { return __shfl_xor_sync(EVERY_LANE, 
 JEAN_FN unsigned lanes_with(bool yes) { return __ballot_sync(EVERY_LANE, yes); }
 JEAN_FN int count_bits(unsigned bits) { return __popc(bits); }
 JEAN_FN int lowest_bit(unsigned bits) { return __ffs((int)bits) - 1; }
+JEAN_FN unsigned bits_of(float value) { return __float_as_uint(value); }
+JEAN_FN float float_of(unsigned bits) { return __uint_as_float(bits); }
 
 // Two numbers in half precision, the first in the lower bits: bf16, or fp16 (and then no larger than it can
 // hold) on cards before sm_80.
@@ -36,6 +39,16 @@ JEAN_FN unsigned pack(float low, float high) {
   packed = (unsigned)a | (unsigned)b << 16;
 #endif
   return packed;
+}
+// The first of two such numbers.
+JEAN_FN float first_of(unsigned packed) {
+#if __CUDA_ARCH__ >= 800
+  return float_of(packed << 16);
+#else
+  float value;
+  asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"((unsigned short)packed));
+  return value;
+#endif
 }
 
 // d [16, 8] += a [16, 16] · b [16, 8] on the tensor cores, in the register layout of the PTX manual
@@ -57,6 +70,27 @@ JEAN_FN void multiply_add(float* d, const unsigned* a, unsigned b0, unsigned b1)
       : "r"(a[2]), "r"(a[3]), "r"(b1));
 #endif
 }
+
+#if __CUDA_ARCH__ >= 800
+#define JEAN_TF32
+
+// A number with 10 bits behind its first, as the tensor cores take it in place of single precision.
+JEAN_FN float round_tf32(float value) {
+  unsigned rounded;
+  asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(value));
+  return float_of(rounded);
+}
+
+// d [16, 8] += a [16, 8] · b [8, 8] of such numbers ("Matrix Fragments for mma.m16n8k8"): a holds rows g and g + 8 at
+// column t, then both at t + 4; b rows t and t + 4 of column g; d as above.
+JEAN_FN void multiply_add_tf32(float* d, const float* a, float b0, float b1) {
+  asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(d[0]), "+f"(d[1]), "+f"(d[2]), "+f"(d[3])
+      : "r"(bits_of(a[0])), "r"(bits_of(a[1])), "r"(bits_of(a[2])), "r"(bits_of(a[3])), "r"(bits_of(b0)),
+        "r"(bits_of(b1)));
+}
+#endif
 
 }  // namespace
 
