@@ -27,7 +27,7 @@ def test_all_that_it_measures_can_be_measured(tmp_path):
     gpu = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(gpu)
     clip = make_clip(tmp_path / "clip", frames=8, size=16)
-    result = gpu.measure(clip, torch.device("cpu"), 2, 3, 1, (8, 12), "fp32", 16)
+    result = gpu.measure(clip, torch.device("cpu"), 2, 3, 1, (8, 12), "fp32", 1)
     assert result["G1"]["size_px"] == 8 and result["G3"]["size_px"] == 12
     assert all(result[name]["fps"] > 0 and result[name]["fps_torch"] > 0 for name in ("G1", "G2", "G3"))
     assert result["G3"]["psnr_db"] > 40 and result["G4"]["minutes_extrapolated"] > 0

@@ -35,7 +35,6 @@ from jean.train.nerf_config import NerfConfig, resolved
 Precision = Literal["fp32", "bf16"]
 PAPER_ITERATIONS = 400_000
 BLOCK = 100  # steps between two looks at the score
-WARM_STEPS = 32  # before a step is timed: kernels are loaded, graphs recorded
 CHUNK = {"paper": 1 << 13, "fast": 1 << 18}  # rays at a time: the paper's have 255 samples each
 
 
@@ -164,15 +163,16 @@ def step_speed(
         for graphs in (True, False)
     }
     taken: dict[bool, list[float]] = {graphs: [] for graphs in stages}
-    for first in range(0, WARM_STEPS + steps, 16):  # sixteen: as many updates of the grid in every block
+    block = min(16, steps)  # of sixteen each has one update of the grid, and the first two record all graphs
+    for first in range(0, 2 * block + steps, block):
         for graphs, stage in stages.items():
             wait(device)
             began = time.perf_counter()
-            for step in range(first, first + 16):
+            for step in range(first, first + block):
                 stage.step(step)
             wait(device)
-            if first >= WARM_STEPS:
-                taken[graphs].append(1e3 * (time.perf_counter() - began) / 16)
+            if first >= 2 * block:
+                taken[graphs].append(1e3 * (time.perf_counter() - began) / block)
     return {
         "launched": launched(stages[True]),
         "ms_a_step": round(statistics.median(taken[True]), 3),

@@ -84,4 +84,5 @@ class Graphs:
         self.recorded[key] = (graph, made)
 
     def _all_generators(self) -> list[torch.Generator]:
-        return [*self.generators, torch.cuda.default_generators[self.device.index or 0]]
+        index = torch.cuda.current_device() if self.device.index is None else self.device.index
+        return [*self.generators, torch.cuda.default_generators[index]]

@@ -52,7 +52,8 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
     stage = NerfStage(data, config, device, steps, inputs)
     every = max(1, steps // 8)
     schedule = Schedule(steps, save_every=every, evaluate_every=2 * every, log_every=50, preview_every=2 * every)
-    # the device and a time turned into steps do not decide what is learned, the backend only last digits
+    # a time turned into steps does not decide what is learned, backend and graphs only last digits; what was begun with
+    # a device's random numbers goes on with them, which the checkpoint says
     compared = config.model_dump(mode="json", exclude={"device", "minutes", "backend", "graphs"}) | inputs.hashes
     backend = resolve_backend(config.backend, device, stage.model.head.trained_by, progress.say)
     progress.say(f"backend: {backend}.")

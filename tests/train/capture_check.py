@@ -14,11 +14,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 CARD = torch.device("cuda:0")
+# without a card, gradients cannot flow through tensors that say that they lie on one, but through those of no device
+NOWHERE = torch.device("meta")
 DATA_DECIDE = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
 # matrix_exp sorts matrices by their norms on the host, decompositions ask there whether they succeeded (a norm of
 # vectors is a sum); lift_fresh is how numbers of the host become a tensor
 WAITS = ("linalg_", "lift_fresh")
-MAX_EMBEDDINGS = 3072  # of more rows, embedding's gradient counts on the host which are alike
+MAX_EMBEDDINGS = 768  # of more rows, embedding's gradient sorts them and may count on the host which are alike
 
 
 class Capturable(TorchDispatchMode):
@@ -53,22 +55,22 @@ class Capturable(TorchDispatchMode):
         return made
 
 
-def as_on_card(value: Tensor) -> Tensor:
-    """A tensor without numbers that says that it lies on a card; call it under ``FakeTensorMode``.
+def as_on_card(value: Tensor, device: torch.device = CARD) -> Tensor:
+    """A tensor without numbers on ``device``; call it under ``FakeTensorMode``.
 
     A small one has its numbers beside it (``on_host``), as if they had been read in a step before.
     """
-    made = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=CARD)
+    made = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=device)
     if value.numel() <= 3:
         made._kept_on_host = (made._version, value.tolist())
     return nn.Parameter(made) if isinstance(value, nn.Parameter) else made
 
 
-def move(module: nn.Module) -> None:
+def move(module: nn.Module, device: torch.device = CARD) -> None:
     """All parameters and buffers as ``as_on_card`` makes them."""
     done: dict[int, Tensor] = {}
     for part in module.modules():
         for tensors in (part._parameters, part._buffers):
             for name, value in tensors.items():
                 if value is not None:
-                    tensors[name] = done.setdefault(id(value), as_on_card(value))
+                    tensors[name] = done.setdefault(id(value), as_on_card(value, device))

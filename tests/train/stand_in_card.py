@@ -114,6 +114,7 @@ def install(monkeypatch: Any) -> None:
     for name, value in {
         "Stream": StandInStream,
         "stream": lambda stream: nullcontext(),
+        "current_device": lambda: 0,
         "current_stream": StandInStream,
         "CUDAGraph": StandInGraph,
         "graph": record,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
-from capture_check import CARD, Capturable, as_on_card, move
+from capture_check import CARD, NOWHERE, Capturable, as_on_card, move
 from tiny_clip import make_clip
-from torch._subclasses.fake_tensor import FakeTensorMode
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from jean.data.datasets import PersonFrames, open_clips
 from jean.render import ops
@@ -18,7 +20,8 @@ CASES = {
     "fast": {"rays": 64, "frames_per_step": 4, "audio_attention": 8},
     "paper": {"preset": "paper", "rays": 8, "audio_attention": 8},
 }
-VARIANTS = [(fourth, smoothing) for fourth in (False, True) for smoothing in (False, True)]
+SLOW = pytest.mark.slow  # the other two of the four variants
+VARIANTS = [(False, True), (True, False), pytest.param(True, True, marks=SLOW), pytest.param(False, False, marks=SLOW)]
 
 
 @pytest.fixture(scope="module")
@@ -35,11 +38,11 @@ def stage(clip, case="fast", **options):
     return made
 
 
-def on_card(made):
+def on_card(made, device=CARD):
     """The same, as if all of it lay on a card; call it under ``FakeTensorMode``."""
-    made.device = made.drivers.device = made.batches.pictures.device = made.batches.pictures.home = CARD
+    made.device = made.drivers.device = made.batches.pictures.device = made.batches.pictures.home = device
     for module in (made.model, made.codes):
-        move(module)
+        move(module, device)
     for owner, names in (
         (made, ["lips"]),
         (made.drivers, ["around"]),
@@ -47,9 +50,10 @@ def on_card(made):
         (made.batches.pictures, ["clip_of", "plates"]),
     ):
         for name in names:
-            setattr(owner, name, as_on_card(getattr(owner, name)))
-    made.drivers.tensors = {name: as_on_card(value) for name, value in made.drivers.tensors.items()}
-    made.batches.pictures.parts = [tuple(map(as_on_card, part)) for part in made.batches.pictures.parts]
+            setattr(owner, name, as_on_card(getattr(owner, name), device))
+    made.drivers.tensors = {name: as_on_card(value, device) for name, value in made.drivers.tensors.items()}
+    parts = made.batches.pictures.parts
+    made.batches.pictures.parts = [tuple(as_on_card(value, device) for value in part) for part in parts]
     return made
 
 
@@ -60,26 +64,38 @@ def test_a_step_can_be_recorded(clip, case, backend, fourth, smoothing):
     """Losses, gradients and Adam, on the processor: their operations are those of a card."""
     trained = stage(clip, case, backend=backend)
     trained.model.smoothing.fill_(smoothing)
+    for group in trained.optimiser.param_groups:
+        group["lr"] = torch.tensor(group["lr"])
     trained.learn(fourth)  # Adam makes its state, kernels are loaded
     with Capturable() as seen:
         trained.learn(fourth)
-    assert {"_fused_adam_", "composite" if backend == "native" else "cumsum"} <= seen.names
+    assert {"_fused_adam_.tensor_lr", "composite_backward" if backend == "native" else "cumsum"} <= seen.names
 
 
 @pytest.mark.parametrize("fourth, smoothing", VARIANTS)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("kernels", [False, True])
-def test_losses_stay_on_the_card(clip, case, kernels, fourth, smoothing, monkeypatch):
-    """All that is not differentiated, with tensors that say that they lie on a card."""
+@pytest.mark.parametrize("device", [CARD, NOWHERE], ids=str)
+def test_losses_and_gradients_stay_on_the_card(clip, case, kernels, fourth, smoothing, device, monkeypatch):
+    """With tensors that have a device and a shape, but no numbers that anything could wait for."""
     monkeypatch.setattr(ops, "cuda_verdict", lambda operation, device: Verdict(kernels, ""))
+    monkeypatch.setattr(FakeTensor, "is_cuda", property(lambda tensor: True))
+    monkeypatch.setattr(torch, "autocast", lambda *options, **named: nullcontext())  # which knows its devices
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *device: False)
     trained = stage(clip, case)
     trained.model.smoothing.fill_(smoothing)
     with FakeTensorMode():
-        on_card(trained)
-        with Capturable(CARD) as seen:
+        on_card(trained, device)
+        with Capturable(device) as seen:
             losses, _ = trained.losses(fourth)
-    assert all(value.device == CARD for value in losses.values())
+            if device == NOWHERE:
+                torch.stack(list(losses.values())).sum().backward()
+    assert all(value.device == device for value in losses.values())
     assert ("composite" in seen.names) == kernels
+    if device == NOWHERE:
+        assert ("composite_backward" in seen.names) == kernels
+        unmoved = {name for name, p in trained.model.named_parameters() if p.grad is None}
+        assert all(name.startswith("audio_attention") for name in unmoved) and bool(unmoved) != smoothing
 
 
 def reads_back(losses):
