@@ -5,12 +5,11 @@
 
 #include <atomic>
 #include <new>
-#include <system_error>
-#include <thread>
 #include <vector>
 
 #include "kernels.h"
 #include "processor.h"
+#include "threads.h"
 
 #define JEAN_API extern "C" __attribute__((visibility("default")))
 #ifndef JEAN_SOURCE_HASH
@@ -38,26 +37,6 @@ const JeanKernels* table(int64_t target) {
     default:
       return jean_kernels_portable();
   }
-}
-
-// Calls work(task, worker) for every task. Which worker does which task is left open; what a task
-// computes must not depend on it.
-template <class Work>
-void share_out(long tasks, int64_t threads, const Work& work) {
-  std::atomic<long> next{0};
-  auto run = [&](int worker) {
-    for (long task; (task = next.fetch_add(1)) < tasks;) work(task, worker);
-  };
-  std::vector<std::thread> others;
-  for (int worker = 1; worker < threads && worker < tasks; ++worker) {
-    try {
-      others.emplace_back(run, worker);
-    } catch (const std::system_error&) {
-      break;  // no more threads are to be had: those that are there do the work
-    }
-  }
-  run(0);
-  for (auto& thread : others) thread.join();
 }
 
 // [begin, end) of part `index` of `parts`.
