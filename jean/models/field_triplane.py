@@ -149,6 +149,8 @@ class TriplaneField(nn.Module):
         if self.code_width:
             bias = bias + self.bias(condition[:, -self.code_width :])
         shading = self._spec(self.shading, 0, 1)
+        # under autocast what torch made is of another type
+        gates, bias, light = (values.to(positions.dtype) for values in (gates, bias, light))
         return triplane_field(
             positions, frame, gates, bias, light, [*static, *moving], shading, self._weights(), self._prior(), bend
         )

@@ -209,15 +209,17 @@ class TalkingHead(nn.Module):
             size_px: side of the picture.
             generator: jitter while training, else None.
         """
-        if condition is None:
-            condition = self.condition(frames)
-        origins, directions = camera_rays(
-            pixels, frames.focal_px[frame], frames.center_px[frame], frames.camera_to_world[frame]
-        )
-        pose = self._pose(frames)
-        bend = self.bend(frames, condition)
-        head = self.head.trace(origins, directions, condition, self.view(frames, pose), frame, generator, bend)
-        torso_rgb, torso_opacity = self.torso(pixels / size_px, pose, frame)
+        # half precision is for the field's networks: a ray's direction, or what is told once a frame, needs all digits
+        with torch.autocast(pixels.device.type, enabled=False):
+            if condition is None:
+                condition = self.condition(frames)
+            origins, directions = camera_rays(
+                pixels, frames.focal_px[frame], frames.center_px[frame], frames.camera_to_world[frame]
+            )
+            pose = self._pose(frames)
+            bend, view = self.bend(frames, condition), self.view(frames, pose)
+            torso_rgb, torso_opacity = self.torso(pixels / size_px, pose, frame)
+        head = self.head.trace(origins, directions, condition, view, frame, generator, bend)
         return Pixels(head, torso_rgb, torso_opacity)
 
 

@@ -25,6 +25,7 @@ def composite(
         SetupError: the kernels are not built.
     """
     number = native.DOUBLE if density.dtype == torch.float64 else _number(target, density.device)
+    channels, depths, intervals = (t.to(density.dtype) for t in (channels, depths, intervals))  # as under autocast
     return Composite(*torch.ops.jean.composite(density, channels, depths, intervals, number))
 
 

@@ -64,10 +64,10 @@ class Graphs:
 
     def _record(self, key: Hashable, work: Callable[[], Any]) -> None:
         states = [(generator, generator.clone_state()) for generator in self._all_generators()]
-        graph = torch.cuda.CUDAGraph()
-        for generator in self.generators:
-            graph.register_generator_state(generator)
         try:
+            graph = torch.cuda.CUDAGraph()
+            for generator in self.generators:
+                graph.register_generator_state(generator)
             if self.pool is None:
                 self.pool = torch.cuda.graph_pool_handle()
             with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):

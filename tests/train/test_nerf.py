@@ -31,7 +31,7 @@ def clip(tmp_path_factory):
 
 
 def stage(clip, **options):
-    config = resolved(NerfConfig(**QUICK, **options))
+    config = resolved(NerfConfig(**(QUICK | options)))
     data = PersonFrames(open_clips([clip]), None, config.expression == "upper")
     return NerfStage(data, config, torch.device("cpu"), 100)
 
@@ -76,6 +76,24 @@ def test_the_paper_presets_torso_does_not_learn_the_face(clip, preset):
     assert slopes[1] != 0
     # in the fast preset the head's own opacity loss keeps the two apart
     assert (slopes[0] == 0) == (preset == "paper")
+
+
+@pytest.mark.parametrize("backend", ["reference", "native"])
+@pytest.mark.parametrize("preset", ["fast", "paper"])
+def test_half_precision_is_for_networks_alone(clip, preset, backend, monkeypatch):
+    rays = {"rays": 16, "frames_per_step": 1} if preset == "paper" else {}
+    results, seen = [], []
+    for precision in ("fp32", "bf16"):
+        trained = stage(clip, preset=preset, backend=backend, precision=precision, **rays)
+        trace = trained.model.head.trace
+        monkeypatch.setattr(
+            trained.model.head, "trace", lambda *given, trace=trace: seen.append(given) or trace(*given)
+        )
+        results.append([float(trained.step(step)["loss"]) for step in range(2)])
+    assert backend == "native" or results[0] != results[1]  # a processor's kernels train in single precision
+    assert np.allclose(*results, rtol=0.05)
+    exact, half = (given[:2] for given in (seen[0], seen[2]))  # origins and directions of the first step
+    assert all(torch.equal(a, b) for a, b in zip(exact, half, strict=True))
 
 
 def test_training_lowers_the_loss(clip):
