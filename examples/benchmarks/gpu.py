@@ -4,10 +4,9 @@
 
 CLIP is a prepared clip. Needs torch, numpy, opencv-python, pydantic, PyYAML, safetensors and the project itself.
 Exit code 5 where there is no GPU, 4 where a kernel is wrong on the card. Steps are recorded as CUDA graphs, which the
-result says, and compared with steps launched by hand. The paper's head is trained by the kernels with factors in half
-precision, the fast head by torch, as the card's kernels have no gradients of its field. The paper's head is trained for
-a part of its 400,000 iterations, so G4 is extrapolated and G5 is against a head that is not finished; the result says
-so.
+result says, and compared with steps launched by hand. Both heads are trained by the kernels, the paper's with factors
+in half precision and for a part of its 400,000 iterations, so G4 is extrapolated and G5 is against a head that is not
+finished; the result says so.
 """
 
 from __future__ import annotations

@@ -13,9 +13,18 @@ from torch import Tensor
 
 from jean.errors import JeanError
 from jean.render import ray_ops, reference
-from jean.render.cuda_example import COARSE, example, example_mlp, readable_mlp, readable_picture
+from jean.render.cuda_example import (
+    COARSE,
+    example,
+    example_mlp,
+    example_triplane,
+    readable_mlp,
+    readable_picture,
+    readable_triplane,
+)
 from jean.render.cuda_mlp import launch_mlp, launch_mlp_backward
 from jean.render.cuda_ops import launch_picture
+from jean.render.field_op import triplane_field
 from jean.render.mlp_op import MlpCall
 from jean.render.picture_op import PictureCall
 
@@ -106,6 +115,27 @@ def check_mlp(device: torch.device, kind: str, launcher: Any, samples: int, of_g
     return _greatest([*values, *(of_gradients * slope for slope in slopes)])
 
 
+def check_triplane(device: torch.device, samples: int = 2000) -> float:
+    """Mean error of the fast field: of densities as a share of their spread, of colours, and of all gradients as a
+    share of their mean size."""
+    made = []
+    with torch.enable_grad():
+        for function in (triplane_field, readable_triplane):
+            given = example_triplane(device, samples)
+            positions, _, gates, bias, light, planes, _, weights, _, _ = given
+            leaves = [positions, gates, bias, light, *(plane.table for plane in planes), *weights]
+            for leaf in leaves:
+                leaf.requires_grad_()
+            density, rgb = function(*given)
+            flow = torch.linspace(0.5, 1.5, samples, device=device)  # of one sign: sums do not cancel
+            gradients = torch.autograd.grad([density, rgb], leaves, [0.1 * flow, flow[:, None].expand(-1, 3)])
+            made.append((density.detach(), rgb.detach(), gradients))
+    (got, got_rgb, got_slopes), (density, rgb, slopes) = made
+    values = [_mean_error(got, density) / float(density.std()), _mean_error(got_rgb, rgb)]
+    shares = [_mean_error(a, b) / float(b.abs().mean()) for a, b in zip(got_slopes, slopes, strict=True)]
+    return _greatest([*values, *shares])
+
+
 def check_march(device: torch.device, rays: int = 600) -> float:
     """Error of the sampling intervals, cm, that 2 % of the rays exceed: at a cell's border a lookup may differ."""
     _, grid, origins, directions = example(device, rays)
@@ -151,6 +181,7 @@ PARTS = {"mlp": ("mlp_values", "mlp_half")}
 # than twice of what is allowed. The rest is in single precision; where it decides a ReLU, a sample's gradients differ.
 CHECKS: dict[str, tuple[Callable[[torch.device], float], float]] = {
     "picture": (check_picture, 5e-3),
+    "triplane": (check_triplane, 1e-3),
     "mlp_values": (check_mlp_values, 1e-3),
     "mlp_half": (check_mlp_half, 3e-2),
     "march": (check_march, 1e-3),

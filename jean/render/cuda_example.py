@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -73,19 +76,79 @@ def _lookup(table: Tensor, height: int, width: int, spec: PlaneSpec, positions: 
     """[N, C] of a table [height * width, C] that lies as ``spec`` does."""
     axes = positions[:, list(spec.axes)]
     unit = (axes - axes.new_tensor(spec.low)) / axes.new_tensor(spec.size)
-    image = table.T.reshape(1, -1, height, width)
-    read = functional.grid_sample(image, (2 * unit - 1)[None, None], padding_mode="border", align_corners=True)
-    return read[0, :, 0].T
+    # a hair less than the last index keeps the four cells inside
+    across, down = (unit[:, i] * (cells - 1) for i, cells in enumerate((width, height)))
+    across, down = across.clamp(0.0, width - 1.001), down.clamp(0.0, height - 1.001)
+    column, line = across.detach().long(), down.detach().long()
+    right, below, at = (across - column)[:, None], (down - line)[:, None], line * width + column
+    upper = (1 - right) * table[at] + right * table[at + 1]
+    return (1 - below) * upper + below * ((1 - right) * table[at + width] + right * table[at + width + 1])
 
 
 def _head(prior: Prior, box: PlaneSpec, positions: Tensor) -> Tensor:
     """Log density of the mean head."""
     cells = round(len(prior.relief) ** 0.5)
-    deeper = _lookup(prior.relief, cells, cells, box, positions)[:, 0]
+    deeper = _lookup(prior.relief, cells, cells, box, positions.detach())[:, 0]  # stands still
     front = (positions[:, 2] < prior.centre[2]).float()
     moved = positions - functional.pad((deeper * front)[:, None], (2, 0))
     scaled = (moved - moved.new_tensor(prior.centre)) / moved.new_tensor(prior.radii)
     return (8.0 * (1.0 - scaled.norm(dim=-1))).clamp(-4.0, 0.5)
+
+
+Triplane = tuple[
+    Tensor, Tensor, Tensor, Tensor, Tensor, list[PlaneSpec], PlaneSpec, list[Tensor], Prior, Tensor
+]  # the arguments of jean.render.field_op.triplane_field
+
+
+def example_triplane(device: torch.device, samples: int) -> Triplane:
+    """Random samples, two frames of which alternate, in a random fast field with two gated planes."""
+    picture, _, _, _ = example(device, 1)
+    generator = torch.Generator().manual_seed(1)
+
+    def normal(*shape: int, spread: float = 1.0) -> Tensor:
+        return (torch.randn(shape, generator=generator) * spread).to(device)
+
+    planes = [replace(plane, table=normal(plane.height * plane.width, 16)) for plane in picture.planes]
+    weights = [normal(64, 16 * len(planes), spread=0.2), *picture.weights]
+    low, high = (torch.tensor(corner) for corner in BOX)
+    positions = torch.rand(samples, 3, generator=generator) * (high - low) + low
+    smooth = [normal(2, 32), normal(2, 64, spread=0.1), normal(2, 144, 3, spread=0.3)]
+    bend = normal(2, 64 * 64, 2, spread=0.2)
+    frame = (torch.arange(samples) % 2).to(device)
+    shading, prior = picture.shading, picture.prior
+    return positions.to(device), frame, smooth[0], smooth[1], smooth[2], planes, shading, weights, prior, bend
+
+
+def readable_triplane(
+    positions: Tensor,
+    frame: Tensor,
+    gates: Tensor,
+    bias: Tensor,
+    light: Tensor,
+    planes: Sequence[PlaneSpec],
+    shading: PlaneSpec,
+    weights: Sequence[Tensor],
+    prior: Prior,
+    bend: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """What ``jean.render.field_op.triplane_field`` computes, in torch alone."""
+
+    def of_frame(tables: Tensor, cells: int, places: Tensor) -> Tensor:
+        read = torch.stack([_lookup(table, cells, cells, shading, places) for table in tables])
+        return read[frame, torch.arange(len(frame), device=frame.device)]
+
+    moved = of_frame(bend, round(bend.shape[1] ** 0.5), positions.detach())
+    positions = positions + functional.pad(moved, (0, 1))
+    features = torch.cat([_lookup(p.table, p.height, p.width, p, positions) for p in planes], -1)
+    ungated = features.shape[1] - gates.shape[1]
+    features = torch.cat([features[:, :ungated], features[:, ungated:] * gates[frame]], -1)
+    first, second, second_bias, density, density_bias, colour, colour_bias, rgb, rgb_bias = weights
+    hidden = functional.relu(functional.linear(features, first) + bias[frame])
+    hidden = functional.relu(functional.linear(hidden, second, second_bias))
+    shade = functional.relu(functional.linear(hidden, colour, colour_bias))
+    logarithm = functional.linear(hidden, density, density_bias)[:, 0] + _head(prior, shading, positions)
+    seen = torch.sigmoid(functional.linear(shade, rgb, rgb_bias) + of_frame(light, shading.height, positions))
+    return torch.exp(logarithm.clamp(-12.0, 6.0)), seen
 
 
 def example_mlp(device: torch.device, samples: int) -> tuple[Tensor, Tensor, MlpSpec]:

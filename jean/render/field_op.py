@@ -83,7 +83,7 @@ def triplane_field(
     Raises:
         SetupError: the kernels are not built.
     """
-    number = native.DOUBLE if positions.dtype == torch.float64 else native.TARGETS[native.target(target)]
+    number = 0 if on_card(positions) else _number(positions.dtype, target)
     layout = [n for p in planes for n in (p.height, p.width, *p.axes)] + [shading.height, shading.width]
     box = [x for p in (*planes, shading) for x in (*p.low, *p.size)] + [*prior.centre, *prior.radii]
     bend = positions.new_empty(0) if bend is None else bend.detach()
@@ -93,6 +93,16 @@ def triplane_field(
         positions, frame.int(), gates, bias, light, still, tables, list(weights), layout, box, number
     )
     return density, rgb
+
+
+def on_card(tensor: Tensor) -> bool:
+    """Whether a card's kernels compute what is asked of ``tensor``; tests let them run on a processor."""
+    return tensor.is_cuda
+
+
+def _number(dtype: torch.dtype, target: str | None) -> int:
+    """The C interface's number of the instruction set to use."""
+    return native.DOUBLE if dtype == torch.float64 else native.TARGETS[native.target(target)]
 
 
 @torch.library.custom_op("jean::triplane", mutates_args=())
@@ -112,11 +122,15 @@ def _triplane(
     count = len(positions)
     tensors = _contiguous([positions, *still, gates, bias, light, *weights, *tables])
     field = _field(tensors, [None] * len(tables), layout, box)
-    tiles = -(-count // native.TILE)
     density, rgb = positions.new_empty(count), positions.new_empty(count, 3)
-    saved = positions.new_empty(tiles * native.TILE, _saved_width(tables, weights))
+    saved = _saved(positions, tables, weights)
     frame = frame.contiguous()
     samples = _samples(tensors, frame, density, rgb, saved)
+    if on_card(positions):
+        from jean.render.cuda_triplane import launch_triplane  # a processor needs none of it
+
+        launch_triplane(field, samples, positions.device)
+        return density, rgb, saved
     native.call("jean_field_forward", field, samples, target, torch.get_num_threads())
     return density, rgb, saved
 
@@ -124,9 +138,7 @@ def _triplane(
 @_triplane.register_fake
 def _(positions, frame, gates, bias, light, still, tables, weights, layout, box, target):
     count = positions.shape[0]
-    rows = (count + native.TILE - 1) // native.TILE * native.TILE
-    saved = positions.new_empty(rows, _saved_width(tables, weights))
-    return positions.new_empty(count), positions.new_empty(count, 3), saved
+    return positions.new_empty(count), positions.new_empty(count, 3), _saved(positions, tables, weights)
 
 
 @torch.library.custom_op("jean::triplane_backward", mutates_args=())
@@ -158,6 +170,12 @@ def _triplane_backward(
     )
     field = _field(tensors, to_tables, layout, box)
     samples = _samples(tensors, frame, *_contiguous([density, rgb, saved]))
+    if on_card(positions):
+        from jean.render.cuda_triplane import launch_triplane_backward  # a processor needs none of it
+
+        made = dict(zip((*_PER_FRAME, *WEIGHTS), to_shared, strict=True))
+        launch_triplane_backward(field, samples, to_density, to_rgb, made, to_positions if move else None)
+        return [to_positions, *to_shared, *to_tables]
     out = native.FieldGradients()
     for name, tensor in zip((*_PER_FRAME, *WEIGHTS), to_shared, strict=True):
         setattr(out, name, tensor.data_ptr())
@@ -214,9 +232,12 @@ def _backward(ctx, to_density, to_rgb, _to_saved):
 _triplane.register_autograd(_backward, setup_context=_setup_context)
 
 
-def _saved_width(tables: Sequence[Tensor], weights: Sequence[Tensor]) -> int:
-    """Values kept of a sample: features, two hidden layers, the colour's layer, and the log density, which is last."""
-    return (len(tables) + 1) * native.CHANNELS + 2 * weights[0].shape[0] + weights[5].shape[0]
+def _saved(positions: Tensor, tables: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
+    """Room for what is kept of each sample of whole tiles: features, two hidden layers, the colour's layer, and the log
+    density, which is last. A card keeps nothing."""
+    rows = 0 if on_card(positions) else (positions.shape[0] + native.TILE - 1) // native.TILE * native.TILE
+    width = (len(tables) + 1) * native.CHANNELS + 2 * weights[0].shape[0] + weights[5].shape[0]
+    return positions.new_empty(rows, width)
 
 
 def _contiguous(tensors: Sequence[Tensor]) -> list[Tensor]:

@@ -11,7 +11,7 @@ from test_picture_op import head, rays
 
 from jean.errors import SetupError
 from jean.models.field_mlp import MlpField
-from jean.render import cuda_check, cuda_example, ops, ray_ops
+from jean.render import cuda_check, cuda_example, cuda_triplane, field_op, ops, ray_ops
 from jean.render.cuda_example import readable_picture
 from jean.render.cuda_ops import launch_rays
 
@@ -56,7 +56,21 @@ def ray_kernels(emulator, monkeypatch):
     )
 
 
-def test_right_kernels_pass(emulator, ray_kernels):
+def field_kernels(monkeypatch, launcher):
+    """The fast field's operator goes to ``launcher``."""
+    monkeypatch.setattr(field_op, "on_card", lambda tensor: True)
+    monkeypatch.setattr(cuda_triplane, "Launcher", lambda device: launcher)
+
+
+def test_the_readable_triplane_equals_the_fields_own():
+    """By a processor's kernels, which test_field_op.py compares with the field's own torch."""
+    assert cuda_check.check_triplane(CPU) < limit("triplane")
+
+
+def test_right_kernels_pass(emulator, ray_kernels, monkeypatch):
+    field_kernels(monkeypatch, emulator)
+    # of 200 samples one, at whose place a hidden value is zero but for rounding, would be half of what is allowed
+    assert cuda_check.check_triplane(CPU, samples=600) < limit("triplane") / 2
     assert cuda_check.check_picture(CPU, emulator, rays=200) < limit("picture") / 2
     assert cuda_check.check_mlp_values(CPU, emulator, samples=40) < limit("mlp_values") / 20
     assert cuda_check.check_mlp_half(CPU, emulator, samples=200) < limit("mlp_half") / 2
@@ -89,6 +103,9 @@ def test_wrong_kernels_fail(monkeypatch):
     assert not cuda_check.check_picture(CPU, Wrong(), rays=50) < limit("picture")
     assert not cuda_check.check_mlp_values(CPU, Wrong(), samples=50) < limit("mlp_values")
     assert not cuda_check.check_mlp_half(CPU, Wrong(), samples=50) < limit("mlp_half")
+    with monkeypatch.context() as patch:
+        field_kernels(patch, Wrong())
+        assert not cuda_check.check_triplane(CPU, samples=50) < limit("triplane")
     monkeypatch.setattr(ray_ops.torch, "empty", lambda *a, **k: torch.zeros(*a, **k))  # nothing is written there
     monkeypatch.setattr(ray_ops, "_run", lambda *given: None)
     assert not cuda_check.check_march(CPU, rays=50) < limit("march")
@@ -160,6 +177,6 @@ def test_auto_warns_and_takes_torch_where_kernels_do_not_run(card, monkeypatch):
 
 
 def test_what_has_no_kernel_on_a_card_goes_by_torch(card):
-    assert not ops.use_native("auto", card, "triplane")
-    with pytest.raises(SetupError, match="triplane on cuda"):
-        ops.use_native("native", card, "triplane")
+    assert not ops.use_native("auto", card, "paint")
+    with pytest.raises(SetupError, match="paint on cuda"):
+        ops.use_native("native", card, "paint")

@@ -4,6 +4,7 @@
 #include "picture.cu"
 #include "products.cu"
 #include "rays.cu"
+#include "triplane.cu"
 
 namespace {
 
@@ -95,6 +96,23 @@ extern "C" void launch_mlp_list(unsigned blocks, unsigned threads, int64_t sampl
 
 extern "C" void launch_products_gather(unsigned blocks, unsigned threads, const JeanProducts* products) {
   rows(products->count, blocks, threads, jean_products_gather, *products);
+}
+
+extern "C" void launch_triplane_pack(unsigned blocks, unsigned threads, const JeanField* field, uint4* packed) {
+  rows(6, blocks, threads, jean_triplane_pack, *field, packed);
+}
+
+extern "C" void launch_triplane(unsigned blocks, unsigned threads, const JeanField* field, const JeanSamples* samples,
+                                const uint4* packed) {
+  on_cpu::launch(blocks, threads, jean_triplane, *field, *samples, packed);
+}
+
+extern "C" void launch_triplane_back(unsigned blocks, unsigned threads, const JeanField* field,
+                                     const JeanSamples* samples, const float* to_density, const float* to_rgb,
+                                     const uint4* packed, uint32_t* scratch, int64_t tile_words, int64_t first_tile,
+                                     int64_t tiles, float* to_light, float* to_positions) {
+  on_cpu::launch(blocks, threads, jean_triplane_back, *field, *samples, to_density, to_rgb, packed, scratch,
+                 tile_words, first_tile, tiles, to_light, to_positions);
 }
 
 extern "C" void launch_march_hits(unsigned blocks, unsigned threads, const JeanMarch* march, unsigned char* hit) {

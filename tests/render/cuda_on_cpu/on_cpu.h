@@ -226,6 +226,9 @@ inline unsigned lanes_with(bool yes) {
   for (int lane = 0; lane < 32; ++lane) bits |= (unsigned)(slots[lane][0] != 0) << lane;
   return bits;
 }
+inline void add_four(float* at, const float* values) {
+  for (int i = 0; i < 4; ++i) at[i] += values[i];
+}
 inline int count_bits(unsigned bits) { return __builtin_popcount(bits); }
 inline int lowest_bit(unsigned bits) { return __builtin_ffs((int)bits) - 1; }
 inline unsigned pack(float low, float high) {

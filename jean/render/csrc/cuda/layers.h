@@ -143,6 +143,15 @@ JEAN_FN void stop(float (*values)[4], unsigned bits) {
     for (int i = 0; i < 4; ++i) values[r][i] = bits >> (4 * r + i) & 1u ? values[r][i] : 0.0f;
 }
 
+// Adds its biases to one row's values.
+JEAN_FN void add_bias(float* row, const float* biases, int block) {
+  const float4 bias = *(const float4*)(biases + channel_of(block));
+  row[0] += bias.x;
+  row[1] += bias.y;
+  row[2] += bias.z;
+  row[3] += bias.w;
+}
+
 // Adds this lane's share of values · weights to one sum for each of its rows.
 JEAN_FN void add_dot(const float (*values)[4], const float* weights, int block, float* sums) {
   const float4 w = *(const float4*)(weights + channel_of(block));
@@ -176,5 +185,55 @@ JEAN_FN float own_sum(const float* sums) {
 // The value that the lane of row `row` holds for its own sample.
 template <class T>
 JEAN_FN T of_row(T value, int row) { return from_lane(value, (lane_number() & ~3) | row); }
+
+// Adds a number that each lane has for its own sample, times the weights, to the rows' values.
+JEAN_FN void add_own(float (*values)[4], const float* weights, int block, float own) {
+  float numbers[4];
+  for (int r = 0; r < 4; ++r) numbers[r] = of_row(own, r);
+  add_scaled(values, weights, block, numbers);
+}
+
+// In a warp's own memory every lane has a column that no other lane reads: blocks of 16 channels there can be
+// numbered by a variable, as registers cannot. A block's words are those of its rows, one behind the other.
+template <class F>
+JEAN_FN void put(unsigned (*words)[32], int block, int row, const float* values) {
+  unsigned made[F::WORDS];
+  F::put(values, made);
+#pragma unroll
+  for (int w = 0; w < F::WORDS; ++w) words[(4 * block + row) * F::WORDS + w][lane_number()] = made[w];
+}
+
+// One number of what `put` has stored.
+template <class F>
+JEAN_FN float remembered(const unsigned (*words)[32], int block, int row, int i) {
+  const unsigned word = words[(4 * block + row) * F::WORDS + i * F::WORDS / 4][lane_number()];
+  return F::value(&word, i % (4 / F::WORDS));
+}
+
+// A layer of OUT blocks from `blocks` blocks of inputs; `change(block, values)` sees and changes what comes out, in
+// single precision and still without biases, before `to` takes it. All sums stay in registers while the inputs pass, so
+// each input is read, and split where the format wants it, once.
+template <class F, int OUT, class Change>
+JEAN_FN void pass(const unsigned (*from)[32], int blocks, const uint4* packed, unsigned (*to)[32], const Change& change) {
+  Block made[OUT] = {};
+#pragma unroll 1
+  for (int in = 0; in < blocks; ++in) {
+    Rows<F, 1> x;
+#pragma unroll
+    for (int r = 0; r < 4; ++r)
+#pragma unroll
+      for (int w = 0; w < F::WORDS; ++w) x.words[0][r][w] = from[(4 * in + r) * F::WORDS + w][lane_number()];
+#pragma unroll
+    for (int block = 0; block < OUT; ++block) made[block].template add<F>(x, 0, packed + packed_words<F>(block * blocks + in, 1));
+  }
+#pragma unroll
+  for (int block = 0; block < OUT; ++block) {
+    float values[4][4];
+    __syncwarp();  // one block after the other: what is done with all at once does not fit into the registers
+    made[block].end(values);
+    change(block, values);
+    for (int r = 0; r < 4; ++r) put<F>(to, block, r, values[r]);
+  }
+}
 
 }  // namespace

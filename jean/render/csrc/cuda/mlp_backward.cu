@@ -26,13 +26,6 @@ JEAN_FN int value_row(const JeanMlp& m, int layer) {
 JEAN_FN int ends_row(const JeanMlp& m) { return value_row(m, m.layers); }
 JEAN_FN int flow_row(const JeanMlp& m, int layer) { return ends_row(m) + 4 + value_row(m, layer) - ENCODED; }
 
-// Adds a number that each lane has for its own sample, times the weights, to the rows' values.
-JEAN_FN void add_own(float (*values)[4], const float* weights, int block, float own) {
-  float numbers[4];
-  for (int r = 0; r < 4; ++r) numbers[r] = of_row(own, r);
-  add_scaled(values, weights, block, numbers);
-}
-
 // What flows back to the lane's own position from its encoding's gradients; the lanes of a group share the work.
 template <class F>
 JEAN_FN void own_slope(const float* position, const unsigned (*words)[32], float* slope) {
@@ -103,13 +96,7 @@ JEAN_FN void flow_back(const JeanMlp& m, const JeanSamples& samples, const float
     last[c] = real ? scale * to_rgb[3 * sample + c] * value * (1.0f - value) : 0.0f;
   }
   last[3] = real && !(((const float*)samples.density)[sample] <= 0.0f) ? scale * to_density[sample] : 0.0f;
-  float four[4];
-  for (int c = 0; c < 4; ++c)
-    for (int r = 0; r < 4; ++r) {
-      const float value = of_row(last[c], r);
-      if (c == (lane_number() & 3)) four[r] = value;
-    }
-  keep_four<F>(tile, ends_row(m) + (lane_number() & 3), four);
+  keep_own<F>(tile, ends_row(m), last);
 
   const float to_logit = last[3];
   const auto flow = [&](int number, int block, float (*values)[4]) {

@@ -38,9 +38,8 @@ JEAN_FN void encode_pair(const float* position, int place, float* first, float* 
   }
 }
 
-// A warp's own memory, in which every lane has a column that no other lane reads: blocks of 16 channels there can be
-// numbered by a variable, as registers cannot. A block's words are those of its rows, one behind the other. The
-// encoding comes first, so that it and a hidden layer are what the joining layer reads.
+// A warp's own memory (layers.h). The encoding comes first, so that it and a hidden layer are what the joining layer
+// reads.
 template <class F>
 struct Store {
   unsigned words[(CODE + WIDE) * 4 * F::WORDS][32];
@@ -48,21 +47,6 @@ struct Store {
   JEAN_MEMBER unsigned (*code())[32] { return words; }
   JEAN_MEMBER unsigned (*hidden())[32] { return words + CODE * 4 * F::WORDS; }
 };
-
-template <class F>
-JEAN_FN void put(unsigned (*words)[32], int block, int row, const float* values) {
-  unsigned made[F::WORDS];
-  F::put(values, made);
-#pragma unroll
-  for (int w = 0; w < F::WORDS; ++w) words[(4 * block + row) * F::WORDS + w][lane_number()] = made[w];
-}
-
-// One number of what `put` has stored.
-template <class F>
-JEAN_FN float remembered(const unsigned (*words)[32], int block, int row, int i) {
-  const unsigned word = words[(4 * block + row) * F::WORDS + i * F::WORDS / 4][lane_number()];
-  return F::value(&word, i % (4 / F::WORDS));
-}
 
 // Encodings of a warp's samples; `position` is that of the lane's own, scaled to the box.
 template <class F>
@@ -81,32 +65,6 @@ JEAN_FN void encode(const float* position, unsigned (*words)[32]) {
   }
 }
 
-// A layer of OUT blocks from `blocks` blocks of inputs; `change(block, values)` sees and changes what comes out, in
-// single precision and still without biases, before `to` takes it. All sums stay in registers while the inputs pass, so each input is read, and
-// split where the format wants it, once.
-template <class F, int OUT, class Change>
-JEAN_FN void pass(const unsigned (*from)[32], int blocks, const uint4* packed, unsigned (*to)[32], const Change& change) {
-  Block made[OUT] = {};
-#pragma unroll 1
-  for (int in = 0; in < blocks; ++in) {
-    Rows<F, 1> x;
-#pragma unroll
-    for (int r = 0; r < 4; ++r)
-#pragma unroll
-      for (int w = 0; w < F::WORDS; ++w) x.words[0][r][w] = from[(4 * in + r) * F::WORDS + w][lane_number()];
-#pragma unroll
-    for (int block = 0; block < OUT; ++block) made[block].template add<F>(x, 0, packed + packed_words<F>(block * blocks + in, 1));
-  }
-#pragma unroll
-  for (int block = 0; block < OUT; ++block) {
-    float values[4][4];
-    __syncwarp();  // one block after the other: what is done with all at once does not fit into the registers
-    made[block].end(values);
-    change(block, values);
-    for (int r = 0; r < 4; ++r) put<F>(to, block, r, values[r]);
-  }
-}
-
 // Biases of a layer; `frame` is that of the lane's own sample.
 struct Biases {
   int frame, step;
@@ -117,13 +75,7 @@ struct Biases {
     step = from.per_frame ? from.outputs : 0;
   }
   JEAN_MEMBER void add(int block, float (*values)[4]) const {
-    for (int r = 0; r < 4; ++r) {
-      const float4 bias = *(const float4*)(layer + (long)step * of_row(frame, r) + channel_of(block));
-      values[r][0] += bias.x;
-      values[r][1] += bias.y;
-      values[r][2] += bias.z;
-      values[r][3] += bias.w;
-    }
+    for (int r = 0; r < 4; ++r) add_bias(values[r], layer + (long)step * of_row(frame, r), block);
   }
 };
 

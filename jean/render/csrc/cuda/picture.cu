@@ -1,28 +1,18 @@
 // Whole rays of the fast field without gradients, as in ../picture.h: the planes come multiplied by the first
 // layer. Two kernels: one thread a ray finds what the sampling grid has along it and lists the rays that meet
 // anything; then warps take rays from that list, a lane each, and a lane whose ray has ended takes another.
-#include "interface.h"
+#include "field.h"
 #include "rays.h"
-#include "layers.h"
 
 namespace {
 
-constexpr int HIDDEN = 64, HALF = 32, IN = HIDDEN / 16, SHADE = HALF / 16;
 constexpr int REFILL = 8;  // idle lanes that are worth a visit to the list
-
-// A plane in single precision: cards for the desk are slow with doubles.
-struct Plane {
-  const float* table;
-  int height, width, first, second;
-  float low[2], scale[2];
-};
 
 // What the block's warps share.
 struct Shared {
   uint4 second[IN * IN * 32], colour[SHADE * IN * 32];
   float bias[HIDDEN], second_bias[HIDDEN], colour_bias[HALF], density[HIDDEN], rgb[3 * HALF];
-  Plane plane[JEAN_MAX_PLANES];
-  float light_low[2], light_scale[2], centre[3], radii[3];
+  Volume volume;
 };
 
 JEAN_FN void share(Shared& to, const JeanField& f) {
@@ -38,54 +28,8 @@ JEAN_FN void share(Shared& to, const JeanField& f) {
   }
   for (int i = thread; i < HALF; i += threads) to.colour_bias[i] = ((const float*)f.colour_bias)[i];
   for (int i = thread; i < 3 * HALF; i += threads) to.rgb[i] = ((const float*)f.rgb)[i];
-  for (int p = thread; p < f.planes; p += threads) {
-    const JeanPlane& from = f.plane[p];
-    to.plane[p].table = (const float*)from.table;
-    to.plane[p].height = from.height;
-    to.plane[p].width = from.width;
-    to.plane[p].first = from.first_axis;
-    to.plane[p].second = from.second_axis;
-    for (int i = 0; i < 2; ++i) {
-      to.plane[p].low[i] = (float)from.low[i];
-      to.plane[p].scale[i] = (float)(1.0 / from.size[i]);
-    }
-  }
-  if (thread == 0) {
-    for (int i = 0; i < 2; ++i) {
-      to.light_low[i] = (float)f.light_low[i];
-      to.light_scale[i] = (float)(1.0 / f.light_size[i]);
-    }
-    for (int i = 0; i < 3; ++i) {
-      to.centre[i] = (float)f.prior_centre[i];
-      to.radii[i] = (float)f.prior_radii[i];
-    }
-  }
+  share_volume(to.volume, f);
   __syncthreads();
-}
-
-// Where a position falls into a grid over the frontal plane of the box.
-JEAN_FN Corner<float> frontal(const Shared& s, const float* position, int height, int width) {
-  return corner((position[0] - s.light_low[0]) * s.light_scale[0], (position[1] - s.light_low[1]) * s.light_scale[1],
-                height, width);
-}
-
-// Moves a position to where its matter rests.
-JEAN_FN void unbend(const JeanField& f, const Shared& s, float* position) {
-  if (!f.bend) return;
-  const Corner<float> c = frontal(s, position, f.bend_cells, f.bend_cells);
-  const float* at = (const float*)f.bend + 2 * c.row;
-  const float across = between(at, 2l, 2l * f.bend_cells, c.right, c.below);
-  position[1] += between(at + 1, 2l, 2l * f.bend_cells, c.right, c.below);
-  position[0] += across;
-}
-
-JEAN_FN float prior(const JeanField& f, const Shared& s, const float* position) {
-  float deeper = 0.0f;
-  if (f.relief && position[2] < s.centre[2]) {
-    const Corner<float> c = frontal(s, position, f.relief_cells, f.relief_cells);
-    deeper = between((const float*)f.relief + c.row, 1l, (long)f.relief_cells, c.right, c.below);
-  }
-  return ellipsoid_prior(position[0], position[1], position[2] - deeper, s.centre, s.radii);
 }
 
 // The first hidden layer of a warp's samples, from multiplied planes.
@@ -102,11 +46,8 @@ JEAN_FN void read_planes(const Shared& s, int planes, const float* position, Row
   }
 #pragma unroll 1
   for (int p = 0; p < planes; ++p) {
-    const Plane& plane = s.plane[p];
-    const float a = plane.first == 0 ? position[0] : plane.first == 1 ? position[1] : position[2];
-    const float b = plane.second == 0 ? position[0] : plane.second == 1 ? position[1] : position[2];
-    const Corner<float> own = corner((a - plane.low[0]) * plane.scale[0], (b - plane.low[1]) * plane.scale[1],
-                                     plane.height, plane.width);
+    const Plane& plane = s.volume.plane[p];
+    const Corner<float> own = place_in(plane, position);
 #pragma unroll
     for (int r = 0; r < 4; ++r) {
       const int row = of_row(own.row, r);
@@ -142,7 +83,7 @@ JEAN_FN void read_planes(const Shared& s, int planes, const float* position, Row
 JEAN_FN void sample(const JeanField& f, const Shared& s, float* position, float* density, float* colour) {
   Rows<Half, IN> one, two;
   float logarithms[4] = {}, colours[3][4] = {};
-  unbend(f, s, position);
+  unbend(f, s.volume, 0, position);
   read_planes(s, f.planes, position, one);
   layer<Half, IN, IN>(one, s.second, OneBias{s.second_bias}, [&](int block, float (*values)[4]) {
     rectify(values);
@@ -153,9 +94,9 @@ JEAN_FN void sample(const JeanField& f, const Shared& s, float* position, float*
     rectify(values);
     for (int c = 0; c < 3; ++c) add_dot(values, s.rgb + c * HALF, block, colours[c]);
   });
-  const float logarithm = own_sum(logarithms) + ((const float*)f.density_bias)[0] + prior(f, s, position);
+  const float logarithm = own_sum(logarithms) + ((const float*)f.density_bias)[0] + prior(f, s.volume, position);
   *density = density_of(logarithm);
-  const Corner<float> c = frontal(s, position, f.light_height, f.light_width);
+  const Corner<float> c = frontal(s.volume, position, f.light_height, f.light_width);
   for (int k = 0; k < 3; ++k) {
     const float light = between((const float*)f.light + 3 * c.row + k, 3l, 3l * f.light_width, c.right, c.below);
     colour[k] = sigmoid(own_sum(colours[k]) + ((const float*)f.rgb_bias)[k] + light);

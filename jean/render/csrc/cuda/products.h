@@ -4,7 +4,7 @@
 #pragma once
 #include <stdint.h>
 
-#include "formats.h"
+#include "layers.h"
 
 #define JEAN_MAX_PRODUCTS 40
 
@@ -61,6 +61,18 @@ JEAN_FN void keep_four(unsigned* tile, int row, const float* values) {
   } else {
     *(uint2*)to = make_uint2(words[0], words[1]);
   }
+}
+
+// Lays down four numbers that each lane has for its own sample, as four rows.
+template <class F>
+JEAN_FN void keep_own(unsigned* tile, int row, const float* own) {
+  float four[4];
+  for (int c = 0; c < 4; ++c)
+    for (int r = 0; r < 4; ++r) {
+      const float value = of_row(own[c], r);
+      if (c == (lane_number() & 3)) four[r] = value;
+    }
+  keep_four<F>(tile, row + (lane_number() & 3), four);
 }
 
 // Lays down 16 channels, from row `row` on, of the warp's samples (layers.h).

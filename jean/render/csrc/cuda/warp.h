@@ -26,6 +26,18 @@ JEAN_FN int lowest_bit(unsigned bits) { return __ffs((int)bits) - 1; }
 JEAN_FN unsigned bits_of(float value) { return __float_as_uint(value); }
 JEAN_FN float float_of(unsigned bits) { return __uint_as_float(bits); }
 
+// Adds four numbers to four neighbours in memory that other threads add to as well, at a multiple of 16 bytes.
+JEAN_FN void add_four(float* at, const float* values) {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};"
+               :
+               : "l"(at), "f"(values[0]), "f"(values[1]), "f"(values[2]), "f"(values[3])
+               : "memory");
+#else
+  for (int i = 0; i < 4; ++i) atomicAdd(at + i, values[i]);
+#endif
+}
+
 // Two numbers in half precision, the first in the lower bits: bf16, or fp16 (and then no larger than it can
 // hold) on cards before sm_80.
 JEAN_FN unsigned pack(float low, float high) {
