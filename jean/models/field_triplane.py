@@ -20,7 +20,7 @@ from jean.models.encoding import spread_over
 from jean.models.face_warp import Corners, at_rest
 from jean.models.head_prior import HEAD_CENTRE, HEAD_RADII, RELIEF_CELLS, head_prior
 from jean.models.planes import FeaturePlane, Kept, refined
-from jean.render.ops import FrameField, PlaneSpec, Prior, on_host, pairs, triplane_field, use_native
+from jean.render.ops import FieldOfFrames, FrameField, PlaneSpec, Prior, on_host, pairs, triplane_field, use_native
 
 # (first axis, second axis, cells along each): the frontal plane needs the most detail, since a
 # talking-head video is seen from the front; depth planes that fine would only hold streaks. A cell of the coarse
@@ -139,7 +139,14 @@ class TriplaneField(nn.Module):
         return density, torch.sigmoid(self.rgb(colour) + light)
 
     def _native(self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor, bend: Tensor | None):
-        """The same from the compiled kernels; what is constant over a frame is computed here."""
+        """The same from the compiled kernels."""
+        f = self.of_frames(condition, direction, bend)
+        return triplane_field(
+            positions, frame, f.gates, f.bias, f.light, f.planes, f.shading, f.weights, f.prior, f.bend
+        )
+
+    def of_frames(self, condition: Tensor, direction: Tensor, bend: Tensor | None) -> FieldOfFrames:
+        """This field under the conditions of F frames, for kernels with gradients; arguments as in ``forward``."""
         static, moving = self._specs()
         cells = self.shading.table.view(len(self.shading.table), 3, -1)
         light = torch.einsum("pcd,fd->fpc", cells, direction)
@@ -150,10 +157,8 @@ class TriplaneField(nn.Module):
             bias = bias + self.bias(condition[:, -self.code_width :])
         shading = self._spec(self.shading, 0, 1)
         # under autocast what torch made is of another type
-        gates, bias, light = (values.to(positions.dtype) for values in (gates, bias, light))
-        return triplane_field(
-            positions, frame, gates, bias, light, [*static, *moving], shading, self._weights(), self._prior(), bend
-        )
+        gates, bias, light = (values.to(self.first.bias.dtype) for values in (gates, bias, light))
+        return FieldOfFrames(gates, bias, light, [*static, *moving], shading, self._weights(), self._prior(), bend)
 
     @torch.no_grad()
     def of_frame(

@@ -18,7 +18,7 @@ from jean.models.field_triplane import Part, TriplaneField
 from jean.models.head_paper import PaperHead
 from jean.models.head_prior import head_prior, relief
 from jean.render.grid import DensityGrid
-from jean.render.ops import composite, picture, require_half, use_native
+from jean.render.ops import composite, picture, require_half, trace, use_native, use_on_processor
 from jean.render.reference import Composite, box_interval, scatter
 
 Box = tuple[tuple[float, float, float], tuple[float, float, float]]
@@ -112,6 +112,8 @@ class FastHead(nn.Module):
         hit, edges = self.grid.intervals(
             origins, directions, near, far, self.samples, generator=generator, backend=self.backend, every=every
         )
+        if not every and use_on_processor(self.backend, origins, "triplane"):
+            return [trace(origins, directions, hit, edges, frame, self.field.of_frames(condition, view, bend))]
         if not every:
             origins, directions, frame = origins[hit], directions[hit], frame[hit]
         depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]

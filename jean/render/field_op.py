@@ -84,8 +84,7 @@ def triplane_field(
         SetupError: the kernels are not built.
     """
     number = 0 if on_card(positions) else _number(positions.dtype, target)
-    layout = [n for p in planes for n in (p.height, p.width, *p.axes)] + [shading.height, shading.width]
-    box = [x for p in (*planes, shading) for x in (*p.low, *p.size)] + [*prior.centre, *prior.radii]
+    layout, box = field_numbers(planes, shading, prior)
     bend = positions.new_empty(0) if bend is None else bend.detach()
     still = [prior.relief.detach(), bend]
     tables = [p.table for p in planes]
@@ -103,6 +102,12 @@ def on_card(tensor: Tensor) -> bool:
 def _number(dtype: torch.dtype, target: str | None) -> int:
     """The C interface's number of the instruction set to use."""
     return native.DOUBLE if dtype == torch.float64 else native.TARGETS[native.target(target)]
+
+
+def field_numbers(planes: Sequence[PlaneSpec], shading: PlaneSpec, prior: Prior) -> tuple[list[int], list[float]]:
+    """Sizes and axes of the planes, and where they and the mean head lie, as ``_field`` reads them."""
+    layout = [n for p in planes for n in (p.height, p.width, *p.axes)] + [shading.height, shading.width]
+    return layout, [x for p in (*planes, shading) for x in (*p.low, *p.size)] + [*prior.centre, *prior.radii]
 
 
 @torch.library.custom_op("jean::triplane", mutates_args=())

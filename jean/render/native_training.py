@@ -56,3 +56,22 @@ class TorsoGradients(ctypes.Structure):
     """Where the gradients of the shared tensors go."""
 
     _fields_ = [(name, _POINTER) for name in TORSO]
+
+
+class Rays(ctypes.Structure):
+    """``JeanRays``."""
+
+    _fields_ = [
+        ("count", _LONG),
+        ("samples", _INT),
+        *[
+            (name, _POINTER)
+            for name in ("ray", "frame", "origins", "directions", "edges", "colour", "opacity", "depth")
+        ],
+    ]
+
+
+class RayGradients(ctypes.Structure):
+    """``JeanRayGradients``."""
+
+    _fields_ = [(name, _POINTER) for name in ("to_colour", "to_opacity", "to_depth", "edges", "origins", "directions")]

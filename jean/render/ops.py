@@ -19,6 +19,7 @@ from jean.render.picture_op import FrameField, on_host, pairs, picture
 from jean.render.reference import Composite, camera_rays, over
 from jean.render.roughness_op import roughness
 from jean.render.torso_op import torso_layer
+from jean.render.trace_op import FieldOfFrames, trace
 
 if TYPE_CHECKING:
     from jean.render.cuda_check import Verdict
@@ -34,6 +35,7 @@ ON_CUDA = (
 
 __all__ = [
     "Composite",
+    "FieldOfFrames",
     "FrameField",
     "FrameTorso",
     "MlpSpec",
@@ -54,6 +56,7 @@ __all__ = [
     "resolve_backend",
     "roughness",
     "torso_layer",
+    "trace",
     "triplane_field",
     "use_native",
     "use_on_processor",

@@ -25,7 +25,7 @@ def test_no_sanitizer_complains(sanitizer, tmp_path):
         # Python itself is not sanitized: the runtime has to be there before it; its own leaks are not ours
         found = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
         environment |= {"LD_PRELOAD": found.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0"}
-    names = ("field_op", "mlp_op", "ray_ops", "picture_op", "torso_op", "roughness_op", "threads")
+    names = ("field_op", "mlp_op", "ray_ops", "picture_op", "torso_op", "trace_op", "roughness_op", "threads")
     files = [*(str(TESTS / f"test_{name}.py") for name in names), str(TESTS.parent / "train" / "test_adam.py")]
     chosen = "not accepts and not double"  # torch's tracer and its numerical gradients: the same calls, very often
     done = subprocess.run(

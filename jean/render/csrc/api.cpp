@@ -109,14 +109,19 @@ JEAN_API int jean_field_forward(const JeanField* field, const JeanSamples* sampl
   return 0;
 }
 
-// Gradients of all samples, from those of densities [count] and colours [count, 3]. The planes' gradients
-// are added to what `field` names. Sums are made over shares of the samples that depend on their number
-// alone, and each plane is one task, so that any number of threads gives the same bits.
-JEAN_API int jean_field_backward(const JeanField* field, const JeanSamples* samples, const void* to_density,
-                                 const void* to_rgb, const JeanFieldGradients* out, int64_t target, int64_t threads) {
+namespace {
+
+// Gradients of the field in two passes: over pieces of the samples, whose sums go into shares, then one task a plane.
+// The number of shares depends on that of the pieces alone (each has `least` of them or more), and the sums are added
+// in their order, so that any number of threads gives the same bits. piece(index, tiles): one piece, which is to call
+// tiles(begin, end).
+template <class Piece>
+int field_slopes(const JeanField* field, const JeanSamples* samples, const void* to_density, const void* to_rgb,
+                 const JeanFieldGradients* out, int64_t target, int64_t threads, long pieces, long least,
+                 const Piece& piece) {
   const JeanKernels* k = table(target);
   const long tiles = (samples->count + JEAN_TILE - 1) / JEAN_TILE;
-  const long some = parts_of(tiles, 32), shares = some > 32 ? 32 : (some > 0 ? some : 1);
+  const long some = parts_of(pieces, least), shares = some > 32 ? 32 : (some > 0 ? some : 1);
   const size_t width = (sums_width(*field) * k->scalar_bytes + 63) / 64 * 64;
   Memory prepared(prepared_bytes(*field, k->scalar_bytes)), sums(width * shares);
   Memory features(tiles * JEAN_TILE * (size_t)field->planes * JEAN_CHANNELS * k->scalar_bytes);
@@ -125,10 +130,12 @@ JEAN_API int jean_field_backward(const JeanField* field, const JeanSamples* samp
   std::vector<const void*> at(shares);
   for (long i = 0; i < shares; ++i) at[i] = (char*)sums.get() + i * width;
   share_out(shares, threads, [&](long task, int) {
-    const Part part(tiles, shares, task);
+    const Part part(pieces, shares, task);
     memset((void*)at[task], 0, width);
-    k->backward(field, prepared.get(), samples, to_density, to_rgb, out, (void*)at[task], features.get(), part.begin,
-                part.end);
+    for (long index = part.begin; index < part.end; ++index)
+      piece(index, [&](long begin, long end) {
+        k->backward(field, prepared.get(), samples, to_density, to_rgb, out, (void*)at[task], features.get(), begin, end);
+      });
   });
   // the sums of the shares are one task more beside the planes
   share_out(field->planes + 1, threads, [&](long task, int) {
@@ -139,6 +146,17 @@ JEAN_API int jean_field_backward(const JeanField* field, const JeanSamples* samp
     }
   });
   return 0;
+}
+
+}  // namespace
+
+// Gradients of all samples, from those of densities [count] and colours [count, 3]. The planes' gradients are added to
+// what `field` names.
+JEAN_API int jean_field_backward(const JeanField* field, const JeanSamples* samples, const void* to_density,
+                                 const void* to_rgb, const JeanFieldGradients* out, int64_t target, int64_t threads) {
+  const long tiles = (samples->count + JEAN_TILE - 1) / JEAN_TILE;
+  return field_slopes(field, samples, to_density, to_rgb, out, target, threads, tiles, 32,
+                      [](long tile, auto&& work) { work(tile, tile + 1); });
 }
 
 // hit [rays]: 1 where the sampling grid holds anything along the ray.
@@ -214,4 +232,5 @@ JEAN_API int jean_paint(const JeanField* field, const JeanMarch* march, const Je
   return 0;
 }
 #include "api_mlp.h"
+#include "api_trace.h"
 #include "api_training.h"

@@ -135,6 +135,24 @@ typedef struct {
   int64_t height, width, channels;
 } JeanGrid;
 
+#define JEAN_MAX_RAY_SAMPLES 64
+
+// Rays that meet something, `count` of them, with `samples` intervals each.
+typedef struct {
+  int64_t count;
+  int32_t samples;
+  const int64_t* ray;                         // [count], their numbers
+  const int32_t* frame;                       // of all rays
+  const void *origins, *directions, *edges;   // [all, 3], [all, 3], [count, samples + 1]
+  void *colour, *opacity, *depth;             // [all, 3], [all], [all]
+} JeanRays;
+
+// Gradients of what all rays show, and of the rays; edges null: those are not wanted.
+typedef struct {
+  const void *to_colour, *to_opacity, *to_depth;
+  void *edges, *origins, *directions;
+} JeanRayGradients;
+
 #define JEAN_MAX_LAYERS 16
 
 // One layer with a ReLU behind it, as torch.nn.Linear holds it; `per_frame`: one row of biases a frame.

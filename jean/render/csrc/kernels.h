@@ -10,6 +10,12 @@ typedef struct {
                    const void* to_rgb, const JeanFieldGradients*, void* sums, void* features, long begin, long end);
   void (*scatter)(const JeanField*, const void* prepared, const JeanSamples*, int plane, const void* features);
   void (*gather)(const JeanField*, const void* const* sums, int shares, const JeanFieldGradients*);
+  // rays through the field, by numbers of rays; positions and frames of `samples` are written
+  void (*place_samples)(const JeanRays*, const JeanSamples*, long begin, long end);
+  void (*compose_rays)(const JeanRays*, const JeanSamples*, long begin, long end);
+  void (*compose_rays_backward)(const JeanRays*, const JeanSamples*, const JeanRayGradients*, void* to_density,
+                                void* to_rgb, long begin, long end);
+  void (*move_rays)(const JeanRays*, const JeanRayGradients*, const void* to_positions, long begin, long end);
   void (*hits)(const JeanMarch*, unsigned char* hit, long begin, long end);
   void (*edges)(const JeanMarch*, const int64_t* rays, const float* quantiles, float* edges, long begin, long end);
   void (*composite)(const JeanComposite*, long begin, long end);

@@ -5,6 +5,7 @@
 #include "rays.h"
 #include "torso.h"
 #include "torso_training.h"
+#include "trace.h"
 #include "training.h"
 #include "triplane.h"
 
@@ -81,6 +82,24 @@ void gather(const JeanField* field, const void* const* sums, int shares, const J
   add_up(sums, shares, at.gates - base, (long)f.frames * f.gated * CHANNELS, out->gates);
   add_up(sums, shares, at.bias - base, f.frames * hidden, out->bias);
   add_up(sums, shares, at.light - base, f.frames * cells, out->light);
+}
+
+void samples_of_rays(const JeanRays* rays, const JeanSamples* samples, long begin, long end) {
+  place_samples<Scalar>(*rays, (Scalar*)samples->positions, (int32_t*)samples->frame, begin, end);
+}
+
+void colours_of_rays(const JeanRays* rays, const JeanSamples* samples, long begin, long end) {
+  compose_rays<Scalar>(*rays, *samples, begin, end);
+}
+
+void slopes_of_samples(const JeanRays* rays, const JeanSamples* samples, const JeanRayGradients* through,
+                       void* to_density, void* to_rgb, long begin, long end) {
+  compose_rays_backward<Scalar>(*rays, *samples, *through, (Scalar*)to_density, (Scalar*)to_rgb, begin, end);
+}
+
+void slopes_of_rays(const JeanRays* rays, const JeanRayGradients* through, const void* to_positions, long begin,
+                    long end) {
+  move_rays<Scalar>(*rays, *through, (const Scalar*)to_positions, begin, end);
 }
 
 void hits(const JeanMarch* march, unsigned char* hit, long begin, long end) {
@@ -181,6 +200,10 @@ const JeanKernels* JEAN_TABLE(void) {
                                     backward,
                                     scatter_plane,
                                     gather,
+                                    samples_of_rays,
+                                    colours_of_rays,
+                                    slopes_of_samples,
+                                    slopes_of_rays,
                                     hits,
                                     edges,
                                     composite,
