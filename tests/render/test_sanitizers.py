@@ -41,11 +41,12 @@ def test_no_sanitizer_complains(sanitizer, tmp_path):
 
 
 @pytest.mark.slow
-def test_no_operation_of_the_cuda_kernels_is_undefined():
+@pytest.mark.parametrize("names", [("picture", "mlp", "check"), ("mlp_backward", "triplane")], ids="-".join)
+def test_no_operation_of_the_cuda_kernels_is_undefined(names):
     """Numbers that do not fit, rows out of place, addresses that are not aligned: as the processor runs them."""
     if "g++" not in build.compilers():
         pytest.skip("sanitizers come with the system's g++, and there is none")
-    files = [str(TESTS / name) for name in ("test_cuda_picture.py", "test_cuda_mlp.py", "test_cuda_check.py")]
+    files = [str(TESTS / f"test_cuda_{name}.py") for name in names]
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-x", "-p", "no:cacheprovider", *files],
         cwd=TESTS.parents[1],
