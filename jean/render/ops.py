@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 ON_CUDA = (
     "picture",
+    "triplane",
     "mlp",
     "mlp_values",
     "mlp_half",

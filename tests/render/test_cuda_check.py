@@ -11,6 +11,8 @@ from test_picture_op import head, rays
 
 from jean.errors import SetupError
 from jean.models.field_mlp import MlpField
+from jean.models.head import FastHead
+from jean.models.head_paper import PaperHead
 from jean.render import cuda_check, cuda_example, cuda_triplane, field_op, ops, ray_ops
 from jean.render.cuda_example import readable_picture
 from jean.render.cuda_ops import launch_rays
@@ -174,6 +176,14 @@ def test_auto_warns_and_takes_torch_where_kernels_do_not_run(card, monkeypatch):
         assert not ops.use_native("auto", card, "picture")
     assert ops.use_native("native", card, "picture")  # insists: it will fail aloud
     assert not ops.use_native("reference", card, "picture")
+
+
+@pytest.mark.parametrize("made", [FastHead, PaperHead])
+def test_a_card_trains_and_draws_each_head_by_kernels(made, card, monkeypatch):
+    for name, (_, allowed) in list(cuda_check.CHECKS.items()):
+        monkeypatch.setitem(cuda_check.CHECKS, name, (lambda device, allowed=allowed: allowed / 2, allowed))
+    assert ops.use_native("auto", card, made.trained_by)
+    assert made is PaperHead or ops.use_native("auto", card, made.drawn_by)
 
 
 def test_what_has_no_kernel_on_a_card_goes_by_torch(card):
