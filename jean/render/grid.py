@@ -56,6 +56,16 @@ class DensityGrid(nn.Module):
         self.density.copy_(torch.where(possible, density, torch.zeros_like(density)))
         self._refresh()
 
+    def hold(self, density: Tensor, filled: Tensor) -> None:
+        """Sets mean densities [D, H, W], and which cells [D, H, W] bool hold anything at any time.
+
+        Samples then go to filled cells and their neighbours, by the mean density.
+        """
+        self.density.copy_(density)
+        smooth = functional.avg_pool3d(density[None, None], 3, 1, 1, count_include_pad=False)
+        near = functional.max_pool3d(filled[None, None].float(), 3, 1, 1) > 0
+        self.sampling.copy_(torch.where(near, smooth + self.empty_below / 10, torch.zeros_like(smooth))[0, 0])
+
     @torch.no_grad()
     def update(self, field: Callable[[Tensor], Tensor], share: float, decay: float, generator: torch.Generator) -> None:
         """Moves a random ``share`` of the possible cells towards the field's density.
