@@ -78,7 +78,8 @@ class DensityGrid(nn.Module):
         """
         cells = self._possible_cells()
         count, device = max(1, int(len(cells) * share)), cells.device
-        chosen = cells[torch.randint(len(cells), (count,), generator=generator, device=device)]
+        # no cell twice: which of two values stays would be left to chance where several threads write
+        chosen = cells[torch.randperm(len(cells), generator=generator, device=device)[:count]]
         depth, height, width = self.density.shape
         place = torch.rand((count, 3), generator=generator, device=device)
         cell = (chosen % width, chosen // width % height, chosen // (width * height))
