@@ -115,8 +115,7 @@ def test_any_number_of_threads_gives_the_same_bits():
 def test_torch_knows_that_weights_have_changed():
     weight = torch.nn.Parameter(torch.ones(4))
     optimiser = AveragingAdam([{"params": [weight], "lr": 0.1}], betas=(0.9, 0.99))
-    loss = weight.square().sum()  # keeps the weight for its gradient
-    weight.grad = torch.ones(4)
+    weight.grad, before = torch.ones(4), weight._version
     optimiser.step_averaging(0.0)
-    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
-        loss.backward()
+    # torch's own complaint is not provoked: where addresses are checked, an exception of torch's ends the process
+    assert weight._version > before
