@@ -146,6 +146,24 @@ def _(positions, frame, gates, bias, light, still, tables, weights, layout, box,
     return positions.new_empty(count), positions.new_empty(count, 3), _saved(positions, tables, weights)
 
 
+def field_gradients(tables: Sequence[Tensor], shared: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+    """Room for the gradients of planes, which the kernels add to, and of ``shared``, which they write."""
+    layout = torch.contiguous_format
+    return (
+        [torch.zeros_like(t, memory_format=layout) for t in tables],
+        [torch.empty_like(t, memory_format=layout) for t in shared],
+    )
+
+
+def gradients_call(shared: Sequence[Tensor], positions: Tensor | None) -> native.FieldGradients:
+    """Where the kernels write gradients: of gates, bias, light and weights, and of positions where they are wanted."""
+    out = native.FieldGradients()
+    for name, tensor in zip((*_PER_FRAME, *WEIGHTS), shared, strict=True):
+        setattr(out, name, tensor.data_ptr())
+    out.positions = None if positions is None else positions.data_ptr()
+    return out
+
+
 @torch.library.custom_op("jean::triplane_backward", mutates_args=())
 def _triplane_backward(
     to_density: Tensor,
@@ -168,8 +186,7 @@ def _triplane_backward(
 ) -> list[Tensor]:
     tensors = _contiguous([positions, *still, gates, bias, light, *weights, *tables])
     frame, to_density, to_rgb = _contiguous([frame, to_density, to_rgb])
-    to_tables = [torch.zeros_like(table, memory_format=torch.contiguous_format) for table in tables]
-    to_shared = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (gates, bias, light, *weights)]
+    to_tables, to_shared = field_gradients(tables, (gates, bias, light, *weights))
     to_positions = (
         torch.empty_like(positions, memory_format=torch.contiguous_format) if move else positions.new_empty(0)
     )
@@ -181,10 +198,7 @@ def _triplane_backward(
         made = dict(zip((*_PER_FRAME, *WEIGHTS), to_shared, strict=True))
         launch_triplane_backward(field, samples, to_density, to_rgb, made, to_positions if move else None)
         return [to_positions, *to_shared, *to_tables]
-    out = native.FieldGradients()
-    for name, tensor in zip((*_PER_FRAME, *WEIGHTS), to_shared, strict=True):
-        setattr(out, name, tensor.data_ptr())
-    out.positions = to_positions.data_ptr() if move else None
+    out = gradients_call(to_shared, to_positions if move else None)
     native.call(
         "jean_field_backward",
         field,

@@ -14,13 +14,13 @@ from torch import Tensor
 
 from jean.render import native
 from jean.render.field_op import (
-    _PER_FRAME,
-    WEIGHTS,
     PlaneSpec,
     Prior,
     _contiguous,
     _field,
+    field_gradients,
     field_numbers,
+    gradients_call,
 )
 from jean.render.native_training import RayGradients, Rays
 from jean.render.reference import Composite
@@ -140,14 +140,10 @@ def _trace_backward(
     kept = _contiguous([origins, directions, edges, rays, frame])
     to_made = _contiguous(to_made)
     tensors = _contiguous([samples, *still, gates, bias, light, *weights, *tables])
-    to_tables = [torch.zeros_like(table, memory_format=torch.contiguous_format) for table in tables]
-    to_shared = [torch.empty_like(t, memory_format=torch.contiguous_format) for t in (gates, bias, light, *weights)]
+    to_tables, to_shared = field_gradients(tables, (gates, bias, light, *weights))
     to_rays = [torch.zeros_like(t) for t in kept[:3]] if move else [origins.new_empty(0)] * 3
-    out = native.FieldGradients()
-    for name, tensor in zip((*_PER_FRAME, *WEIGHTS), to_shared, strict=True):
-        setattr(out, name, tensor.data_ptr())
-    room = origins.new_empty(len(frames), 3) if move else None
-    out.positions = None if room is None else room.data_ptr()
+    room = origins.new_empty(len(frames), 3) if move else None  # it has to live until the call is over
+    out = gradients_call(to_shared, room)
     moved = [to_rays[index].data_ptr() if move else None for index in (2, 0, 1)]
     through = RayGradients(*(t.data_ptr() for t in to_made), *moved)
     native.call(
