@@ -310,7 +310,7 @@ def test_every_stage_is_checked() -> None:
         "jean.demo",
         "jean.inspect.run",
         "jean.metrics.evaluate",
-        "jean.synthesize",
+        "jean.synthesize.config",
         "jean.train.audio",
         "jean.train.expression",
         "jean.train.landmarks",

@@ -41,7 +41,13 @@ ALLOWED = {
 
 # What a bare GPU server lacks; training and rendering must not need it to be imported.
 LACKING = ["mediapipe", "librosa", "av", "face_alignment", "insightface", "lpips", "skimage", "fastdtw", "pooch"]
-ON_A_SERVER = ["jean.train.nerf", "jean.synthesize", "jean.models.talking_head", "jean.data.clip", "jean_cli.main"]
+ON_A_SERVER = [
+    "jean.train.nerf",
+    "jean.synthesize.render",
+    "jean.models.talking_head",
+    "jean.data.clip",
+    "jean_cli.main",
+]
 
 # What neither `import jean` nor `jean --help` may load.
 HEAVY = ["torch", "numpy", "scipy", "cv2", "av", "mediapipe", "librosa", "pydantic", "yaml", "requests", "pooch"]

@@ -116,7 +116,8 @@ def head(clips: Path, run: Path, options: dict[str, Any], steps: Steps, reporter
 
 def render_pair(folder: Path, name: str, method: str, pair: Crossed, reporter: Progress) -> np.ndarray:
     """The video that a head makes of a pair, uint8 [T, H, W, 3]."""
-    from jean.synthesize import RenderConfig, render
+    from jean.synthesize.config import RenderConfig
+    from jean.synthesize.render import render
 
     config = RenderConfig(
         audio=pair.speech / "audio.wav",

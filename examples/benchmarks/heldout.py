@@ -21,7 +21,7 @@ from jean.metrics.crops import hull_mask
 from jean.models.paint import paint
 from jean.models.pose import corrected
 from jean.models.talking_head import Frames, TalkingHead
-from jean.synthesize import load_model
+from jean.synthesize.load import load_model
 from jean.train.checkpoint import load_checkpoint
 
 POSE_STEPS = 60

@@ -24,7 +24,7 @@ from jean.models.paint import picture
 from jean.models.talking_head import Frames, TalkingHead
 from jean.render import native
 from jean.render.reference import Composite, camera_rays, over
-from jean.synthesize import load_model
+from jean.synthesize.load import load_model
 from jean.train.checkpoint import load_checkpoint
 
 SIDE = 32

@@ -34,7 +34,7 @@ from jean.data.datasets import PersonFrames, open_clips
 from jean.models.paint import picture
 from jean.models.talking_head import TalkingHead
 from jean.render import native
-from jean.synthesize import load_model
+from jean.synthesize.load import load_model
 from jean.train.checkpoint import load_checkpoint
 
 WANTED_FPS = 25

@@ -24,7 +24,7 @@ from jean.data.datasets import PersonFrames, open_clips
 from jean.files import read_json
 from jean.models.paint import picture
 from jean.render import native
-from jean.synthesize import load_model
+from jean.synthesize.load import load_model
 from jean.train.checkpoint import load_checkpoint
 
 NO_AMX = "this processor has no AMX; C2_avx512bf16 is the same in bf16 by AVX-512's products of pairs"

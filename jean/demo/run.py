@@ -117,7 +117,8 @@ class _Demo:
         return train_nerf(folders, self.output / "run", config, self.progress)
 
     def _render(self) -> dict[str, Any]:
-        from jean.synthesize import RenderConfig, render
+        from jean.synthesize.config import RenderConfig
+        from jean.synthesize.render import render
 
         config = RenderConfig(
             audio=self.videos[self.source[SPEECH]].with_suffix(".wav"),

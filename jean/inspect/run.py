@@ -163,7 +163,7 @@ def _strips(
     from jean.data.corpus import EMOTIONS
     from jean.models.paint import picture
     from jean.models.talking_head import Frames
-    from jean.synthesize import load_model
+    from jean.synthesize.load import load_model
 
     person = read_person(run)
     known = [name for name in EMOTIONS if name in person.means]

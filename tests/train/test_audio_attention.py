@@ -7,13 +7,15 @@ import pytest
 import torch
 from tiny_clip import make_clip
 
-from jean import synthesize
 from jean.data.audio_windows import neighbour_rows
 from jean.data.datasets import PersonFrames, open_clips
 from jean.data.drivers import speech
 from jean.errors import UsageError
 from jean.progress import Silent
-from jean.synthesize import RenderConfig, load_model, render
+from jean.synthesize import render as rendering
+from jean.synthesize.config import RenderConfig
+from jean.synthesize.load import load_model
+from jean.synthesize.render import render
 from jean.train.checkpoint import load_checkpoint
 from jean.train.nerf import NerfConfig, NerfStage, resolved, train_nerf
 
@@ -98,9 +100,9 @@ def test_a_render_smooths(clips, tmp_path, monkeypatch):
     sound = clips[0] / "audio.wav"
     windows = speech(sound, "logmel", checkpoint.payload["meta"]["audio"]["logmel"], 25.0)
     seen = []
-    paint = synthesize.picture
+    paint = rendering.picture
     monkeypatch.setattr(
-        synthesize, "picture", lambda model, frames, *rest: seen.append(frames) or paint(model, frames, *rest)
+        rendering, "picture", lambda model, frames, *rest: seen.append(frames) or paint(model, frames, *rest)
     )
     render(tmp_path / "run", RenderConfig(audio=sound), tmp_path / "out.mp4", Silent())
     rows = neighbour_rows(len(windows), 8)

@@ -15,7 +15,7 @@ from jean.errors import ArtefactError, InputError, UsageError
 from jean.models.face_warp import LOWER
 from jean.models.stored import load_audio_encoder, load_expression_transformer
 from jean.progress import Silent
-from jean.synthesize import load_embedder, load_model
+from jean.synthesize.load import load_embedder, load_model
 from jean.train.audio import AudioConfig, train_audio
 from jean.train.checkpoint import load_checkpoint
 from jean.train.expression import ExpressionConfig, train_expression

@@ -15,7 +15,8 @@ from jean.models import head_paper
 from jean.progress import Silent
 from jean.provenance import check
 from jean.render import native
-from jean.synthesize import RenderConfig, render
+from jean.synthesize.config import RenderConfig
+from jean.synthesize.render import render
 from jean.train.nerf import NerfConfig, train_nerf
 
 

@@ -1,0 +1,1 @@
+"""Rendering: speech decides the lips, a second source the expression, a third the pose."""
