@@ -242,6 +242,7 @@ def test_file_names(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     import jean.data.prepare as module
+    from jean.data.prepare_config import PrepareConfig
 
     called = []
 
@@ -256,7 +257,7 @@ def test_file_names(
     ((videos, output, config),) = called
     assert videos == [Path(name), Path("second.mp4")]
     assert output == Path(name)
-    assert config == module.PrepareConfig(size=256)
+    assert config == PrepareConfig(size=256)
     out, err = capfd.readouterr()
     assert json.loads(out) == {"path": name, "value": None}
     assert err == "hello\n"
@@ -306,7 +307,7 @@ def test_every_option_is_a_field_of_its_configuration(module: str, name: str, fi
 
 def test_every_stage_is_checked() -> None:
     assert {call.values[0] for call in configure_calls()} == {
-        "jean.data.prepare",
+        "jean.data.prepare_config",
         "jean.demo",
         "jean.inspect.run",
         "jean.metrics.evaluate",

@@ -34,11 +34,6 @@ LAYERS = [
 ]
 LEVEL = {unit: len(LAYERS) - row for row, units in enumerate(LAYERS) for unit in units}
 
-# (who, what) may be imported all the same, and why.
-ALLOWED = {
-    ("jean.data.prepare_steps", "jean.data.prepare"): "the steps of prepare name the type of its options",
-}
-
 # What a bare GPU server lacks; training and rendering must not need it to be imported.
 LACKING = ["mediapipe", "librosa", "av", "face_alignment", "insightface", "lpips", "skimage", "fastdtw", "pooch"]
 ON_A_SERVER = [
@@ -95,7 +90,7 @@ def wrong(module: str, tree: ast.AST, known: set[str]) -> list[str]:
         other = unit_of(name)
         if other is None:
             found.append(f"{module}:{line} imports {name}, which stands in no row of LAYERS")
-        elif other != unit and LEVEL[other] >= LEVEL[unit] and (module, name) not in ALLOWED:
+        elif other != unit and LEVEL[other] >= LEVEL[unit]:
             found.append(f"{module}:{line} imports {name}")
     return found
 
@@ -106,13 +101,6 @@ def test_imports_go_one_way() -> None:
         line for name, path in known.items() for line in wrong(name, ast.parse(path.read_text("utf-8")), set(known))
     ]
     assert not found, "\n".join(found)
-
-
-def test_exceptions_are_still_needed() -> None:
-    known = modules()
-    for module, name in ALLOWED:
-        tree = ast.parse(known[module].read_text("utf-8"))
-        assert name in [found for _, found in imports_of(tree, module, set(known))]
 
 
 @pytest.mark.parametrize(

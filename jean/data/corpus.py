@@ -149,6 +149,17 @@ def _read_table(path: Path) -> dict[str, dict[str, str]]:
         raise InputError(f"cannot read {path} ({type(error).__name__}).", "Give a CSV file in UTF-8.") from error
 
 
+def mead_sound(video: Path) -> Path | None:
+    """The sound of a silent video in MEAD's layout: PERSON/audio/EMOTION/level_N/NAME; None where there is none."""
+    parts = video.resolve().parts
+    if len(parts) < 7 or parts[-5] != "video":
+        return None
+    folder = Path(*parts[:-5]) / "audio" / parts[-3] / parts[-2]
+    return next(
+        (folder / f"{video.stem}{end}" for end in (".m4a", ".wav") if (folder / f"{video.stem}{end}").is_file()), None
+    )
+
+
 def people(clips: Sequence[CorpusClip]) -> list[str]:
     """The names of the people, sorted."""
     return sorted({clip.person for clip in clips})

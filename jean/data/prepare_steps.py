@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,14 +16,12 @@ from jean import landmarks as ibug
 from jean.data import choose_face, face_motion
 from jean.data.audio_windows import extract_windows
 from jean.data.crop import Crop, choose_crop
+from jean.data.prepare_config import PrepareConfig
 from jean.data.tracks import Tracks, write_tracks
 from jean.errors import InputError
 from jean.features.base import AudioFeatures, EmotionFeatures, FaceTracker, Matting
 from jean.progress import Progress
 from jean.types import Camera
-
-if TYPE_CHECKING:
-    from jean.data.prepare import PrepareConfig
 
 RATE_HZ = 16000
 PIECE = 2000  # frames of points converted at once
@@ -212,13 +210,13 @@ def plate(folder: Path, frames: np.ndarray, mattes: np.ndarray) -> dict[str, Any
     return {}
 
 
-def sound(folder: Path, video: Path, has_sound: bool, progress: Progress) -> dict[str, Any]:
-    """Writes the whole sound as 16 kHz mono."""
-    if not has_sound:
+def sound(folder: Path, source: Path | None, progress: Progress) -> dict[str, Any]:
+    """Writes the whole sound of a file as 16 kHz mono; nothing where there is none."""
+    if source is None:
         return {"samples": 0}
     from jean.media import read_audio, write_wav
 
-    wave = read_audio(video, RATE_HZ, progress.warn)
+    wave = read_audio(source, RATE_HZ, progress.warn)
     write_wav(folder / "audio.wav", wave, RATE_HZ)
     return {"samples": len(wave)}
 

@@ -65,7 +65,8 @@ def prepare_videos(
 
 
 def _prepare(job: tuple[Path, Path, int]) -> dict[str, Any]:
-    from jean.data.prepare import PrepareConfig, prepare
+    from jean.data.prepare import prepare
+    from jean.data.prepare_config import PrepareConfig
 
     video, folder, size_px = job
     config = PrepareConfig(size=size_px, tracker="truth", device="cpu")

@@ -10,7 +10,6 @@ from tiny_clip import make_clip
 from jean.data.clip import ARRAYS, Clip
 from jean.data.concat import choose, join, jump, unlike
 from jean.data.crop import centre_crop
-from jean.data.prepare import mead_sound
 from jean.errors import InputError
 from jean.files import read_json, write_json
 from jean.geometry import project
@@ -88,12 +87,3 @@ def test_the_joined_clip_is_whole_and_stays_in_place(tmp_path):
 def test_the_middle_1080_of_1920():
     assert centre_crop(1920, 1080).to_json() == {"left_px": 420, "top_px": 0, "side_px": 1080}
     assert centre_crop(480, 640).to_json() == {"left_px": 0, "top_px": 80, "side_px": 480}
-
-
-def test_meads_sound_lies_in_its_own_tree(tmp_path):
-    video = tmp_path / "M003/video/front/angry/level_3/001.mp4"
-    assert mead_sound(video) is None and mead_sound(tmp_path / "a.mp4") is None
-    sound = tmp_path / "M003/audio/angry/level_3/001.m4a"
-    sound.parent.mkdir(parents=True)
-    sound.write_bytes(b"x")
-    assert mead_sound(video) == sound

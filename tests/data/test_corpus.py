@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jean.data.corpus import find_clips, people, same_sentence_pairs
+from jean.data.corpus import find_clips, mead_sound, people, same_sentence_pairs
 from jean.data.face_frames import split_people
 from jean.errors import InputError, UsageError
 
@@ -101,3 +101,12 @@ def test_one_person_keeps_some_clips_back(tmp_path):
         clip(tmp_path / "p" / f"c{number}")
     train, validation = split_people(find_clips([tmp_path]), 0.2, None, 0)
     assert (len(train), len(validation)) == (4, 1)
+
+
+def test_meads_sound_lies_in_its_own_tree(tmp_path):
+    video = tmp_path / "M003/video/front/angry/level_3/001.mp4"
+    assert mead_sound(video) is None and mead_sound(tmp_path / "a.mp4") is None
+    sound = tmp_path / "M003/audio/angry/level_3/001.m4a"
+    sound.parent.mkdir(parents=True)
+    sound.write_bytes(b"x")
+    assert mead_sound(video) == sound

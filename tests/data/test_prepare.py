@@ -11,7 +11,8 @@ import pytest
 from drawn_face import FakeMatting, FakeTracker, draw_face
 
 from jean.data.clip import ARRAYS, Clip
-from jean.data.prepare import PrepareConfig, clip_folders, prepare
+from jean.data.prepare import clip_folders, prepare
+from jean.data.prepare_config import PrepareConfig
 from jean.errors import InputError, SetupError, UsageError
 from jean.features.registry import ADAPTERS
 from jean.files import folder_lock, sha256
@@ -268,7 +269,8 @@ sys.modules["jean.data.background"] = drawn_face.plate_module()
 from jean.features.registry import ADAPTERS
 ADAPTERS["tracker"]["fake"] = "drawn_face:FakeTracker"
 ADAPTERS["matting"]["fake"] = "drawn_face:FakeMatting"
-from jean.data.prepare import PrepareConfig, prepare
+from jean.data.prepare import prepare
+from jean.data.prepare_config import PrepareConfig
 print("ready", flush=True)
 prepare([sys.argv[2]], sys.argv[3], PrepareConfig(size=64, tracker="fake", matting="fake"))
 """
