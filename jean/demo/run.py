@@ -147,7 +147,8 @@ class _Demo:
         from jean.data.clip import Clip
         from jean.demo.mouth import follow
         from jean.demo.tracker_check import check_tracker
-        from jean.metrics.evaluate import REFERENCE, EvaluateConfig, evaluate
+        from jean.metrics.evaluate import EvaluateConfig, evaluate
+        from jean.metrics.rules import REFERENCE
 
         config = EvaluateConfig(
             reference=self.truth,

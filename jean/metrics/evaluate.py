@@ -16,13 +16,13 @@ from jean.files import check_writable, folder_lock
 from jean.metrics import registry
 from jean.metrics.pairing import TRUTH, Job, Plan, make_plan, truth_jobs
 from jean.metrics.pool import run_parallel
-from jean.metrics.score import REFERENCE, Rules, rows_of, score
+from jean.metrics.row import rows_of
+from jean.metrics.rules import REFERENCE, Rules
+from jean.metrics.score import score
 from jean.metrics.sources import open_source
 from jean.metrics.summary import summarise
 from jean.metrics.tables import columns_of, write_tables
 from jean.progress import Progress, Silent
-
-__all__ = ["REFERENCE", "EvaluateConfig", "evaluate"]
 
 OWN = "own_sync"
 

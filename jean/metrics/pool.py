@@ -11,7 +11,8 @@ from typing import Any
 
 from jean.errors import InputError, JeanError, SetupError
 from jean.metrics.pairing import Job
-from jean.metrics.score import Rules, score
+from jean.metrics.rules import Rules
+from jean.metrics.score import score
 from jean.progress import Progress, Silent
 
 

@@ -255,7 +255,8 @@ def test_interrupted_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 def test_the_references_own_sound_begins_where_the_reference_does(tmp_path: Path) -> None:
     from jean.metrics.pairing import Job
-    from jean.metrics.score import Rules, _sounds
+    from jean.metrics.partners import sounds_of
+    from jean.metrics.rules import Rules
 
     rules = Rules(("sync",), "dot", "", None, 2.5, "cpu", 1, "track", sounds=(tmp_path / "x", tmp_path / "y"))
     real, other = tmp_path / "real", tmp_path / "other.wav"
@@ -264,7 +265,7 @@ def test_the_references_own_sound_begins_where_the_reference_does(tmp_path: Path
         (Job("", "a", tmp_path, real, None, other), [(other, 0.0)]),
         (Job("", "a", tmp_path, real, None, other, takes_audio=False), [(tmp_path / "x", 0.0), (tmp_path / "y", 0.0)]),
     ):
-        assert [(sound.path, sound.start_s) for sound in _sounds(job, {}, rules)] == want
+        assert [(sound.path, sound.start_s) for sound in sounds_of(job, {}, rules)] == want
 
 
 @pytest.mark.slow
