@@ -27,7 +27,7 @@ def train_landmarks(
     verbose: Verbose = False,
 ) -> None:
     """Learn to tell lip motion from the rest of the face (section 3.1, Eq. 1)."""
-    from jean.train.landmarks import LandmarkConfig
+    from jean.train.landmark_config import LandmarkConfig
     from jean.train.landmarks import train_landmarks as run
 
     reporter = Reporter(json_output, quiet)

@@ -312,9 +312,9 @@ def test_every_stage_is_checked() -> None:
         "jean.inspect.run",
         "jean.metrics.evaluate",
         "jean.synthesize.config",
-        "jean.train.audio",
-        "jean.train.expression",
-        "jean.train.landmarks",
+        "jean.train.audio_config",
+        "jean.train.expression_config",
+        "jean.train.landmark_config",
         "jean.train.nerf",
     }
 

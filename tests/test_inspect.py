@@ -12,8 +12,10 @@ from tiny_corpus import make_corpus
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.inspect.run import InspectConfig, inspect_run, tsne
 from jean.progress import Silent
-from jean.train.expression import ExpressionConfig, train_expression
-from jean.train.landmarks import LandmarkConfig, train_landmarks
+from jean.train.expression import train_expression
+from jean.train.expression_config import ExpressionConfig
+from jean.train.landmark_config import LandmarkConfig
+from jean.train.landmarks import train_landmarks
 from jean.train.nerf import NerfConfig, train_nerf
 
 TINY = {"width": 8, "hidden": 16, "heads": 4, "layers": 1, "feedforward": 16, "device": "cpu", "dtw": "exact"}

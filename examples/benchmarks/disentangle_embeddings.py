@@ -137,7 +137,8 @@ def audio_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[st
 
     from jean.data.face_frames import load_frames
     from jean.models.stored import load_audio_encoder, load_landmark_autoencoder
-    from jean.train.audio import audio_scores, mouth_embeddings
+    from jean.train.audio import mouth_embeddings
+    from jean.train.audio_scores import audio_scores
 
     landmarks = load_landmark_autoencoder(landmark_run(corpus, steps, reporter)).model
     stranger = corpus.people[-1]

@@ -50,7 +50,8 @@ class Corpus:
 
 def landmark_run(corpus: Corpus, steps: Steps, reporter: Progress, **options: Any) -> Path:
     """The landmark autoencoder of all people; ``options`` of its configuration."""
-    from jean.train.landmarks import LandmarkConfig, train_landmarks
+    from jean.train.landmark_config import LandmarkConfig
+    from jean.train.landmarks import train_landmarks
 
     run = corpus.folder / "_".join(["landmarks", *options])
     config = LandmarkConfig(form="motion", steps=steps.landmarks, device="cpu", seed=SEED, **options)
@@ -60,7 +61,8 @@ def landmark_run(corpus: Corpus, steps: Steps, reporter: Progress, **options: An
 
 def audio_run(corpus: Corpus, steps: Steps, reporter: Progress, preset: str) -> Path:
     """The audio encoder of all people but the last, who is validated on."""
-    from jean.train.audio import AudioConfig, train_audio
+    from jean.train.audio import train_audio
+    from jean.train.audio_config import AudioConfig
 
     run = corpus.folder / f"audio_{preset}"
     config = AudioConfig(preset=preset, steps=steps.audio, device="cpu", seed=SEED, validation=(corpus.people[-1],))
@@ -70,7 +72,8 @@ def audio_run(corpus: Corpus, steps: Steps, reporter: Progress, preset: str) -> 
 
 def expression_run(corpus: Corpus, steps: Steps, reporter: Progress, preset: str, features: str = NAME) -> Path:
     """The expression transformer of the first person, on emotion features by name."""
-    from jean.train.expression import ExpressionConfig, train_expression
+    from jean.train.expression import train_expression
+    from jean.train.expression_config import ExpressionConfig
 
     run = corpus.folder / (f"expression_{preset}" if features == NAME else f"expression_{preset}_{features}")
     config = ExpressionConfig(

@@ -46,6 +46,11 @@ class FaceFrames:
     def __len__(self) -> int:
         return len(self.points)
 
+    def counts(self, name: str) -> dict[str, int]:
+        """How many people, clips and frames there are, under ``name``_people and so on."""
+        found = {"people": len(people(self.clips)), "clips": len(self.clips), "frames": len(self)}
+        return {f"{name}_{kind}": count for kind, count in found.items()}
+
     def others_of_clip(self, chosen: np.ndarray, random: np.random.Generator) -> np.ndarray:
         """A random frame [B] of the same clip for each of ``chosen`` [B] (section 8.1.2)."""
         clip = self.clip[chosen]

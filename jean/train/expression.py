@@ -5,105 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from jean.config import StageConfig
-from jean.data.corpus import CorpusClip, find_clips, people, same_sentence_pairs
 from jean.data.emotion import BLENDSHAPES, PairWindows, pair_windows
 from jean.data.time_warp import exact_path, fast_path
 from jean.environment import pick_device
-from jean.errors import InputError, UsageError
+from jean.errors import InputError
 from jean.files import check_writable
 from jean.losses import emotion_loss
 from jean.models.expression_transformer import ExpressionTransformer
 from jean.models.landmark_autoencoder import swapped
 from jean.progress import Progress
+from jean.train.epoch_stage import EpochStage
 from jean.train.epochs import Epochs, random_at
-from jean.train.loop import Schedule, run
+from jean.train.expression_config import ExpressionConfig, resolved
+from jean.train.expression_pairs import find_pairs
+from jean.train.loop import run
 from jean.train.parting import part
+from jean.train.settings import decisive
 
 
-class ExpressionConfig(StageConfig):
-    """Everything that decides an expression transformer; the defaults are the paper's.
-
-    Attributes:
-        preset: "paper"; "small" for a processor and little data; "parted": "small" with
-            e_l and e_e parted where Eq. 4 does not part them (``PRESETS``). It chooses the defaults of what is None.
-        table: see ``LandmarkConfig``. person: whose transformer, where the data has several people.
-        emotion_features: name of the features; "blendshapes" are the tracker's own coefficients: variant (d).
-        emotions: which ones pairs are made of (section 8.3.1); None: all.
-        dtw: "fast" (fastdtw) or "exact"; radius: of the fast one.
-        swap_probability: δ. window: ω. width, hidden, layers, heads, dropout: section 8.3.2.
-        feedforward: see ``ExpressionTransformer``; history: "none" takes the past from the decoder.
-        scaling: features divided by nothing ("none"), by one number ("global") or each by its spread ("each").
-        parted: after training, part e_l from e_e by what A and B share (``jean.train.parting``; not the paper's).
-        train_pairs: the rest validates (60 of 84 in the paper, or that share of fewer).
-        held_out: sentences that validate instead of a draw of pairs.
-        epochs, batch, learning_rate, weight_decay: Adam with default parameters, section 8.3.3; steps: instead
-            of epochs.
-    """
-
-    preset: Literal["paper", "small", "parted"] = "paper"
-    table: Path | None = None
-    person: str | None = None
-    emotion_features: str | None = None
-    emotions: tuple[str, ...] | None = ("neutral", "angry", "happy", "sad")  # 8.3.1
-    dtw: Literal["fast", "exact"] = "fast"
-    radius: int = Field(1, ge=1)
-    swap_probability: float = Field(0.8, ge=0, le=1)  # 8.3.2
-    window: int = Field(8, ge=2)  # 8.3.2
-    width: int = Field(64, ge=4)  # 8.3.2
-    hidden: int = Field(512, ge=1)  # 8.3.2
-    layers: int = Field(3, ge=1)  # 8.3.2
-    heads: int = Field(8, ge=1)  # 8.3.2
-    dropout: float = Field(0.2, ge=0, lt=1)  # 8.3.2
-    feedforward: int | None = Field(None, ge=1)
-    history: Literal["teacher", "none"] | None = None
-    scaling: Literal["none", "global", "each"] | None = None
-    parted: bool | None = None
-    train_pairs: int = Field(60, ge=1)  # 8.3.1
-    held_out: tuple[str, ...] | None = None
-    epochs: int | None = Field(None, ge=1)
-    steps: int | None = Field(None, ge=1)
-    batch: int | None = Field(None, ge=2)
-    learning_rate: float = Field(1e-3, gt=0)  # Adam's default parameters, 8.3.3
-    weight_decay: float = Field(1e-5, ge=0)  # 8.3.3
-
-
-_SMALL: dict[str, Any] = {"steps": 1500, "batch": 32, "feedforward": 256, "scaling": "global"}
-PRESETS: dict[str, dict[str, Any]] = {
-    # 8.3.3; what is not stated there: feedforward (torch's own), the decoder's history, no scaling
-    "paper": {
-        "epochs": 20,
-        "batch": 256,
-        "feedforward": 2048,
-        "scaling": "none",
-        "history": "teacher",
-        "parted": False,
-    },
-    "small": {**_SMALL, "history": "teacher", "parted": False},
-    "parted": {**_SMALL, "history": "teacher", "parted": True},
-}
-
-
-def resolved(config: ExpressionConfig) -> ExpressionConfig:
-    """The configuration with its preset's values where it had None; steps given replace epochs, and epochs steps."""
-    values = {key: value for key, value in PRESETS[config.preset].items() if getattr(config, key) is None}
-    if config.steps is not None or config.epochs is not None:
-        values = {key: value for key, value in values.items() if key not in ("steps", "epochs")}
-    if config.steps is not None and config.epochs is not None:
-        raise UsageError("--steps and --epochs contradict each other.", "Give one of them.")
-    if 2 * config.width % config.heads:
-        raise UsageError(f"{config.heads} heads do not divide {2 * config.width}.", "Choose other heads or width.")
-    return config.model_copy(update=values)
-
-
-class ExpressionStage:
+class ExpressionStage(EpochStage):
     """The stage as the loop knows it."""
 
     name = "expression"
@@ -113,12 +39,9 @@ class ExpressionStage:
         torch.manual_seed(config.seed)
         self.model = ExpressionTransformer(**model_arguments(train, config)).to(device)
         self.model.set_statistics(*statistics(train, config.scaling or "none"))
-        self.modules: dict[str, torch.nn.Module] = {"model": self.model}
         adam = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-        self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": adam}
-        self.generator = torch.Generator().manual_seed(config.seed)
-        self.epochs = Epochs(len(train), config.batch or 256, config.seed)
-        self.steps = config.steps or (config.epochs or 1) * self.epochs.steps
+        epochs = Epochs(len(train), config.batch or 256, config.seed)
+        super().__init__(self.model, adam, epochs, config.steps, config.epochs)
 
     def step(self, step: int) -> dict[str, float]:
         """One step of Adam on Eq. 4 over windows of pairs."""
@@ -127,12 +50,10 @@ class ExpressionStage:
         swap = torch.from_numpy(random.random(len(chosen)) < self.config.swap_probability).to(self.device)
         self.model.train()
         loss = pair_loss(self.model, *self._pair(self.train, chosen), swap)
-        self.optimisers["adam"].zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimisers["adam"].step()
+        found = self.descend(loss, step)
         if self.config.parted and step == self.steps - 1:
             self._part()
-        return {"loss": loss.item(), "epoch": step / self.epochs.steps}
+        return found
 
     @torch.no_grad()
     def _part(self) -> None:
@@ -174,16 +95,6 @@ class ExpressionStage:
         }
         return {f"{name}_error": value.abs().mean().item() for name, value in found.items()}
 
-    def preview(self, step: int, folder: Path) -> None:
-        """No picture: ``jean inspect`` draws the embeddings."""
-
-    def extra_state(self) -> dict[str, Tensor]:
-        """Nothing."""
-        return {}
-
-    def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
-        """Takes back nothing."""
-
 
 def pair_loss(model: ExpressionTransformer, a: Tensor, b: Tensor, swap: Tensor) -> Tensor:
     """Eq. 4 of aligned windows ``a`` and ``b`` [B, ω, D], e_e exchanged where ``swap`` [B] is true.
@@ -218,29 +129,6 @@ def model_arguments(windows: PairWindows, config: ExpressionConfig) -> dict[str,
     return {"features": int(windows.features[0].shape[1]), **{name: getattr(config, name) for name in names}}
 
 
-def split_pairs(
-    pairs: Sequence[tuple[CorpusClip, CorpusClip]], config: ExpressionConfig
-) -> tuple[list[tuple[CorpusClip, CorpusClip]], list[tuple[CorpusClip, CorpusClip]]]:
-    """Pairs to train on and pairs to validate on: 60 and the rest (section 8.3.1), or ``held_out`` sentences.
-
-    Raises:
-        UsageError: a sentence that is not there, or none left to train on.
-    """
-    if config.held_out:
-        unknown = set(config.held_out) - {str(a.sentence) for a, _ in pairs}
-        if unknown:
-            raise UsageError(f"no pair says sentence {min(unknown)!r}.", "Name sentences as their clips are named.")
-        train = [pair for pair in pairs if pair[0].sentence not in config.held_out]
-        validation = [pair for pair in pairs if pair[0].sentence in config.held_out]
-    else:
-        count = min(config.train_pairs, max(1, round(len(pairs) * 60 / 84)))
-        order = np.random.default_rng([0xD7, config.seed]).permutation(len(pairs))
-        train, validation = [pairs[i] for i in sorted(order[:count])], [pairs[i] for i in sorted(order[count:])]
-    if not train:
-        raise UsageError("every sentence is held out.", "Leave some to train on.")
-    return train, validation or train
-
-
 def train_expression(
     data: Sequence[Path], output: Path, config: ExpressionConfig, progress: Progress
 ) -> dict[str, Any]:
@@ -263,65 +151,33 @@ def train_expression(
     """
     config = resolved(config)
     check_writable(output)
-    clips = find_clips(data, config.table)
-    everybody = people(clips)
-    if config.person is not None:
-        if config.person not in everybody:
-            raise UsageError(f"nobody is called {config.person!r}.", f"People: {', '.join(everybody)}.")
-        clips = [clip for clip in clips if clip.person == config.person]
-    elif len(everybody) > 1:
-        raise UsageError(
-            f"the clips show {len(everybody)} people, and a transformer is for one (section 8.3.2).",
-            f"Choose with --person: {', '.join(everybody)}",
-        )
-    if config.emotions is not None:
-        clips = [clip for clip in clips if clip.emotion in config.emotions]
-    name = config.emotion_features or _features_of(clips)
-    pairs = list(same_sentence_pairs(clips))
-    if not pairs:
-        raise InputError(
-            "no sentence is there in two emotions.",
-            "Name clips EMOTION_NUMBER, keep MEAD's layout, or give a --table with emotion and sentence.",
-        )
-    train_pairs, validation_pairs = split_pairs(pairs, config)
+    pairs = find_pairs(data, config)
     warp = partial(fast_path, radius=config.radius) if config.dtw == "fast" else exact_path
-    train, made = pair_windows(train_pairs, name, config.window, warp)
-    validation, other = pair_windows(validation_pairs, name, config.window, warp)
+    train, made = pair_windows(pairs.train, pairs.features, config.window, warp)
+    validation, other = pair_windows(pairs.validation, pairs.features, config.window, warp)
     if other != made:
         raise InputError("the clips have several kinds of features.", "Prepare all of them anew.")
     counts = {
-        "train_pairs": len(train_pairs),
+        "train_pairs": len(pairs.train),
         "train_windows": len(train),
-        "validation_pairs": len(validation_pairs),
+        "validation_pairs": len(pairs.validation),
         "validation_windows": len(validation),
         "clips": len(train.features),
     }
-    progress.say(f"{name}: " + ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in counts.items()))
+    progress.say(f"{pairs.features}: " + ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in counts.items()))
     variant = "jean" if made["network"] else "d"
     if variant == "d":
-        progress.warn(f"{name} come from no emotion network: this is the paper's variant (d).")
+        progress.warn(f"{pairs.features} come from no emotion network: this is the paper's variant (d).")
     stage = ExpressionStage(train, validation, config, torch.device(pick_device(config.device)))
-    every = max(1, stage.steps // 10)
-    schedule = Schedule(stage.steps, every, every, max(1, stage.steps // 200), 0)
-    used = sorted({clip.name: clip for pair in pairs for clip in pair}.items())
-    stored = "arrays.safetensors" if name == BLENDSHAPES else "emotion_features.safetensors"
-    compared = config.model_dump(mode="json", exclude={"device", "table"}) | {
-        "clips": {key: clip.open().meta["files"][stored]["sha256"] for key, clip in used}
-    }
+    stored = "arrays.safetensors" if pairs.features == BLENDSHAPES else "emotion_features.safetensors"
+    compared = decisive(config, pairs.clips(), stored)
     meta = {
         "model": model_arguments(train, config),
         "emotion": made,
         "variant": variant,
-        "person": clips[0].person,
-        "held_out": [clip.name for pair in validation_pairs for clip in pair],
+        "person": pairs.person,
+        "held_out": [clip.name for pair in pairs.validation for clip in pair],
         **counts,
     }
-    result = run(stage, output, schedule, progress, config=compared, meta=meta)
-    return result | counts | {"emotion_features": name, "variant": variant}
-
-
-def _features_of(clips: Sequence[CorpusClip]) -> str:
-    """The first clip's first emotion features, its blendshapes where it has none."""
-    if not clips:
-        raise InputError("no clip has one of the emotions.", "See --set emotions=null")
-    return next(iter(clips[0].open().meta.get("emotion") or {}), BLENDSHAPES)
+    result = run(stage, output, stage.schedule(), progress, config=compared, meta=meta)
+    return result | counts | {"emotion_features": pairs.features, "variant": variant}

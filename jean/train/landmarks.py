@@ -4,74 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from jean.config import StageConfig
 from jean.data.corpus import find_clips, people
 from jean.data.face_frames import FaceFrames, load_frames, split_people
 from jean.environment import pick_device
-from jean.errors import InputError, UsageError
+from jean.errors import InputError
 from jean.files import check_writable
 from jean.losses import landmark_loss
 from jean.models.landmark_autoencoder import MOUTH_POINTS, LandmarkAutoencoder, swapped, with_mouth_of
 from jean.progress import Progress
+from jean.train.epoch_stage import EpochStage
 from jean.train.epochs import Epochs, random_at
-from jean.train.loop import Schedule, run
+from jean.train.landmark_config import LandmarkConfig, resolved
+from jean.train.loop import run
+from jean.train.settings import decisive
 
 
-class LandmarkConfig(StageConfig):
-    """Everything that decides a landmark autoencoder; the defaults are the paper's.
-
-    Attributes:
-        preset: "paper", or "small" for a few people and minutes of video (``PRESETS``): it chooses the defaults
-            of what is None.
-        table: a CSV that says who, how and what (``jean.data.corpus``); None: each DATA folder's own.
-        form: of the points, "head", "motion" or "frame" (``jean.data.face_points``; the paper does not say).
-        swap_probability: ε. width, hidden: of e_f and e_m, and of the layers (section 8.1.2).
-        separate: e_m from the mouth's points alone, e_f from the others alone (not the paper's).
-        epochs, batch, learning_rate, weight_decay: Adam with default parameters, section 8.1.3.
-        steps: instead of epochs, for small data.
-        validation_share: of the people (9 of 48, section 8.1.1); validation: their names, instead of a draw.
-    """
-
-    preset: Literal["paper", "small"] = "paper"
-    table: Path | None = None
-    form: Literal["head", "motion", "frame"] | None = None
-    swap_probability: float = Field(0.8, ge=0, le=1)  # 8.1.2
-    width: int = Field(64, ge=1)  # 8.1.2
-    hidden: tuple[int, ...] = (256, 256, 128)  # 8.1.2
-    separate: bool = False
-    epochs: int | None = Field(None, ge=1)
-    steps: int | None = Field(None, ge=1)
-    batch: int = Field(256, ge=1)  # 8.1.3
-    learning_rate: float = Field(1e-3, gt=0)  # Adam's default parameters, 8.1.3
-    weight_decay: float = Field(1e-5, ge=0)  # 8.1.3
-    validation_share: float = Field(9 / 48, gt=0, lt=1)  # 8.1.1
-    validation: tuple[str, ...] | None = None
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {"epochs": 15, "form": "head"},  # 8.1.3; the form is not stated
-    "small": {"steps": 3000, "form": "motion"},
-}
-
-
-def resolved(config: LandmarkConfig) -> LandmarkConfig:
-    """The configuration with its preset's values where it had None; steps given replace epochs, and epochs steps."""
-    values = {key: value for key, value in PRESETS[config.preset].items() if getattr(config, key) is None}
-    if config.steps is not None or config.epochs is not None:
-        values = {key: value for key, value in values.items() if key not in ("steps", "epochs")}
-    if config.steps is not None and config.epochs is not None:
-        raise UsageError("--steps and --epochs contradict each other.", "Give one of them.")
-    return config.model_copy(update=values)
-
-
-class LandmarkStage:
+class LandmarkStage(EpochStage):
     """The stage as the loop knows it."""
 
     name = "landmarks"
@@ -81,10 +35,7 @@ class LandmarkStage:
         torch.manual_seed(config.seed)
         self.model = LandmarkAutoencoder(**model_arguments(config)).to(device)
         adam = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-        self.modules: dict[str, torch.nn.Module] = {"model": self.model}
-        self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": adam}
-        self.generator = torch.Generator().manual_seed(config.seed)
-        self.epochs = Epochs(len(train), config.batch, config.seed)
+        super().__init__(self.model, adam, Epochs(len(train), config.batch, config.seed), config.steps, config.epochs)
 
     def step(self, step: int) -> dict[str, float]:
         """One step of Adam on Eq. 1 over pairs of frames of one clip each."""
@@ -94,10 +45,7 @@ class LandmarkStage:
         swap = torch.from_numpy(random.random(len(first)) < self.config.swap_probability).to(self.device)
         self.model.train()
         loss = pair_loss(self.model, self.points(self.train, first), self.points(self.train, second), swap)
-        self.optimisers["adam"].zero_grad(set_to_none=True)
-        loss.backward()
-        self.optimisers["adam"].step()
-        return {"loss": loss.item(), "epoch": step / self.epochs.steps}
+        return self.descend(loss, step)
 
     def points(self, frames: FaceFrames, chosen: np.ndarray) -> Tensor:
         """[B, 51, 2] of frames ``chosen`` [B]."""
@@ -147,13 +95,6 @@ class LandmarkStage:
         found = self.model.decode(face, mouth)
         write_preview([v.cpu().numpy() for v in (a, b, with_mouth_of(a, b), found)], folder / f"{step:06d}.png")
 
-    def extra_state(self) -> dict[str, Tensor]:
-        """Nothing."""
-        return {}
-
-    def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
-        """Takes back nothing."""
-
 
 def pair_loss(model: LandmarkAutoencoder, a: Tensor, b: Tensor, swap: Tensor) -> Tensor:
     """Eq. 1 of frames ``a`` and ``b`` [B, 51, 2], mouths exchanged where ``swap`` [B] is true."""
@@ -191,28 +132,13 @@ def train_landmarks(data: Sequence[Path], output: Path, config: LandmarkConfig, 
     clips = find_clips(data, config.table)
     train_clips, validation_clips = split_people(clips, config.validation_share, config.validation, config.seed)
     train, validation = load_frames(train_clips, str(config.form)), load_frames(validation_clips, str(config.form))
-    counts = {
-        "train_people": len(people(train_clips)),
-        "train_clips": len(train_clips),
-        "train_frames": len(train),
-        "validation_people": len(people(validation_clips)),
-        "validation_clips": len(validation_clips),
-        "validation_frames": len(validation),
-    }
+    counts = train.counts("train") | validation.counts("validation")
     progress.say(", ".join(f"{value} {name.replace('_', ' ')}" for name, value in counts.items()))
     if set(people(train_clips)) & set(people(validation_clips)):
         progress.warn("one person alone: validation frames are of a person that was trained on.")
     if train.tracker != validation.tracker:
         raise InputError("the clips were tracked by different trackers.", "Prepare them with one command.")
     stage = LandmarkStage(train, validation, config, torch.device(pick_device(config.device)))
-    steps = config.steps or (config.epochs or 1) * stage.epochs.steps
-    every = max(1, steps // 10)
-    schedule = Schedule(
-        steps, save_every=every, evaluate_every=every, log_every=max(1, steps // 200), preview_every=every
-    )
-    compared = config.model_dump(mode="json", exclude={"device", "table"}) | {
-        "clips": {clip.name: clip.open().meta["files"]["arrays.safetensors"]["sha256"] for clip in clips}
-    }
     meta = {
         "model": model_arguments(config),
         "form": config.form,
@@ -220,4 +146,5 @@ def train_landmarks(data: Sequence[Path], output: Path, config: LandmarkConfig, 
         "held_out": people(validation_clips),
         **counts,
     }
-    return run(stage, output, schedule, progress, config=compared, meta=meta) | counts
+    compared = decisive(config, clips, "arrays.safetensors")
+    return run(stage, output, stage.schedule(previews=True), progress, config=compared, meta=meta) | counts

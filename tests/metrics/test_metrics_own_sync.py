@@ -13,8 +13,10 @@ from jean.metrics.base import PairContext, Sound
 from jean.metrics.evaluate import EvaluateConfig, evaluate
 from jean.metrics.own_sync import OwnLipSync, own_lip_sync
 from jean.progress import Silent
-from jean.train.audio import AudioConfig, train_audio
-from jean.train.landmarks import LandmarkConfig, train_landmarks
+from jean.train.audio import train_audio
+from jean.train.audio_config import AudioConfig
+from jean.train.landmark_config import LandmarkConfig
+from jean.train.landmarks import train_landmarks
 
 
 @pytest.mark.parametrize("late", [-15, -3, 0, 6])

@@ -14,7 +14,9 @@ from jean.models.stored import load_expression_transformer
 from jean.progress import Silent
 from jean.train import expression as module
 from jean.train.checkpoint import load_checkpoint
-from jean.train.expression import ExpressionConfig, split_pairs, train_expression
+from jean.train.expression import train_expression
+from jean.train.expression_config import ExpressionConfig
+from jean.train.expression_pairs import split_pairs
 
 SMALL = {"width": 8, "hidden": 16, "heads": 4, "layers": 1, "feedforward": 16, "device": "cpu", "dtw": "exact"}
 

@@ -17,12 +17,14 @@ from jean.errors import ArtefactError, InputError, Interrupted, UsageError
 from jean.files import read_json, write_json
 from jean.models.stored import load_audio_encoder, load_landmark_autoencoder
 from jean.progress import Silent
-from jean.train import audio as audio_module
-from jean.train import landmarks as landmarks_module
-from jean.train.audio import AudioConfig, apart, other_sounds, train_audio
+from jean.train import audio_config, landmark_config
+from jean.train.audio import AudioStage, train_audio
+from jean.train.audio_config import AudioConfig
 from jean.train.checkpoint import load_checkpoint
 from jean.train.epochs import Epochs
-from jean.train.landmarks import LandmarkConfig, train_landmarks
+from jean.train.landmark_config import LandmarkConfig
+from jean.train.landmarks import LandmarkStage, train_landmarks
+from jean.train.other_sounds import apart, other_sounds
 
 QUICK = {"steps": 40, "batch": 64, "device": "cpu"}
 
@@ -40,15 +42,15 @@ def landmarks(corpus, tmp_path_factory):
 
 
 def test_the_defaults_are_the_papers():
-    first = landmarks_module.resolved(LandmarkConfig())
+    first = landmark_config.resolved(LandmarkConfig())
     assert (first.swap_probability, first.hidden, first.width) == (0.8, (256, 256, 128), 64)
     assert (first.epochs, first.batch, first.weight_decay, first.steps) == (15, 256, 1e-5, None)
-    second = audio_module.resolved(AudioConfig())
+    second = audio_config.resolved(AudioConfig())
     assert (second.temperature, second.negatives, second.negatives_from) == (0.1, 1, "other-clips")
     assert (second.epochs, second.batch, second.learning_rate, second.last_rate) == (30, 256, 1e-3, 5e-6)
     assert (second.audio_noise, second.dropout) == (0, 0)
     with pytest.raises(UsageError, match="contradict"):
-        audio_module.resolved(AudioConfig(steps=1, epochs=1))
+        audio_config.resolved(AudioConfig(steps=1, epochs=1))
 
 
 def test_an_epoch_shows_every_item_once_in_another_order():
@@ -121,7 +123,7 @@ def test_an_interrupted_run_ends_with_the_same_weights(stage, corpus, landmarks,
         return train_audio([corpus], landmarks, folder, AudioConfig(preset="small", **QUICK), Silent())
 
     whole = train(tmp_path / "whole")
-    kind = {"landmarks": landmarks_module.LandmarkStage, "audio": audio_module.AudioStage}[stage]
+    kind = {"landmarks": LandmarkStage, "audio": AudioStage}[stage]
     step = kind.step
 
     def stopping(self, number):
@@ -145,14 +147,14 @@ def test_an_interrupted_run_ends_with_the_same_weights(stage, corpus, landmarks,
 
 def test_the_rate_falls_to_the_papers_last(corpus, landmarks, tmp_path, monkeypatch):
     rates = []
-    step = audio_module.AudioStage.step
+    step = AudioStage.step
 
     def watched(self, number):
         result = step(self, number)
         rates.append(self.optimisers["adam"].param_groups[0]["lr"])
         return result
 
-    monkeypatch.setattr(audio_module.AudioStage, "step", watched)
+    monkeypatch.setattr(AudioStage, "step", watched)
     train_audio([corpus], landmarks, tmp_path / "run", AudioConfig(**QUICK), Silent())
     assert rates[0] == 1e-3 and np.isclose(rates[-1], 1e-3 * (5e-3) ** (39 / 40))
     assert np.allclose(np.diff(np.log(rates)), np.log(5e-3) / 40)

@@ -16,10 +16,13 @@ from jean.models.face_warp import LOWER
 from jean.models.stored import load_audio_encoder, load_expression_transformer
 from jean.progress import Silent
 from jean.synthesize.load import load_embedder, load_model
-from jean.train.audio import AudioConfig, train_audio
+from jean.train.audio import train_audio
+from jean.train.audio_config import AudioConfig
 from jean.train.checkpoint import load_checkpoint
-from jean.train.expression import ExpressionConfig, train_expression
-from jean.train.landmarks import LandmarkConfig, train_landmarks
+from jean.train.expression import train_expression
+from jean.train.expression_config import ExpressionConfig
+from jean.train.landmark_config import LandmarkConfig
+from jean.train.landmarks import train_landmarks
 from jean.train.nerf import NerfConfig, NerfStage, resolved, train_nerf
 from jean.train.nerf_config import METHODS
 from jean.train.nerf_inputs import apply_inputs, audio_scale, load_inputs
