@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from jean.data.bundle import Head, Tracks, Views, adjust, image_points, point_noise, rough_views, solve_views
+from jean.data.bundle import adjust, point_noise, rough_views, solve_views
+from jean.data.bundle_model import Head, Tracks, Views, image_points
 from jean.data.deformation import learn_basis
 from jean.data.head_space import in_head_space, start_shape
 from jean.data.pose_smoothing import smooth_poses

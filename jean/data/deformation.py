@@ -11,7 +11,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from jean.data.bundle import Head, Tracks, Views, image_points, linearise, robust_weights, solve_views
+from jean.data.bundle import robust_weights, solve_views
+from jean.data.bundle_model import Head, Tracks, Views, image_points, linearise
 from jean.geometry import cross_matrix, nearest_rotation, rotation_matrix
 
 RIGID_SPREAD_CM = 0.04  # prior deviation of a basis vector at a rigid point

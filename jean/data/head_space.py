@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from jean.data.bundle import Head
+from jean.data.bundle_model import Head
 from jean.errors import InputError
 from jean.geometry import rotation_matrix
 
