@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from jean.models.face_warp import Corners
 from jean.models.field_mlp import MlpField
-from jean.render.grid import DensityGrid
+from jean.render.grid import DensityGrid, absorbed, absorbing
 from jean.render.ops import composite, mlp_picture, require_half, use_native
 from jean.render.reference import (
     Composite,
@@ -81,17 +81,18 @@ class PaperHead(nn.Module):
         grid = DensityGrid((tuple(self.low.tolist()), tuple(self.high.tolist())), CELL_CM).to(device)
         centres = grid.cell_centres().view(-1, 3)
         generator, view = torch.Generator().manual_seed(0), self.low.new_zeros(1, 3)
-        most, total, looks = (torch.zeros(len(centres), device=device) for _ in range(3))
+        most, taken, looks = (torch.zeros(len(centres), device=device) for _ in range(3))
         for number, condition in enumerate(conditions):
             some = slice(number % TURNS, None, TURNS)
             shift = CELL_CM * (torch.rand(centres[some].shape, generator=generator).to(device) - 0.5)
             frame = torch.zeros(len(shift), dtype=torch.long, device=device)
             density, _ = self.fine.seen(centres[some] + shift, condition[None], view, frame, False, self.precision)
             most[some] = torch.maximum(most[some], density)
-            total[some] += density
+            taken[some] += absorbed(density, CELL_CM)
             looks[some] += 1
         shape = grid.density.shape
-        grid.hold((total / looks.clamp_min(1)).view(shape), (most > grid.empty_below).view(shape))
+        mean = absorbing(taken / looks.clamp_min(1), CELL_CM)
+        grid.hold(mean.view(shape), (most > grid.empty_below).view(shape))
         self.grid = grid
 
     def trace(self, origins, directions, condition, view, frame, generator, bend=None) -> list[Composite]:  # noqa: D102

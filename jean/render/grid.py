@@ -12,12 +12,16 @@ from jean.render.ops import use_native
 from jean.render.ray_ops import march, march_every
 from jean.render.reference import invert_cdf, quantile_grid, uniform_edges
 
+MOST_ABSORBED = 0.999  # a cell that takes more is as good as a wall, and its density need not be infinite
+
 
 class DensityGrid(nn.Module):
-    """Running densities of a field over a box, averaged over the clip's conditions.
+    """Densities of a field over a box, averaged over the clip's conditions.
 
-    The average, not the maximum, shapes the sampling: inside an open mouth the maximum would put
-    every sample on the closed lips. Emptiness is decided after dilation, so that what moves is kept.
+    What is averaged is the light that a cell takes (``absorbed``), and its density is the one that takes
+    as much. The mean of the densities themselves would be that of the largest: a cell that lips fill in
+    one frame of ten would be a wall in all, and every sample of an open mouth would lie on closed lips.
+    Emptiness is decided after dilation, so that what moves is kept.
 
     Args:
         box: (low, high) corners, head space, cm.
@@ -38,6 +42,7 @@ class DensityGrid(nn.Module):
         self.register_buffer("low", low)
         self.register_buffer("high", high)
         width, height, depth = (round(float(extent) / cell) for extent in high - low)
+        self.side = cell
         self.register_buffer("density", torch.zeros(depth, height, width))
         self.register_buffer("possible", torch.ones(depth, height, width, dtype=torch.bool))
         self.register_buffer("sampling", torch.zeros(depth, height, width))
@@ -57,14 +62,13 @@ class DensityGrid(nn.Module):
         self._refresh()
 
     def hold(self, density: Tensor, filled: Tensor) -> None:
-        """Sets mean densities [D, H, W], and which cells [D, H, W] bool hold anything at any time.
+        """Sets densities [D, H, W], and which cells [D, H, W] bool hold anything at any time.
 
-        Samples then go to filled cells and their neighbours, by the mean density.
+        Samples then go to filled cells and their neighbours, by the density.
         """
         self.density.copy_(density)
-        smooth = functional.avg_pool3d(density[None, None], 3, 1, 1, count_include_pad=False)
-        near = functional.max_pool3d(filled[None, None].float(), 3, 1, 1) > 0
-        self.sampling.copy_(torch.where(near, smooth + self.empty_below / 10, torch.zeros_like(smooth))[0, 0])
+        near = functional.max_pool3d(filled[None, None].float(), 3, 1, 1)[0, 0] > 0
+        self._sample(near, self.empty_below / 10)
 
     @torch.no_grad()
     def update(self, field: Callable[[Tensor], Tensor], share: float, decay: float, generator: torch.Generator) -> None:
@@ -89,7 +93,8 @@ class DensityGrid(nn.Module):
         ]
         positions = self.low + torch.stack(unit, -1) * (self.high - self.low)
         flat = self.density.view(-1)
-        flat[chosen] = flat[chosen] * decay + field(positions) * (1.0 - decay)
+        old, new = (absorbed(density, self.side) for density in (flat[chosen], field(positions)))
+        flat[chosen] = absorbing(old * decay + new * (1.0 - decay), self.side)
         self._refresh()
 
     def _possible_cells(self) -> Tensor:
@@ -100,11 +105,14 @@ class DensityGrid(nn.Module):
         return kept[1]
 
     def _refresh(self) -> None:
-        grid = self.density[None, None]
-        wide = functional.max_pool3d(grid, 3, 1, 1)
-        smooth = functional.avg_pool3d(grid, 3, 1, 1, count_include_pad=False)
-        smooth = torch.where(wide > self.empty_below, smooth + self.empty_below, torch.zeros_like(smooth))
-        self.sampling.copy_(smooth[0, 0] * self.possible)
+        wide = functional.max_pool3d(self.density[None, None], 3, 1, 1)[0, 0]
+        self._sample(wide > self.empty_below, self.empty_below)
+        self.sampling.mul_(self.possible)
+
+    def _sample(self, near: Tensor, least: float) -> None:
+        """Samples go to the cells ``near`` [D, H, W] bool, by the density around them and ``least``."""
+        around = functional.avg_pool3d(absorbed(self.density, self.side)[None, None], 3, 1, 1, count_include_pad=False)
+        self.sampling.copy_(torch.where(near, absorbing(around[0, 0], self.side) + least, 0.0))
 
     def lookup(self, positions: Tensor) -> Tensor:
         """Sampling density [...] at positions [..., 3]; zero in empty space and outside the box."""
@@ -164,3 +172,13 @@ class DensityGrid(nn.Module):
         quantiles = quantile_grid(len(edges), samples + 1, generator, edges.device)
         made = invert_cdf(edges, weights, quantiles)
         return hit, torch.where(hit[:, None], made, far.detach()[:, None]) if every else made
+
+
+def absorbed(density: Tensor, side: float) -> Tensor:
+    """[0, 1]: the share of light that cells of ``density`` (per cm) take along one ``side`` (cm)."""
+    return -torch.expm1(-density * side)
+
+
+def absorbing(share: Tensor, side: float) -> Tensor:
+    """The inverse of ``absorbed``: the density that takes ``share``, or ``MOST_ABSORBED`` where that is less."""
+    return -torch.log1p(-share.clamp_max(MOST_ABSORBED)) / side
