@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import os
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+
+from jean.train import memory
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -15,6 +21,15 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
     """Keeps weights and caches of the developer's account out of the tests."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
     monkeypatch.delenv("JEAN_MODELS", raising=False)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def young_garbage_alone() -> Iterator[None]:
+    """Each training looks for garbage before its first step; here not among what all tests have imported so far."""
+    with pytest.MonkeyPatch.context() as patch:
+        young = SimpleNamespace(collect=partial(gc.collect, 1), freeze=gc.freeze, unfreeze=gc.unfreeze)
+        patch.setattr(memory, "gc", young)
+        yield
 
 
 @pytest.fixture(scope="session")

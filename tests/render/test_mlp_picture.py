@@ -102,9 +102,10 @@ def test_bf16_is_refused_where_it_cannot_be(monkeypatch):
     assert head.precision == "fp32"
 
 
-def scene(seed: int = 0):
+@pytest.fixture(scope="module")
+def scene():
     """A field of one frame and a grid of it."""
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     field, grid = smooth(MlpField(9, BOX)), DensityGrid(BOX)
     centres = grid.cell_centres().view(-1, 3)
     density, _ = field(centres, torch.ones(1, 9), torch.ones(1, 3), torch.zeros(len(centres), dtype=torch.long))
@@ -114,9 +115,9 @@ def scene(seed: int = 0):
 
 
 @pytest.mark.parametrize("count", [0, 1, 257, 600])
-def test_pictures_equal_torch_on_the_same_samples(count, path, monkeypatch):
+def test_pictures_equal_torch_on_the_same_samples(count, scene, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
-    field, grid = scene()
+    field, grid = scene
     origins, directions = rays(count)
     spec = field.folded(torch.ones(1, 9), torch.ones(1, 3))
     got = mlp_picture(spec, grid.sampling, grid.low, grid.high, origins, directions, 12, 64, enough=0.0)
@@ -135,9 +136,9 @@ def test_pictures_equal_torch_on_the_same_samples(count, path, monkeypatch):
     assert ((got.depth[hit] - seen.depth).abs() > 0.1).sum() <= 0.02 * count
 
 
-def test_a_ray_ends_where_no_light_is_left(path, monkeypatch):
+def test_a_ray_ends_where_no_light_is_left(scene, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
-    field, grid = scene()
+    field, grid = scene
     spec, lines = field.folded(torch.ones(1, 9), torch.ones(1, 3)), rays(500)
     whole, short = (mlp_picture(spec, grid.sampling, grid.low, grid.high, *lines, 16, 64, enough=e) for e in (0.0, 0.5))
     off = (whole.channels - short.channels).abs()
@@ -164,10 +165,10 @@ def test_leaving_empty_space_out_keeps_the_picture(path, monkeypatch):
     assert 0.05 < exact.opacity.mean() < 0.99
 
 
-def test_any_number_of_threads_gives_the_same_picture(path, monkeypatch):
+def test_any_number_of_threads_gives_the_same_picture(scene, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     before, results = torch.get_num_threads(), []
-    field, grid = scene()
+    field, grid = scene
     spec, lines = field.folded(torch.ones(1, 9), torch.ones(1, 3)), rays(1500)
     try:
         for threads in (1, 2, 5):
@@ -178,8 +179,8 @@ def test_any_number_of_threads_gives_the_same_picture(path, monkeypatch):
     assert all(torch.equal(results[0].channels, other.channels) for other in results[1:])
 
 
-def test_rays_that_are_no_numbers_see_nothing():
-    field, grid = scene()
+def test_rays_that_are_no_numbers_see_nothing(scene):
+    field, grid = scene
     origins, directions = rays(5)
     spec = field.folded(torch.ones(1, 9), torch.ones(1, 3))
     got = mlp_picture(spec, grid.sampling, grid.low, grid.high, origins, directions * torch.nan, 8, 64)

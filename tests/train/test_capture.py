@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from contextlib import nullcontext
 
 import pytest
@@ -21,7 +22,19 @@ CASES = {
     "paper": {"preset": "paper", "rays": 8, "audio_attention": 8},
 }
 SLOW = pytest.mark.slow  # the other two of the four variants
+DEVICES = [CARD, NOWHERE]
 VARIANTS = [(False, True), (True, False), pytest.param(True, True, marks=SLOW), pytest.param(False, False, marks=SLOW)]
+
+
+def choices():
+    """All choices; in the fast suite each device with each kernels and case, in one of the two variants by turns."""
+    made = []
+    for place in itertools.product(range(2), repeat=5):
+        device, kernels, case, fourth, smoothing = place
+        slow = [SLOW] if fourth == smoothing or sum(place[:4]) % 2 else []
+        given = DEVICES[device], bool(kernels), list(CASES)[case], bool(fourth), bool(smoothing)
+        made.append(pytest.param(*given, marks=slow, id="-".join(map(str, given))))
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -72,10 +85,7 @@ def test_a_step_can_be_recorded(clip, case, backend, fourth, smoothing):
     assert {"_fused_adam_.tensor_lr", "composite_backward" if backend == "native" else "cumsum"} <= seen.names
 
 
-@pytest.mark.parametrize("fourth, smoothing", VARIANTS)
-@pytest.mark.parametrize("case", CASES)
-@pytest.mark.parametrize("kernels", [False, True])
-@pytest.mark.parametrize("device", [CARD, NOWHERE], ids=str)
+@pytest.mark.parametrize("device, kernels, case, fourth, smoothing", choices())
 def test_losses_and_gradients_stay_on_the_card(clip, case, kernels, fourth, smoothing, device, monkeypatch):
     """With tensors that have a device and a shape, but no numbers that anything could wait for."""
     monkeypatch.setattr(ops, "cuda_verdict", lambda operation, device: Verdict(kernels, ""))
