@@ -79,7 +79,8 @@ class FakeTracker:
 
 
 def _find(image, skin):
-    rows, columns = np.nonzero(np.abs(image.astype(int) - skin).max(axis=-1) < 40)
+    near = np.abs(image.astype(np.int16) - np.array(skin, np.int16)) < 40
+    rows, columns = np.nonzero(near[..., 0] & near[..., 1] & near[..., 2])
     if len(rows) < 100:
         return None
     size = np.ptp(columns) / 1.0

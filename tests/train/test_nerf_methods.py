@@ -44,6 +44,21 @@ def made(tmp_path_factory):
     return root
 
 
+@pytest.fixture(scope="module")
+def trained(made, tmp_path_factory):
+    """From a method to a run trained by it, made once; tests leave it as it is."""
+    runs = {}
+
+    def run(name):
+        if name not in runs:
+            runs[name] = tmp_path_factory.mktemp("trained") / name
+            config = NerfConfig(**QUICK, **options_of(name, made))
+            assert train_nerf([made / "clips" / "p0"], runs[name], config, Silent())["steps"] == 2
+        return runs[name]
+
+    return run
+
+
 def options_of(name: str, made) -> dict:
     method = METHODS[name]
     options: dict = {"method": name, "audio_run": made / "audio" if method.audio_run else None}
@@ -62,30 +77,26 @@ def inputs_of(made, **options):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_trains_and_is_read_back(name, made, tmp_path):
-    result = train_nerf(
-        [made / "clips" / "p0"], tmp_path / "run", NerfConfig(**QUICK, **options_of(name, made)), Silent()
-    )
-    assert result["steps"] == 2
-    checkpoint = load_checkpoint(tmp_path / "run", stage="nerf")
+def test_every_method_trains_and_is_read_back(name, trained):
+    run = trained(name)
+    checkpoint = load_checkpoint(run, stage="nerf")
     model = load_model(checkpoint, "cpu")
     meta = checkpoint.payload["meta"]
     assert meta["method"] == name and meta["expression_source"]["kind"] == METHODS[name].expression
-    person = read_person(tmp_path / "run")
+    person = read_person(run)
     assert set(person.means) == {"happy", "sad", "happy_001", "sad_001"}
     assert all(len(vector) == model.expression_mean.numel() for vector in person.means.values())
     wanted = {"jean": 8, "d": 8, "jean-plain-audio": 8, "audio-only": 1, "expression-only": 3, "a": 12, "b": 3, "c": 12}
     assert model.expression_mean.numel() == wanted[name]
 
 
-def test_e_e_is_the_middle_of_its_window_in_training_and_in_use(made, tmp_path):
+def test_e_e_is_the_middle_of_its_window_in_training_and_in_use(made, trained):
     options = options_of("jean", made)
     _, data, inputs = inputs_of(made, **options)
     clip = data.clips[0]
     expected = inputs.expression.model.embed_track(clip.emotion_features["toy"])[1]
     assert np.array_equal(data.expression[: clip.frame_count], expected)
-    train_nerf([made / "clips" / "p0"], tmp_path / "run", NerfConfig(**QUICK, **options), Silent())
-    checkpoint = load_checkpoint(tmp_path / "run")
+    checkpoint = load_checkpoint(trained("jean"))
     track, fps = vector_track(clip.folder, checkpoint.payload["meta"]["expression_source"], load_embedder(checkpoint))
     assert fps == 25 and np.allclose(track, expected, atol=1e-6)
 
@@ -149,11 +160,9 @@ def test_the_learned_e_a_has_a_spread_of_one_in_the_fast_preset(made):
     assert NerfStage(paper[1], paper[0], torch.device("cpu"), 2, paper[2]).model.audio_scale == 1
 
 
-def test_the_scale_of_e_a_is_kept_for_rendering(made, tmp_path):
-    options = options_of("c", made)
-    train_nerf([made / "clips" / "p0"], tmp_path / "run", NerfConfig(**QUICK, **options), Silent())
-    config, data, inputs = inputs_of(made, **options)
-    assert load_model(load_checkpoint(tmp_path / "run"), "cpu").audio_scale == audio_scale(data, inputs, config) != 1
+def test_the_scale_of_e_a_is_kept_for_rendering(made, trained):
+    config, data, inputs = inputs_of(made, **options_of("c", made))
+    assert load_model(load_checkpoint(trained("c")), "cpu").audio_scale == audio_scale(data, inputs, config) != 1
 
 
 def test_e_in_of_the_papers_preset_is_32_and_64_wide(made):
@@ -201,10 +210,8 @@ def test_contradictions_are_refused(made):
         inputs_of(made, method="a", emotion_features="emoca")
 
 
-def test_another_run_behind_the_same_path_is_not_gone_on_with(made, tmp_path):
-    options = options_of("jean", made)
-    train_nerf([made / "clips" / "p0"], tmp_path / "run", NerfConfig(**QUICK, **options), Silent())
-    other = {**options, "audio_run": made / "audio2"}
+def test_another_run_behind_the_same_path_is_not_gone_on_with(made, trained):
+    other = {**options_of("jean", made), "audio_run": made / "audio2"}
     train_audio([made / "clips"], made / "landmarks", made / "audio2", AudioConfig(steps=3, device="cpu"), Silent())
     with pytest.raises(ArtefactError, match="audio_run"):
-        train_nerf([made / "clips" / "p0"], tmp_path / "run", NerfConfig(**QUICK, **other), Silent())
+        train_nerf([made / "clips" / "p0"], trained("jean"), NerfConfig(**QUICK, **other), Silent())
