@@ -17,10 +17,11 @@ import numpy as np
 from jean.data.bundle import adjust, point_noise, rough_views, solve_views
 from jean.data.bundle_model import Head, Tracks, Views, image_points
 from jean.data.deformation import learn_basis
+from jean.data.fit_report import error_summary, eye_distance_px, jitter, left_out_errors
 from jean.data.head_space import in_head_space, start_shape
 from jean.data.pose_smoothing import smooth_poses
 from jean.errors import InputError
-from jean.geometry import fill_poses, invert_pose, make_pose, pose_jitter
+from jean.geometry import fill_poses, invert_pose, make_pose
 from jean.types import Camera
 
 KEYFRAMES = 120
@@ -119,7 +120,7 @@ def fit_camera(
 
     window = window or WINDOW
     trial = _solve_all(points, mask & ~left_out, head, index, window)
-    errors = _left_out_errors(points, left_out, head, trial, index, window)
+    errors = left_out_errors(points, left_out, head, trial, index, window)
     views = _solve_all(points, mask, head, index, window, start=trial)
     measured = fill_poses(_spread(invert_pose(make_pose(views.rotation, views.translation)), index, len(points)), seen)
     poses = smooth_poses(measured, seen, fps) if smooth else measured
@@ -128,7 +129,7 @@ def fit_camera(
     views = _solve_all(points, mask, head, index, window, start=views, move=False)
 
     camera = replace(camera_guess, focal_px=head.focal)
-    unit = _eye_distance_px(points, eye_corners, seen)
+    unit = eye_distance_px(points, eye_corners, seen)
     report = {
         "frames": len(points),
         "frames_fitted": int(seen.sum()),
@@ -136,7 +137,7 @@ def fit_camera(
         "focal_px": head.focal,
         "focal_guess_px": float(camera_guess.focal_px),
         "eye_distance_px": unit,
-        "left_out_error": _error_summary(errors, unit),
+        "left_out_error": error_summary(errors, unit),
         "jitter": jitter(poses, seen),
         "jitter_unsmoothed": jitter(measured, seen),
         "smoothed": smooth,
@@ -149,8 +150,8 @@ def fit_camera(
             mean_head = Head(camera_guess.focal_px, center, canonical, head.basis[:0], head.noise_px)
             view = invert_pose(own[index])
             own_views = Views(view[:, :3, :3], view[:, :3, 3], views.coefficients[:, :0])
-            own_errors = _left_out_errors(points, left_out, mean_head, own_views, index, window)
-            report["tracker_error"] = _error_summary(own_errors[np.isfinite(own_errors)], unit)
+            own_errors = left_out_errors(points, left_out, mean_head, own_views, index, window)
+            report["tracker_error"] = error_summary(own_errors[np.isfinite(own_errors)], unit)
     return CameraFit(
         camera,
         poses,
@@ -246,18 +247,6 @@ def _solve_all(
     )
 
 
-def _left_out_errors(
-    points: np.ndarray, left_out: np.ndarray, head: Head, views: Views, index: np.ndarray, window: int
-) -> np.ndarray:
-    """Distances, px, of all left-out observations from their predictions."""
-    parts = []
-    for first in range(0, len(index), window):
-        rows = index[first : first + window]
-        predicted = image_points(head, views.part(slice(first, first + window)))
-        parts.append(np.linalg.norm(points[rows] - predicted, axis=-1)[left_out[rows]])
-    return np.concatenate(parts)
-
-
 def _spread(values: np.ndarray, index: np.ndarray, count: int) -> np.ndarray:
     """[T, …] with ``values`` at ``index`` and the nearest of them elsewhere."""
     nearest = np.clip(np.searchsorted(index, np.arange(count)), 0, len(index) - 1)
@@ -269,22 +258,3 @@ def _fill_rows(values: np.ndarray, known: np.ndarray) -> np.ndarray:
     frames, index = np.arange(len(values)), np.flatnonzero(known)
     filled = [np.interp(frames, index, column[index]) for column in values.T]
     return np.stack(filled, 1) if filled else values
-
-
-def _eye_distance_px(points: np.ndarray, eye_corners: tuple[int, int], seen: np.ndarray) -> float:
-    distance = np.linalg.norm(points[seen, eye_corners[0]] - points[seen, eye_corners[1]], axis=-1)
-    return float(np.nanmedian(distance))
-
-
-def _error_summary(errors_px: np.ndarray, unit_px: float) -> dict[str, float]:
-    if len(errors_px) == 0:
-        return {}
-    values = {"median": np.median(errors_px), "mean": errors_px.mean(), "p95": np.quantile(errors_px, 0.95)}
-    pixels = {f"{name}_px": float(value) for name, value in values.items()}
-    return pixels | {f"{name}_share": float(value / unit_px) for name, value in values.items()}
-
-
-def jitter(poses: np.ndarray, known: np.ndarray) -> dict[str, float] | None:
-    """Jitter of the poses that are known, for the report; None where too few follow one another."""
-    turn, shift = pose_jitter(np.where(known[:, None, None], poses, np.nan))
-    return {"rotation_deg": turn, "translation_cm": shift} if np.isfinite(turn) else None

@@ -19,7 +19,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from jean.data.camera_fit import CameraFit, jitter, resolve_coefficients
+from jean.data.camera_fit import CameraFit, resolve_coefficients
+from jean.data.fit_report import jitter
 from jean.data.head_texture import Texture, head_surface, learn_texture
 from jean.data.pose_smoothing import smooth_poses
 from jean.geometry import cross_matrix, fill_poses, invert_pose, rotation_matrix, rotation_vector
