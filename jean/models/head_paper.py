@@ -38,6 +38,9 @@ class PaperHead(nn.Module):
     backend, precision = "auto", "fp32"
     trained_by = "mlp"
     few_samples = 13
+    # of few samples: weight of all that is not empty (the grid's mean over conditions misses what one frame shows), and
+    # told opacity below which a ray gets fewer
+    spread, thick = 0.6, 0.5
 
     def __init__(self, widths: tuple[int, int, int], box: Corners, coarse_samples: int = 64, fine_samples: int = 128):
         super().__init__()
@@ -101,8 +104,21 @@ class PaperHead(nn.Module):
             if origins.is_cuda:
                 return [self.few(origins, directions, condition, view)]
             spec, grid = self.fine.folded(condition, view), self.grid
-            rays = (origins, directions, self.few_samples, LOOKUPS, self.precision)
-            return [mlp_picture(spec, grid.sampling, grid.low, grid.high, *rays)]
+            return [
+                mlp_picture(
+                    spec,
+                    grid.sampling,
+                    grid.low,
+                    grid.high,
+                    origins,
+                    directions,
+                    self.few_samples,
+                    LOOKUPS,
+                    self.precision,
+                    spread=self.spread,
+                    thick=self.thick,
+                )
+            ]
         near, far = box_interval(origins, directions, self.low, self.high)
         depths = stratified_depths(near, far, self.coarse_samples, generator)
 
@@ -127,17 +143,21 @@ class PaperHead(nn.Module):
 
     @torch.no_grad()
     def few(self, origins: Tensor, directions: Tensor, condition: Tensor, view: Tensor) -> Composite:
-        """A picture where the grid of ``skip_empty`` has anything, all samples of a ray, operation by operation.
+        """A picture where the grid of ``skip_empty`` has anything, operation by operation.
 
         Args:
             origins, directions: [R, 3]; condition: [1, C]; view: [1, 3].
         """
         assert self.grid is not None
         near, far = box_interval(origins, directions, self.low, self.high)
-        hit, edges = self.grid.intervals(origins, directions, near, far, self.few_samples, LOOKUPS)
+        rays = (origins, directions, near, far, self.few_samples, LOOKUPS)
+        hit, edges = self.grid.intervals(*rays, spread=self.spread, thick=self.thick)
         depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
-        positions = (origins[hit][:, None] + directions[hit][:, None] * depths[..., None]).reshape(-1, 3)
+        own = intervals != 0  # where a ray has fewer samples, its last edge is repeated
+        positions = (origins[hit][:, None] + directions[hit][:, None] * depths[..., None])[own]
         frame = torch.zeros(len(positions), dtype=torch.long, device=positions.device)
-        density, rgb = self.fine.seen(positions, condition, view, frame, True, self.precision)
-        traced = composite(density.view_as(depths), rgb.view(*depths.shape, 3), depths, intervals, self.backend)
+        values = self.fine.seen(positions, condition, view, frame, True, self.precision)
+        density, rgb = depths.new_zeros(depths.shape), depths.new_zeros(*depths.shape, 3)
+        density[own], rgb[own] = values
+        traced = composite(density, rgb, depths, intervals, self.backend)
         return scatter(traced, hit)

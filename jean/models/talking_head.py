@@ -187,7 +187,7 @@ class TalkingHead(nn.Module):
         pose = self._pose(frames)
         field = head.field.of_frame(condition, self.view(frames, pose), self.bend(frames, condition), head.precision)
         grid = head.grid
-        return Seen(field, grid.sampling, grid.low, grid.high, self.torso.of_pose(pose[0]), head.samples)
+        return Seen(field, grid.sampling, grid.low, grid.high, self.torso.of_pose(pose[0]), head.samples, head.thick)
 
     def _pose(self, frames: Frames) -> Tensor:
         # three spreads: what lies further out was never seen, and a line must not be drawn on for ever

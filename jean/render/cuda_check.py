@@ -28,7 +28,7 @@ from jean.render.field_op import triplane_field
 from jean.render.mlp_op import MlpCall
 from jean.render.picture_op import PictureCall
 
-SAMPLES = 10
+SAMPLES, THICK = 10, 0.6  # rays below that told opacity get fewer
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,11 @@ def verdict(operation: str, device: torch.device) -> Verdict:
 def check_picture(device: torch.device, launcher: Any = None, rays: int = 600) -> float:
     """Mean error of colours and opacities of rays through a random field; ``launcher`` as in ``launch_picture``."""
     field, grid, origins, directions = example(device, rays)
-    call = PictureCall(field, grid.sampling, grid.low, grid.high, origins, directions, SAMPLES, COARSE)
+    call = PictureCall(field, grid.sampling, grid.low, grid.high, origins, directions, SAMPLES, COARSE, THICK)
     for made in call.made:
         made.fill_(torch.nan)
     launch_picture(call, launcher)
-    want, got = readable_picture(field, grid, origins, directions, SAMPLES), call.result()
+    want, got = readable_picture(field, grid, origins, directions, SAMPLES, THICK), call.result()
     return _greatest([_mean_error(got.channels, want.channels), _mean_error(got.opacity, want.opacity)])
 
 
@@ -142,8 +142,8 @@ def check_march(device: torch.device, rays: int = 600) -> float:
     near, far = reference.box_interval(origins, directions, grid.low, grid.high)
     made = []
     for hit, edges in (
-        ray_ops.march(grid.sampling, grid.low, grid.high, origins, directions, SAMPLES, COARSE, None),
-        grid.intervals(origins, directions, near, far, SAMPLES, COARSE),
+        ray_ops.march(grid.sampling, grid.low, grid.high, origins, directions, SAMPLES, COARSE, None, thick=THICK),
+        grid.intervals(origins, directions, near, far, SAMPLES, COARSE, thick=THICK),
     ):
         whole = edges.new_zeros(rays, SAMPLES + 1)
         whole[hit] = edges

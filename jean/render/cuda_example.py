@@ -41,7 +41,7 @@ def example(device: torch.device, rays: int) -> tuple[FrameField, DensityGrid, T
     field = FrameField(planes, normal(64, spread=0.1), light, shading, weights, prior, normal(64 * 64, 2, spread=0.2))
     grid = DensityGrid(BOX).to(device)
     density, filled = (torch.rand(grid.density.shape, generator=generator) for _ in range(2))
-    grid.start(density.to(device), (filled > 0.3).to(device))
+    grid.start(0.1 * density.to(device), (filled > 0.3).to(device))  # rays of all opacities
     origins = torch.tensor([0.0, 0.0, -60.0], device=device) + normal(rays, 3)
     directions = normal(rays, 3, spread=7.0) - origins
     return field, grid, origins, functional.normalize(directions, dim=-1)
@@ -49,11 +49,11 @@ def example(device: torch.device, rays: int) -> tuple[FrameField, DensityGrid, T
 
 @torch.no_grad()
 def readable_picture(
-    field: FrameField, grid: DensityGrid, origins: Tensor, directions: Tensor, samples: int
+    field: FrameField, grid: DensityGrid, origins: Tensor, directions: Tensor, samples: int, thick: float = 0.0
 ) -> Composite:
     """What ``jean.render.picture_op.picture`` computes, in torch alone."""
     near, far = box_interval(origins, directions, grid.low, grid.high)
-    hit, edges = grid.intervals(origins, directions, near, far, samples, COARSE)
+    hit, edges = grid.intervals(origins, directions, near, far, samples, COARSE, thick=thick)
     depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
     positions = (origins[hit][:, None] + directions[hit][:, None] * depths[..., None]).reshape(-1, 3)
     box = field.shading

@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from jean.render.ops import use_native
 from jean.render.ray_ops import march, march_every
-from jean.render.reference import invert_cdf, quantile_grid, uniform_edges
+from jean.render.reference import SPREAD, invert_cdf, quantile_grid, quantiles_of, samples_of, uniform_edges
 
 MOST_ABSORBED = 0.999  # a cell that takes more is as good as a wall, and its density need not be infinite
 
@@ -134,6 +134,8 @@ class DensityGrid(nn.Module):
         generator: torch.Generator | None = None,
         backend: str = "reference",
         every: bool = False,
+        spread: float = SPREAD,
+        thick: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
         """Sampling intervals that follow the grid's weights.
 
@@ -145,17 +147,22 @@ class DensityGrid(nn.Module):
             backend: see ``jean.render.ops.use_native``; gradients, which poses need, always go by torch.
             every: edges for every ray, those of length 0 for a ray that meets nothing, so that shapes do not
                 depend on what is met, which a card would have to be waited for.
+            spread: weight of all that is not empty alike, beside the grid's weights, whose sum is 1.
+            thick: rays that the grid tells to be less opaque get fewer intervals (``samples_of``) and repeat
+                their last edge behind them; for pictures, which know neither ``generator`` nor ``every``.
 
         Returns:
             hit [R] bool (rays that meet anything) and edges [H, S + 1] for those H rays only, or [R, S + 1].
         """
+        if thick and (every or generator is not None):
+            raise ValueError("only a picture's rays have fewer samples")
         followed = torch.is_grad_enabled() and (origins.requires_grad or directions.requires_grad)
         if use_native(backend, self.sampling, "march") and not followed:
             box = (self.sampling, self.low, self.high)
             if every:
-                hit, made = march_every(*box, origins, directions, samples, coarse, generator)
+                hit, made = march_every(*box, origins, directions, samples, coarse, generator, spread)
                 return hit, torch.where(hit[:, None], made, far.detach()[:, None])
-            return march(*box, origins, directions, samples, coarse, generator)
+            return march(*box, origins, directions, samples, coarse, generator, spread, thick)
         edges = uniform_edges(near, far, coarse)
         middles = (edges[:, 1:] + edges[:, :-1]) / 2
         density = self.lookup(origins[:, None] + directions[:, None] * middles[..., None])
@@ -164,12 +171,16 @@ class DensityGrid(nn.Module):
             density, edges = density[hit], edges[hit]
         optical = density * (edges[:, 1:] - edges[:, :-1])
         weights = torch.exp(-torch.cumsum(optical, -1) + optical) * (1.0 - torch.exp(-optical))
-        # a tenth of the samples spread over all that is not empty: surfaces behind surfaces (an open
-        # mouth behind its lips) keep being looked at
+        # some of the samples spread over all that is not empty: surfaces behind surfaces (an open mouth behind its
+        # lips) keep being looked at
         filled = (density > 0).float()
         weights = weights / weights.sum(-1, keepdim=True).clamp_min(1e-9)
-        weights = weights + 0.15 * filled / filled.sum(-1, keepdim=True).clamp_min(1)
-        quantiles = quantile_grid(len(edges), samples + 1, generator, edges.device)
+        weights = weights + spread * filled / filled.sum(-1, keepdim=True).clamp_min(1)
+        if thick:
+            told = 1.0 - torch.exp(-optical.sum(-1))
+            quantiles = quantiles_of(samples_of(told, samples, thick), samples)
+        else:
+            quantiles = quantile_grid(len(edges), samples + 1, generator, edges.device)
         made = invert_cdf(edges, weights, quantiles)
         return hit, torch.where(hit[:, None], made, far.detach()[:, None]) if every else made
 

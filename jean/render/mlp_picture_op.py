@@ -7,7 +7,7 @@ from torch import Tensor
 
 from jean.render import native
 from jean.render.mlp_op import MlpSpec, mlp_call, number_of
-from jean.render.reference import Composite
+from jean.render.reference import SPREAD, Composite
 
 # Of the light, below which a ray ends: what is left changes no value of a picture by more.
 ENOUGH = 5e-3
@@ -25,6 +25,8 @@ def mlp_picture(
     coarse: int,
     precision: str = "fp32",
     enough: float = ENOUGH,
+    spread: float = SPREAD,
+    thick: float = 0.0,
 ) -> Composite:
     """Colours, opacity and depth of rays of one frame; no weights and no gradients.
 
@@ -35,6 +37,7 @@ def mlp_picture(
         samples: of a ray that meets anything; it ends earlier when ``enough`` of its light is left.
         coarse: lookups in the grid, 256 at most.
         precision: "fp32" or "bf16", see ``jean.render.mlp_op.mlp_values``.
+        spread, thick: see ``jean.render.grid.DensityGrid.intervals``.
     """
     if coarse > native.MAX_COARSE:
         raise ValueError(f"at most {native.MAX_COARSE} lookups a ray, not {coarse}")
@@ -42,7 +45,7 @@ def mlp_picture(
         raise ValueError("a picture is of one frame")
     call, _held = mlp_call(spec, torch.float32)
     grid, origins, directions = (t.detach().float().contiguous() for t in (grid, origins, directions))
-    march = native.March(rays=len(origins), coarse=coarse, samples=samples)
+    march = native.March(rays=len(origins), coarse=coarse, samples=samples, spread=spread, thick=thick)
     march.cells[:] = grid.shape[::-1]
     march.low[:], march.high[:] = low.tolist(), high.tolist()
     march.grid, march.origins, march.directions = grid.data_ptr(), origins.data_ptr(), directions.data_ptr()

@@ -112,6 +112,8 @@ class March(ctypes.Structure):
         ("samples", _INT),
         ("low", _FLOAT * 3),
         ("high", _FLOAT * 3),
+        ("spread", _FLOAT),
+        ("thick", _FLOAT),
         *[(name, _POINTER) for name in ("grid", "origins", "directions")],
     ]
 

@@ -43,7 +43,7 @@ class Seen:
     Attributes:
         field: the head; grid: [D, H, W] its sampling densities over the box from ``low`` [3] to ``high`` [3].
         torso: what is behind it.
-        samples: of a ray.
+        samples: of a ray; thick: told opacity below which it gets fewer, see ``picture``.
     """
 
     field: FrameField
@@ -52,6 +52,7 @@ class Seen:
     high: Tensor
     torso: FrameTorso
     samples: int
+    thick: float = 0.0
 
 
 @torch.no_grad()
@@ -76,7 +77,7 @@ def paint(
     """
     number = number_of(seen.field, target)
     nothing = pixels.new_empty(0, 3)
-    call = PictureCall(seen.field, seen.grid, seen.low, seen.high, nothing, nothing, seen.samples, 48)
+    call = PictureCall(seen.field, seen.grid, seen.low, seen.high, nothing, nothing, seen.samples, 48, seen.thick)
     own = native.Torso(bend_hidden=len(seen.torso.bend_bias), hidden=len(seen.torso.bias), reach=seen.torso.reach)
     for plane, spec in zip(own.plane, seen.torso.planes, strict=True):
         plane.table = call.pointer(spec.table)

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from jean.render import native
 from jean.render.field_op import WEIGHTS, PlaneSpec, Prior
-from jean.render.reference import Composite
+from jean.render.reference import SPREAD, Composite
 
 # Of the light, below which a ray ends: what is left changes a picture by less than this (74 dB).
 ENOUGH = 2e-4
@@ -76,6 +76,7 @@ def picture(
     directions: Tensor,
     samples: int,
     coarse: int = 48,
+    thick: float = 0.0,
     target: str | None = None,
 ) -> Composite:
     """Colours, opacity and depth of rays; no weights and no gradients.
@@ -85,18 +86,19 @@ def picture(
         grid: [D, H, W] sampling densities over the box from ``low`` [3] to ``high`` [3].
         origins, directions: [R, 3], directions of length 1. Their device decides which kernels run.
         samples: of a ray, 64 at most; coarse: lookups in the grid, 256 at most, on a card 64.
+        thick: told opacity below which a ray gets fewer (``jean.render.reference.samples_of``); 0: all get all.
         target: the processor's instruction set; None for the fastest.
     """
     if origins.is_cuda:
         from jean.render.cuda_ops import launch_picture  # a processor needs none of it
 
-        call = PictureCall(field, grid, low, high, origins, directions, samples, coarse)
+        call = PictureCall(field, grid, low, high, origins, directions, samples, coarse, thick)
         launch_picture(call)
         return call.result()
     if coarse > native.MAX_COARSE or samples > native.MAX_SAMPLES:
         raise ValueError(f"at most {native.MAX_COARSE} lookups and {native.MAX_SAMPLES} samples a ray")
     number = number_of(field, target)
-    call = PictureCall(field, grid, low, high, origins, directions, samples, coarse)
+    call = PictureCall(field, grid, low, high, origins, directions, samples, coarse, thick)
     native.call("jean_picture", call.field, call.march, call.out, number, torch.get_num_threads())
     return call.result()
 
@@ -114,6 +116,7 @@ class PictureCall:
         directions: Tensor,
         samples: int,
         coarse: int,
+        thick: float = 0.0,
     ):
         native.check_cells(grid.numel())
         self.held: list[Tensor] = []  # what the structures point at must live until the call is over
@@ -134,7 +137,7 @@ class PictureCall:
         call.bias, call.light = pointer(field.bias), pointer(field.light)
         for name, tensor in zip(WEIGHTS[1:], field.weights, strict=True):
             setattr(call, name, pointer(tensor))
-        march = native.March(rays=len(origins), coarse=coarse, samples=samples)
+        march = native.March(rays=len(origins), coarse=coarse, samples=samples, spread=SPREAD, thick=thick)
         march.cells[:] = grid.shape[::-1]
         march.low[:], march.high[:] = on_host(low), on_host(high)
         march.grid, march.origins, march.directions = pointer(grid), pointer(origins), pointer(directions)

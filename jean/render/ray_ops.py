@@ -9,7 +9,7 @@ from torch import Tensor
 
 from jean.render import native
 from jean.render.picture_op import on_host
-from jean.render.reference import Composite, quantile_grid
+from jean.render.reference import SPREAD, Composite, quantile_grid
 
 
 def composite(
@@ -38,6 +38,8 @@ def march(
     samples: int,
     coarse: int,
     generator: torch.Generator | None,
+    spread: float = SPREAD,
+    thick: float = 0.0,
     target: str | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Hit [R] bool and edges [H, S + 1] of the rays that hit: ``DensityGrid.intervals``, without gradients.
@@ -47,12 +49,13 @@ def march(
         origins, directions: [R, 3], directions of length 1.
         samples: S; coarse: lookups a ray, 256 at most, on a card 64.
         generator: jitter, drawn as the reference draws it; None for the middles.
+        spread, thick: as of ``DensityGrid.intervals``; with a generator all rays get all samples.
         target: instruction set; None for the fastest.
     """
     grid, origins, directions = (t.detach().contiguous().float() for t in (grid, origins, directions))
     device = origins.device
     number = _number(target, device)
-    call = _march(grid, [*on_host(low), *on_host(high)], origins, directions, samples, coarse)
+    call = _march(grid, [*on_host(low), *on_host(high)], origins, directions, samples, coarse, spread, thick)
     hit = torch.empty(len(origins), dtype=torch.bool, device=device)
     _run("jean_march_hits", len(hit), number, device, call, hit)
     rays = hit.nonzero()[:, 0]
@@ -71,11 +74,12 @@ def march_every(
     samples: int,
     coarse: int,
     generator: torch.Generator | None,
+    spread: float = SPREAD,
 ) -> tuple[Tensor, Tensor]:
     """As ``march``, with edges [R, S + 1] for every ray; those of rays that hit nothing mean nothing."""
     quantiles = quantile_grid(len(origins), samples + 1, generator, origins.device)
     box = [*on_host(low), *on_host(high)]
-    return torch.ops.jean.march_every(grid, origins, directions, quantiles, box, samples, coarse)
+    return torch.ops.jean.march_every(grid, origins, directions, quantiles, box, samples, coarse, spread)
 
 
 @torch.library.custom_op("jean::march_every", mutates_args=())
@@ -87,10 +91,11 @@ def _march_every(
     box: list[float],
     samples: int,
     coarse: int,
+    spread: float,
 ) -> tuple[Tensor, Tensor]:
     grid, origins, directions = (t.detach().contiguous().float() for t in (grid, origins, directions))
     count, device = len(origins), origins.device
-    call, number = _march(grid, box, origins, directions, samples, coarse), _number(None, device)
+    call, number = _march(grid, box, origins, directions, samples, coarse, spread, 0.0), _number(None, device)
     hit = torch.empty(count, dtype=torch.bool, device=device)
     edges, rays = torch.empty(count, samples + 1, device=device), torch.arange(count, device=device)
     _run("jean_march_hits", count, number, device, call, hit)
@@ -99,20 +104,27 @@ def _march_every(
 
 
 @_march_every.register_fake
-def _(grid, origins, directions, quantiles, box, samples, coarse):
+def _(grid, origins, directions, quantiles, box, samples, coarse, spread):
     rays = origins.shape[0]
     return origins.new_empty(rays, dtype=torch.bool), origins.new_empty(rays, samples + 1)
 
 
 def _march(
-    grid: Tensor, box: list[float], origins: Tensor, directions: Tensor, samples: int, coarse: int
+    grid: Tensor,
+    box: list[float],
+    origins: Tensor,
+    directions: Tensor,
+    samples: int,
+    coarse: int,
+    spread: float,
+    thick: float,
 ) -> native.March:
     """The C structure; tensors are contiguous float32 and must live as long as it; ``box``: low, then high."""
     most = CUDA_COARSE if origins.is_cuda else native.MAX_COARSE
     if coarse > most:
         raise ValueError(f"at most {most} lookups a ray, not {coarse}")
     native.check_cells(grid.numel())
-    call = native.March(rays=len(origins), coarse=coarse, samples=samples)
+    call = native.March(rays=len(origins), coarse=coarse, samples=samples, spread=spread, thick=thick)
     call.cells[:] = grid.shape[::-1]
     call.low[:], call.high[:] = box[:3], box[3:]
     call.grid, call.origins, call.directions = grid.data_ptr(), origins.data_ptr(), directions.data_ptr()

@@ -99,6 +99,30 @@ def invert_cdf(edges: Tensor, weights: Tensor, quantiles: Tensor) -> Tensor:
     return low + (high - low) * share.clamp(0.0, 1.0)
 
 
+SPREAD = 0.15  # weight of all that is not empty alike, beside the sampling weights, whose sum is 1
+
+
+def samples_of(opacity: Tensor, samples: int, thick: float) -> Tensor:
+    """How many samples rays get in a picture: fewer where the sampling grid tells that little is to be seen.
+
+    Args:
+        opacity: [R], told by the grid.
+        samples: of a ray that is ``thick`` or more, or no number; a clear ray gets a quarter of them.
+        thick: an opacity, more than 0.
+
+    Returns:
+        [R] int.
+    """
+    count = (samples * (opacity / thick)).nan_to_num().long() + 1
+    return torch.where(opacity < thick, count.clamp((samples + 3) // 4, samples), samples)
+
+
+def quantiles_of(counts: Tensor, samples: int) -> Tensor:
+    """[R, S + 1] quantiles of the edges of ``counts`` [R] intervals, at most S; the last is repeated behind them."""
+    number = torch.minimum(torch.arange(samples + 1, device=counts.device), counts[:, None])
+    return (number + 0.5) / (counts[:, None] + 1)
+
+
 def quantile_grid(rays: int, count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
     """[R, K] increasing quantiles, one in each of K equal shares (their middles without a generator)."""
     base = torch.arange(count, device=device, dtype=torch.float32)

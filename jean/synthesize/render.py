@@ -141,7 +141,7 @@ def _skip_empty(model: TalkingHead, backend: str, drive: Drive, progress: Progre
     device = model.expression_mean.device
     with torch.no_grad():
         model.head.skip_empty(torch.cat([model.condition(drive.frame(int(index), device)) for index in some]))
-    progress.say(f"sampling: skip, {model.head.few_samples} samples a ray.")
+    progress.say(f"sampling: skip, up to {model.head.few_samples} samples a ray.")
 
 
 def _finished(output: Path, key: str) -> dict[str, Any] | None:

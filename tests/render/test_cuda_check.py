@@ -27,7 +27,8 @@ def test_the_readable_picture_equals_the_heads_own():
     origins, directions = rays(200)
     condition, view, bend = torch.randn(1, 16), torch.randn(1, 3), torch.randn(1, 64 * 64, 2) * 0.2
     want = made.trace(origins, directions, condition, view, torch.zeros(200, dtype=torch.long), None, bend)[-1]
-    got = readable_picture(made.field.of_frame(condition, view, bend), made.grid, origins, directions, 10)
+    field = made.field.of_frame(condition, view, bend)
+    got = readable_picture(field, made.grid, origins, directions, 10, made.thick)
     for name in ("channels", "opacity", "depth"):
         torch.testing.assert_close(getattr(got, name), getattr(want, name), atol=2e-4, rtol=1e-4)
 

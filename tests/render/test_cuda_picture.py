@@ -54,7 +54,7 @@ def test_a_layer_is_a_product(emulator):
 
 def seen(made, emulator, origins, directions, condition, view, bend, samples: int = 10) -> Composite:
     grid, frame = made.grid, made.field.of_frame(condition, view, bend)
-    call = PictureCall(frame, grid.sampling, grid.low, grid.high, origins, directions, samples, 48)
+    call = PictureCall(frame, grid.sampling, grid.low, grid.high, origins, directions, samples, 48, made.thick)
     for tensor in call.made:
         tensor.fill_(torch.nan)  # every value has to be written
     launch_picture(call, emulator)

@@ -151,7 +151,7 @@ def test_gradients_of_every_ray_are_those_of_the_rays_that_meet_anything():
 def test_torch_accepts_marching_of_every_ray():
     grid, (origins, directions) = ball(), rays(20)
     quantiles = ref.quantile_grid(20, 11, None, origins.device)
-    arguments = (grid.sampling, origins, directions, quantiles, [*BOX[0], *BOX[1]], 10, 48)
+    arguments = (grid.sampling, origins, directions, quantiles, [*BOX[0], *BOX[1]], 10, 48, ref.SPREAD)
     assert set(torch.library.opcheck(torch.ops.jean.march_every.default, arguments).values()) == {"SUCCESS"}
 
 

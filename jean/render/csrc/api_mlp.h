@@ -55,7 +55,7 @@ JEAN_API int jean_mlp_backward(const JeanMlp* mlp, const JeanSamples* samples, c
 
 namespace {
 
-constexpr int MLP_RAYS = 256, MLP_ROUND = 2;  // rays that are followed together; samples of each in a round
+constexpr int MLP_RAYS = 256;  // that are followed together
 
 // A ray on its way, and room for all rays of a block. Everything is owned by one worker.
 struct MlpRay {
@@ -67,12 +67,12 @@ struct MlpRay {
 struct MlpBlock {
   MlpRay rays[MLP_RAYS];
   int64_t hit[MLP_RAYS];
-  float positions[3 * MLP_RAYS * MLP_ROUND], density[MLP_RAYS * MLP_ROUND], rgb[3 * MLP_RAYS * MLP_ROUND];
+  float positions[3 * MLP_RAYS], density[MLP_RAYS], rgb[3 * MLP_RAYS];
   float edges[1];  // [MLP_RAYS, samples + 1]
 };
 
-// The rays of one block: first those that meet anything, then their samples from the front, a few at a time, until too
-// little light is left to matter.
+// The rays of one block: first those that meet anything, then their samples from the front, one of each ray at a time,
+// until too little light is left to matter.
 void follow(const JeanKernels* k, const void* prepared, const JeanMarch& m, const JeanPicture& out, void* tile,
             MlpBlock& block, long begin, long end) {
   unsigned char* hit = (unsigned char*)block.density;  // for a moment
@@ -85,29 +85,27 @@ void follow(const JeanKernels* k, const void* prepared, const JeanMarch& m, cons
   }
   k->edges(&m, block.hit, nullptr, block.edges, 0, alive);
   for (int i = 0; i < alive; ++i) block.rays[i] = {block.hit[i], 1.0f, block.edges + (long)i * (m.samples + 1)};
-  for (int first = 0; first < m.samples && alive; first += MLP_ROUND) {
-    const int round = first + MLP_ROUND < m.samples ? MLP_ROUND : m.samples - first;
-    for (int i = 0; i < alive * round; ++i) {
-      const MlpRay& ray = block.rays[i / round];
-      const float* edge = ray.edges + first + i % round;
+  for (int s = 0; s < m.samples && alive; ++s) {
+    for (int i = 0; i < alive; ++i) {
+      const MlpRay& ray = block.rays[i];
+      const float* edge = ray.edges + s;
       for (int axis = 0; axis < 3; ++axis)
         block.positions[3 * i + axis] =
             m.origins[3 * ray.number + axis] + m.directions[3 * ray.number + axis] * ((edge[1] + edge[0]) / 2.0f);
     }
-    const JeanSamples samples = {(int64_t)alive * round, block.positions, nullptr, block.density, block.rgb, nullptr};
-    k->mlp_forward(prepared, &samples, 1, tile, 0, (long)alive * round);
+    const JeanSamples samples = {alive, block.positions, nullptr, block.density, block.rgb, nullptr};
+    k->mlp_forward(prepared, &samples, 1, tile, 0, alive);
     int kept = 0;
     for (int i = 0; i < alive; ++i) {
       MlpRay ray = block.rays[i];
-      for (int s = i * round; s < (i + 1) * round; ++s) {
-        const float* edge = ray.edges + first + s % round;
-        const float passed = expf(-block.density[s] * (edge[1] - edge[0])), weight = ray.light * (1.0f - passed);
-        ray.light *= passed;
-        for (int c = 0; c < 3; ++c) out.colour[3 * ray.number + c] += weight * block.rgb[3 * s + c];
-        out.opacity[ray.number] += weight;
-        out.depth[ray.number] += weight * ((edge[1] + edge[0]) / 2.0f);
-      }
-      if (!(ray.light < out.enough)) block.rays[kept++] = ray;  // one that is no number goes on to the end
+      const float* edge = ray.edges + s;
+      const float passed = expf(-block.density[i] * (edge[1] - edge[0])), weight = ray.light * (1.0f - passed);
+      ray.light *= passed;
+      for (int c = 0; c < 3; ++c) out.colour[3 * ray.number + c] += weight * block.rgb[3 * i + c];
+      out.opacity[ray.number] += weight;
+      out.depth[ray.number] += weight * ((edge[1] + edge[0]) / 2.0f);
+      // one that is no number goes on to the end
+      if (!(ray.light < out.enough) && edge[1] != ray.edges[m.samples]) block.rays[kept++] = ray;
     }
     alive = kept;
   }

@@ -51,6 +51,8 @@ typedef struct {
   int64_t rays;
   int32_t cells[3], coarse, samples;
   float low[3], high[3];
+  float spread;  // weight of all that is not empty alike, beside the grid's own weights, whose sum is 1
+  float thick;   // opacity told by the grid below which a ray has fewer samples; 0: none has
   const float *grid, *origins, *directions;  // directions are unit vectors, [rays, 3]
 } JeanMarch;
 

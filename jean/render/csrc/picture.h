@@ -105,6 +105,8 @@ JEAN_FN void picture_block(const Prepared<float>& p, const JeanMarch& m, const J
     int of_ray[ROUND * BLOCK], number[ROUND * BLOCK], wanted = 0;
     for (int i = 0; i < living; ++i)
       for (int k = first; k < lesser(first + ROUND, (int)m.samples); ++k) {
+        const float* edges = rays[alive[i]].edges;
+        if (k > first && edges[k] == edges[m.samples]) break;  // a ray ends where its last edge is repeated
         of_ray[wanted] = alive[i];
         number[wanted++] = k;
       }
@@ -132,8 +134,11 @@ JEAN_FN void picture_block(const Prepared<float>& p, const JeanMarch& m, const J
       }
     }
     int kept = 0;
-    for (int i = 0; i < living; ++i)
-      if (!(rays[alive[i]].light < out.enough)) alive[kept++] = alive[i];  // one that is no number goes on to the end
+    for (int i = 0; i < living; ++i) {
+      const Ray& ray = rays[alive[i]];
+      if (!(ray.light < out.enough) && ray.edges[lesser(first + ROUND, (int)m.samples)] != ray.edges[m.samples])
+        alive[kept++] = alive[i];  // one that is no number goes on to the end
+    }
     living = kept;
   }
 }

@@ -35,14 +35,23 @@ JEAN_FN bool look_along(const JeanMarch& m, long ray, float* density, float* nea
   return most > 0.0f;
 }
 
+// Samples of a ray that the grid tells to be so opaque: a quarter of them if it is clear, all if it is thick.
+JEAN_FN int samples_of(const JeanMarch& m, float opacity) {
+  if (!(opacity < m.thick)) return m.samples;  // what is no number has all
+  const int count = (int)((float)m.samples * (opacity / m.thick)) + 1, least = (m.samples + 3) / 4;
+  return lesser(greater(count, least), (int)m.samples);
+}
+
 // Edges of the intervals of rays that meet something: where the grid's weights reach the quantiles (the middles of
-// equal shares where none are given). RAYS of them go side by side, as lanes of vectors: density [coarse][RAYS],
-// near and far [RAYS], quantiles of one ray, edges [RAYS], `apart` numbers from ray to ray.
+// equal shares where none are given; a ray then has as many as samples_of says, and repeats its last edge behind them).
+// RAYS of them go side by side, as lanes of vectors: density [coarse][RAYS], near and far [RAYS], quantiles of one
+// ray, edges [RAYS], `apart` numbers from ray to ray.
 template <int RAYS>
 JEAN_FN void place_edges(const JeanMarch& m, const float* density, const float* near, const float* far,
                          const float* quantiles, float* edges, long apart) {
   float cdf[(MAX_COARSE + 1) * RAYS];  // first the weights, each where its sum will stand
   float step[RAYS], light[RAYS], sum[RAYS], filled[RAYS];
+  int count[RAYS], above[RAYS];
   for (int l = 0; l < RAYS; ++l) {
     step[l] = (far[l] - near[l]) / (float)m.coarse;
     light[l] = 1.0f;
@@ -60,19 +69,21 @@ JEAN_FN void place_edges(const JeanMarch& m, const float* density, const float* 
     }
   for (int l = 0; l < RAYS; ++l) {
     sum[l] = 1.0f / greater(sum[l], 1e-9f);
-    filled[l] = 0.15f / filled[l];
+    filled[l] = m.spread / filled[l];
+    count[l] = quantiles ? m.samples : samples_of(m, 1.0f - light[l]);
   }
   for (int k = 0; k < m.coarse; ++k)
     for (int l = 0; l < RAYS; ++l)
       cdf[(k + 1) * RAYS + l] = cdf[k * RAYS + l] + (cdf[(k + 1) * RAYS + l] * sum[l] +
                                                      (density[k * RAYS + l] > 0.0f ? filled[l] : 0.0f));
-  int above[RAYS];
   float q[RAYS];
   for (int l = 0; l < RAYS; ++l) above[l] = 1;
   for (int i = 0; i <= m.samples; ++i) {
     // quantiles of the whole sum: the sums need no division by it
-    const float share = quantiles ? quantiles[i] : ((float)i + 0.5f) / (float)(m.samples + 1);
-    for (int l = 0; l < RAYS; ++l) q[l] = greater(cdf[m.coarse * RAYS + l], 1e-12f) * share;
+    for (int l = 0; l < RAYS; ++l) {
+      const float share = quantiles ? quantiles[i] : ((float)lesser(i, count[l]) + 0.5f) / (float)(count[l] + 1);
+      q[l] = greater(cdf[m.coarse * RAYS + l], 1e-12f) * share;
+    }
     if constexpr (RAYS == 1) {
       while (above[0] < m.coarse && cdf[above[0]] <= q[0]) ++above[0];  // quantiles increase
     } else {

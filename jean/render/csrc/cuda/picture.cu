@@ -145,7 +145,7 @@ JEAN_KERNEL void jean_picture(const __grid_constant__ JeanField f, const __grid_
   const unsigned listed = counters[0];
   long ray = -1;
   int k = 0;
-  float light = 0.0f, opacity = 0.0f, depth = 0.0f, colour[3] = {}, from[3] = {}, along[3] = {};
+  float light = 0.0f, last = 0.0f, opacity = 0.0f, depth = 0.0f, colour[3] = {}, from[3] = {}, along[3] = {};
   bool left = true;  // in the list, as far as this warp knows
   for (;;) {
     const unsigned idle = lanes_with(ray < 0);
@@ -155,6 +155,7 @@ JEAN_KERNEL void jean_picture(const __grid_constant__ JeanField f, const __grid_
         ray = list[place];
         k = 0;
         light = 1.0f;
+        last = edges[ray * (m.samples + 1) + m.samples];
         opacity = depth = colour[0] = colour[1] = colour[2] = 0.0f;
         for (int axis = 0; axis < 3; ++axis) {
           from[axis] = m.origins[3 * ray + axis];
@@ -174,7 +175,7 @@ JEAN_KERNEL void jean_picture(const __grid_constant__ JeanField f, const __grid_
     for (int c = 0; c < 3; ++c) colour[c] += weight * seen[c];
     opacity += weight;
     depth += weight * middle;
-    if (++k < m.samples && !(light < out.enough)) continue;  // one that is no number goes on to the end
+    if (++k < m.samples && !(light < out.enough) && end != last) continue;  // one that is no number goes on to the end
     for (int c = 0; c < 3; ++c) out.colour[3 * ray + c] = colour[c];
     out.opacity[ray] = opacity;
     out.depth[ray] = depth;
