@@ -40,7 +40,7 @@ class PaperHead(nn.Module):
     few_samples = 13
     # of few samples: weight of all that is not empty (the grid's mean over conditions misses what one frame shows), and
     # told opacity below which a ray gets fewer
-    spread, thick = 0.6, 0.5
+    spread, thick = 0.3, 0.5
 
     def __init__(self, widths: tuple[int, int, int], box: Corners, coarse_samples: int = 64, fine_samples: int = 128):
         super().__init__()
