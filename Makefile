@@ -12,7 +12,7 @@ BIN := .venv/bin
 .PHONY: demo test lint format setup clean
 
 demo: .venv/.ready
-	$(BIN)/jean demo -o $(DEMO_DIR) $(DEMO_FLAGS)
+	$(BIN)/jean demo -o "$(DEMO_DIR)" $(DEMO_FLAGS)
 	@echo "Open in a browser: $(abspath $(DEMO_DIR))/report.html"
 
 test: .venv/.ready

@@ -22,6 +22,7 @@ from jean.data.prepare_config import PrepareConfig
 from jean.data.steps import Step, StepStore
 from jean.data.tracks import Tracks
 from jean.data.validate import SAMPLES, check, look
+from jean.environment import pick_device
 from jean.features import registry
 from jean.features.base import AudioFeatures
 from jean.files import sha256, write_json
@@ -51,7 +52,7 @@ def make_clip(
     from jean.media import count_frames, probe
 
     info = probe(video, progress.warn)
-    device = _device(config.device)
+    device = pick_device(config.device)
     size_px = config.size if config.size != "auto" else (512 if device == "cuda" else 256)
     tracker = registry.create("tracker", config.tracker, video=video, device=device)
     matting = None if config.tracks_only else registry.create("matting", _matting(config.matting))
@@ -218,17 +219,6 @@ def _choice_warnings(choice: dict[str, Any], tracks: Tracks, chosen: np.ndarray,
     if height < SMALL_FACE * crop.side_px:
         found.append(f"the head wanders: the face is {height / crop.side_px:.0%} of the crop's height.")
     return found
-
-
-def _device(wanted: str) -> str:
-    """ "cuda" where it is wanted or there, else "cpu"."""
-    if wanted != "auto":
-        return wanted
-    try:
-        import torch
-    except ImportError:
-        return "cpu"
-    return "cuda" if torch.cuda.is_available() else "cpu"
 
 
 def _matting(wanted: str) -> str:

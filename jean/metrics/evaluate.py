@@ -10,6 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from jean.config import StageConfig
+from jean.environment import pick_device
 from jean.errors import InputError, JeanError, UsageError
 from jean.features import registry as adapters
 from jean.files import check_writable, folder_lock
@@ -216,14 +217,9 @@ def _protocol(config: EvaluateConfig, rules: Rules) -> dict[str, Any]:
 
 
 def _device(config: EvaluateConfig, chosen: tuple[str, ...]) -> str:
-    """ "cuda" where it is wanted or there, else "cpu"; torch is looked at only if something could use it."""
-    if config.device != "auto":
-        return config.device
-    if config.tracker in (REFERENCE, "mediapipe") and not any(registry.uses_torch(name) for name in chosen):
-        return "cpu"
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    """Where to compute; "auto" looks at torch only if something could use it."""
+    idle = config.tracker in (REFERENCE, "mediapipe") and not any(registry.uses_torch(name) for name in chosen)
+    return "cpu" if config.device == "auto" and idle else pick_device(config.device)
 
 
 def _worth_it(chosen: tuple[str, ...], plan: Plan) -> bool:

@@ -178,6 +178,12 @@ def test_a_silent_video(tmp_path):
     assert clip.audio_path is None and clip.audio_features == {}
 
 
+def test_a_gpu_that_is_wanted_and_not_there(video, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SetupError, match="no CUDA device"):
+        prepare([video], tmp_path / "clip", PrepareConfig(**SMALL, device="cuda"))
+
+
 def test_no_face_leaves_nothing(tmp_path):
     empty = film(tmp_path / "empty.mp4", lambda t: np.full((100, 120, 3), t, np.uint8))
     with pytest.raises(InputError, match="no face"):

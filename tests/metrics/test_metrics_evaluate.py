@@ -104,6 +104,13 @@ def test_clip_against_itself_is_perfect(tmp_path):
     assert len(details["series"]["psnr_db"]) == 20 and "series" not in row
 
 
+def test_a_gpu_that_is_wanted_and_not_there(tmp_path, monkeypatch):
+    clip = make_clip(tmp_path / "a", [picture(t, opening(t)) for t in range(3)])
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    with pytest.raises(SetupError, match="no CUDA device"):
+        evaluate([clip], config(clip, device="cuda"))
+
+
 def test_folders_are_paired_by_name_and_strangers_are_named(tmp_path):
     frames = [picture(t, opening(t)) for t in range(6)]
     for name in ("a", "b", "only_result"):
