@@ -13,7 +13,7 @@ BIN := .venv/bin
 
 demo: .venv/.ready
 	$(BIN)/jean demo -o "$(DEMO_DIR)" $(DEMO_FLAGS)
-	@echo "Open in a browser: $(abspath $(DEMO_DIR))/report.html"
+	@echo "Open in a browser: $$(realpath "$(DEMO_DIR)")/report.html"
 
 test: .venv/.ready
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
