@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from jean.models.face_warp import Corners
 from jean.models.field_mlp import MlpField
-from jean.render.grid import DensityGrid, absorbed, absorbing
+from jean.render.grid import DensityGrid, absorbed
 from jean.render.ops import composite, mlp_picture, require_half, use_native
 from jean.render.reference import (
     Composite,
@@ -94,8 +94,7 @@ class PaperHead(nn.Module):
             taken[some] += absorbed(density, CELL_CM)
             looks[some] += 1
         shape = grid.density.shape
-        mean = absorbing(taken / looks.clamp_min(1), CELL_CM)
-        grid.hold(mean.view(shape), (most > grid.empty_below).view(shape))
+        grid.hold((taken / looks.clamp_min(1)).view(shape), (most > grid.empty_below).view(shape))
         self.grid = grid
 
     def trace(self, origins, directions, condition, view, frame, generator, bend=None) -> list[Composite]:  # noqa: D102

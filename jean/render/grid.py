@@ -16,21 +16,27 @@ MOST_ABSORBED = 0.999  # a cell that takes more is as good as a wall, and its de
 
 
 class DensityGrid(nn.Module):
-    """Densities of a field over a box, averaged over the clip's conditions.
+    """Where a field over a box has matter, averaged over the clip's conditions.
 
-    What is averaged is the light that a cell takes (``absorbed``), and its density is the one that takes
-    as much. The mean of the densities themselves would be that of the largest: a cell that lips fill in
-    one frame of ten would be a wall in all, and every sample of an open mouth would lie on closed lips.
-    Emptiness is decided after dilation, so that what moves is kept.
+    Two averages. That of the light which a cell takes (``absorbed``) says where samples go. That of the
+    densities is the largest's: a cell that lips fill in one frame of ten would be a wall in all, and
+    every sample of an open mouth would lie on closed lips. But it does not forget such a cell, and so
+    it says, dilated, which cells are empty.
 
     Args:
         box: (low, high) corners, head space, cm.
         cell: side of a cell, cm.
+
+    Attributes:
+        density, taken: [D, H, W], the two averages: density per cm; share of the light along a cell's side.
+        possible: [D, H, W] bool, cells that may ever be filled.
+        sampling: [D, H, W], what rays look up: the density by which samples are placed, 0 in empty cells.
     """
 
     low: Tensor
     high: Tensor
     density: Tensor
+    taken: Tensor
     possible: Tensor
     sampling: Tensor
 
@@ -44,6 +50,7 @@ class DensityGrid(nn.Module):
         width, height, depth = (round(float(extent) / cell) for extent in high - low)
         self.side = cell
         self.register_buffer("density", torch.zeros(depth, height, width))
+        self.register_buffer("taken", torch.zeros(depth, height, width))
         self.register_buffer("possible", torch.ones(depth, height, width, dtype=torch.bool))
         self.register_buffer("sampling", torch.zeros(depth, height, width))
         self._cells: tuple[int, Tensor] | None = None  # see ``_possible_cells``
@@ -59,14 +66,15 @@ class DensityGrid(nn.Module):
         """Sets the first guess [D, H, W] and the cells that may ever be filled [D, H, W] bool."""
         self.possible.copy_(possible)
         self.density.copy_(torch.where(possible, density, torch.zeros_like(density)))
+        self.taken.copy_(absorbed(self.density, self.side))
         self._refresh()
 
-    def hold(self, density: Tensor, filled: Tensor) -> None:
-        """Sets densities [D, H, W], and which cells [D, H, W] bool hold anything at any time.
+    def hold(self, taken: Tensor, filled: Tensor) -> None:
+        """Sets what light cells take [D, H, W], and which of them [D, H, W] bool hold anything at any time.
 
-        Samples then go to filled cells and their neighbours, by the density.
+        Samples then go to filled cells and their neighbours, by the light.
         """
-        self.density.copy_(density)
+        self.taken.copy_(taken)
         near = functional.max_pool3d(filled[None, None].float(), 3, 1, 1)[0, 0] > 0
         self._sample(near, self.empty_below / 10)
 
@@ -92,9 +100,10 @@ class DensityGrid(nn.Module):
             for first, within, n in zip(cell, place.unbind(-1), (width, height, depth), strict=True)
         ]
         positions = self.low + torch.stack(unit, -1) * (self.high - self.low)
-        flat = self.density.view(-1)
-        old, new = (absorbed(density, self.side) for density in (flat[chosen], field(positions)))
-        flat[chosen] = absorbing(old * decay + new * (1.0 - decay), self.side)
+        seen = field(positions)
+        for average, new in ((self.density, seen), (self.taken, absorbed(seen, self.side))):
+            flat = average.view(-1)
+            flat[chosen] = flat[chosen] * decay + new * (1.0 - decay)
         self._refresh()
 
     def _possible_cells(self) -> Tensor:
@@ -110,9 +119,9 @@ class DensityGrid(nn.Module):
         self.sampling.mul_(self.possible)
 
     def _sample(self, near: Tensor, least: float) -> None:
-        """Samples go to the cells ``near`` [D, H, W] bool, by the density around them and ``least``."""
-        around = functional.avg_pool3d(absorbed(self.density, self.side)[None, None], 3, 1, 1, count_include_pad=False)
-        self.sampling.copy_(torch.where(near, absorbing(around[0, 0], self.side) + least, 0.0))
+        """Samples go to the cells ``near`` [D, H, W] bool, by the light taken around them and ``least``."""
+        around = functional.avg_pool3d(self.taken[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
+        self.sampling.copy_(torch.where(near, absorbing(around, self.side) + least, 0.0))
 
     def lookup(self, positions: Tensor) -> Tensor:
         """Sampling density [...] at positions [..., 3]; zero in empty space and outside the box."""
