@@ -335,3 +335,24 @@ def test_models_verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: p
     states = {item["name"]: item["state"] for item in json.loads(capfd.readouterr().out)["models"]}
     assert states.pop(name) == "wrong"
     assert set(states.values()) == {"missing"}
+
+
+@pytest.mark.parametrize(
+    ("own", "count"),
+    [({}, "3000"), ({"GOMP_SPINCOUNT": "7"}, "7"), ({"OMP_WAIT_POLICY": "passive"}, None)],
+)
+def test_torch_is_told_to_wait_briefly_before_it_is_imported(own: dict[str, str], count: str | None) -> None:
+    """libgomp reads the environment once: later it would be for nothing."""
+    code = """
+import os, sys
+from jean_cli import main
+asked = []
+main._run = lambda *_, **__: asked.append((os.environ.get("GOMP_SPINCOUNT"), "torch" in sys.modules)) or 0
+try:
+    main.main([])
+except SystemExit:
+    print(asked)
+"""
+    plain = {k: v for k, v in os.environ.items() if k not in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")}
+    done = subprocess.run([sys.executable, "-c", code], env=plain | own, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == str([(count, False)])
