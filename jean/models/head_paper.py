@@ -103,21 +103,8 @@ class PaperHead(nn.Module):
             if origins.is_cuda:
                 return [self.few(origins, directions, condition, view)]
             spec, grid = self.fine.folded(condition, view), self.grid
-            return [
-                mlp_picture(
-                    spec,
-                    grid.sampling,
-                    grid.low,
-                    grid.high,
-                    origins,
-                    directions,
-                    self.few_samples,
-                    LOOKUPS,
-                    self.precision,
-                    spread=self.spread,
-                    thick=self.thick,
-                )
-            ]
+            rays = (origins, directions, self.few_samples, LOOKUPS, self.precision)
+            return [mlp_picture(spec, grid.sampling, grid.low, grid.high, *rays, spread=self.spread, thick=self.thick)]
         near, far = box_interval(origins, directions, self.low, self.high)
         depths = stratified_depths(near, far, self.coarse_samples, generator)
 
