@@ -24,6 +24,12 @@ def render(
     silence_gate: Annotated[bool, typer.Option("--silence-gate", help="Close the mouth where nobody speaks.")] = False,
     pose_smoothing: Annotated[float | None, typer.Option(help="Calm the head: spread in seconds.")] = None,
     pose: Annotated[str | None, typer.Option(help="The head pose: a clip, 'still', or a file.")] = None,
+    pose_mode: Annotated[
+        str | None,
+        typer.Option(
+            metavar="relative|absolute", help="Take a pose source's motion (default), or its poses as they are."
+        ),
+    ] = None,
     background: Annotated[str | None, typer.Option(help="white, source, or an image.")] = None,
     size: Annotated[int | None, typer.Option(help="Side of the frames, px.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames a second.")] = None,
@@ -61,6 +67,7 @@ def render(
         silence_gate=silence_gate or None,
         pose_smoothing=pose_smoothing,
         pose=pose,
+        pose_mode=pose_mode,
         background=background,
         size=size,
         fps=fps,

@@ -16,7 +16,7 @@ from disentangle_pictures import FaceReader, agreement, opening_of, partial_corr
 from disentangle_runs import SEED, Corpus, Steps, audio_run, expression_run
 
 from jean.data.clip import Clip
-from jean.data.drivers import moved_to, source_positions
+from jean.data.drivers import retarget_place, source_positions
 from jean.data.emotion import BLENDSHAPES
 from jean.demo.crossed import combine
 from jean.media import read_frames
@@ -123,6 +123,7 @@ def render_pair(folder: Path, name: str, method: str, pair: Crossed, reporter: P
         audio=pair.speech / "audio.wav",
         expression=pair.expression if METHODS[method].expression != "none" else None,
         pose=str(pair.expression),
+        pose_mode="absolute",
         crf=8,
         device="cpu",
     )
@@ -151,7 +152,7 @@ def crossed(folder: Path, expression: CorpusItem, speech: CorpusItem, speaker: S
     truth = combine(said, shown, shown)
     # a render moves another clip's poses to the mean place of the clip trained on
     own, theirs = ground_truth(speaker.face, truth, SIZE_PX)[0], ground_truth(speaker.face, shown, SIZE_PX)[0]
-    wanted = moved_to(theirs["camera_to_world"], trained.arrays["camera_to_world"])
+    wanted = retarget_place(theirs["camera_to_world"], trained.arrays["camera_to_world"])
     shift = (np.linalg.inv(wanted) - np.linalg.inv(theirs["camera_to_world"]))[0, :3, 3]
     truth = replace(truth, motion=replace(truth.motion, shift_cm=truth.motion.shift_cm + shift))
     poses = ground_truth(speaker.face, truth, SIZE_PX)[0]["camera_to_world"]

@@ -165,24 +165,18 @@ def vector_track(
     return (embed(track) if embed else track), clip.fps
 
 
-def poses(source: Path, own: np.ndarray, is_own: bool) -> tuple[np.ndarray, float]:
-    """Head poses [T, 4, 4] of a clip folder or a ``.json`` file, and their rate.
-
-    Another person's clip lends its rotations and its movements; the place in the picture stays that of
-    the trained person, since the distance depends on the other camera.
+def poses(source: Path) -> tuple[np.ndarray, float]:
+    """Head poses [T, 4, 4] of a clip folder or a ``.json`` file, and their frames per second.
 
     Args:
         source: a clip folder, or JSON with ``fps`` and ``camera_to_world`` ([T, 4, 4], head space).
-        own: the trained person's poses [T, 4, 4].
-        is_own: whether ``source`` is one of the clips trained on, whose poses are used as they are.
 
     Raises:
         InputError: neither of the two, or not poses.
     """
     if source.is_dir():
         clip = Clip.open(source, pictures=False)
-        track, fps = clip.arrays["camera_to_world"], clip.fps
-        return (track if is_own else moved_to(track, own)), fps
+        return clip.arrays["camera_to_world"], clip.fps
     import json
 
     try:
@@ -193,13 +187,20 @@ def poses(source: Path, own: np.ndarray, is_own: bool) -> tuple[np.ndarray, floa
             f"{source} is neither a clip folder nor a file of poses.",
             'A file of poses is JSON: {"fps": 25, "camera_to_world": [[[…4×4…]]]}.',
         ) from error
-    if track.ndim != 3 or track.shape[1:] != (4, 4) or not len(track) or not np.isfinite(track).all() or not fps > 0:
-        raise InputError(f"{source} holds no poses of 4 × 4 finite numbers with a rate.", "See: docs/architecture.md")
+    shaped = track.ndim == 3 and track.shape[1:] == (4, 4) and len(track) > 0
+    if not (shaped and np.isfinite(track).all() and np.isfinite(fps) and fps > 0):
+        raise InputError(f"{source} holds no poses of 4 × 4 finite numbers with a rate.", "See: docs/rendering.md")
+    rotations = track[:, :3, :3]
+    if np.abs(rotations @ rotations.swapaxes(1, 2) - np.eye(3)).max() > 1e-2 or np.linalg.det(rotations).min() < 0:
+        raise InputError(f"{source} holds matrices that are no rigid poses.", "Rotations must be orthonormal.")
     return track, fps
 
 
-def moved_to(track: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Poses with the rotations and movements of ``track`` around the mean place of ``own`` ([T, 4, 4])."""
+def retarget_place(track: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """Poses with the rotations and movements of ``track`` about the mean place of ``own`` ([T, 4, 4]).
+
+    The rotations stay as they are: the distance depends on the source's camera, the rotation does not.
+    """
     theirs, mine = np.linalg.inv(track), np.linalg.inv(own)
     theirs[:, :3, 3] += mine[:, :3, 3].mean(0) - theirs[:, :3, 3].mean(0)
     return np.linalg.inv(theirs)

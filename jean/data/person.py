@@ -14,6 +14,7 @@ import numpy as np
 
 from jean.data.clip import Clip
 from jean.data.datasets import PersonFrames
+from jean.data.support import DriverSupport
 from jean.errors import ArtefactError
 from jean.files import atomic_path
 from jean.types import Camera
@@ -34,6 +35,7 @@ class Person:
         background: uint8 [H, W, 3], RGB, the clean plate.
         clip: name of the clip's folder, absolute; it may be gone.
         means: mean expression vector [E] by the name of an emotion or a clip.
+        support: the driver values that training has shown; for a run that stored none, those of these tracks.
     """
 
     camera: Camera
@@ -44,6 +46,7 @@ class Person:
     background: np.ndarray
     clip: Path
     means: dict[str, np.ndarray]
+    support: DriverSupport
 
     def offsets_of(self, expression: np.ndarray) -> np.ndarray:
         """[T, 68, 2] cm: the offsets that this person's face would have with coefficients [T, E]."""
@@ -81,9 +84,21 @@ def fit_offsets(expression: np.ndarray, offsets: np.ndarray, ridge: float = 10.0
 
 
 def write_person(
-    folder: Path, data: PersonFrames, clips: Sequence[Clip], means: dict[str, np.ndarray] | None = None
+    folder: Path,
+    data: PersonFrames,
+    clips: Sequence[Clip],
+    means: dict[str, np.ndarray] | None = None,
+    lips: np.ndarray | None = None,
 ) -> None:
-    """Writes ``person.safetensors`` for the first clip, with mean expression vectors of all by name."""
+    """Writes ``person.safetensors``: the first clip's tracks, and what all clips say of the person.
+
+    Args:
+        folder: the run folder.
+        data: the frames of all clips.
+        clips: the clips.
+        means: mean expression vector [E] by name.
+        lips: lip coordinates [T, W] of all frames; None where the head is not trained on any.
+    """
     from safetensors.numpy import save_file
 
     count = clips[0].frame_count
@@ -96,11 +111,18 @@ def write_person(
         "focal_px": data.focal_px[:1],
         "center_px": data.center_px[0],
         **{f"mean/{name}": vector for name, vector in (means or {}).items()},
+        **{f"support/{name}": array for name, array in _support(data, lips).arrays().items()},
     }
     with atomic_path(folder / NAME) as temporary:
         # the library writes memory as it lies: columns chosen by a mask lie the other way round
         whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         save_file(whole, str(temporary), metadata={"clip": str(clips[0].folder.resolve())})
+
+
+def _support(data: PersonFrames, lips: np.ndarray | None) -> DriverSupport:
+    train = data.train
+    shown = data.expression[train], data.offsets[train], data.camera_to_world[train]
+    return DriverSupport.fit(*shown, None if lips is None else lips[train])
 
 
 def read_person(folder: Path) -> Person:
@@ -123,4 +145,9 @@ def read_person(folder: Path) -> Person:
     camera = Camera(float(arrays["focal_px"][0]), center, size, size)
     means = {name.removeprefix("mean/"): array for name, array in arrays.items() if name.startswith("mean/")}
     tracks = {name: arrays[name] for name in ("camera_to_world", "expression", "offsets", "expression_to_offsets")}
-    return Person(camera=camera, **tracks, background=arrays["background"], clip=clip, means=means)
+    stored = {name.removeprefix("support/"): array for name, array in arrays.items() if name.startswith("support/")}
+    if stored:
+        support = DriverSupport.from_arrays(stored)
+    else:  # a run of version 0.1 or earlier
+        support = DriverSupport.fit(tracks["expression"], tracks["offsets"], tracks["camera_to_world"], None)
+    return Person(camera, **tracks, background=arrays["background"], clip=clip, means=means, support=support)

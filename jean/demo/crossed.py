@@ -14,7 +14,9 @@ from typing import Any
 import numpy as np
 
 from jean.data.clip import FORMAT, Clip
-from jean.data.drivers import moved_to, source_positions
+from jean.data.datasets import HELD_OUT_SHARE
+from jean.data.drivers import source_positions
+from jean.data.support import PoseSupport
 from jean.demo.plan import DemoClip
 from jean.features.truth_file import load_truth
 from jean.files import atomic_path, write_json
@@ -57,15 +59,22 @@ def combine(speech: Performance, expression: Performance, pose: Performance) -> 
     return replace(speech, motion=moves)
 
 
-def head_poses(performance: Performance, trained_video: Path) -> np.ndarray:
-    """True ``camera_to_world`` [T, 4, 4] of the head around the place where the trained clip has it.
+def head_poses(source: Performance, trained_video: Path, count: int) -> np.ndarray:
+    """True ``camera_to_world`` [count, 4, 4] of the head, as ``render --pose`` gives them for this source.
 
-    ``render`` moves another clip's poses to the mean place of the clip trained on; the truth does the same,
-    from true poses.
+    The motion about the source's mean pose is put onto the mean pose of the training frames, from true poses.
+
+    Args:
+        source: the performance that the poses come from.
+        trained_video: the video trained on.
+        count: frames of the result; a shorter source is played there and back.
     """
     own = load_truth(trained_video).arrays["camera_to_world"]
-    theirs = np.stack([head_to_camera(performance.motion, t)[0] for t in range(performance.frame_count)])
-    return moved_to(np.linalg.inv(theirs), own)
+    shown = len(own) - max(1, round(len(own) * HELD_OUT_SHARE))
+    theirs = np.stack([head_to_camera(source.motion, t)[0] for t in range(source.frame_count)])
+    track = PoseSupport.fit(own[:shown]).retarget(np.linalg.inv(theirs))
+    times = (np.arange(count) + 0.5) / source.fps
+    return track[np.round(source_positions(times, source.fps, source.frame_count, "mirror")).astype(int)]
 
 
 def write_truth_clip(
@@ -98,7 +107,7 @@ def write_truth_clip(
     speaker = build_speaker(who)
     crop, size = trained.meta["crop"], trained.size_px
     camera = clip_camera(size_px).cropped(crop["left_px"], crop["top_px"], crop["side_px"], size)
-    poses = head_poses(performance, trained_video)
+    poses = head_poses(drawn["pose"], trained_video, performance.frame_count)
     white = np.full((size * SUPERSAMPLING, size * SUPERSAMPLING, 3), 255.0, np.float32)
     count = performance.frame_count
     landmarks, irises = np.empty((count, 68, 2), np.float32), np.empty((count, 2, 2), np.float32)

@@ -23,12 +23,12 @@ class Frames:
         focal_px: [F], focal length in the pixels of the picture.
         center_px: [F, 2], principal point.
         audio: [F, window, D], audio windows; [F, N, window, D] where a model smooths over N neighbours
-            (``jean.data.audio_windows.neighbour_rows``).
+            (``jean.data.audio_windows.neighbour_rows``); None where ``lips`` decides every row.
         expression: [F, E], expression coefficients.
         offsets: [F, 68, 2], what the expression source's landmarks have beside its rigid head, cm
             (``jean.data.lips.face_offsets``); where speech decides the lips, only the upper face's are read.
-        lips: [F, audio_width], lip coordinates that replace the audio embedding, NaN in rows where speech
-            decides; None in every render.
+        lips: [F, audio_width], the audio part of e_in, which replaces the embedding of ``audio``; NaN in rows where
+            ``audio`` decides.
         code: [F, K], what a training frame has that no driver explains; None stands for zeros, as in
             every render.
     """
@@ -36,7 +36,7 @@ class Frames:
     camera_to_world: Tensor
     focal_px: Tensor
     center_px: Tensor
-    audio: Tensor
+    audio: Tensor | None
     expression: Tensor
     offsets: Tensor
     lips: Tensor | None = None
@@ -71,6 +71,8 @@ class Pixels:
 class TalkingHead(nn.Module):
     """Audio encoder, expression encoder, head, torso.
 
+    The field is undefined where training has not been: limit drivers of other people first (``jean.data.support``).
+
     Args:
         preset: "fast" or "paper".
         box: the head's volume, head space, cm.
@@ -89,7 +91,6 @@ class TalkingHead(nn.Module):
 
     expression_mean: Tensor
     expression_spread: Tensor
-    expression_range: Tensor
     pose_mean: Tensor
     pose_spread: Tensor
     smoothing: Tensor
@@ -127,7 +128,6 @@ class TalkingHead(nn.Module):
         self.torso = TorsoLayer()
         self.register_buffer("expression_mean", torch.zeros(expression_features))
         self.register_buffer("expression_spread", torch.ones(expression_features))
-        self.register_buffer("expression_range", torch.zeros(2, expression_features))
         self.register_buffer("pose_mean", torch.zeros(6))
         self.register_buffer("pose_spread", torch.ones(6))
 
@@ -146,15 +146,14 @@ class TalkingHead(nn.Module):
 
     def condition(self, frames: Frames) -> Tensor:
         """e_in [F, audio_width + expression_width + code_width]."""
-        audio = self.audio_embedding(frames.audio)
-        if frames.lips is not None:
-            audio = torch.where(torch.isnan(frames.lips), audio, frames.lips)
-        # beyond a margin around what training showed the field is not defined: faces break before
-        # they smile more
-        low, high = self.expression_range
-        margin = 0.25 * (high - low)
-        expression = torch.minimum(torch.maximum(frames.expression, low - margin), high + margin)
-        expression = (expression - self.expression_mean) / self.expression_spread
+        if frames.audio is None:
+            assert frames.lips is not None
+            audio = frames.lips
+        else:
+            audio = self.audio_embedding(frames.audio)
+            if frames.lips is not None:
+                audio = torch.where(torch.isnan(frames.lips), audio, frames.lips)
+        expression = (frames.expression - self.expression_mean) / self.expression_spread
         parts = [audio, self.expression_encoder(expression)]
         if self.code_width:
             parts.append(audio.new_zeros(len(audio), self.code_width) if frames.code is None else frames.code)

@@ -21,6 +21,9 @@ class RenderConfig(StageConfig):
         silence_gate: closes the mouth where nobody speaks.
         pose_smoothing: spread in seconds of an average over the poses.
         pose: a clip or a JSON file of poses, "still", or None for the training clip's.
+        pose_mode: "relative" puts the source's motion about its own mean pose onto the person's mean pose; "absolute"
+            keeps the rotations of a clip (and puts its movement about the person's mean place), and takes a file's
+            poses as they are.
         background: "white" (as in the paper), "source" (the training clip's frames, or its clean plate
             where the pose does not come from it), or an image.
         size: side of the frames, px; None is the training clip's.
@@ -44,11 +47,12 @@ class RenderConfig(StageConfig):
     silence_gate: bool = False
     pose_smoothing: float = Field(0.0, ge=0, le=10)
     pose: str | None = None
+    pose_mode: Literal["relative", "absolute"] = "relative"
     background: str = "white"
     size: int | None = Field(None, ge=32, le=4096)
     fps: float | None = Field(None, ge=1, le=240)
     repeat: Literal["mirror", "hold"] = "mirror"
-    strength: float = 1.0
+    strength: float = Field(1.0, ge=0, le=3, allow_inf_nan=False)
     yaw: float = Field(0.0, ge=-60, le=60)
     pitch: float = Field(0.0, ge=-45, le=45)
     orbit: float = Field(0.0, ge=0, le=60)

@@ -20,8 +20,10 @@ def load_model(checkpoint: Checkpoint, device: str) -> TalkingHead:
     """
     arguments = checkpoint.payload["meta"]["model"]
     model = TalkingHead(**arguments)
+    state = dict(checkpoint.module_state("model"))
+    state.pop("expression_range", None)  # runs from before the support limit clamped each coefficient
     try:
-        model.load_state_dict(checkpoint.module_state("model"))
+        model.load_state_dict(state)
     except RuntimeError as error:
         raise ArtefactError(
             f"{checkpoint.path} was made by another version of this program.", "Train it again with this version."

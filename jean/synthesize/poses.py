@@ -24,7 +24,7 @@ def head_poses(
     poses, own_frames = _sourced(config, person, times, fps)
     if config.pose_smoothing:
         poses = calmed(poses, config.pose_smoothing, fps)
-    return _seen_aside(poses, config, times), own_frames
+    return poses, own_frames
 
 
 def _sourced(
@@ -40,13 +40,17 @@ def _sourced(
     if config.pose is not None:
         source = Path(config.pose)
         is_own = source.resolve() == person.clip
-        track, source_fps = drivers.poses(source, own, is_own)
+        track, source_fps = drivers.poses(source)
+        if config.pose_mode == "relative" and not is_own:
+            track = person.support.pose.retarget(track)
+        elif source.is_dir() and not is_own:
+            track = drivers.retarget_place(track, own)
     positions = drivers.source_positions(times, source_fps, len(track), config.repeat)
     return drivers.blend_track(track, positions), np.round(positions).astype(int) if is_own else None
 
 
-def _seen_aside(poses: np.ndarray, config: RenderConfig, times: np.ndarray) -> np.ndarray:
-    """Poses seen from a camera that moved around the head's origin."""
+def orbit_camera(poses: np.ndarray, config: RenderConfig, times: np.ndarray) -> np.ndarray:
+    """Poses [T, 4, 4] as seen from a camera that has moved around the head's origin."""
     yaw = np.radians(config.yaw + config.orbit * np.sin(2 * math.pi * times / ORBIT_PERIOD_S))
     pitch = np.full_like(yaw, math.radians(config.pitch))
     if not (np.any(yaw) or np.any(pitch)):

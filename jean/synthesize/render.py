@@ -7,6 +7,7 @@ import json
 import time
 from collections.abc import Generator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,8 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
 
     Returns:
         ``output``, ``frames``, ``fps``, ``size``, ``seconds``, ``frames_per_s``, ``finished``, ``backend``,
-        ``precision``, ``sampling``.
+        ``precision``, ``sampling``, ``reductions`` (what the support limit has taken from each driver: ``mean``,
+        ``largest``, ``frames``, all fractions).
 
     Raises:
         UsageError: no audio, an impossible shard, an output that is no video.
@@ -74,9 +76,9 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     if finished is not None:
         progress.say(f"{output} is finished: nothing to do.")
         return finished
-    drive = gather(config, checkpoint, person, fps, size, progress)
     model = load_model(checkpoint, config.device)
     model.head.use(config.backend, config.precision)
+    drive = gather(config, checkpoint, model, person, fps, size, progress)
     device = model.expression_mean.device
     backend = resolve_backend(config.backend, device, model.head.drawn_by, progress.say)
     progress.say(f"backend: {backend}, {config.precision}.")
@@ -103,6 +105,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
 
         result: dict[str, Any] = {"frames": len(drive), "fps": fps, "size": size, "backend": backend}
         result = {"output": str(output)} | result | {"precision": config.precision, "sampling": config.sampling}
+        result["reductions"] = {name: asdict(reduction) for name, reduction in drive.reductions.items()}
         painted = in_order(paint, part, _painters(model, backend))
         if config.shard is not None:
             with progress.task("render", len(part)) as advance, closing(painted):

@@ -82,7 +82,9 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         progress,
         config=compared,
         meta=meta,
-        begin=lambda: write_person(output, data, opened, named_means(data)),
+        begin=lambda: write_person(
+            output, data, opened, named_means(data), stage.lips.cpu().numpy() if config.lip_weight else None
+        ),
     )
     return result | {
         "backend": backend,

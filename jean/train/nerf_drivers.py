@@ -67,6 +67,7 @@ def noisy(frames: Frames, config: NerfConfig, spread: Tensor, generator: torch.G
     Args:
         spread: [E], of the expression coefficients.
     """
+    assert frames.audio is not None  # training frames come with their sound
     audio, expression = noisy_audio(frames.audio, config, generator), frames.expression
     if config.expression_noise:
         expression = expression + spread * config.expression_noise * _normal(expression, generator)

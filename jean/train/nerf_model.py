@@ -50,7 +50,6 @@ def set_statistics(model: TalkingHead, data: PersonFrames) -> None:
     model.expression_mean.copy_(expression.mean(0))
     # 0.02: a blendshape that never moves must not turn its noise into a signal
     model.expression_spread.copy_(expression.std(0).clamp_min(0.02))
-    model.expression_range.copy_(torch.stack([expression.amin(0), expression.amax(0)]))
     model.pose_mean.copy_(poses.mean(0))
     model.pose_spread.copy_(poses.std(0).clamp_min(1e-3))
 

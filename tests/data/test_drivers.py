@@ -36,7 +36,7 @@ def test_poses_of_another_person_keep_the_own_place():
     own = np.linalg.inv(np.stack([make_pose(np.eye(3), np.array([1.0, 2.0, 50.0 + t])) for t in range(3)]))
     turns = [rotation_matrix(np.array([0.0, 0.1 * t, 0.0])) for t in range(4)]
     theirs = np.linalg.inv(np.stack([make_pose(r, np.array([9.0, 9.0, 90.0])) for r in turns]))
-    moved = np.linalg.inv(drivers.moved_to(theirs, own))
+    moved = np.linalg.inv(drivers.retarget_place(theirs, own))
     assert np.allclose(moved[:, :3, 3].mean(0), [1, 2, 51])
     assert np.allclose(moved[:, :3, :3], np.stack(turns))
 
@@ -45,8 +45,16 @@ def test_poses_from_a_file(tmp_path):
     track = np.repeat(np.eye(4)[None], 5, 0)
     path = tmp_path / "poses.json"
     path.write_text(json.dumps({"fps": 30, "camera_to_world": track.tolist()}))
-    read, fps = drivers.poses(path, track, is_own=False)
+    read, fps = drivers.poses(path)
     assert fps == 30 and np.array_equal(read, track)
+
+
+@pytest.mark.parametrize("matrix", [2 * np.eye(4), np.diag([1.0, 1.0, -1.0, 1.0])])
+def test_poses_that_are_not_rigid_are_refused(tmp_path, matrix):
+    path = tmp_path / "poses.json"
+    path.write_text(json.dumps({"fps": 25, "camera_to_world": [matrix.tolist()]}))
+    with pytest.raises(InputError, match="rigid"):
+        drivers.poses(path)
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"fps": 25}', '{"fps": 0, "camera_to_world": [[[1]]]}', "\x00\xff"])
@@ -54,7 +62,7 @@ def test_a_bad_file_of_poses_is_one_clear_error(tmp_path, content):
     path = tmp_path / "poses.json"
     path.write_text(content)
     with pytest.raises(InputError, match="poses"):
-        drivers.poses(path, np.eye(4)[None], is_own=False)
+        drivers.poses(path)
 
 
 def test_expressions_of_another_kind_are_refused(tmp_path):

@@ -9,13 +9,17 @@ from tiny_clip import make_clip
 
 from jean.data.datasets import PersonFrames, open_clips
 from jean.data.person import Person, fit_offsets, read_person, write_person
+from jean.data.support import DriverSupport
 from jean.types import Camera
 
 
 def person(expression, offsets):
+    support = DriverSupport.fit(expression, offsets, np.eye(4)[None].repeat(2, 0), None)
     matrix = fit_offsets(expression, offsets, ridge=1e-3)
     camera = Camera(100.0, (32.0, 32.0), 64, 64)
-    return Person(camera, np.eye(4)[None], expression, offsets, matrix, np.zeros((64, 64, 3), np.uint8), Path("a"), {})
+    return Person(
+        camera, np.eye(4)[None], expression, offsets, matrix, np.zeros((64, 64, 3), np.uint8), Path("a"), {}, support
+    )
 
 
 def moving(count=300):

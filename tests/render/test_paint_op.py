@@ -31,7 +31,6 @@ def person() -> TalkingHead:
         plane.table.data.normal_(0, 0.4)
     torso.bend[2].weight.data.normal_(0, 0.5)
     torso.bend[2].bias.data.normal_(0, 0.5)
-    made.expression_range[1] = 1.0
     made.head.start(torch.rand(made.head.grid.cell_centres().shape[:-1]) > 0.6)
     return made.eval()
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import cv2
 import numpy as np
 import pytest
+from safetensors.numpy import load_file, save_file
 from tiny_clip import make_clip
 
 from jean.errors import ArtefactError, InputError, UsageError
+from jean.geometry import make_pose, rotation_matrix
 from jean.media import probe, read_audio, read_frames, write_wav
 from jean.models import head_paper
 from jean.progress import Silent
@@ -170,6 +173,64 @@ def test_poses_from_a_file_move_the_head(made, speech, tmp_path):
     path.write_text(json.dumps({"fps": 25, "camera_to_world": poses.tolist()}))
     config = RenderConfig(audio=speech, pose=str(path), frames=tmp_path / "png", expression=made / "clip")
     assert render(made / "run", config, tmp_path / "a.mp4", Silent())["finished"]
+
+
+class Warned(Silent):
+    """Keeps the warnings."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, message):
+        self.warnings.append(message)
+
+
+def test_a_foreign_pose_and_expression_are_limited_and_said_so(made, speech, tmp_path):
+    from jean.data.person import read_person
+
+    foreign = make_clip(tmp_path / "foreign", seed=1)
+    arrays = load_file(foreign / "arrays.safetensors")
+    arrays["expression"] = arrays["expression"] * [4, -5, 1] + 3
+    turned = make_pose(rotation_matrix(np.outer(np.sin(np.arange(20.0)), [0, 1.2, 0])), np.zeros(3))
+    arrays["camera_to_world"] = turned @ arrays["camera_to_world"]
+    save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, foreign / "arrays.safetensors")
+    progress = Warned()
+    config = RenderConfig(audio=speech, expression=foreign, pose=str(foreign))
+    result = render(made / "run", config, tmp_path / "a.mp4", progress)
+    found = result["reductions"]
+    assert found["expression"]["largest"] > 0.5 and found["pose"]["largest"] > 0.5
+    assert {"expression", "head pose"} <= {
+        name for name in ("expression", "head pose") for w in progress.warnings if name in w
+    }
+    assert check(tmp_path / "a.mp4")["manifest"]["result"]["reductions"] == found
+    own = render(made / "run", RenderConfig(audio=speech), tmp_path / "b.mp4", progress)["reductions"]
+    assert max(own[name]["largest"] for name in ("expression", "upper_offsets", "pose")) < 1 / 3
+    support = read_person(made / "run").support
+    assert support.lips is not None and support.expression.mean.shape == (2,)
+
+
+def test_a_finished_run_without_stored_supports_is_limited_too(made, speech, tmp_path):
+    from safetensors import safe_open
+
+    from jean.data.person import NAME, read_person
+
+    run = shutil.copytree(made / "run", tmp_path / "run")
+    with safe_open(run / NAME, "np") as file:
+        kept = {name: file.get_tensor(name) for name in file.keys() if not name.startswith("support/")}  # noqa: SIM118
+        metadata = file.metadata()
+    save_file(kept, run / NAME, metadata=metadata)
+    stored, fitted = read_person(made / "run").support, read_person(run).support
+    assert fitted.lips is None
+    assert fitted.expression.radius == pytest.approx(stored.expression.radius, rel=0.2)
+    result = render(run, RenderConfig(audio=speech, strength=3.0), tmp_path / "a.mp4", Silent())
+    assert result["reductions"]["expression"]["largest"] > 0.3
+
+
+@pytest.mark.parametrize(("options", "warned"), [({"yaw": 60.0}, True), ({}, False)])
+def test_a_camera_that_turns_too_far_is_said_so(made, speech, tmp_path, options, warned):
+    progress = Warned()
+    render(made / "run", RenderConfig(audio=speech, pose="still", **options), tmp_path / "a.mp4", progress)
+    assert any("--yaw" in line for line in progress.warnings) == warned
 
 
 def frames_of(path):

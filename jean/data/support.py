@@ -1,0 +1,240 @@
+"""The support limit: keeps every driver of a head where its training has been.
+
+Training shows a head a small region of driver values (expression vectors, lip coordinates, landmark offsets, poses).
+Outside it the field is undefined and the face tears. A box around each coefficient does not prevent that: its corners
+are as far out as the values that it cuts. ``Support`` measures the distance in whitened principal components instead,
+and brings distant values back along a straight line to the training mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from jean.geometry import invert_pose, make_pose, mean_pose, rotation_matrix, rotation_vector
+
+QUANTILE = 0.95  # of the training frames lie within the radius
+LARGEST = 1.2  # distance that limited values approach, in radii
+OFFSET_ROOM = 2.0  # radii of the offsets' support: they only bend space, which stays defined further out
+UPPER = np.arange(17, 48)  # iBUG numbers of brows, nose and eyes
+LOWER = np.array([*range(17), *range(48, 68)])
+TENTHS_RAD = 10.0  # rotations in tenths of a radian compare with shifts in centimetres
+
+
+@dataclass(frozen=True)
+class Support:
+    """The region of values [D] that training has shown: an ellipsoid, and a ball for what lies across its axes.
+
+    Attributes:
+        mean: [D], of the training values.
+        scale: [D], standard deviation of each value, not below the floor given to ``fit``.
+        axes: [K, D], principal axes of the standardised values; K may be 0.
+        axis_std: [K], standard deviation along each axis.
+        radius: whitened norm up to which values stay as they are; the training values' 95th percentile, or more.
+        residual_radius: the same of the norm of what the axes leave over.
+    """
+
+    mean: np.ndarray
+    scale: np.ndarray
+    axes: np.ndarray
+    axis_std: np.ndarray
+    radius: float
+    residual_radius: float
+
+    @classmethod
+    def fit(cls, values: np.ndarray, scale_floor: float, axis_floor: float = 0.15, room: float = 1.0) -> Support:
+        """The support of training values [T, D].
+
+        Args:
+            values: one row per training frame.
+            scale_floor: smallest scale, in the values' unit: the noise of a value that never moved is no distance.
+            axis_floor: axes with a smaller standard deviation (of standardised values) count as residual.
+            room: factor on both radii.
+        """
+        values = np.asarray(values, np.float64)
+        mean, scale = values.mean(0), np.maximum(values.std(0), scale_floor)
+        _, singular, axes = np.linalg.svd((values - mean) / scale, full_matrices=False)
+        axis_std = singular / np.sqrt(len(values))
+        count = int((axis_std > axis_floor).sum())
+        support = cls(mean, scale, axes[:count], axis_std[:count], 0.0, 0.0)
+        radius, residual_radius = (float(np.quantile(norms, QUANTILE)) for norms in support._norms(values))
+        return replace(support, radius=room * radius, residual_radius=room * residual_radius)
+
+    def limit(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Values [T, D] brought into the support, and the fraction [T] that is left of their distance to the mean.
+
+        Values within the radius stay as they are. Beyond it their distance approaches ``LARGEST`` radii. The map is
+        smooth, so that a smooth track stays smooth.
+        """
+        values = np.asarray(values, np.float64)
+        distance, residual = self._norms(values)
+        kept, kept_residual = _shrink(distance, self.radius), _shrink(residual, self.residual_radius)
+        standardised = (values - self.mean) / self.scale
+        along = (standardised @ self.axes.T) @ self.axes
+        limited = kept[:, None] * along + kept_residual[:, None] * (standardised - along)
+        length = np.linalg.norm(standardised, axis=1)
+        unchanged = (kept == 1) & (kept_residual == 1)
+        left = np.where(unchanged, 1.0, np.linalg.norm(limited, axis=1) / np.maximum(length, 1e-12))
+        return np.where(unchanged[:, None], values, limited * self.scale + self.mean), left
+
+    def _norms(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Whitened norm along the axes, and norm across them, both [T]."""
+        standardised = (values - self.mean) / self.scale
+        along = standardised @ self.axes.T
+        residual = standardised - along @ self.axes
+        return np.linalg.norm(along / self.axis_std, axis=1), np.linalg.norm(residual, axis=1)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """The attributes by name, to be stored."""
+        return {field.name: np.atleast_1d(getattr(self, field.name)) for field in fields(self)}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Support:
+        """The inverse of ``arrays``."""
+        values = {field.name: np.asarray(arrays[field.name], np.float64) for field in fields(cls)}
+        radius, residual_radius = values["radius"].item(), values["residual_radius"].item()
+        return cls(values["mean"], values["scale"], values["axes"], values["axis_std"], radius, residual_radius)
+
+
+def _shrink(distance: np.ndarray, radius: float) -> np.ndarray:
+    """Factors [T] in (0, 1] for distances [T]: 1 up to ``radius``, then a smooth approach to ``LARGEST`` radii."""
+    radius = max(radius, 1e-6)  # rounding errors are no distance
+    beyond = (LARGEST - 1) * radius
+    target = radius + beyond * np.tanh((distance - radius) / beyond)
+    return np.where(distance > radius, target / np.maximum(distance, radius), 1.0)
+
+
+@dataclass(frozen=True)
+class PoseSupport:
+    """The head poses that training has shown.
+
+    Attributes:
+        mean: camera_to_world [4, 4], the mean pose of the training frames.
+        motion: support of the motion about it, see ``pose_motion``.
+    """
+
+    mean: np.ndarray
+    motion: Support
+
+    @classmethod
+    def fit(cls, camera_to_world: np.ndarray) -> PoseSupport:
+        """The support of training poses [T, 4, 4]."""
+        mean = mean_head_pose(camera_to_world)
+        # 0.1: a hundredth of a radian and a millimetre; 0.3: an axis that hardly moved gets a little room
+        return cls(mean, Support.fit(pose_motion(camera_to_world, mean), scale_floor=0.1, axis_floor=0.3))
+
+    def limit(self, camera_to_world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Poses [T, 4, 4] brought into the support, and the fraction [T] that is left of their motion."""
+        motion, left = self.motion.limit(pose_motion(camera_to_world, self.mean))
+        limited = poses_from_motion(motion, self.mean)
+        return np.where((left == 1)[:, None, None], camera_to_world, limited), left
+
+    def retarget(self, camera_to_world: np.ndarray) -> np.ndarray:
+        """The motion of poses [T, 4, 4] about their own mean, about this person's mean pose instead."""
+        return poses_from_motion(pose_motion(camera_to_world, mean_head_pose(camera_to_world)), self.mean)
+
+
+def mean_head_pose(camera_to_world: np.ndarray) -> np.ndarray:
+    """camera_to_world [4, 4] of the mean place and rotation of the head, as the camera sees it, in poses [T, 4, 4]."""
+    return invert_pose(mean_pose(invert_pose(camera_to_world)))
+
+
+def pose_motion(camera_to_world: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Motion of the head about a mean pose, in the camera's axes: [T, 6].
+
+    Columns 0 to 2: a rotation vector, tenths of a radian; 3 to 5: a shift, cm.
+
+    Args:
+        camera_to_world: [T, 4, 4]; mean: [4, 4].
+    """
+    head, middle = invert_pose(camera_to_world), invert_pose(mean)
+    turn = rotation_vector(head[:, :3, :3] @ middle[:3, :3].T)
+    return np.concatenate([TENTHS_RAD * turn, head[:, :3, 3] - middle[:3, 3]], 1)
+
+
+def poses_from_motion(motion: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """The inverse of ``pose_motion``: camera_to_world [T, 4, 4] of motion [T, 6] about a mean pose [4, 4]."""
+    middle = invert_pose(mean)
+    rotation = rotation_matrix(motion[:, :3] / TENTHS_RAD) @ middle[:3, :3]
+    return invert_pose(make_pose(rotation, middle[:3, 3] + motion[:, 3:]))
+
+
+@dataclass(frozen=True)
+class DriverSupport:
+    """The supports of everything that drives one person's head.
+
+    Attributes:
+        expression: of the expression vectors.
+        upper_offsets: of the landmark offsets of brows, nose and eyes, flattened to [62], cm.
+        lower_offsets: of those of contour and mouth, [74], cm.
+        pose: of the head poses.
+        lips: of the lip coordinates; None where the speech embedding was learned (Eqs. 1 and 2) and has none.
+    """
+
+    expression: Support
+    upper_offsets: Support
+    lower_offsets: Support
+    pose: PoseSupport
+    lips: Support | None
+
+    @classmethod
+    def fit(
+        cls, expression: np.ndarray, offsets: np.ndarray, camera_to_world: np.ndarray, lips: np.ndarray | None
+    ) -> DriverSupport:
+        """The supports of T training frames.
+
+        Args:
+            expression: [T, E]; offsets: [T, 68, 2], cm; camera_to_world: [T, 4, 4]; lips: [T, W], or None.
+        """
+        return cls(
+            # the floors are the smallest scales that the head itself knows (``nerf_model.set_statistics``)
+            Support.fit(expression, scale_floor=0.02),
+            Support.fit(_flat(offsets, UPPER), scale_floor=0.02, room=OFFSET_ROOM),
+            Support.fit(_flat(offsets, LOWER), scale_floor=0.02, room=OFFSET_ROOM),
+            PoseSupport.fit(camera_to_world),
+            None if lips is None else Support.fit(lips, scale_floor=0.02),
+        )
+
+    def limit_offsets(self, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Offsets [T, 68, 2] brought into their support, and the fractions [T] left of the upper and lower face's."""
+        limited, left = offsets.astype(np.float64), []
+        for points, support in ((UPPER, self.upper_offsets), (LOWER, self.lower_offsets)):
+            values, fraction = support.limit(_flat(offsets, points))
+            limited[:, points] = values.reshape(len(offsets), -1, 2)
+            left.append(fraction)
+        return limited, left[0], left[1]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """All arrays by a name with slashes, to be stored."""
+        parts = {
+            "expression": self.expression,
+            "upper_offsets": self.upper_offsets,
+            "lower_offsets": self.lower_offsets,
+            "pose": self.pose.motion,
+            "lips": self.lips,
+        }
+        named = {
+            f"{part}/{name}": array
+            for part, support in parts.items()
+            if support is not None
+            for name, array in support.arrays().items()
+        }
+        return named | {"pose/mean_pose": self.pose.mean}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> DriverSupport:
+        """The inverse of ``arrays``."""
+
+        def part(name: str) -> Support:
+            prefix = f"{name}/"
+            return Support.from_arrays({k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)})
+
+        lips = part("lips") if "lips/mean" in arrays else None
+        pose = PoseSupport(arrays["pose/mean_pose"], part("pose"))
+        return cls(part("expression"), part("upper_offsets"), part("lower_offsets"), pose, lips)
+
+
+def _flat(offsets: np.ndarray, points: np.ndarray) -> np.ndarray:
+    return offsets[:, points].reshape(len(offsets), -1)
