@@ -29,8 +29,8 @@ format: .venv/.ready
 
 setup: .venv/.ready
 
-.venv/.ready: pyproject.toml constraints.txt $(wildcard jean/render/csrc/*)
+.venv/.ready: pyproject.toml constraints.txt $(wildcard jean/kernels/csrc/*)
 	@PYTHON=$(PYTHON) .ci/setup
 
 clean:
-	rm -rf .venv build dist jean/render/*.so *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv build dist jean/kernels/*.so *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -11,9 +11,10 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import Any
 
-from jean import __version__, weights
+from jean import __version__
 from jean.errors import SetupError
 from jean.files import check_writable
+from jean.weights import store as weights
 
 # name on the registry: (module, what is lost without it)
 PACKAGES = {
@@ -198,9 +199,10 @@ def gpu() -> dict[str, Any]:
 
 def kernels() -> dict[str, Any]:
     """The compiled code, for GPUs too: library (None: missing), instruction sets, what is lost without it."""
-    from jean.render import cuda_build, native
+    from jean.kernels import library
+    from jean.kernels.cuda import build as cuda_build
 
-    return native.status() | {"cuda": cuda_build.status()}
+    return library.status() | {"cuda": cuda_build.status()}
 
 
 def encoders() -> dict[str, bool]:

@@ -42,8 +42,8 @@ def evaluate(
     verbose: Verbose = False,
 ) -> None:
     """Score talking-head videos of one system or several: tables, intervals, a report."""
-    from jean.metrics.evaluate import EvaluateConfig
-    from jean.metrics.evaluate import evaluate as run
+    from jean.evaluation.evaluate import EvaluateConfig
+    from jean.evaluation.evaluate import evaluate as run
 
     reporter = Reporter(json_output, quiet)
     stage = configure(
@@ -91,6 +91,6 @@ def _systems(entries: list[str]) -> dict[str, Path]:
 
 
 def _text(table: dict[str, Any], output: Path | None) -> str:
-    from jean.metrics.tables import to_markdown
+    from jean.evaluation.tables import to_markdown
 
     return to_markdown(table) + (f"\nReport: {output / 'report.html'}" if output is not None else "")

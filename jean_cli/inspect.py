@@ -29,7 +29,7 @@ def inspect(
     verbose: Verbose = False,
 ) -> None:
     """Show what a run learned: loss and retrieval curves, t-SNE of expressions, interpolation strips."""
-    from jean.inspect.run import InspectConfig, inspect_run
+    from jean.inspection.run import InspectConfig, inspect_run
 
     reporter = Reporter(json_output, quiet)
     stage = configure(InspectConfig, config, sets, strip=tuple(strip) if strip else None, seed=seed, device=device)

@@ -17,9 +17,10 @@ app = typer.Typer(
 @app.command()
 def status(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Show whether the kernels are built, which instruction sets they can use here, and for which GPUs."""
-    from jean.render import cuda_build, native
+    from jean.kernels import library
+    from jean.kernels.cuda import build as cuda_build
 
-    found = native.status() | {"cuda": cuda_build.status()}
+    found = library.status() | {"cuda": cuda_build.status()}
     cuda = found["cuda"]
     lines = [f"library: {found['library'] or 'MISSING'}", f"instruction sets: {', '.join(found['targets']) or 'none'}"]
     lines.append(f"for bf16: {', '.join(found['bf16']) or 'none'}")
@@ -48,19 +49,19 @@ def build(
     verbose: Verbose = False,
 ) -> None:
     """Compile the kernels, with the system's C++ compiler or with `pip install ziglang`; with --arch those of GPUs."""
-    from jean.render import native
+    from jean.kernels import library
 
     reporter = Reporter(json_output, quiet)
     if arch is not None:
         _build_cuda(arch, reporter)
         return
-    path = native.build(compiler)
-    reporter.finish(native.status() | {"built": str(path)}, f"{path}")
+    path = library.build(compiler)
+    reporter.finish(library.status() | {"built": str(path)}, f"{path}")
 
 
 def _build_cuda(wanted: str, reporter: Reporter) -> None:
     """Every CUDA kernel for the architectures named in ``wanted``; no GPU is needed."""
-    from jean.render import cuda_build
+    from jean.kernels.cuda import build as cuda_build
 
     names = cuda_build.ARCHITECTURES if wanted == "all" else [name.strip() for name in wanted.split(",")]
     made = cuda_build.build(names)

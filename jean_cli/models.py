@@ -26,7 +26,7 @@ For = Annotated[str | None, typer.Option("--for", metavar="COMMAND", help="Those
 @app.command(name="list")
 def list_(command: For = None, json_output: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Show every file: where it is, what needs it, its licence."""
-    from jean import weights
+    from jean.weights import store as weights
 
     states = [weights.state(name) for name in _chosen(None, command)]
     lines = [f"Looked for in: {', '.join(str(folder) for folder in weights.folders())}"]
@@ -48,7 +48,7 @@ def pull(
     verbose: Verbose = False,
 ) -> None:
     """Download files, check their sha256, install them; goes on where an earlier call stopped."""
-    from jean import weights
+    from jean.weights import store as weights
 
     reporter = Reporter(json_output, quiet)
     chosen = _chosen(names, command)
@@ -66,7 +66,7 @@ def path(
     verbose: Verbose = False,
 ) -> None:
     """Print where a file is, or the folder that pull writes to."""
-    from jean import weights
+    from jean.weights import store as weights
 
     found = weights.find(name) if name else weights.folders()[0]
     Reporter(json_output, quiet).finish({"path": found}, str(found))
@@ -75,7 +75,7 @@ def path(
 @app.command()
 def verify(names: Names = None, json_output: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
     """Hash the files that are there; fails if one has another content, or a named one is missing."""
-    from jean import weights
+    from jean.weights import store as weights
 
     reporter = Reporter(json_output, quiet)
     for name in names or []:
@@ -96,7 +96,7 @@ def import_(
     verbose: Verbose = False,
 ) -> None:
     """Copy weights from a folder, for machines without internet; what has another content is refused."""
-    from jean.weights_import import import_from
+    from jean.weights.importer import import_from
 
     reporter = Reporter(json_output, quiet)
     found = import_from(folder, reporter)
@@ -110,7 +110,7 @@ def import_(
 
 
 def _chosen(names: list[str] | None, command: str | None) -> list[str]:
-    from jean import weights
+    from jean.weights import store as weights
 
     known = weights.register()
     if command is None:
@@ -126,7 +126,7 @@ def _chosen(names: list[str] | None, command: str | None) -> list[str]:
 
 def _accepts(name: str, accepted: bool, silent: bool) -> bool:
     """Whether the licence of ``name`` is accepted; asked for on a terminal."""
-    from jean import weights
+    from jean.weights import store as weights
 
     item = weights.entry(name)
     if accepted or not item.restricted or weights.locate(name) is not None:

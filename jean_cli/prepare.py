@@ -47,8 +47,8 @@ def prepare(
     verbose: Verbose = False,
 ) -> None:
     """Turn videos of one person into clip folders that every later stage reads."""
-    from jean.data.prepare import prepare as run
-    from jean.data.prepare_config import PrepareConfig
+    from jean.prepare.config import PrepareConfig
+    from jean.prepare.prepare import prepare as run
 
     reporter = Reporter(json_output, quiet)
     stage = configure(

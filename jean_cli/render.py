@@ -53,8 +53,8 @@ def render(
     verbose: Verbose = False,
 ) -> None:
     """Drive a learned head: speech decides the lips, other sources the expression and the pose."""
-    from jean.synthesize.config import RenderConfig
-    from jean.synthesize.render import render as synthesize
+    from jean.rendering.config import RenderConfig
+    from jean.rendering.render import render as synthesize
 
     reporter = Reporter(json_output, quiet)
     stage = configure(

@@ -29,8 +29,8 @@ def train_audio(
     verbose: Verbose = False,
 ) -> None:
     """Learn speech that goes with lip motion (section 3.1, Eq. 2)."""
-    from jean.train.audio import train_audio as run
-    from jean.train.audio_config import AudioConfig
+    from jean.train.audio.config import AudioConfig
+    from jean.train.audio.stage import train_audio as run
 
     reporter = Reporter(json_output, quiet)
     options = {"preset": preset, "audio_features": audio_features, "table": table, "epochs": epochs, "steps": steps}

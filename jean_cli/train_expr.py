@@ -34,8 +34,8 @@ def train_expr(
     verbose: Verbose = False,
 ) -> None:
     """Learn one person's expressions apart from what is said (section 3.2, Eqs. 3 and 4)."""
-    from jean.train.expression import train_expression
-    from jean.train.expression_config import ExpressionConfig
+    from jean.train.expression.config import ExpressionConfig
+    from jean.train.expression.stage import train_expression
 
     reporter = Reporter(json_output, quiet)
     options = {"preset": preset, "person": person, "emotion_features": emotion_features, "table": table}

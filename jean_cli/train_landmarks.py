@@ -27,8 +27,8 @@ def train_landmarks(
     verbose: Verbose = False,
 ) -> None:
     """Learn to tell lip motion from the rest of the face (section 3.1, Eq. 1)."""
-    from jean.train.landmark_config import LandmarkConfig
-    from jean.train.landmarks import train_landmarks as run
+    from jean.train.landmarks.config import LandmarkConfig
+    from jean.train.landmarks.stage import train_landmarks as run
 
     reporter = Reporter(json_output, quiet)
     options = {"preset": preset, "table": table, "epochs": epochs, "steps": steps, "seed": seed, "device": device}

@@ -35,8 +35,8 @@ def train_nerf(
     verbose: Verbose = False,
 ) -> None:
     """Learn one person's head from prepared clips; goes on where an earlier run stopped."""
-    from jean.train.nerf import NerfConfig
-    from jean.train.nerf import train_nerf as run
+    from jean.train.nerf.train import NerfConfig
+    from jean.train.nerf.train import train_nerf as run
 
     reporter = Reporter(json_output, quiet)
     stage = configure(

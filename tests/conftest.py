@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from jean.train import memory
+from jean.train.engine import memory
 
 ROOT = Path(__file__).resolve().parents[1]
 

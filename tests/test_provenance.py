@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from media_make import picture
 
 from jean import __version__
 from jean.errors import InputError
 from jean.files import sha256
 from jean.media import FramesWriter, VideoWriter, read_tags
 from jean.provenance import check, manifest, manifest_path, metadata_tags, plain, write_manifest
+from tests.helpers.media_make import picture
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ from typing import Any
 
 import numpy as np
 from disentangle_runs import SEED, Corpus, Steps, audio_run, expression_run, landmark_run
+from entangled import NAME
+from linear_probe import ridge_r2
 
-from jean.data.corpus import CorpusClip
-from jean.data.emotion import emotion_track
-from jean.data.face_points import face_points
-from jean.metrics.linear_probe import ridge_r2
+from jean.clips.corpus import CorpusClip
+from jean.drivers.emotion import emotion_track
+from jean.drivers.face_points import face_points
 from jean.progress import Progress
-from jean.synthetic.controls import SPEECH_CONTROLS
-from jean.synthetic.entangled import NAME
+from jean.synthetic_speaker.controls import SPEECH_CONTROLS
 
 
 def probe(clips: tuple[list[Any], list[Any]], embed: Any, truth: Any) -> float:
@@ -135,10 +135,10 @@ def audio_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[st
     """Part 2: retrieval and offset on held-out sentences, and on a person that was not trained on."""
     import torch
 
-    from jean.data.face_frames import load_frames
+    from jean.drivers.face_frames import load_frames
     from jean.models.stored import load_audio_encoder, load_landmark_autoencoder
-    from jean.train.audio import mouth_embeddings
-    from jean.train.audio_scores import audio_scores
+    from jean.train.audio.scores import audio_scores
+    from jean.train.audio.stage import mouth_embeddings
 
     landmarks = load_landmark_autoencoder(landmark_run(corpus, steps, reporter)).model
     stranger = corpus.people[-1]

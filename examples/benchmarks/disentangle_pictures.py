@@ -6,11 +6,11 @@ The readers know the head's pose and its rigid shape; what they are made of are 
 from __future__ import annotations
 
 import numpy as np
+from linear_probe import ridge_predict
 
-from jean.data.clip import Clip
-from jean.metrics.linear_probe import ridge_predict
+from jean.clips.clip import Clip
+from jean.demo.mouth_image import frontal_patch, lower_lip_edge, mouth_patch
 from jean.metrics.mouth import correlation
-from jean.metrics.mouth_image import frontal_patch, lower_lip_edge, mouth_patch
 
 PATCH_PX = (36, 24)  # half a face, seen from the front: about what it has in the picture
 COMPONENTS = 100  # of its pictures, before the ridge

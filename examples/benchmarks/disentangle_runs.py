@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jean.data.corpus import find_clips
+from entangled import NAME, of_tracks
+
+from jean.clips.corpus import find_clips
 from jean.progress import Progress
-from jean.synthetic.corpus import plan_corpus
-from jean.synthetic.entangled import NAME, of_tracks
-from jean.synthetic.track_clips import write_track_corpus
+from jean.synthetic_speaker.corpus import plan_corpus
+from jean.synthetic_speaker.track_clips import write_track_corpus
 
 SEED = 0
 
@@ -50,8 +51,8 @@ class Corpus:
 
 def landmark_run(corpus: Corpus, steps: Steps, reporter: Progress, **options: Any) -> Path:
     """The landmark autoencoder of all people; ``options`` of its configuration."""
-    from jean.train.landmark_config import LandmarkConfig
-    from jean.train.landmarks import train_landmarks
+    from jean.train.landmarks.config import LandmarkConfig
+    from jean.train.landmarks.stage import train_landmarks
 
     run = corpus.folder / "_".join(["landmarks", *options])
     config = LandmarkConfig(form="motion", steps=steps.landmarks, device="cpu", seed=SEED, **options)
@@ -61,8 +62,8 @@ def landmark_run(corpus: Corpus, steps: Steps, reporter: Progress, **options: An
 
 def audio_run(corpus: Corpus, steps: Steps, reporter: Progress, preset: str) -> Path:
     """The audio encoder of all people but the last, who is validated on."""
-    from jean.train.audio import train_audio
-    from jean.train.audio_config import AudioConfig
+    from jean.train.audio.config import AudioConfig
+    from jean.train.audio.stage import train_audio
 
     run = corpus.folder / f"audio_{preset}"
     config = AudioConfig(preset=preset, steps=steps.audio, device="cpu", seed=SEED, validation=(corpus.people[-1],))
@@ -72,8 +73,8 @@ def audio_run(corpus: Corpus, steps: Steps, reporter: Progress, preset: str) -> 
 
 def expression_run(corpus: Corpus, steps: Steps, reporter: Progress, preset: str, features: str = NAME) -> Path:
     """The expression transformer of the first person, on emotion features by name."""
-    from jean.train.expression import train_expression
-    from jean.train.expression_config import ExpressionConfig
+    from jean.train.expression.config import ExpressionConfig
+    from jean.train.expression.stage import train_expression
 
     run = corpus.folder / (f"expression_{preset}" if features == NAME else f"expression_{preset}_{features}")
     config = ExpressionConfig(

@@ -14,22 +14,22 @@ from typing import Any
 import numpy as np
 from disentangle_pictures import FaceReader, agreement, opening_of, partial_correlation, slopes
 from disentangle_runs import SEED, Corpus, Steps, audio_run, expression_run
+from entangled import of_tracks
 
-from jean.data.clip import Clip
-from jean.data.drivers import retarget_place, source_positions
-from jean.data.emotion import BLENDSHAPES
+from jean.clips.clip import Clip
 from jean.demo.crossed import combine
+from jean.drivers.emotion import BLENDSHAPES
+from jean.drivers.sources import retarget_place, source_positions
 from jean.media import read_frames
 from jean.metrics.mouth import correlation
 from jean.progress import Progress
-from jean.synthetic.controls import UPPER_CONTROLS
-from jean.synthetic.corpus import CorpusItem
-from jean.synthetic.draw import SUPERSAMPLING
-from jean.synthetic.entangled import of_tracks
-from jean.synthetic.performance import ground_truth, pictures
-from jean.synthetic.speaker import Speaker, build_speaker
-from jean.synthetic.track_clips import performance_of, write_track_corpus
-from jean.train.nerf_config import METHODS
+from jean.synthetic_speaker.controls import UPPER_CONTROLS
+from jean.synthetic_speaker.corpus import CorpusItem
+from jean.synthetic_speaker.draw import SUPERSAMPLING
+from jean.synthetic_speaker.performance import ground_truth, pictures
+from jean.synthetic_speaker.speaker import Speaker, build_speaker
+from jean.synthetic_speaker.track_clips import performance_of, write_track_corpus
+from jean.train.nerf.config import METHODS
 
 SIZE_PX = 128
 
@@ -109,15 +109,15 @@ def heads(corpus: Corpus, steps: Steps, reporter: Progress) -> dict[str, dict[st
 
 def head(clips: Path, run: Path, options: dict[str, Any], steps: Steps, reporter: Progress) -> dict[str, Any]:
     """Trains one head of the fast preset, or goes on with it."""
-    from jean.train.nerf import NerfConfig, train_nerf
+    from jean.train.nerf.train import NerfConfig, train_nerf
 
     return train_nerf([clips], run, NerfConfig(steps=steps.head, seed=SEED, device="cpu", **options), reporter)
 
 
 def render_pair(folder: Path, name: str, method: str, pair: Crossed, reporter: Progress) -> np.ndarray:
     """The video that a head makes of a pair, uint8 [T, H, W, 3]."""
-    from jean.synthesize.config import RenderConfig
-    from jean.synthesize.render import render
+    from jean.rendering.config import RenderConfig
+    from jean.rendering.render import render
 
     config = RenderConfig(
         audio=pair.speech / "audio.wav",

@@ -24,12 +24,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from jean.data.datasets import PersonFrames, open_clips
-from jean.models.head_paper import PaperHead
+from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.kernels.cuda import build as cuda_build
+from jean.kernels.cuda import check as cuda_check
+from jean.kernels.cuda import launch as cuda_launch
+from jean.models.head.paper import PaperHead
 from jean.models.talking_head import Frames, TalkingHead
-from jean.render import cuda_build, cuda_check, cuda_ops
-from jean.train.nerf import NerfStage
-from jean.train.nerf_config import NerfConfig, resolved
+from jean.train.nerf.config import NerfConfig, resolved
+from jean.train.nerf.train import NerfStage
 
 Precision = Literal["fp32", "bf16"]
 PAPER_ITERATIONS = 400_000
@@ -182,11 +184,11 @@ def step_speed(
 def checks(device: torch.device) -> dict[str, Any]:
     """Every kernel, built for this card and compared with torch on it."""
     began = time.perf_counter()
-    built = [cuda_build.build_unit(unit, cuda_ops.architecture(device)) for unit in cuda_build.units()]
+    built = [cuda_build.build_unit(unit, cuda_launch.architecture(device)) for unit in cuda_build.units()]
     taken = round(time.perf_counter() - began, 2)
     verdicts = {name: cuda_check.verdict(name, device) for name in cuda_check.CHECKS}
     return {
-        "architecture": cuda_ops.architecture(device),
+        "architecture": cuda_launch.architecture(device),
         "built_s": taken,
         "kernels": [kernel.__dict__ for unit in built for kernel in unit.kernels],
         "checks": {name: {"passed": v.passed, "error": v.error, "line": v.line} for name, v in verdicts.items()},

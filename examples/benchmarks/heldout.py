@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from jean.data.datasets import PersonFrames, open_clips
+from jean.checkpoint import load_checkpoint
+from jean.drivers.person_frames import PersonFrames, open_clips
 from jean.metrics.crops import hull_mask
 from jean.models.paint import paint
 from jean.models.pose import corrected
 from jean.models.talking_head import Frames, TalkingHead
-from jean.synthesize.load import load_model
-from jean.train.checkpoint import load_checkpoint
+from jean.rendering.load import load_model
 
 POSE_STEPS = 60
 POSE_RAYS = 1500

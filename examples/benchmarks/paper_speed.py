@@ -17,15 +17,15 @@ import torch
 from heldout import rivals
 from torch import Tensor
 
-from jean.data.datasets import PersonFrames
+from jean.checkpoint import load_checkpoint
+from jean.drivers.person_frames import PersonFrames
+from jean.kernels import library
+from jean.kernels.reference import Composite, camera_rays, over
 from jean.metrics.crops import hull_mask
-from jean.models.head_paper import PaperHead
+from jean.models.head.paper import PaperHead
 from jean.models.paint import picture
 from jean.models.talking_head import Frames, TalkingHead
-from jean.render import native
-from jean.render.reference import Composite, camera_rays, over
-from jean.synthesize.load import load_model
-from jean.train.checkpoint import load_checkpoint
+from jean.rendering.load import load_model
 
 SIDE = 32
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
@@ -134,7 +134,7 @@ class Times:
 def exact(case: Case, rounds: int, pixels: int) -> dict[str, dict[str, object]]:
     """C1 and its twin in bf16: the same samples (64 + 128) and weights, torch at its best chunk size, in turn."""
     reference = {chunk: Times([], []) for chunk in CHUNKS}
-    kernels = {precision: Times([], []) for precision in ("fp32", *(["bf16"] if native.half_targets() else []))}
+    kernels = {precision: Times([], []) for precision in ("fp32", *(["bf16"] if library.half_targets() else []))}
     for _ in range(rounds):
         for chunk, times in reference.items():
             times.add(lambda chunk=chunk: traced(case, "reference", chunk))
@@ -158,7 +158,7 @@ def exact(case: Case, rounds: int, pixels: int) -> dict[str, dict[str, object]]:
             "ratio_cpu": round(min(min(t.cpu) for t in reference.values()) / min(times.cpu), 2),
             "psnr_db": round(decibels(on_white(baseline.seen), on_white(times.seen)), 1),
             "native_s": round(min(times.wall) * scale, 2),
-            "dispatch": native.target() if precision == "fp32" else native.half_target(),
+            "dispatch": library.target() if precision == "fp32" else library.half_target(),
             **about,
         }
         for precision, times in kernels.items()
@@ -185,7 +185,7 @@ def skipping(
     head.grid = None
     exactly = [picture(model, f, plate).rgb for f, plate in zip(frames, plates, strict=True)]
     result: dict[str, object] = {}
-    for precision in ("fp32", *(["bf16"] if native.half_targets() else [])):
+    for precision in ("fp32", *(["bf16"] if library.half_targets() else [])):
         head.use("native", precision)
         began = time.perf_counter()
         with torch.no_grad():
@@ -221,7 +221,7 @@ def skipping(
             "grid_filled": round(float((head.grid.sampling > 0).float().mean()), 3),
             "samples": head.few_samples,
             "frames": [int(index) for index in indices],
-            "dispatch": native.target() if precision == "fp32" else native.half_target(),
+            "dispatch": library.target() if precision == "fp32" else library.half_target(),
         }
     head.use("native")
     head.grid = None

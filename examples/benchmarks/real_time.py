@@ -30,12 +30,12 @@ import torch
 from paper_speed import frame_of
 from train_speed import stolen_s
 
-from jean.data.datasets import PersonFrames, open_clips
+from jean.checkpoint import load_checkpoint
+from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.kernels import library
 from jean.models.paint import picture
 from jean.models.talking_head import TalkingHead
-from jean.render import native
-from jean.synthesize.load import load_model
-from jean.train.checkpoint import load_checkpoint
+from jean.rendering.load import load_model
 
 WANTED_FPS = 25
 DRIFT_PX, DRIFT_FRAMES = 0.05, 16
@@ -103,7 +103,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    precisions = ["fp32", *(["bf16"] if native.half_targets() else [])]
+    precisions = ["fp32", *(["bf16"] if library.half_targets() else [])]
     before = stolen_s()
     told = real_time(options, precisions)
     after = stolen_s()

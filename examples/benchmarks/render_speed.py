@@ -20,12 +20,12 @@ import torch
 from paper_speed import convergence, exact, frame_of, image_decibels, make_case, skipping
 from train_speed import stolen_s
 
-from jean.data.datasets import PersonFrames, open_clips
+from jean.checkpoint import load_checkpoint
+from jean.drivers.person_frames import PersonFrames, open_clips
 from jean.files import read_json
+from jean.kernels import library
 from jean.models.paint import picture
-from jean.render import native
-from jean.synthesize.load import load_model
-from jean.train.checkpoint import load_checkpoint
+from jean.rendering.load import load_model
 
 NO_AMX = "this processor has no AMX; C2_avx512bf16 is the same in bf16 by AVX-512's products of pairs"
 UNTRAINED = "give a trained run of the preset paper: --paper RUN"
@@ -48,7 +48,7 @@ def fast_against_paper(
     told: dict[str, object] = {
         "ratio": round(ratio, 1),
         "ratio_cpu": round(ratio_cpu, 1),
-        "dispatch": native.target(),
+        "dispatch": library.target(),
         "held": None,
     }
     if options.paper is None:
@@ -102,8 +102,8 @@ def main() -> None:
     best = {name: min(values) for name, values in wall.items()}
     result = {
         "C1": paper["fp32"],
-        "C2": paper["bf16"] if "amx" in native.half_targets() else {"value": None, "reason": NO_AMX},
-        "C2_avx512bf16": paper.get("bf16") if native.half_targets() == ["avx512bf16"] else None,
+        "C2": paper["bf16"] if "amx" in library.half_targets() else {"value": None, "reason": NO_AMX},
+        "C2_avx512bf16": paper.get("bf16") if library.half_targets() == ["avx512bf16"] else None,
         "C3": skipped,
         "C4": fast_against_paper(options, baseline_s / best["native"], baseline_cpu_s / min(cpu["native"]), skipped),
         "fast": {

@@ -15,12 +15,12 @@ import torch
 import yaml
 from paper_speed import convergence
 
-from jean.data.datasets import PersonFrames
+from jean.checkpoint import load_checkpoint
+from jean.drivers.person_frames import PersonFrames
 from jean.files import read_json
-from jean.train.checkpoint import load_checkpoint
-from jean.train.memory import settled_memory
-from jean.train.nerf import NerfStage
-from jean.train.nerf_config import NerfConfig, resolved
+from jean.train.engine.memory import settled_memory
+from jean.train.nerf.config import NerfConfig, resolved
+from jean.train.nerf.train import NerfStage
 
 WANTED = 100
 SCORE = "heldout_face_psnr_db"

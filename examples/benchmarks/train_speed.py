@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from time_to_reach import reach
 
-from jean.data.datasets import PersonFrames, open_clips
-from jean.render import native
-from jean.train.memory import settled_memory
-from jean.train.nerf import NerfStage
-from jean.train.nerf_config import NerfConfig, resolved
+from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.kernels import library
+from jean.train.engine.memory import settled_memory
+from jean.train.nerf.config import NerfConfig, resolved
+from jean.train.nerf.train import NerfStage
 
 C6 = "give a run of the preset paper that was trained to its end: --paper RUN"
 
@@ -82,7 +82,7 @@ def main() -> None:
         "preset": options.preset,
         "rays": options.rays,
         "threads": options.threads,
-        "dispatch": native.target(),
+        "dispatch": library.target(),
         "C6": reach(options.paper, data, 8) if options.paper else {"value": None, "reason": C6},
     }
     print(json.dumps(result, indent=None if options.json else 2))

@@ -36,8 +36,8 @@ def write_videos(
 
 
 def _write(job: tuple[Path, int, DemoClip, int]) -> tuple[str, list[str]]:
-    from jean.features.truth_file import load_truth
-    from jean.synthetic.clip import write_clip
+    from jean.features.trackers.truth_file import load_truth
+    from jean.synthetic_speaker.clip import write_clip
 
     stem, person, clip, size_px = job
     video = write_clip(
@@ -58,15 +58,15 @@ def prepare_videos(
         workers: processes, see ``in_processes``.
 
     Returns:
-        The figures of each clip, as ``jean.data.prepare.prepare`` gives them.
+        The figures of each clip, as ``jean.prepare.prepare.prepare`` gives them.
     """
     jobs = [(video, folder, size_px) for video, folder in clips.items()]
     return in_processes(_prepare, jobs, "prepare clips", progress, workers)
 
 
 def _prepare(job: tuple[Path, Path, int]) -> dict[str, Any]:
-    from jean.data.prepare import prepare
-    from jean.data.prepare_config import PrepareConfig
+    from jean.prepare.config import PrepareConfig
+    from jean.prepare.prepare import prepare
 
     video, folder, size_px = job
     config = PrepareConfig(size=size_px, tracker="truth", device="cpu")

@@ -13,19 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from jean.data.clip import FORMAT, Clip
-from jean.data.datasets import HELD_OUT_SHARE
-from jean.data.drivers import source_positions
-from jean.data.support import PoseSupport
+from jean.clips.clip import FORMAT, Clip
 from jean.demo.plan import DemoClip
-from jean.features.truth_file import load_truth
+from jean.drivers.person_frames import HELD_OUT_SHARE
+from jean.drivers.sources import source_positions
+from jean.drivers.support import PoseSupport
+from jean.features.trackers.truth_file import load_truth
 from jean.files import atomic_path, write_json
 from jean.progress import Progress
-from jean.synthetic.controls import CONTROLS, SPEECH_CONTROLS
-from jean.synthetic.draw import SUPERSAMPLING, draw
-from jean.synthetic.face import mouth_opening, move
-from jean.synthetic.identity import identity
-from jean.synthetic.performance import (
+from jean.synthetic_speaker.controls import CONTROLS, SPEECH_CONTROLS
+from jean.synthetic_speaker.draw import SUPERSAMPLING, draw
+from jean.synthetic_speaker.face import mouth_opening, move
+from jean.synthetic_speaker.identity import identity
+from jean.synthetic_speaker.performance import (
     NECK_CM,
     Performance,
     clip_camera,
@@ -34,9 +34,9 @@ from jean.synthetic.performance import (
     perform,
     project,
 )
-from jean.synthetic.speaker import build_speaker
-from jean.synthetic.speech import RATE_HZ
-from jean.synthetic.tracks import Motion
+from jean.synthetic_speaker.speaker import build_speaker
+from jean.synthetic_speaker.speech import RATE_HZ
+from jean.synthetic_speaker.tracks import Motion
 
 VIDEO = "truth.mp4"
 

@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from jean.data.clip import Clip
+from jean.clips.clip import Clip
+from jean.demo.mouth_image import lower_lip_edge, mouth_patch
 from jean.features import registry
 from jean.landmarks import mouth_opening
 from jean.media import read_frames
 from jean.metrics.mouth import correlation
-from jean.metrics.mouth_image import lower_lip_edge, mouth_patch
 
 
 def follow(video: Path, truth: Clip, opening: np.ndarray, tracker: str | None) -> dict[str, Any]:

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from jean.data.clip import Clip
+from jean.clips.clip import Clip
 from jean.demo.corpus import video_path
 from jean.demo.plan import EXPRESSION, POSE, SPEECH, DemoConfig, of_role, plan
 from jean.errors import ArtefactError
+from jean.evaluation.report import Report, Tile, duration
+from jean.evaluation.tables import shown
 from jean.media import read_frames
 from jean.metrics.pose import head_in_camera
-from jean.metrics.report import Report, Tile, duration
-from jean.metrics.tables import shown
 
 MOMENTS = 6
 MOUTH_GOAL = 0.8

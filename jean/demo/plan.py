@@ -53,7 +53,7 @@ class DemoClip:
     Attributes:
         name: of its files.
         role: ``train`` (several), ``speech``, ``expression`` or ``pose`` (one each).
-        emotion, strength: see ``jean.synthetic``.
+        emotion, strength: see ``jean.synthetic_speaker``.
         seconds: length.
         seed: of everything but the person; other seeds say other sentences.
     """

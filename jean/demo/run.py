@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from jean import weights
 from jean.demo.corpus import video_path, write_videos
 from jean.demo.plan import EXPRESSION, POSE, SPEECH, TRAIN, DemoConfig, of_role, plan
 from jean.demo.stages import Stages
 from jean.files import check_writable, folder_lock, write_json
 from jean.progress import Progress, Silent
+from jean.weights import store as weights
 
 TRACKER, TRACKER_WEIGHTS = "mediapipe", "face_landmarker.task"
 
@@ -110,15 +110,15 @@ class _Demo:
         return prepare_videos(clips, self.config.size_px, self.progress)
 
     def _train(self) -> dict[str, Any]:
-        from jean.train.nerf import NerfConfig, train_nerf
+        from jean.train.nerf.train import NerfConfig, train_nerf
 
         config = NerfConfig(**self.config.length, seed=self.config.seed, device=self.config.device)
         folders = [self.folders[name] for name in self.trained]
         return train_nerf(folders, self.output / "run", config, self.progress)
 
     def _render(self) -> dict[str, Any]:
-        from jean.synthesize.config import RenderConfig
-        from jean.synthesize.render import render
+        from jean.rendering.config import RenderConfig
+        from jean.rendering.render import render
 
         config = RenderConfig(
             audio=self.videos[self.source[SPEECH]].with_suffix(".wav"),
@@ -130,7 +130,7 @@ class _Demo:
         return render(self.output / "run", config, self.video, self.progress)
 
     def _truth(self) -> dict[str, Any]:
-        from jean.data.clip import Clip
+        from jean.clips.clip import Clip
         from jean.demo.crossed import write_truth_clip
 
         return write_truth_clip(
@@ -144,11 +144,11 @@ class _Demo:
         )
 
     def _evaluate(self, opening: list[float]) -> dict[str, Any]:
-        from jean.data.clip import Clip
+        from jean.clips.clip import Clip
         from jean.demo.mouth import follow
         from jean.demo.tracker_check import check_tracker
-        from jean.metrics.evaluate import EvaluateConfig, evaluate
-        from jean.metrics.rules import REFERENCE
+        from jean.evaluation.evaluate import EvaluateConfig, evaluate
+        from jean.evaluation.rules import REFERENCE
 
         config = EvaluateConfig(
             reference=self.truth,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from jean.features import registry
-from jean.features.truth_file import load_truth
+from jean.features.trackers.truth_file import load_truth
 from jean.landmarks import MOUTH, UPPER_FACE
 from jean.media import read_frames
 from jean.metrics.landmarks import landmark_distance

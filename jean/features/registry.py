@@ -10,28 +10,28 @@ from jean.errors import UsageError
 # kind → name → "module:class"; the module is imported only when it is used
 ADAPTERS: dict[str, dict[str, str]] = {
     "tracker": {
-        "mediapipe": "jean.features.tracker_mediapipe:MediaPipeTracker",
-        "face-alignment": "jean.features.tracker_fan:FanTracker",
-        "truth": "jean.features.tracker_truth:TruthTracker",
+        "mediapipe": "jean.features.trackers.mediapipe:MediaPipeTracker",
+        "face-alignment": "jean.features.trackers.fan:FanTracker",
+        "truth": "jean.features.trackers.ground_truth:TruthTracker",
     },
     "audio": {
-        "logmel": "jean.features.audio_logmel:LogMel",
-        "deepspeech": "jean.features.audio_deepspeech:DeepSpeech",
-        "hubert": "jean.features.audio_transformers:Hubert",
+        "logmel": "jean.features.audio.logmel:LogMel",
+        "deepspeech": "jean.features.audio.deepspeech:DeepSpeech",
+        "hubert": "jean.features.audio.transformers:Hubert",
     },
     "emotion": {
-        "emoca": "jean.features.emotion_emoca:EmocaEmotion",
+        "emoca": "jean.features.emotion.emoca:EmocaEmotion",
     },
     "matting": {
-        "grabcut": "jean.features.matting_grabcut:GrabCutMatting",
-        "selfie": "jean.features.matting_selfie:SelfieMatting",
+        "grabcut": "jean.features.matting.grabcut:GrabCutMatting",
+        "selfie": "jean.features.matting.selfie:SelfieMatting",
     },
 }
 
 # kind → prefix → "module:class": what follows the prefix says which model, and is given as ``model``
 PREFIXES: dict[str, dict[str, str]] = {
-    "audio": {"hf-": "jean.features.audio_transformers:TransformersAudio"},
-    "emotion": {"onnx-": "jean.features.emotion_onnx:OnnxEmotion"},
+    "audio": {"hf-": "jean.features.audio.transformers:TransformersAudio"},
+    "emotion": {"onnx-": "jean.features.emotion.onnx:OnnxEmotion"},
 }
 
 

@@ -1,1 +1,1 @@
-"""Measures of quality, one file each, and the evaluation over files."""
+"""Measures of quality: one metric per file."""

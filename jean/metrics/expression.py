@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from jean.clips.sources import open_source
 from jean.features import registry as adapters
 from jean.metrics.base import Column, Compared, FramePair, PairContext, Scores, known_mean
 from jean.metrics.faces import TrackedVideo
-from jean.metrics.sources import open_source
 
 ESTIMATORS = {"mediapipe": "MediaPipe's blendshapes (52)"}
 

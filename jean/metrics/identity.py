@@ -47,7 +47,7 @@ class Identity(Compared):
     @staticmethod
     def facts(context: PairContext) -> dict[str, Any]:
         """The weights."""
-        from jean import weights
+        from jean.weights import store as weights
 
         return {"weights": weights.digest(weights.find(WEIGHTS))}
 
@@ -75,7 +75,7 @@ def load_arcface() -> Embed:
         SetupError: insightface or the weights are missing.
         ArtefactError: the weights are not ArcFace's.
     """
-    from jean import weights
+    from jean.weights import store as weights
 
     path = weights.find(WEIGHTS)
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when onnxruntime is imported

@@ -12,7 +12,7 @@ import numpy as np
 from jean.errors import ArtefactError, SetupError
 from jean.metrics.base import Column, Compared, FramePair, PairContext, Scores, known_mean
 from jean.metrics.crops import aligned_crops
-from jean.metrics.precision import full_precision
+from jean.metrics.lip_sync.precision import full_precision
 
 if TYPE_CHECKING:
     import torch
@@ -30,7 +30,7 @@ class PerceptualDistance(Compared):
     columns = (Column("lpips", "LPIPS", "lower", 3, "Over the aligned face box; AlexNet, version 0.1."),)
 
     def __init__(self, context: PairContext):
-        from jean import weights
+        from jean.weights import store as weights
 
         self._net = load_lpips(weights.as_safetensors(WEIGHTS), context.device)
         self._device = context.device
@@ -40,7 +40,7 @@ class PerceptualDistance(Compared):
     @staticmethod
     def facts(context: PairContext) -> dict[str, Any]:
         """The backbone's weights."""
-        from jean import weights
+        from jean.weights import store as weights
 
         return {"weights": weights.digest(weights.find(WEIGHTS))}
 
@@ -90,7 +90,7 @@ def load_lpips(backbone: Path | Mapping[str, torch.Tensor], device: str = "cpu")
         import lpips
     except ImportError as error:
         raise SetupError(f"lpips cannot be loaded ({error}).", "Run: pip install lpips torchvision") from error
-    from jean.tensors import read_tensors
+    from jean.weights.tensors import read_tensors
 
     state = read_tensors(backbone) if isinstance(backbone, Path) else backbone
     with warnings.catch_warnings():

@@ -10,8 +10,8 @@ from jean.metrics.base import Metric
 
 # name → "module:class"; the module is imported only when it is used
 METRICS: dict[str, str] = {
-    "sync": "jean.metrics.lip_sync:LipSyncError",
-    "own_sync": "jean.metrics.own_sync:OwnLipSync",
+    "sync": "jean.metrics.lip_sync.metric:LipSyncError",
+    "own_sync": "jean.metrics.lip_sync.embedding_sync:OwnLipSync",
     "identity": "jean.metrics.identity:Identity",
     "expression": "jean.metrics.expression:ExpressionDifference",
     "image": "jean.metrics.image:ImageQuality",

@@ -58,7 +58,7 @@ class ExpressionTransformer(nn.Module):
         self.decoder = nn.TransformerDecoder(decoder, layers)
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("scale", torch.ones(features))
-        # how e_l and e_e are parted further in use (``jean.train.parting``); as they come unless set
+        # how e_l and e_e are parted further in use (``jean.train.expression.disentangle``); as they come unless set
         self.register_buffer("part_mean", torch.zeros(inner))
         self.register_buffer("part_lip", torch.eye(inner)[:, :width].clone())
         self.register_buffer("part_expression", torch.eye(inner)[:, width:].clone())

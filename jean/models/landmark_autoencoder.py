@@ -44,7 +44,7 @@ class LandmarkAutoencoder(nn.Module):
         self.decoder = mlp([2 * width, *hidden, 2 * points])
 
     def encode(self, landmarks: Tensor) -> tuple[Tensor, Tensor]:
-        """e_f, e_m [B, width] each, from landmarks [B, P, 2] (see ``jean.data.face_points``)."""
+        """e_f, e_m [B, width] each, from landmarks [B, P, 2] (see ``jean.drivers.face_points``)."""
         if self.separate:
             face, mouth = landmarks[:, :-MOUTH_POINTS], landmarks[:, -MOUTH_POINTS:]
             return self.face_encoder(face.flatten(1)), self.mouth_encoder(mouth.flatten(1))

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jean.kernels.dispatch import paint_seen
 from jean.models.talking_head import Frames, TalkingHead
-from jean.render.ops import paint_seen
 
 CHUNK = 16384  # rays at a time: about 100 MB with the fast preset's samples
 

@@ -9,11 +9,11 @@ from typing import Any
 
 from torch import nn
 
+from jean.checkpoint import Checkpoint, load_checkpoint
 from jean.errors import ArtefactError
 from jean.models.audio_encoder import AudioEncoder
 from jean.models.expression_transformer import ExpressionTransformer
 from jean.models.landmark_autoencoder import LandmarkAutoencoder
-from jean.train.checkpoint import Checkpoint, load_checkpoint
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from jean.kernels.dispatch import Composite, Seen, camera_rays, on_host, over, use_native
 from jean.models.audio_encoder import AudioAttention, AudioEncoder
-from jean.models.head import Box, FastHead, make_head
+from jean.models.head.base import Box, FastHead, make_head
+from jean.models.head.torso import TorsoLayer
 from jean.models.pose import pose_vectors, view_directions
-from jean.models.torso import TorsoLayer
-from jean.render.ops import Composite, Seen, camera_rays, on_host, over, use_native
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Frames:
         focal_px: [F], focal length in the pixels of the picture.
         center_px: [F, 2], principal point.
         audio: [F, window, D], audio windows; [F, N, window, D] where a model smooths over N neighbours
-            (``jean.data.audio_windows.neighbour_rows``); None where ``lips`` decides every row.
+            (``jean.drivers.audio_windows.neighbour_rows``); None where ``lips`` decides every row.
         expression: [F, E], expression coefficients.
         offsets: [F, 68, 2], what the expression source's landmarks have beside its rigid head, cm
-            (``jean.data.lips.face_offsets``); where speech decides the lips, only the upper face's are read.
+            (``jean.drivers.lips.face_offsets``); where speech decides the lips, only the upper face's are read.
         lips: [F, audio_width], the audio part of e_in, which replaces the embedding of ``audio``; NaN in rows where
             ``audio`` decides.
         code: [F, K], what a training frame has that no driver explains; None stands for zeros, as in
@@ -71,7 +71,7 @@ class Pixels:
 class TalkingHead(nn.Module):
     """Audio encoder, expression encoder, head, torso.
 
-    The field is undefined where training has not been: limit drivers of other people first (``jean.data.support``).
+    The field is undefined where training has not been: limit drivers of other people first (``jean.drivers.support``).
 
     Args:
         preset: "fast" or "paper".

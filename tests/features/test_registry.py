@@ -6,11 +6,11 @@ from importlib import import_module
 
 import numpy as np
 import pytest
-from made_models import make_adapters
 
-from jean import weights
 from jean.errors import JeanError, UsageError
 from jean.features import registry
+from jean.weights import store as weights
+from tests.helpers.made_models import make_adapters
 
 RATE = 16000
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import made_weights
 import pytest
+
+from tests.helpers import made_weights
 
 
 @pytest.fixture(scope="session")

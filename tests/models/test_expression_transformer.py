@@ -8,8 +8,8 @@ import torch
 
 from jean.losses import emotion_loss
 from jean.models.expression_transformer import ExpressionTransformer, position_codes
-from jean.train.expression import pair_loss
-from jean.train.expression_config import ExpressionConfig, resolved
+from jean.train.expression.config import ExpressionConfig, resolved
+from jean.train.expression.stage import pair_loss
 
 
 def small(**options) -> ExpressionTransformer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 
 from jean.models.landmark_autoencoder import LandmarkAutoencoder, swapped, with_mouth_of
-from jean.train.landmarks import pair_loss
+from jean.train.landmarks.stage import pair_loss
 
 
 def faces(seed: int, count: int = 3) -> torch.Tensor:

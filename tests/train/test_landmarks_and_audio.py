@@ -8,23 +8,24 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import load_file, save_file
-from tiny_corpus import make_corpus
 
-from jean.data.corpus import find_clips
-from jean.data.face_frames import load_frames
-from jean.data.face_points import face_points
+from jean.checkpoint import load_checkpoint
+from jean.clips.corpus import find_clips
+from jean.drivers.face_frames import load_frames
+from jean.drivers.face_points import face_points
 from jean.errors import ArtefactError, InputError, Interrupted, UsageError
 from jean.files import read_json, write_json
 from jean.models.stored import load_audio_encoder, load_landmark_autoencoder
 from jean.progress import Silent
-from jean.train import audio_config, landmark_config
-from jean.train.audio import AudioStage, train_audio
-from jean.train.audio_config import AudioConfig
-from jean.train.checkpoint import load_checkpoint
-from jean.train.epochs import Epochs
-from jean.train.landmark_config import LandmarkConfig
-from jean.train.landmarks import LandmarkStage, train_landmarks
-from jean.train.other_sounds import apart, other_sounds
+from jean.train.audio import config as audio_config
+from jean.train.audio.config import AudioConfig
+from jean.train.audio.negatives import apart, other_sounds
+from jean.train.audio.stage import AudioStage, train_audio
+from jean.train.engine.epochs import Epochs
+from jean.train.landmarks import config as landmark_config
+from jean.train.landmarks.config import LandmarkConfig
+from jean.train.landmarks.stage import LandmarkStage, train_landmarks
+from tests.helpers.tiny_corpus import make_corpus
 
 QUICK = {"steps": 40, "batch": 64, "device": "cpu"}
 

@@ -1,0 +1,1 @@
+"""Clip folders on disk: format, corpora of many people, concatenation."""

@@ -1,1 +1,0 @@
-"""Clips on disk: their format, their preparation, and the datasets the trainers read."""

@@ -1,0 +1,1 @@
+"""Scores of whole folders: pairs of results and references, tables, reports."""

@@ -1,0 +1,1 @@
+"""Audio features: one extractor per file."""

@@ -1,0 +1,123 @@
+"""HuBERT, wav2vec 2.0 and their kin from a local folder, through the package transformers.
+
+The folder (``config.json``, the weights, and for logits a head) lies among the weights: ``hf-NAME`` is the folder
+NAME in ``$JEAN_MODELS``, ``hubert`` is ``hubert-large-ls960-ft``. Nothing is downloaded. Features are the last
+hidden states, or, for ``hf-NAME@logits``, what the recognition head says.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jean.errors import ArtefactError, InputError, SetupError
+from jean.weights import store as weights
+
+HOP = 320  # samples a row, of all models of this family
+FIELD = 400  # samples that the first row sees
+CHUNK_S = 20.0  # seconds at a time; neighbours overlap, so that memory does not grow with the sound
+OVERLAP_S = 2.0
+
+
+class TransformersAudio:
+    """Hidden states of a speech transformer; see ``AudioFeatures``.
+
+    Args:
+        model: NAME, or NAME@logits.
+        name: as in the registry; None: "hf-" and the model.
+
+    Raises:
+        SetupError: the folder or the package is missing.
+        ArtefactError: the folder holds no such model.
+    """
+
+    window = 16
+    rate_hz = 16000 / HOP
+
+    def __init__(self, model: str = "hubert-large-ls960-ft", name: str | None = None):
+        self.name = name or f"hf-{model}"
+        folder_name, _, output = model.partition("@")
+        self._logits = output == "logits"
+        if output not in ("", "logits"):
+            raise SetupError(f"{self.name} asks for {output!r}.", "Write NAME or NAME@logits.")
+        folder = next((f / folder_name for f in weights.folders() if (f / folder_name / "config.json").is_file()), None)
+        if folder is None:
+            raise SetupError(
+                f"there is no model folder {folder_name}.",
+                f"Put it (config.json and weights) into {weights.folders()[0]}.",
+            )
+        self._model, self._normalise = _load(folder, self._logits)
+        config = self._model.config
+        self.width = int(config.vocab_size if self._logits else config.hidden_size)
+        self.version = _fingerprint(folder)
+
+    def extract(self, wave: np.ndarray) -> np.ndarray:
+        """float32 [N, D] from a mono wave [S] at 16 kHz, 50 rows a second.
+
+        Raises:
+            InputError: the wave is not one-dimensional or holds values that are not finite.
+        """
+        wave = np.asarray(wave, np.float32)
+        if wave.ndim != 1 or not np.isfinite(wave).all():
+            raise InputError("the sound is no mono wave of finite numbers.", "Export it again.")
+        if self._normalise:
+            wave = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
+        # row n sees samples 320 n to 320 n + 399: shifted by half of that, its middle is at n / 50 s
+        padded = np.pad(wave, (FIELD // 2, FIELD))
+        rows = len(wave) // HOP + 1
+        step, extra = int((CHUNK_S - 2 * OVERLAP_S) * self.rate_hz), int(OVERLAP_S * self.rate_hz)
+        parts = []
+        for first in range(0, rows, step):
+            begin, end = max(0, first - extra), min(rows, first + step + extra)
+            found = self._run(padded[begin * HOP : (end - 1) * HOP + FIELD])
+            parts.append(found[first - begin : first - begin + step])
+        return np.concatenate(parts)[:rows]
+
+    def _run(self, samples: np.ndarray) -> np.ndarray:
+        import torch
+
+        with torch.no_grad():
+            out = self._model(torch.from_numpy(samples)[None])
+        return (out.logits if self._logits else out.last_hidden_state)[0].float().numpy()
+
+
+class Hubert(TransformersAudio):
+    """HuBERT large, fine-tuned on 960 hours (1024 numbers a row)."""
+
+    def __init__(self) -> None:
+        super().__init__("hubert-large-ls960-ft", "hubert")
+
+
+def _load(folder: Path, logits: bool) -> tuple[Any, bool]:
+    """The model, and whether it wants sound of zero mean and unit spread."""
+    try:
+        import transformers
+    except ImportError as error:
+        raise SetupError(
+            f"transformers cannot be loaded ({error}).", "Run: pip install 'jean[transformers]'"
+        ) from error
+    factory = transformers.AutoModelForCTC if logits else transformers.AutoModel
+    try:
+        model = factory.from_pretrained(str(folder), local_files_only=True).eval()
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        reason = str(error).splitlines()[0][:100]
+        raise ArtefactError(f"{folder} holds no speech model ({reason}).", "Get the folder again.") from error
+    preprocessor = folder / "preprocessor_config.json"
+    wanted = json.loads(preprocessor.read_text(encoding="utf-8")) if preprocessor.is_file() else {}
+    return model, bool(wanted.get("do_normalize", True))
+
+
+def _fingerprint(folder: Path) -> str:
+    """Changes when configuration or weights do: hashes of the small files, sizes of the large."""
+    digest = hashlib.sha256()
+    for path in sorted(folder.iterdir()):
+        if path.suffix == ".json":
+            digest.update(path.name.encode() + path.read_bytes())
+        elif path.suffix in (".bin", ".safetensors"):
+            with open(path, "rb") as handle:
+                digest.update(f"{path.name} {path.stat().st_size}".encode() + handle.read(1 << 20))
+    return digest.hexdigest()[:12]

@@ -1,0 +1,1 @@
+"""Emotion features of a face image: one network per file."""

@@ -1,0 +1,1 @@
+"""Matting: opacity of head and torso per pixel."""

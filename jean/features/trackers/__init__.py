@@ -1,0 +1,1 @@
+"""Face trackers: landmarks, irises, pose and expression coefficients per frame."""

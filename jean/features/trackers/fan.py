@@ -1,0 +1,139 @@
+"""face-alignment: the paper's 68 landmarks (S3FD finds the face, FAN the points). Made for a GPU.
+
+On a CPU a frame takes seconds. The network gives whole pixels of the frame, no irises, no blendshapes and
+no pose: ``prepare`` takes pose and expression from the camera fit.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import numpy as np
+
+from jean.errors import ArtefactError, SetupError
+from jean.features.base import Face
+
+DETECTOR_WEIGHTS = "s3fd-619a316812.pth"
+POINT_WEIGHTS = "2DFAN4-11f355bf06.pth.tar"
+FOCAL_WIDTHS = 1.2  # of the picture's longer side: about 45°, the middle of what cameras have
+SMALLEST_SCORE = 0.5
+# Nose, eye corners, the ends of the jaw at the ears: little moved by speech
+STABLE = (27, 28, 29, 30, 31, 33, 35, 36, 39, 42, 45, 0, 16)
+
+
+class FanTracker:
+    """Face tracker on face-alignment; see ``FaceTracker``.
+
+    Args:
+        video: not used (every tracker takes it).
+        device: "cpu" or "cuda".
+
+    Raises:
+        SetupError: face-alignment or its weights are missing.
+        ArtefactError: the weights are damaged.
+    """
+
+    name = "face-alignment"
+
+    def __init__(self, video: Any = None, device: str = "cpu"):
+        from jean.weights import store as weights
+
+        self._detector_path = weights.find(DETECTOR_WEIGHTS)
+        self._points_path = weights.find(POINT_WEIGHTS)
+        self._device = device
+        # the names of the weights hold their hashes, and weights.find has checked them
+        self.version = f"{_version()}+2DFAN4-11f355bf06"
+        self.expression_names: tuple[str, ...] = ()
+        self.upper_face: tuple[bool, ...] = ()
+        self.canonical_points: np.ndarray | None = None
+        self.stable_points = np.array(STABLE)
+
+    def assumed_focal_px(self, width_px: int, height_px: int) -> float:
+        """A guess for where the camera fit starts; the tracker itself gives no pose."""
+        return FOCAL_WIDTHS * max(width_px, height_px)
+
+    def track(self, frames: Iterable[tuple[float, np.ndarray]]) -> Iterator[list[Face]]:
+        """Yields the faces of each frame; see ``FaceTracker.track``."""
+        network = self._open()
+        for _, image in frames:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "No faces were detected")  # a frame without one is no fault
+                found = network.get_landmarks_from_image(image, return_bboxes=True, return_landmark_score=True)
+            points, _, boxes = found
+            yield [_face(each, float(box[4])) for each, box in zip(points or [], boxes or [], strict=True)]
+
+    def _open(self) -> Any:
+        library = _library()
+        try:
+            with _weights_folder(self._points_path):
+                return library.FaceAlignment(
+                    library.LandmarksType.TWO_D,
+                    device=self._device,
+                    compile=False,  # compiling takes minutes on a CPU
+                    face_detector="sfd",
+                    face_detector_kwargs={
+                        "path_to_detector": str(self._detector_path),
+                        "filter_threshold": SMALLEST_SCORE,
+                    },
+                )
+        except (RuntimeError, OSError, EOFError, KeyError, UnpicklingError) as error:
+            raise ArtefactError(
+                f"face-alignment cannot load its weights ({type(error).__name__}).",
+                f"Run: jean models pull {DETECTOR_WEIGHTS} and {POINT_WEIGHTS}",
+            ) from error
+
+
+def _face(points: np.ndarray, score: float) -> Face:
+    # whole numbers mean pixel centres there, which lie at half-integers here
+    points = np.asarray(points, np.float32)[:, :2] + 0.5
+    return Face(
+        landmarks=points,
+        points=points,
+        irises=np.full((2, 2), np.nan, np.float32),
+        expression=np.zeros(0, np.float32),
+        camera_to_world=None,
+        score=min(max(score, 0.0), 1.0),
+    )
+
+
+@contextmanager
+def _weights_folder(path: Path) -> Iterator[None]:
+    """Lets the library find its network where it looks, under the only name that it accepts.
+
+    It takes no path, only a file in torch's hub folder, and would download it there unchecked.
+    """
+    import torch
+
+    before = torch.hub.get_dir()
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoints = Path(folder) / "checkpoints"
+        checkpoints.mkdir()
+        (checkpoints / POINT_WEIGHTS).symlink_to(path.resolve())
+        torch.hub.set_dir(folder)
+        try:
+            yield
+        finally:
+            torch.hub.set_dir(before)
+
+
+def _library() -> Any:
+    try:
+        import face_alignment
+    except ImportError as error:
+        raise SetupError(f"face-alignment cannot be loaded ({error}).", "Run: pip install face-alignment") from error
+    return face_alignment
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("face-alignment")
+    except PackageNotFoundError as error:
+        raise SetupError("face-alignment is not installed.", "Run: pip install face-alignment") from error

@@ -1,0 +1,1 @@
+"""CUDA kernels: compilation by NVRTC, launches, comparison with torch."""

@@ -1,0 +1,1 @@
+"""Torch operators with gradients over the compiled kernels: one operator per file."""

@@ -1,0 +1,1 @@
+"""The head: density and colour fields (fast and paper), face warp, density prior, torso."""

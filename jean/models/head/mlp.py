@@ -1,0 +1,129 @@
+"""The paper's field F_Θ (Eq. 5, section 8.4.2): AD-NeRF's MLP at width 128."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from jean.kernels.dispatch import MlpSpec, mlp_field, mlp_values, on_host, use_native
+from jean.models.encoding import encode, encoded_width, spread_over
+
+POSITION_FREQUENCIES = 10  # section 8.4.2
+DIRECTION_FREQUENCIES = 4  # section 8.4.2
+
+
+class MlpField(nn.Module):
+    """Eight ReLU layers over [encoded x, e_in], the input joined again after the fifth.
+
+    Density comes from the last hidden layer; colour from [hidden, encoded d] through three layers of
+    half the width. Condition and direction are constant over a frame.
+
+    Args:
+        condition_width: width of e_in.
+        box: (low, high) corners of the volume, head space, cm; positions are scaled to [-1, 1].
+        width: hidden size (the paper: 128).
+        depth: layers (the paper: 8).
+        skip: the layer after which the input joins again.
+    """
+
+    middle: Tensor
+    reach: Tensor
+    backend = "reference"
+
+    def __init__(
+        self,
+        condition_width: int,
+        box: tuple[tuple[float, float, float], tuple[float, float, float]],
+        width: int = 128,
+        depth: int = 8,
+        skip: int = 4,
+    ):
+        super().__init__()
+        low, high = torch.tensor(box[0]), torch.tensor(box[1])
+        self.register_buffer("middle", (low + high) / 2)
+        self.register_buffer("reach", (high - low) / 2)
+        inputs = encoded_width(3, POSITION_FREQUENCIES) + condition_width
+        self.skip = skip
+        self.layers = nn.ModuleList(
+            nn.Linear(inputs if i == 0 else width + (inputs if i == skip + 1 else 0), width) for i in range(depth)
+        )
+        self.density = nn.Linear(width, 1)
+        half = width // 2
+        directions = encoded_width(3, DIRECTION_FREQUENCIES)
+        self.colour = nn.ModuleList([nn.Linear(width + directions, half), nn.Linear(half, half), nn.Linear(half, half)])
+        self.rgb = nn.Linear(half, 3)
+
+    def forward(self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
+        """Density and colour.
+
+        Args:
+            positions: [N, 3], head space, cm.
+            condition: [F, condition_width], e_in of F frames.
+            direction: [F, 3], unit viewing direction of F frames.
+            frame: [N] int, to which of the F frames a position belongs.
+
+        Returns:
+            density [N], not negative, per cm, and rgb [N, 3] in [0, 1].
+        """
+        if use_native(self.backend, positions, "mlp"):
+            return mlp_field(positions, frame, self.folded(condition, direction))
+        encoded = encode((positions - self.middle) / self.reach, POSITION_FREQUENCIES)
+        of_frame = spread_over(frame, len(condition))
+        inputs = torch.cat([encoded, of_frame(condition)], -1)
+        hidden = inputs
+        for index, layer in enumerate(self.layers):
+            hidden = functional.relu(layer(hidden))
+            if index == self.skip:
+                hidden = torch.cat([inputs, hidden], -1)
+        density = functional.relu(self.density(hidden)[:, 0])
+        shade = torch.cat([hidden, of_frame(encode(direction, DIRECTION_FREQUENCIES))], -1)
+        for layer in self.colour:
+            shade = functional.relu(layer(shade))
+        return density, torch.sigmoid(self.rgb(shade))
+
+    def seen(
+        self,
+        positions: Tensor,
+        condition: Tensor,
+        direction: Tensor,
+        frame: Tensor,
+        colour: bool,
+        precision: str = "fp32",
+    ) -> tuple[Tensor, Tensor]:
+        """As ``forward``, by the kernels, without gradients and only what a picture shows.
+
+        Args:
+            colour: whether colours are wanted; they are zero where there is no density around.
+            precision: "fp32" or "bf16".
+
+        Returns:
+            density [N], and rgb [N, 3], or [N, 0] where no colour is wanted.
+        """
+        density, rgb = mlp_values(positions, frame, self.folded(condition, direction), colour, precision)
+        return density, density.new_empty(len(density), 0) if rgb is None else rgb
+
+    def folded(self, condition: Tensor, direction: Tensor) -> MlpSpec:
+        """This field as the kernels take it, what is constant over each of F frames folded into biases.
+
+        Args:
+            condition: [F, condition_width]; direction: [F, 3].
+        """
+        encoded = encoded_width(3, POSITION_FREQUENCIES)
+        inputs = encoded + condition.shape[1]
+        layers: list[Any] = [*self.layers, *self.colour]
+        weights, biases = [layer.weight for layer in layers], [layer.bias for layer in layers]
+        join, branch = self.skip + 1, len(self.layers)
+        for index in (0, join):
+            weight = weights[index]
+            biases[index] = functional.linear(condition, weight[:, encoded:inputs], biases[index])
+            weights[index] = torch.cat([weight[:, :encoded], weight[:, inputs:]], 1)
+        width, weight = weights[branch - 1].shape[0], weights[branch]
+        seen = encode(direction, DIRECTION_FREQUENCIES)
+        biases[branch] = functional.linear(seen, weight[:, width:], biases[branch])
+        weights[branch] = weight[:, :width]
+        ends = [self.density.weight, self.density.bias, self.rgb.weight, self.rgb.bias]
+        (x, y, z), (across, down, along) = on_host(self.middle), on_host(self.reach)
+        return MlpSpec(weights, biases, ends, branch, join, (x, y, z), (across, down, along), len(condition))

@@ -1,0 +1,266 @@
+"""The fast field: feature planes of several resolutions and a small MLP.
+
+Speech and expression act where mouth, eyes and brows are, and nowhere else: each of these parts has a
+fine plane of features that the condition gates. All other motion is the landmarks' (``face_warp``).
+A condition that may change every place explains light, pose errors and hair by whatever expression came
+with them in a short clip, and a head so trained falls apart under another clip's expression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from jean.kernels.dispatch import (
+    FieldOfFrames,
+    FrameField,
+    PlaneSpec,
+    Prior,
+    on_host,
+    pairs,
+    triplane_field,
+    use_native,
+)
+from jean.models.encoding import spread_over
+from jean.models.head.planes import FeaturePlane, Kept, refined
+from jean.models.head.prior import HEAD_CENTRE, HEAD_RADII, RELIEF_CELLS, head_prior
+from jean.models.head.warp import Corners, at_rest
+
+# (first axis, second axis, cells along each): the frontal plane needs the most detail, since a
+# talking-head video is seen from the front; depth planes that fine would only hold streaks. A cell of the coarse
+# frontal plane is three of the fine one's, so that both are one table in a picture (``merged``).
+STATIC_PLANES = ((0, 1, 70, 70), (0, 1, 208, 208), (2, 1, 48, 64), (0, 2, 64, 48))
+PART_FADE_CELLS = 8  # 0.9 cm: a part that ends sooner shows its edge as a crease
+SHADING_CELLS = 12  # lights are far and skin is smooth: shading changes slowly over the face
+
+
+@dataclass(frozen=True)
+class Part:
+    """A rectangle of the frontal plane whose looks change with the condition.
+
+    Attributes:
+        low: its corner (x, y), head space, cm; size: its extent, cm.
+        cells: along x and y.
+        skip: how many of the first values of e_in it does not see.
+    """
+
+    low: tuple[float, float]
+    size: tuple[float, float]
+    cells: tuple[int, int]
+    skip: int = 0
+
+
+class TriplaneField(nn.Module):
+    """F_Θ of Eq. 5 with tri-plane features in place of the encoded position.
+
+    Args:
+        condition_width: width of e_in.
+        direction_width: width of the viewing direction.
+        box: (low, high) corners of the volume in head space, cm.
+        parts: where speech and expression act.
+        code_width: the last values of e_in, a training frame's code, which acts everywhere.
+        channels: features in a plane's cell.
+        hidden: width of the MLP.
+
+    Attributes:
+        backend: "auto", "native" or "reference": compiled kernels or the torch of this file.
+    """
+
+    low: Tensor
+    size: Tensor
+    relief: Tensor
+    backend = "auto"
+
+    def __init__(
+        self,
+        condition_width: int,
+        direction_width: int,
+        box: Corners,
+        parts: Sequence[Part] = (),
+        code_width: int = 0,
+        channels: int = 16,
+        hidden: int = 64,
+    ):
+        super().__init__()
+        self.register_buffer("low", torch.tensor(box[0]))
+        self.register_buffer("size", torch.tensor(box[1]) - torch.tensor(box[0]))
+        self.register_buffer("relief", torch.zeros(RELIEF_CELLS**2, 1))
+        self.parts = tuple(parts)
+        self.static = nn.ModuleList(FeaturePlane(h, w, channels) for _, _, w, h in STATIC_PLANES)
+        self.moving = nn.ModuleList(
+            FeaturePlane(part.cells[1], part.cells[0], channels, 0.05, PART_FADE_CELLS) for part in self.parts
+        )
+        self.gates = nn.ModuleList(nn.Linear(condition_width - part.skip, channels) for part in self.parts)
+        self.code_width = code_width
+        self._multiplied = {name: Kept() for name in ("fp32", "bf16")}  # static planes times the first layer
+        if code_width:
+            self.bias = nn.Linear(code_width, hidden, bias=False)
+            nn.init.normal_(self.bias.weight, std=0.02)
+        self.first = nn.Linear(channels * (len(STATIC_PLANES) + len(self.parts)), hidden)
+        self.second = nn.Linear(hidden, hidden)
+        self.density = nn.Linear(hidden, 1)
+        self.colour = nn.Linear(hidden, hidden // 2)
+        self.rgb = nn.Linear(hidden // 2, 3)
+        self.shading = FeaturePlane(SHADING_CELLS, SHADING_CELLS, 3 * direction_width, 0.0)
+
+    def forward(
+        self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor, bend: Tensor | None = None
+    ):
+        """Density and colour.
+
+        Args:
+            positions: [N, 3], head space, cm.
+            condition: [F, condition_width], e_in of F frames.
+            direction: [F, direction_width], viewing direction of F frames, standardised.
+            frame: [N] int, to which of the F frames a position belongs.
+            bend: [F, cells², 2], motion of the face (``FaceWarp``), or None.
+
+        Returns:
+            density [N], not negative, per cm, and rgb [N, 3] in [0, 1].
+        """
+        if use_native(self.backend, positions, "triplane"):
+            return self._native(positions, condition, direction, frame, bend)
+        if bend is not None:
+            positions = at_rest(positions, bend, frame, self.low, self.size)
+        unit = ((positions - self.low) / self.size).unbind(-1)
+        features = [p(unit[a], unit[b]) for p, (a, b, _, _) in zip(self.static, STATIC_PLANES, strict=True)]
+        of_frame = spread_over(frame, len(condition))
+        for plane, gate, part in zip(self.moving, self.gates, self.parts, strict=True):
+            across, down = ((positions[:, i] - part.low[i]) / part.size[i] for i in (0, 1))
+            features.append(plane(across, down) * of_frame(gate(condition[:, part.skip :])))
+        hidden = self.first(torch.cat(features, -1))
+        if self.code_width:
+            hidden = hidden + of_frame(self.bias(condition[:, -self.code_width :]))
+        hidden = functional.relu(hidden)
+        hidden = functional.relu(self.second(hidden))
+        density = torch.exp(
+            (self.density(hidden)[:, 0] + head_prior(positions, (unit[0], unit[1]), self.relief)).clamp(-12.0, 6.0)
+        )
+        colour = functional.relu(self.colour(hidden))
+        # the head turns under lights that stand still: the change of colour is linear in the pose, place by place
+        slopes = self.shading(unit[0], unit[1]).view(len(positions), 3, direction.shape[1])
+        light = (slopes * of_frame(direction)[:, None]).sum(-1)
+        return density, torch.sigmoid(self.rgb(colour) + light)
+
+    def _native(self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor, bend: Tensor | None):
+        """The same from the compiled kernels."""
+        f = self.of_frames(condition, direction, bend)
+        return triplane_field(
+            positions, frame, f.gates, f.bias, f.light, f.planes, f.shading, f.weights, f.prior, f.bend
+        )
+
+    def of_frames(self, condition: Tensor, direction: Tensor, bend: Tensor | None) -> FieldOfFrames:
+        """This field under the conditions of F frames, for kernels with gradients; arguments as in ``forward``."""
+        static, moving = self._specs()
+        cells = self.shading.table.view(len(self.shading.table), 3, -1)
+        light = torch.einsum("pcd,fd->fpc", cells, direction)
+        gated = [gate(condition[:, part.skip :]) for gate, part in zip(self.gates, self.parts, strict=True)]
+        gates = torch.cat(gated, -1) if gated else condition.new_zeros(len(condition), 0)
+        bias = self.first.bias.expand(len(condition), -1)
+        if self.code_width:
+            bias = bias + self.bias(condition[:, -self.code_width :])
+        shading = self._spec(self.shading, 0, 1)
+        # under autocast what torch made is of another type
+        gates, bias, light = (values.to(self.first.bias.dtype) for values in (gates, bias, light))
+        return FieldOfFrames(gates, bias, light, [*static, *moving], shading, self._weights(), self._prior(), bend)
+
+    @torch.no_grad()
+    def of_frame(
+        self, condition: Tensor, direction: Tensor, bend: Tensor | None, precision: str = "fp32"
+    ) -> FrameField:
+        """This field under one condition [1, C] and direction [1, D], for pictures.
+
+        The first layer is linear in the planes' cells, so they are multiplied by it: static ones once, for all
+        frames, the parts' for each. What is left is a sum over planes, so that those over the same axes are added up.
+
+        Args:
+            bend: [1, cells², 2], motion of the face, or None.
+            precision: "fp32" or "bf16", of the kernels that will read it.
+        """
+        form = pairs if precision == "bf16" else Tensor.contiguous
+        static, moving = self._specs()
+        columns = self.first.weight.split(static[0].table.shape[1], 1)
+        multiplied = self._multiplied[precision].get(
+            (*(spec.table for spec in static), self.first.weight),
+            lambda: [
+                replace(s, table=form(s.table))
+                for s in merged([replace(s, table=s.table @ w.T) for s, w in zip(static, columns, strict=False)])
+            ],
+        )
+        gates = [gate(condition[:, part.skip :])[0] for gate, part in zip(self.gates, self.parts, strict=True)]
+        moved = [
+            replace(spec, table=form(spec.table @ (w * gate).T))
+            for spec, gate, w in zip(moving, gates, columns[len(static) :], strict=True)
+        ]
+        planes = [*multiplied, *moved]
+        bias = self.first.bias
+        if self.code_width:
+            bias = bias + self.bias(condition[:, -self.code_width :])[0]
+        light = (self.shading.table.view(len(self.shading.table), 3, -1) * direction[0]).sum(-1)
+        shading = self._spec(self.shading, 0, 1)
+        moved_by = None if bend is None else bend[0]
+        return FrameField(planes, bias, light, shading, self._weights()[1:], self._prior(), moved_by)
+
+    def _prior(self) -> Prior:
+        return Prior(HEAD_CENTRE, HEAD_RADII, self.relief)
+
+    def _spec(self, plane: Any, a: int, b: int) -> PlaneSpec:
+        low, size = on_host(self.low), on_host(self.size)
+        return PlaneSpec(plane.table, plane.height, plane.width, (a, b), (low[a], low[b]), (size[a], size[b]))
+
+    def _specs(self) -> tuple[list[PlaneSpec], list[PlaneSpec]]:
+        """The static planes and the parts' as the kernels take them."""
+        static = [self._spec(p, a, b) for p, (a, b, _, _) in zip(self.static, STATIC_PLANES, strict=True)]
+        return static, [_part_spec(p, part) for p, part in zip(self.moving, self.parts, strict=True)]
+
+    def _weights(self) -> list[Tensor]:
+        """As ``jean.kernels.ops.triplane.WEIGHTS`` names them."""
+        layers = (self.second, self.density, self.colour, self.rgb)
+        return [self.first.weight, *(tensor for layer in layers for tensor in (layer.weight, layer.bias))]
+
+    def roughness(self) -> Tensor:
+        """Smoothness prior over all planes."""
+        return torch.stack(
+            [plane.roughness(self.backend) for plane in (*self.static, *self.moving, self.shading)]
+        ).sum()
+
+    def movement(self) -> Tensor:
+        """Mean square of the moving planes: what is not needed shall not move."""
+        if not self.parts:
+            return self.first.weight.new_zeros(())
+        return torch.stack([plane.get_parameter("table").square().mean() for plane in self.moving]).sum()
+
+
+def merged(planes: Sequence[PlaneSpec]) -> list[PlaneSpec]:
+    """Fewer planes with the same sum: a plane whose cells another one divides evenly is added to it.
+
+    Args:
+        planes: all over the same box; a coarse plane stands before the finer one of its axes.
+    """
+    kept: list[PlaneSpec] = []
+    for plane in planes:
+        table, others = plane.table, []
+        for other in kept:
+            if other.axes == plane.axes and _divides(other, plane):
+                table = table + refined(
+                    other.table, other.height, other.width, (plane.height - 1) // (other.height - 1)
+                )
+            else:
+                others.append(other)
+        kept = [*others, replace(plane, table=table)]
+    return kept
+
+
+def _divides(coarse: PlaneSpec, fine: PlaneSpec) -> bool:
+    """Whether every corner of the coarse plane's cells is one of the fine plane's, equally spaced both ways."""
+    down, rest = divmod(fine.height - 1, coarse.height - 1)
+    return rest == 0 and fine.width - 1 == down * (coarse.width - 1)
+
+
+def _part_spec(plane: Any, part: Part) -> PlaneSpec:
+    return PlaneSpec(plane.features(), plane.height, plane.width, (0, 1), part.low, part.size)

@@ -1,0 +1,1 @@
+"""From a video to a clip folder: tracking, head fit, matting, features, validation."""

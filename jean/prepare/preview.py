@@ -1,0 +1,65 @@
+"""What preparation found, to be looked at: a contact sheet and an overlay video."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from jean.clips.clip import Clip
+from jean.geometry import project
+from jean.media import open_writer, read_wav
+
+HEAD_COLOUR = (255, 90, 90)
+TORSO_COLOUR = (90, 140, 255)
+AXIS_COLOURS = ((255, 60, 60), (60, 220, 60), (70, 110, 255))
+AXIS_CM = 7.0
+SHEET = (3, 4)  # rows, columns
+
+
+def write_preview(clip_folder: str | Path) -> list[Path]:
+    """Writes ``preview/sheet.png`` and ``preview/overlay.mp4`` into a clip folder; returns their paths.
+
+    Landmarks are dots, pose axes leave the head's origin (x red, y green, z blue, towards the back of the
+    head), head and torso are tinted.
+    """
+    import cv2
+
+    clip = Clip.open(clip_folder)
+    folder = clip.folder / "preview"
+    folder.mkdir(exist_ok=True)
+    rows, columns = SHEET
+    chosen = np.linspace(0, clip.frame_count - 1, rows * columns).round().astype(int)
+    sheet = np.concatenate(
+        [np.concatenate([overlay(clip, t) for t in chosen[r * columns : (r + 1) * columns]], 1) for r in range(rows)]
+    )
+    written = [folder / "sheet.png"]
+    cv2.imencode(".png", sheet[:, :, ::-1])[1].tofile(written[0])
+    sound = read_wav(clip.audio_path) if clip.audio_path else None
+    with open_writer(folder / "overlay.mp4", (clip.size_px, clip.size_px), clip.fps, sound) as writer:
+        for index in range(clip.frame_count):
+            writer.write(overlay(clip, index))
+    return [*written, writer.path]
+
+
+def overlay(clip: Clip, index: int) -> np.ndarray:
+    """One frame, uint8 [H, W, 3], with what was found in it."""
+    import cv2
+
+    alpha = np.asarray(clip.matte[index], np.float32)[..., None] / 255 * 0.35
+    image: np.ndarray = np.asarray(clip.frames[index], np.float32)
+    for part, colour in enumerate((HEAD_COLOUR, TORSO_COLOUR)):
+        image = image * (1 - alpha[:, :, part]) + np.array(colour, np.float32) * alpha[:, :, part]
+    image = np.ascontiguousarray(image.round().astype(np.uint8))
+    pose = clip.arrays["camera_to_world"][index]
+    ends = project(np.concatenate([np.zeros((1, 3)), np.eye(3) * AXIS_CM]), clip.camera, pose)
+    for end, colour in zip(ends[1:], AXIS_COLOURS, strict=True):
+        cv2.line(image, _pixel(ends[0]), _pixel(end), colour, max(1, clip.size_px // 128), cv2.LINE_AA)
+    if clip.arrays["valid"][index]:
+        for point in clip.arrays["landmarks"][index]:
+            cv2.circle(image, _pixel(point), max(1, clip.size_px // 200), (255, 255, 80), -1, cv2.LINE_AA)
+    return image
+
+
+def _pixel(point: np.ndarray) -> tuple[int, int]:
+    return round(float(point[0])), round(float(point[1]))

@@ -1,0 +1,1 @@
+"""Which face of each frame belongs to the person."""

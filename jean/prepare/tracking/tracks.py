@@ -1,0 +1,174 @@
+"""Every face of a video on disk: written frame by frame while tracking, read back by pieces.
+
+``faces.f32`` holds a row of float32 for each face, ``index.i32`` its (frame, person), ``times.f64`` the
+time of each frame. Nothing here grows with the video except the files.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jean import landmarks as ibug
+from jean.features.base import Face, FaceTracker
+from jean.prepare.tracking.identity import Identities
+
+FACES, INDEX, TIMES = "faces.f32", "index.i32", "times.f64"
+# Longer sides are halved, thirded, … for tracking: trackers look at a face at 256 px or less
+TRACK_SIDE_PX = 1920
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """The faces found in a video, memory-mapped.
+
+    Attributes:
+        times_s: float64 [T], of each frame.
+        frame: int32 [N], the frame of each face, not decreasing.
+        person: int32 [N], who it is.
+        rows: float32 [N, R], see ``columns``.
+        columns: name → (slice of a row, shape).
+        width_px: of the upright video; all positions are in its pixels.
+        height_px: of the upright video.
+    """
+
+    times_s: np.ndarray
+    frame: np.ndarray
+    person: np.ndarray
+    rows: np.ndarray
+    columns: dict[str, tuple[slice, tuple[int, ...]]]
+    width_px: int
+    height_px: int
+
+    @classmethod
+    def open(cls, folder: Path, info: dict[str, Any]) -> Tracks:
+        """Opens what ``write_tracks`` wrote and returned."""
+        columns = _columns(info["points"], info["expression"])
+        width = max(where.stop for where, _ in columns.values())
+        index = np.fromfile(folder / INDEX, np.int32).reshape(-1, 2)
+        return cls(
+            np.fromfile(folder / TIMES, np.float64),
+            index[:, 0],
+            index[:, 1],
+            _map(folder / FACES, (info["faces"], width)),
+            columns,
+            info["width_px"],
+            info["height_px"],
+        )
+
+    def values(self, name: str, faces: np.ndarray) -> np.ndarray:
+        """One column [len(faces), …] of the given faces; a face of -1 gives NaN."""
+        where, shape = self.columns[name]
+        faces = np.asarray(faces)
+        result = np.full((len(faces), where.stop - where.start), np.nan, np.float32)
+        known = faces >= 0
+        result[known] = self.rows[faces[known], where]
+        return result.reshape(-1, *shape)
+
+
+def write_tracks(
+    folder: Path,
+    frames: Iterable[tuple[float, np.ndarray]],
+    tracker: FaceTracker,
+    advance: Callable[[int], Any] = lambda count: None,
+) -> dict[str, Any]:
+    """Tracks a video and writes every face as it is found.
+
+    Args:
+        folder: an empty one.
+        frames: (time in seconds, upright RGB uint8 [H, W, 3]), all of one size.
+        tracker: the adapter.
+        advance: told after each frame.
+
+    Returns:
+        Counts and sizes, for ``Tracks.open``.
+    """
+    waiting: deque[tuple[float, np.ndarray]] = deque()
+    shrink = 1
+    size = (0, 0)
+
+    def shown() -> Iterator[tuple[float, np.ndarray]]:
+        nonlocal shrink, size
+        for time_s, image in frames:
+            size = image.shape[1], image.shape[0]
+            shrink = -(-max(size) // TRACK_SIDE_PX)
+            small = _shrunk(image, shrink)
+            waiting.append((time_s, small))  # the tracker may read ahead
+            yield time_s, small
+
+    identities = Identities()
+    count = faces_found = 0
+    points = expression = -1
+    with open(folder / FACES, "wb") as rows, open(folder / INDEX, "wb") as index, open(folder / TIMES, "wb") as times:
+        for faces in tracker.track(shown()):
+            time_s, image = waiting.popleft()
+            for face, person in zip(faces, identities.assign(time_s, image, faces), strict=True):
+                rows.write(_row(face, shrink, size).tobytes())
+                index.write(np.array([count, person], np.int32).tobytes())
+                points, expression = len(face.points), len(face.expression)
+                faces_found += 1
+            times.write(np.float64(time_s).tobytes())
+            count += 1
+            advance(1)
+    return {
+        "frames": count,
+        "faces": faces_found,
+        "points": max(points, 0),
+        "expression": max(expression, 0),
+        "width_px": size[0],
+        "height_px": size[1],
+    }
+
+
+def _columns(points: int, expression: int) -> dict[str, tuple[slice, tuple[int, ...]]]:
+    shapes = {
+        "landmarks": (ibug.COUNT, 2),
+        "irises": (2, 2),
+        "expression": (expression,),
+        "camera_to_world": (4, 4),
+        "score": (),
+        "points": (points, 2),
+    }
+    columns, at = {}, 0
+    for name, shape in shapes.items():
+        width = int(np.prod(shape))
+        columns[name] = slice(at, at + width), shape
+        at += width
+    return columns
+
+
+def _row(face: Face, shrink: int, size: tuple[int, int]) -> np.ndarray:
+    """One face as float32 [R], positions in pixels of the full frame."""
+    # a side that is no multiple was shrunk by a little less; both sides keep their own scale
+    scale = np.array([size[0] / max(size[0] // shrink, 1), size[1] / max(size[1] // shrink, 1)])
+    pose = np.full((4, 4), np.nan) if face.camera_to_world is None else face.camera_to_world
+    parts = (
+        face.landmarks * scale,
+        face.irises * scale,
+        face.expression,
+        pose,
+        np.array(face.score),
+        face.points * scale,
+    )
+    return np.concatenate([np.asarray(part, np.float32).reshape(-1) for part in parts])
+
+
+def _shrunk(image: np.ndarray, times: int) -> np.ndarray:
+    if times == 1:
+        return image
+    import cv2
+
+    height, width = image.shape[:2]
+    size = max(width // times, 1), max(height // times, 1)
+    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+
+
+def _map(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    if 0 in shape:  # an empty file cannot be mapped
+        return np.zeros(shape, np.float32)
+    return np.memmap(path, np.float32, "r", shape=shape)

@@ -1,1 +1,0 @@
-"""Rays, marching and compositing."""

@@ -1,0 +1,163 @@
+"""Writes a corpus: several people, the same sentences, several emotions; plain or in MEAD's layout."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from jean.errors import UsageError
+from jean.files import write_text
+from jean.synthetic_speaker.clip import write_clip
+from jean.synthetic_speaker.identity import identity
+from jean.synthetic_speaker.language import sentence
+from jean.synthetic_speaker.speaker import Speaker, build_speaker
+from jean.synthetic_speaker.tracks import EMOTIONS
+
+LEVELS = {1: 0.4, 2: 0.7, 3: 1.0}  # strength of MEAD's three levels
+LAYOUTS = ("plain", "mead")
+
+
+@dataclass(frozen=True)
+class CorpusItem:
+    """One clip of a corpus.
+
+    Attributes:
+        person: name in the corpus, such as ``M003``. identity_seed: who that is.
+        emotion, level, sentence: the numbers of level (1 to 3) and sentence (from 1).
+        text: what is said.
+        video: path of the mp4.
+    """
+
+    person: str
+    identity_seed: int
+    emotion: str
+    level: int
+    sentence: int
+    text: str
+    video: Path
+
+
+def plan_corpus(
+    folder: str | Path,
+    people: int = 2,
+    sentences: int = 4,
+    emotions: tuple[str, ...] = EMOTIONS,
+    level: int = 3,
+    layout: str = "plain",
+    seed: int = 0,
+) -> list[CorpusItem]:
+    """Every clip of the corpus in order, without writing any.
+
+    Neutral has level 1 only, as in MEAD.
+
+    Raises:
+        UsageError: unknown emotion, layout or level, or nothing to write.
+    """
+    unknown = [name for name in emotions if name not in EMOTIONS]
+    if unknown:
+        raise UsageError(f"there is no emotion called {unknown[0]!r}.", f"Choose from: {', '.join(EMOTIONS)}.")
+    if layout not in LAYOUTS or level not in LEVELS:
+        raise UsageError(f"no layout {layout!r} with level {level}.", "Choose plain or mead, and a level from 1 to 3.")
+    if min(people, sentences, len(emotions)) < 1:
+        raise UsageError("a corpus needs a person, a sentence and an emotion.", "Ask for at least one of each.")
+    items = []
+    for number in range(people):
+        who = seed * 1000 + number
+        # MEAD names men M and women W; here a letter of the voice: M is the lower half
+        person = f"{'M' if identity(who).pitch_hz < 155 else 'W'}{number + 1:03d}"
+        for emotion in emotions:
+            strength_level = 1 if emotion == "neutral" else level
+            for k in range(1, sentences + 1):
+                text = sentence(seed * 100_000 + k)
+                path = _video_path(Path(folder), layout, person, emotion, strength_level, k)
+                items.append(CorpusItem(person, who, emotion, strength_level, k, text, path))
+    return items
+
+
+def write_corpus(
+    folder: str | Path,
+    people: int = 2,
+    sentences: int = 4,
+    emotions: tuple[str, ...] = EMOTIONS,
+    level: int = 3,
+    layout: str = "plain",
+    fps: float = 25.0,
+    size: int = 256,
+    seed: int = 0,
+    *,
+    matte: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[CorpusItem]:
+    """Writes a corpus; clips that are whole are kept.
+
+    Plain: ``PERSON/EMOTION_SENTENCE.mp4``. MEAD: ``PERSON/video/front/EMOTION/level_N/SENTENCE.mp4`` and
+    ``PERSON/audio/EMOTION/level_N/SENTENCE.wav``. Both with ``corpus.csv``: file, person, emotion, level,
+    sentence, text.
+
+    Args:
+        folder, people, sentences, emotions, level, layout, seed: see ``plan_corpus``.
+        fps, size: of the videos.
+        matte: also write the true mattes.
+        progress: called with (clips done, clips in all).
+    """
+    items = plan_corpus(folder, people, sentences, emotions, level, layout, seed)
+    for done, (item, speaker) in enumerate(_with_speakers(items)):
+        strength = 1.0 if item.emotion == "neutral" else LEVELS[item.level]
+        write_clip(
+            item.video.with_suffix(""),
+            item.identity_seed,
+            item.emotion,
+            strength,
+            [item.text],
+            fps=fps,
+            size=size,
+            seed=1000 * EMOTIONS.index(item.emotion) + item.sentence,
+            speaker=speaker,
+            matte=matte,
+        )
+        if layout == "mead":
+            _move_sound(item)
+        if progress:
+            progress(done + 1, len(items))
+    table = io.StringIO()
+    writer = csv.writer(table, lineterminator="\n")
+    writer.writerow(["file", "person", "emotion", "level", "sentence", "text"])
+    for item in items:
+        name = item.video.relative_to(folder).as_posix()
+        writer.writerow([name, item.person, item.emotion, item.level, item.sentence, item.text])
+    write_text(Path(folder) / "corpus.csv", table.getvalue())
+    return items
+
+
+def _with_speakers(items: list[CorpusItem]) -> Iterator[tuple[CorpusItem, Speaker]]:
+    """Each item with its speaker, built once a person."""
+    speaker = None
+    for item in items:
+        if speaker is None or speaker.person.seed != item.identity_seed:
+            speaker = build_speaker(identity(item.identity_seed))
+        yield item, speaker
+
+
+def _video_path(folder: Path, layout: str, person: str, emotion: str, level: int, number: int) -> Path:
+    if layout == "plain":
+        return folder / person / f"{emotion}_{number:03d}.mp4"
+    return folder / person / "video" / "front" / emotion / f"level_{level}" / f"{number:03d}.mp4"
+
+
+def mead_sound_path(video: Path) -> Path:
+    """The sound that belongs to a video in MEAD's layout."""
+    level, emotion, person = video.parent, video.parent.parent, video.parents[4]
+    return person / "audio" / emotion.name / level.name / f"{video.stem}.wav"
+
+
+def _move_sound(item: CorpusItem) -> None:
+    """MEAD keeps sound in its own tree; the wav beside the video stays, so that a clip stays whole."""
+    import shutil
+
+    from jean.files import atomic_path
+
+    with atomic_path(mead_sound_path(item.video)) as temporary:
+        shutil.copyfile(item.video.with_suffix(".wav"), temporary)

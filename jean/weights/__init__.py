@@ -1,0 +1,1 @@
+"""Weights of other people's networks: register, download, import, safe reading."""

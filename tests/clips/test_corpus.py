@@ -1,0 +1,112 @@
+"""Who, how and what: from a table, from MEAD's layout, from names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from jean.clips.corpus import find_clips, mead_sound, people, same_sentence_pairs
+from jean.drivers.face_frames import split_people
+from jean.errors import InputError, UsageError
+
+
+def clip(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "clip.json").write_text("{}")
+    return folder
+
+
+def test_meads_layout(tmp_path):
+    clip(tmp_path / "M003/video/front/angry/level_3/001")
+    clip(tmp_path / "M003/front/neutral/level_1/001")
+    clip(tmp_path / "W011/happy/level_2/014")
+    found = {(c.person, c.emotion, c.level, c.sentence) for c in find_clips([tmp_path])}
+    assert found == {("M003", "angry", 3, "001"), ("M003", "neutral", 1, "001"), ("W011", "happy", 2, "014")}
+
+
+def test_names_alone(tmp_path):
+    clip(tmp_path / "ann/happy_002")
+    clip(tmp_path / "ann/talk")
+    clip(tmp_path / "bob")
+    by_name = {c.name: c for c in find_clips([tmp_path])}
+    happy = by_name["ann/happy_002"]
+    assert (happy.person, happy.emotion, happy.sentence) == ("ann", "happy", "002")
+    talk = by_name["ann/talk"]
+    assert (talk.person, talk.emotion, talk.sentence) == ("ann", None, None)
+    assert by_name["bob"].person == tmp_path.name
+    assert find_clips([tmp_path / "ann" / "talk"])[0].person == "talk"
+
+
+def test_a_table_decides(tmp_path):
+    clip(tmp_path / "x/one")
+    (tmp_path / "corpus.csv").write_text("file,person,emotion,level,sentence,text\nx/one.mp4,M1,sad,3,7,hello\n")
+    (found,) = find_clips([tmp_path])
+    assert (found.person, found.emotion, found.level, found.sentence) == ("M1", "sad", 3, "7")
+    other = tmp_path / "other.csv"
+    other.write_text("file,person,emotion,level,sentence\nx/one,M2,,,\n")
+    (found,) = find_clips([tmp_path], other)
+    assert (found.person, found.emotion, found.sentence) == ("M2", None, None)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("file,person\nx/one,M1\n", "no column 'emotion'"),
+        ("file,person,emotion,level,sentence\nx/two,M1,sad,1,1\n", "not prepared"),
+        ("file,person,emotion,level,sentence\nx/one,M1,sad,high,1\n", "line 2: level"),
+        ("file,person,emotion,level,sentence\nx/one,M1\n", "line 2: a value"),
+    ],
+)
+def test_wrong_tables_are_named(tmp_path, text, says):
+    clip(tmp_path / "x/one")
+    (tmp_path / "corpus.csv").write_text(text)
+    with pytest.raises(InputError, match=says):
+        find_clips([tmp_path])
+
+
+def test_no_clip_and_a_clip_twice(tmp_path):
+    with pytest.raises(InputError, match="no prepared clip"):
+        find_clips([tmp_path])
+    one = clip(tmp_path / "a/one")
+    with pytest.raises(InputError, match="twice"):
+        find_clips([tmp_path, one])
+
+
+def test_pairs_are_the_same_sentence_by_the_same_person_in_two_emotions(tmp_path):
+    for name in ("p/happy/level_3/001", "p/happy/level_1/001", "p/sad/level_3/001", "p/angry/level_3/002"):
+        clip(tmp_path / name)
+    clip(tmp_path / "q/sad/level_3/002")
+    pairs = [(a.name, b.name) for a, b in same_sentence_pairs(find_clips([tmp_path]))]
+    assert pairs == [("p/happy/level_3/001", "p/sad/level_3/001")]
+
+
+def test_forty_eight_people_are_split_as_in_the_paper(tmp_path):
+    for number in range(48):
+        clip(tmp_path / f"P{number:02d}" / "one")
+    clips = find_clips([tmp_path])
+    train, validation = split_people(clips, 9 / 48, None, 0)
+    assert (len(people(train)), len(people(validation))) == (39, 9)
+    assert not set(people(train)) & set(people(validation))
+    assert split_people(clips, 9 / 48, None, 0) == (train, validation)
+    assert split_people(clips, 9 / 48, None, 1) != (train, validation)
+    _, named = split_people(clips, 0.5, ["P07"], 0)
+    assert people(named) == ["P07"]
+    with pytest.raises(UsageError, match="P99"):
+        split_people(clips, 0.5, ["P99"], 0)
+
+
+def test_one_person_keeps_some_clips_back(tmp_path):
+    for number in range(5):
+        clip(tmp_path / "p" / f"c{number}")
+    train, validation = split_people(find_clips([tmp_path]), 0.2, None, 0)
+    assert (len(train), len(validation)) == (4, 1)
+
+
+def test_meads_sound_lies_in_its_own_tree(tmp_path):
+    video = tmp_path / "M003/video/front/angry/level_3/001.mp4"
+    assert mead_sound(video) is None and mead_sound(tmp_path / "a.mp4") is None
+    sound = tmp_path / "M003/audio/angry/level_3/001.m4a"
+    sound.parent.mkdir(parents=True)
+    sound.write_bytes(b"x")
+    assert mead_sound(video) == sound

@@ -1,0 +1,60 @@
+"""Frames of a person: what is held out, where rays fall, what is refused."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from jean.clips.clip import Clip
+from jean.drivers.person_frames import PersonFrames, open_clips, region_boxes
+from jean.errors import ArtefactError, InputError
+from tests.helpers.tiny_clip import make_clip
+
+
+def test_the_last_tenth_of_every_clip_is_held_out(tmp_path):
+    clips = open_clips([make_clip(tmp_path / "a", 20), make_clip(tmp_path / "b", 30)])
+    data = PersonFrames(clips)
+    assert data.held_out.tolist() == [18, 19, 47, 48, 49]
+    assert not set(data.train) & set(data.held_out)
+    assert data.expression.shape == (50, 2) and PersonFrames(clips, upper_face=False).expression.shape == (50, 3)
+
+
+def test_boxes_hold_their_points_and_survive_missing_ones():
+    landmarks = np.random.default_rng(0).uniform(30, 60, (3, 68, 2))
+    landmarks[1] = np.nan
+    boxes = region_boxes(landmarks, 100)
+    assert boxes.shape == (3, 5, 4) and (boxes[1] == [0, 0, 100, 100]).all()
+    for box, points in zip(boxes[0], (landmarks[0, 48:], landmarks[0, 36:48], landmarks[0]), strict=False):
+        assert (points >= box[:2]).all() and (points <= box[2:]).all()
+    assert (boxes[:, 4] == [0, 0, 100, 100]).all()
+
+
+def test_what_does_not_belong_together_is_refused(tmp_path):
+    one = make_clip(tmp_path / "a")
+    with pytest.raises(InputError, match="no sound"):
+        PersonFrames([Clip.open(make_clip(tmp_path / "silent", sound=False))])
+    with pytest.raises(InputError, match="size_px"):
+        PersonFrames([Clip.open(one), Clip.open(make_clip(tmp_path / "big", size=64))])
+    other = make_clip(tmp_path / "other")
+    meta = json.loads((other / "clip.json").read_text())
+    meta["tracker"]["name"] = "mediapipe"
+    (other / "clip.json").write_text(json.dumps(meta))
+    with pytest.raises(InputError, match="tracker"):
+        PersonFrames([Clip.open(one), Clip.open(other)])
+
+
+def test_a_damaged_clip_is_refused(tmp_path):
+    folder = make_clip(tmp_path / "a")
+    (folder / "frames.u8").write_bytes((folder / "frames.u8").read_bytes()[:-1])
+    with pytest.raises(ArtefactError, match="damaged"):
+        Clip.open(folder)
+    with pytest.raises(InputError, match="not a prepared clip"):
+        Clip.open(tmp_path)
+
+
+def test_a_folder_of_clips_stands_for_all(tmp_path):
+    make_clip(tmp_path / "b")
+    make_clip(tmp_path / "a")
+    assert [clip.folder.name for clip in open_clips([tmp_path])] == ["a", "b"]

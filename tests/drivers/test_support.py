@@ -1,0 +1,126 @@
+"""The support limit on drivers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jean.drivers.support import (
+    LARGEST,
+    DriverSupport,
+    PoseSupport,
+    Support,
+    mean_head_pose,
+    pose_motion,
+    poses_from_motion,
+)
+from jean.geometry import invert_pose, make_pose, rotation_angle, rotation_matrix
+
+
+def correlated(count=400, seed=0):
+    """Values [T, 5] that fill two directions of five."""
+    random = np.random.default_rng(seed)
+    return random.normal(size=(count, 2)) * [3.0, 1.0] @ random.normal(size=(2, 5)) + 7.0
+
+
+def test_training_values_within_the_radius_stay_bit_for_bit():
+    values = correlated()
+    limited, left = Support.fit(values, scale_floor=0.02).limit(values)
+    same = left == 1
+    assert 0.94 < same.mean() < 0.96
+    assert np.array_equal(limited[same], values[same])
+    assert left.min() > 0.5
+
+
+def test_a_corner_of_the_box_is_brought_back_though_no_coefficient_leaves_its_range():
+    random = np.random.default_rng(1)
+    common = random.normal(size=(500, 1))
+    values = common + 0.1 * random.normal(size=(500, 2))  # two coefficients that move together
+    corner = np.array([[values[:, 0].max(), values[:, 1].min()]])
+    limited, left = Support.fit(values, scale_floor=0.02).limit(corner)
+    assert left[0] < 0.5
+    assert abs(limited[0, 0] - limited[0, 1]) < 0.6  # the pair moves together again; before: about 5
+
+
+def test_distances_approach_their_limit_and_keep_their_direction():
+    support = Support.fit(correlated(), scale_floor=0.02)
+    direction = support.axes[0] * support.axis_std[0] * support.scale
+    far = support.mean + direction * np.array([[1.0], [10.0], [1e6]]) * support.radius
+    limited, left = support.limit(far)
+    steps = (limited - support.mean) @ direction / (direction @ direction) / support.radius
+    assert steps == pytest.approx([1.0, LARGEST, LARGEST], abs=1e-6)
+    assert left[2] < 1e-5
+
+
+def test_the_limit_is_smooth_along_a_track():
+    support = Support.fit(correlated(), scale_floor=0.02)
+    direction = support.axes[0] * support.axis_std[0] * support.scale * support.radius
+    track = support.mean + np.linspace(0.5, 1.5, 2001)[:, None] * direction
+    length = np.linalg.norm(support.limit(track)[0] - support.mean, axis=1)
+    slope = np.diff(length)
+    assert (slope > 0).all()
+    assert np.abs(np.diff(slope)).max() < 0.01 * slope.max()  # no kink, also at the radius
+
+
+def test_directions_that_training_never_showed_are_taken_out():
+    random = np.random.default_rng(2)
+    values = np.pad(random.normal(size=(300, 2)), ((0, 0), (0, 1)))  # the third value is always zero
+    limited, left = Support.fit(values, scale_floor=0.02).limit(np.array([[0.0, 0.0, 5.0], [0.1, 0.0, 0.0]]))
+    assert abs(limited[0, 2]) < 1e-6 and left[0] < 1e-3
+    assert limited[1] == pytest.approx([0.1, 0, 0])
+
+
+def test_one_frame_allows_nothing_but_itself():
+    support = Support.fit(np.ones((1, 4)), scale_floor=0.02)
+    limited, _ = support.limit(np.array([[1.0, 1, 1, 1], [9.0, 0, 0, 0]]))
+    assert np.allclose(limited, 1)
+
+
+def talking_poses(count=200, place=(1.0, -2.0, 60.0), yaw=0.15):
+    time = np.arange(count) / 25
+    turns = np.stack([0.05 * np.sin(3 * time), yaw * np.sin(2 * time), 0.03 * np.cos(time)], 1)
+    shifts = np.array(place) + np.stack([np.sin(time), 0.5 * np.cos(2 * time), np.sin(1.3 * time)], 1)
+    return invert_pose(make_pose(rotation_matrix(turns), shifts))
+
+
+def test_motion_and_poses_are_inverse():
+    poses = talking_poses()
+    mean = mean_head_pose(poses)
+    motion = pose_motion(poses, mean)
+    assert np.allclose(poses_from_motion(motion, mean), poses)
+    assert np.allclose(motion[:, 3:].mean(0), 0, atol=1e-9)
+    # hand value: a yaw of 0.1 rad about the mean is one tenth-of-a-radian unit times one
+    turned = invert_pose(make_pose(rotation_matrix(np.array([[0.0, 0.1, 0.0]])), np.array([[0.0, 0.0, 1.0]])))
+    assert np.allclose(pose_motion(turned, np.eye(4)), [[0, 1, 0, 0, 0, 1]])
+
+
+def test_own_poses_stay_and_foreign_ones_come_near():
+    own = talking_poses()
+    support = PoseSupport.fit(own)
+    limited, left = support.limit(own)
+    assert np.array_equal(limited[left == 1], own[left == 1]) and (left == 1).mean() > 0.85
+    foreign = talking_poses(place=(30.0, 10.0, 150.0), yaw=0.9)
+    limited, left = support.limit(support.retarget(foreign))
+    assert np.degrees(rotation_angle(limited, support.mean[None])).max() < 25 < np.degrees(0.9)
+    assert np.allclose(limited @ invert_pose(limited), np.eye(4), atol=1e-9)
+    assert left.min() < 0.5
+
+
+def test_an_upside_down_source_moves_the_head_upright():
+    own = talking_poses()
+    support = PoseSupport.fit(own)
+    over = invert_pose(make_pose(rotation_matrix(np.array([0.0, 0.0, np.pi]))[None], np.zeros((1, 3)))) @ own
+    assert np.degrees(rotation_angle(support.retarget(over), own)).max() < 25
+
+
+def test_supports_survive_storing():
+    random = np.random.default_rng(3)
+    offsets = random.normal(size=(50, 68, 2)) + 1.0
+    found = DriverSupport.fit(random.normal(size=(50, 4)), offsets, talking_poses(50), random.normal(size=(50, 6)))
+    again = DriverSupport.from_arrays(found.arrays())
+    for one, two in zip(found.limit_offsets(3 * offsets), again.limit_offsets(3 * offsets), strict=True):
+        assert np.array_equal(one, two)
+    poses = talking_poses(yaw=1.0)
+    assert np.array_equal(found.pose.limit(poses)[0], again.pose.limit(poses)[0])
+    without = DriverSupport.fit(random.normal(size=(50, 4)), offsets, talking_poses(50), None)
+    assert DriverSupport.from_arrays(without.arrays()).lips is None and again.lips is not None

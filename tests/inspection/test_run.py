@@ -1,0 +1,79 @@
+"""``jean inspect`` on small runs: pictures that can be read, one page, and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from jean.errors import ArtefactError, InputError, UsageError
+from jean.inspection.run import InspectConfig, inspect_run, tsne
+from jean.progress import Silent
+from jean.train.expression.config import ExpressionConfig
+from jean.train.expression.stage import train_expression
+from jean.train.landmarks.config import LandmarkConfig
+from jean.train.landmarks.stage import train_landmarks
+from jean.train.nerf.train import NerfConfig, train_nerf
+from tests.helpers.tiny_corpus import make_corpus
+
+TINY = {"width": 8, "hidden": 16, "heads": 4, "layers": 1, "feedforward": 16, "device": "cpu", "dtw": "exact"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    root = tmp_path_factory.mktemp("inspect")
+    corpus = make_corpus(root / "clips", people=1, sentences=1, frames=12, size=20)
+    train_landmarks([corpus], root / "landmarks", LandmarkConfig(steps=20, device="cpu"), Silent())
+    config = ExpressionConfig(preset="small", steps=10, batch=8, **TINY)
+    train_expression([corpus], root / "expression", config, Silent())
+    nerf = NerfConfig(steps=4, rays=32, frames_per_step=2, device="cpu", expression_run=root / "expression")
+    train_nerf([corpus / "p0"], root / "nerf", nerf, Silent())
+    return root
+
+
+def checked(result) -> dict[str, np.ndarray]:
+    page = Path(result["page"]).read_text(encoding="utf-8")
+    assert page.count("data:image/png;base64,") == len(result["pictures"]) > 0
+    found = {path.rsplit("/", 1)[1]: cv2.imread(path) for path in result["pictures"]}
+    assert all(image is not None and image.std() > 1 for image in found.values())
+    return found
+
+
+def test_curves_of_any_run(made, tmp_path):
+    result = inspect_run(made / "landmarks", [], tmp_path, InspectConfig(), Silent())
+    assert result["stage"] == "landmarks" and result["steps"] == 20
+    assert {"curve_loss.png", "curve_held-out_error.png"} <= set(checked(result))
+
+
+def test_embeddings_of_an_expression_run(made, tmp_path):
+    result = inspect_run(made / "expression", [made / "clips"], tmp_path, InspectConfig(points=24), Silent())
+    assert "tsne.png" in checked(result)
+    with pytest.raises(InputError):
+        inspect_run(made / "expression", [tmp_path], tmp_path / "x", InspectConfig(), Silent())
+
+
+def test_strips_of_a_head(made, tmp_path):
+    config = InspectConfig(size=32, steps=3, device="cpu", strip=("sad..happy:0.5",))
+    images = checked(inspect_run(made / "nerf", [], tmp_path, config, Silent()))
+    assert images["strip_sad_to_happy-0.5.png"].shape == (54, 96, 3)
+    with pytest.raises(UsageError, match="happy"):
+        inspect_run(
+            made / "nerf", [], tmp_path, InspectConfig(strip=("sad..furious",), size=32, device="cpu"), Silent()
+        )
+    with pytest.raises(UsageError, match="no way"):
+        inspect_run(made / "nerf", [], tmp_path, InspectConfig(strip=("sad",), size=32, device="cpu"), Silent())
+
+
+def test_what_is_no_run_is_refused(tmp_path):
+    with pytest.raises(ArtefactError):
+        inspect_run(tmp_path, [], tmp_path / "out", InspectConfig(), Silent())
+
+
+def test_groups_stay_groups():
+    random = np.random.default_rng(0)
+    values = np.concatenate([random.standard_normal((30, 8)), random.standard_normal((30, 8)) + 20])
+    points = tsne(values, 10, 0)
+    middle = points[:30].mean(0), points[30:].mean(0)
+    assert np.linalg.norm(points[:30] - middle[0], axis=1).max() < np.linalg.norm(points[:30] - middle[1], axis=1).min()

@@ -1,0 +1,198 @@
+"""Kernels of a card are trusted only after a check; the check itself, without a card."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from jean.errors import SetupError
+from jean.kernels import dispatch
+from jean.kernels.cuda import check as cuda_check
+from jean.kernels.cuda import example as cuda_example
+from jean.kernels.cuda import triplane as cuda_triplane
+from jean.kernels.cuda.example import readable_picture
+from jean.kernels.cuda.launch import launch_rays
+from jean.kernels.ops import rays as ray_ops
+from jean.kernels.ops import triplane as triplane_op
+from jean.models.head.base import FastHead
+from jean.models.head.mlp import MlpField
+from jean.models.head.paper import PaperHead
+from tests.helpers.cuda_emulator import emulator as emulator
+from tests.kernels.ops.test_picture import head, rays
+
+CPU = torch.device("cpu")
+
+
+@torch.no_grad()
+def test_the_readable_picture_equals_the_heads_own():
+    made = head()
+    made.use("reference")
+    origins, directions = rays(200)
+    condition, view, bend = torch.randn(1, 16), torch.randn(1, 3), torch.randn(1, 64 * 64, 2) * 0.2
+    want = made.trace(origins, directions, condition, view, torch.zeros(200, dtype=torch.long), None, bend)[-1]
+    field = made.field.of_frame(condition, view, bend)
+    got = readable_picture(field, made.grid, origins, directions, 10, made.thick)
+    for name in ("channels", "opacity", "depth"):
+        torch.testing.assert_close(getattr(got, name), getattr(want, name), atol=2e-4, rtol=1e-4)
+
+
+def limit(operation: str) -> float:
+    return cuda_check.CHECKS[operation][1]
+
+
+@torch.no_grad()
+def test_the_readable_mlp_equals_the_fields_own():
+    torch.manual_seed(0)
+    field, positions, frame = MlpField(12, cuda_example.BOX), torch.randn(50, 3) * 8, torch.arange(50) % 2
+    condition, direction = torch.randn(2, 12), torch.randn(2, 3)
+    field.backend = "reference"
+    want = field(positions, condition, direction, frame)
+    got = cuda_example.readable_mlp(positions, frame, field.folded(condition, direction))
+    torch.testing.assert_close(got[0], want[0], atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(got[1], want[1], atol=1e-5, rtol=1e-4)
+
+
+@pytest.fixture
+def ray_kernels(emulator, monkeypatch):
+    """``jean.kernels.ops.rays`` with the card's kernels."""
+    monkeypatch.setattr(
+        ray_ops,
+        "_run",
+        lambda name, rays, target, device, *given: launch_rays(name, rays, device, *given, launcher=emulator),
+    )
+
+
+def field_kernels(monkeypatch, launcher):
+    """The fast field's operator goes to ``launcher``."""
+    monkeypatch.setattr(triplane_op, "on_card", lambda tensor: True)
+    monkeypatch.setattr(cuda_triplane, "Launcher", lambda device: launcher)
+
+
+def test_the_readable_triplane_equals_the_fields_own():
+    """By a processor's kernels, which ops/test_triplane.py compares with the field's own torch."""
+    assert cuda_check.check_triplane(CPU) < limit("triplane")
+
+
+def test_right_kernels_pass(emulator, ray_kernels, monkeypatch):
+    field_kernels(monkeypatch, emulator)
+    # of 200 samples one, at whose place a hidden value is zero but for rounding, would be half of what is allowed
+    assert cuda_check.check_triplane(CPU, samples=600) < limit("triplane") / 2
+    assert cuda_check.check_picture(CPU, emulator, rays=200) < limit("picture") / 2
+    assert cuda_check.check_mlp_values(CPU, emulator, samples=40) < limit("mlp_values") / 20
+    assert cuda_check.check_mlp_half(CPU, emulator, samples=200) < limit("mlp_half") / 2
+    assert cuda_check.check_march(CPU, rays=200) < limit("march") / 2
+    assert cuda_check.check_composite(CPU, rays=50) < limit("composite") / 2
+
+
+def test_wrong_gradients_fail(emulator, monkeypatch):
+    backward = cuda_check.launch_mlp_backward
+
+    def swapped(field, samples, to_density, to_rgb, made, *rest):
+        backward(field, samples, to_density, to_rgb, made, *rest)
+        made[3].copy_(made[4].clone())  # another layer's
+
+    monkeypatch.setattr(cuda_check, "launch_mlp_backward", swapped)
+    assert cuda_check.check_mlp_values(CPU, emulator, samples=33) > 2 * limit("mlp_values")
+    assert cuda_check.check_mlp_half(CPU, emulator, samples=64) > 2 * limit("mlp_half")
+
+
+class Wrong:
+    """Kernels that do nothing."""
+
+    processors = 1
+
+    def __call__(self, unit, name, blocks, *arguments, **threads):
+        pass
+
+
+def test_wrong_kernels_fail(monkeypatch):
+    assert not cuda_check.check_picture(CPU, Wrong(), rays=50) < limit("picture")
+    assert not cuda_check.check_mlp_values(CPU, Wrong(), samples=50) < limit("mlp_values")
+    assert not cuda_check.check_mlp_half(CPU, Wrong(), samples=50) < limit("mlp_half")
+    with monkeypatch.context() as patch:
+        field_kernels(patch, Wrong())
+        assert not cuda_check.check_triplane(CPU, samples=50) < limit("triplane")
+    monkeypatch.setattr(ray_ops.torch, "empty", lambda *a, **k: torch.zeros(*a, **k))  # nothing is written there
+    monkeypatch.setattr(ray_ops, "_run", lambda *given: None)
+    assert not cuda_check.check_march(CPU, rays=50) < limit("march")
+    assert not cuda_check.check_composite(CPU, rays=50) < limit("composite")
+
+
+@torch.no_grad()
+def test_a_layer_read_in_a_wrong_order_fails(emulator, monkeypatch):
+    picture, mlp = cuda_check.readable_picture, cuda_check.readable_mlp
+
+    def mixed(weight):
+        return weight[:, torch.arange(weight.shape[1]) ^ 1]
+
+    def wrong_picture(field, *rest):
+        return picture(replace(field, weights=[mixed(field.weights[0]), *field.weights[1:]]), *rest)
+
+    def wrong_mlp(positions, frame, spec):
+        return mlp(
+            positions, frame, replace(spec, weights=[*spec.weights[:3], mixed(spec.weights[3]), *spec.weights[4:]])
+        )
+
+    monkeypatch.setattr(cuda_check, "readable_picture", wrong_picture)
+    monkeypatch.setattr(cuda_check, "readable_mlp", wrong_mlp)
+    assert cuda_check.check_picture(CPU, emulator, rays=100) > 2 * limit("picture")
+    assert cuda_check.check_mlp_half(CPU, emulator, samples=100) > 2 * limit("mlp_half")
+
+
+@pytest.fixture
+def card(monkeypatch):
+    """A tensor that says it is on a card, and a card's name."""
+    cuda_check.verdict.cache_clear()
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a card")
+    yield type("Tensor", (), {"is_cuda": True, "dtype": torch.float32, "device": torch.device("cuda", 0)})()
+    cuda_check.verdict.cache_clear()
+
+
+def test_a_field_is_trained_by_kernels_that_are_right_in_both_precisions(card, monkeypatch):
+    monkeypatch.setitem(cuda_check.CHECKS, "mlp_values", (lambda device: 1e-6, 1e-3))
+    monkeypatch.setitem(cuda_check.CHECKS, "mlp_half", (lambda device: 0.5, 3e-2))
+    with pytest.warns(UserWarning, match="mlp_half on a card"):
+        assert not dispatch.use_native("auto", card, "mlp")
+    assert dispatch.use_native("auto", card, "mlp_values")
+    assert "mlp_values" in dispatch.cuda_verdict("mlp", card.device).line
+
+
+def test_auto_uses_kernels_that_have_passed(card, monkeypatch):
+    asked = []
+    monkeypatch.setitem(cuda_check.CHECKS, "picture", (lambda device: asked.append(device) or 1e-3, 5e-3))
+    assert dispatch.use_native("auto", card, "picture") and dispatch.use_native("auto", card, "picture")
+    assert asked == [card.device] and "1.0e-03" in dispatch.cuda_verdict("picture", card.device).line
+
+
+@pytest.mark.parametrize("error", [0.1, float("nan")])
+def test_auto_warns_and_takes_torch_where_kernels_are_wrong(error, card, monkeypatch):
+    monkeypatch.setitem(cuda_check.CHECKS, "picture", (lambda device: error, 5e-3))
+    with pytest.warns(UserWarning, match="a card.*torch takes their place"):
+        assert not dispatch.use_native("auto", card, "picture")
+
+
+def test_auto_warns_and_takes_torch_where_kernels_do_not_run(card, monkeypatch):
+    def broken(device):
+        raise SetupError("NVRTC was not found.")
+
+    monkeypatch.setitem(cuda_check.CHECKS, "picture", (broken, 5e-3))
+    with pytest.warns(UserWarning, match="do not run on a card .NVRTC"):
+        assert not dispatch.use_native("auto", card, "picture")
+    assert dispatch.use_native("native", card, "picture")  # insists: it will fail aloud
+    assert not dispatch.use_native("reference", card, "picture")
+
+
+@pytest.mark.parametrize("made", [FastHead, PaperHead])
+def test_a_card_trains_and_draws_each_head_by_kernels(made, card, monkeypatch):
+    for name, (_, allowed) in list(cuda_check.CHECKS.items()):
+        monkeypatch.setitem(cuda_check.CHECKS, name, (lambda device, allowed=allowed: allowed / 2, allowed))
+    assert dispatch.use_native("auto", card, made.trained_by)
+    assert made is PaperHead or dispatch.use_native("auto", card, made.drawn_by)
+
+
+def test_what_has_no_kernel_on_a_card_goes_by_torch(card):
+    assert not dispatch.use_native("auto", card, "paint")
+    with pytest.raises(SetupError, match="paint on cuda"):
+        dispatch.use_native("native", card, "paint")

@@ -1,0 +1,97 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from jean.errors import InputError
+from jean.prepare.store import StepStore, key_of
+
+
+def writer(name, text, info=None):
+    def work(folder: Path):
+        (folder / name).write_text(text)
+        return info or {"said": text}
+
+    return work
+
+
+def refuse(folder):
+    raise AssertionError("must not run")
+
+
+def test_a_step_runs_once(tmp_path):
+    first = StepStore(tmp_path).run("a", {"x": 1}, writer("a.txt", "one"))
+    again = StepStore(tmp_path).run("a", {"x": 1}, refuse)
+    assert not first.reused and again.reused
+    assert again.info == {"said": "one"} and again.files == first.files and again.key == first.key
+    assert (again.folder / "a.txt").read_text() == "one"
+
+
+def test_other_inputs_run_it_again_and_what_depends_on_it(tmp_path):
+    def go(x):
+        store = StepStore(tmp_path)
+        a = store.run("a", {"x": x}, writer("a.txt", f"{x}"))
+        store.run("b", {"a": a.key}, writer("b.txt", f"{x}"))
+        store.run("c", {}, writer("c.txt", "c"))
+        return [step.name for step in store.steps if not step.reused]
+
+    assert go(1) == ["a", "b", "c"]
+    assert go(1) == []
+    assert go(2) == ["a", "b"]
+
+
+def test_published_files_lie_in_the_root_and_damage_is_noticed(tmp_path):
+    StepStore(tmp_path).run("a", {}, writer("big.bin", "12345"), publish=["big.bin"])
+    assert (tmp_path / "big.bin").read_text() == "12345"
+    (tmp_path / "big.bin").write_text("123")
+    assert not StepStore(tmp_path).run("a", {}, writer("big.bin", "12345"), publish=["big.bin"]).reused
+    assert (tmp_path / "big.bin").read_text() == "12345"
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"key": 1}', '{"key": null, "files": 3}'])
+def test_a_damaged_record_means_not_done(tmp_path, content):
+    step = StepStore(tmp_path).run("a", {}, writer("a.txt", "one"))
+    if content.startswith('{"key": null'):
+        content = json.dumps({"key": step.key, "files": 3, "info": {}, "published": [], "seconds": 0})
+    (step.folder / "step.json").write_text(content)
+    assert not StepStore(tmp_path).run("a", {}, writer("a.txt", "two")).reused
+
+
+def test_a_failed_step_leaves_the_old_result_and_no_rubbish(tmp_path):
+    store = StepStore(tmp_path)
+    store.run("a", {"x": 1}, writer("a.txt", "one"), publish=["a.txt"])
+
+    def fail(folder):
+        (folder / "a.txt").write_text("half")
+        raise InputError("no")
+
+    changed = []
+    with pytest.raises(InputError):
+        StepStore(tmp_path, on_change=lambda: changed.append(1)).run("a", {"x": 2}, fail, publish=["a.txt"])
+    assert changed == [] and (tmp_path / "a.txt").read_text() == "one"
+    assert sorted(path.name for path in (tmp_path / ".work").iterdir()) == ["a"]
+    assert StepStore(tmp_path).run("a", {"x": 1}, refuse).reused
+
+
+def test_the_mark_is_taken_back_once_and_only_before_a_change(tmp_path):
+    changed = []
+    store = StepStore(tmp_path, on_change=lambda: changed.append(1))
+    store.run("a", {}, writer("a.txt", "a"))
+    store.run("b", {}, writer("b.txt", "b"))
+    assert changed == [1]
+    store = StepStore(tmp_path, on_change=lambda: changed.append(2))
+    store.run("a", {}, refuse)
+    assert changed == [1]
+
+
+def test_dropping_removes_published_files(tmp_path):
+    store = StepStore(tmp_path)
+    store.run("a", {}, writer("a.txt", "a"), publish=["a.txt"])
+    store.drop("a")
+    assert not (tmp_path / "a.txt").exists() and not (tmp_path / ".work" / "a").exists()
+    store.drop("never")
+
+
+def test_keys():
+    assert key_of("a", {"x": 1, "y": 2}) == key_of("a", {"y": 2, "x": 1})
+    assert len({key_of("a", {"x": 1}), key_of("b", {"x": 1}), key_of("a", {"x": 2}), key_of("a", {"x": "1"})}) == 4

@@ -1,0 +1,117 @@
+"""AD-NeRF's smoothing of e_a: which frames it sees, where a clip ends, when it begins, and that renders have it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from jean.checkpoint import load_checkpoint
+from jean.drivers.audio_windows import neighbour_rows
+from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.drivers.sources import speech
+from jean.errors import UsageError
+from jean.progress import Silent
+from jean.rendering import render as rendering
+from jean.rendering.config import RenderConfig
+from jean.rendering.load import load_model
+from jean.rendering.render import render
+from jean.train.nerf.train import NerfConfig, NerfStage, resolved, train_nerf
+from tests.helpers.tiny_clip import make_clip
+
+OPTIONS = {"rays": 32, "frames_per_step": 2, "audio_attention": 8, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    root = tmp_path_factory.mktemp("clips")
+    return [make_clip(root / name, frames=20, size=20, seed=seed) for seed, name in enumerate("ab")]
+
+
+def stage(clips, steps=4, **options):
+    config = resolved(NerfConfig(**(OPTIONS | options)))
+    return NerfStage(PersonFrames(open_clips(clips)), config, torch.device("cpu"), steps)
+
+
+def test_neighbours_by_hand():
+    rows = neighbour_rows(5, 4)
+    assert rows.tolist() == [[0, 0, 0, 1], [0, 0, 1, 2], [0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 4]]
+    assert neighbour_rows(9, 4, 2.0)[4].tolist() == [0, 2, 4, 6]  # 50 frames a second of a clip of 25
+    assert neighbour_rows(9, 4, 0.5)[4].tolist() == [3, 4, 4, 4]  # halves go to even numbers: -0.5 and 0.5 are 0
+
+
+def test_neighbours_are_of_the_frames_own_clip(clips):
+    rows = stage(clips).drivers.around.numpy()
+    assert rows.shape == (40, 8)
+    assert (rows // 20 == np.arange(40)[:, None] // 20).all()
+    assert rows[20].tolist() == [20, 20, 20, 20, 20, 21, 22, 23] and rows[19].tolist() == [
+        15,
+        16,
+        17,
+        18,
+        19,
+        19,
+        19,
+        19,
+    ]
+
+
+def heard(trained, frame):
+    """Dataset frames whose windows reach the audio part of e_in of one frame."""
+    trained.drivers.tensors["audio"] = trained.drivers.tensors["audio"].detach().requires_grad_()
+    trained.model.eval().audio_embedding(trained.drivers.windows(torch.tensor([frame]))).sum().backward()
+    return trained.drivers.tensors["audio"].grad.abs().sum((1, 2)).nonzero().flatten().tolist()
+
+
+def test_smoothing_sees_the_neighbours_and_nothing_else(clips):
+    trained = stage(clips)
+    assert heard(trained, 10) == [10]  # before it begins
+    trained.model.smoothing.fill_(True)
+    assert heard(trained, 10) == list(range(6, 14))
+    assert heard(trained, 21) == list(range(20, 25))
+
+
+def test_it_begins_in_the_middle_and_learns(clips):
+    trained = stage(clips)
+    before = [p.clone() for p in trained.model.audio_attention.parameters()]
+    for step, begun in enumerate((False, False, True, True)):
+        trained.step(step)
+        assert bool(trained.model.smoothing) == begun
+        moved = any(
+            not torch.equal(p, q) for p, q in zip(trained.model.audio_attention.parameters(), before, strict=True)
+        )
+        assert moved == begun
+    assert trained.average.smoothing  # what is stored and scored knows it too
+
+
+def test_without_neighbours_smoothing_changes_nothing(clips):
+    trained = stage(clips)
+    windows = trained.drivers.tensors["audio"][:3]
+    alone = trained.model.eval().audio_embedding(windows)
+    trained.model.smoothing.fill_(True)
+    assert torch.allclose(trained.model.audio_embedding(windows[:, None].expand(-1, 8, -1, -1)), alone, atol=1e-5)
+    assert torch.equal(trained.model.audio_embedding(windows), alone)
+
+
+def test_a_render_smooths(clips, tmp_path, monkeypatch):
+    train_nerf(clips, tmp_path / "run", NerfConfig(steps=2, **OPTIONS), Silent())
+    checkpoint = load_checkpoint(tmp_path / "run", stage="nerf")
+    assert load_model(checkpoint, "cpu").smoothing
+    sound = clips[0] / "audio.wav"
+    windows = speech(sound, "logmel", checkpoint.payload["meta"]["audio"]["logmel"], 25.0)
+    seen = []
+    paint = rendering.picture
+    monkeypatch.setattr(
+        rendering, "picture", lambda model, frames, *rest: seen.append(frames) or paint(model, frames, *rest)
+    )
+    render(tmp_path / "run", RenderConfig(audio=sound), tmp_path / "out.mp4", Silent())
+    rows = neighbour_rows(len(windows), 8)
+    assert len(seen) == len(windows)
+    # frames are painted side by side, in any order
+    heard = sorted(frames.audio[0].numpy().tobytes() for frames in seen)
+    assert heard == sorted(windows[around].tobytes() for around in rows)
+
+
+def test_it_is_refused_without_speech():
+    with pytest.raises(UsageError, match="nothing to smooth"):
+        resolved(NerfConfig(method="expression-only", audio_attention=8))

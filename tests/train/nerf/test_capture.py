@@ -1,0 +1,169 @@
+"""A step of training on a card neither waits for it nor makes tensors whose shape data decide."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import nullcontext
+
+import pytest
+import torch
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.kernels import dispatch
+from jean.kernels.cuda.check import Verdict
+from jean.train.nerf import stage as nerf_stage
+from jean.train.nerf.train import NerfConfig, NerfStage, resolved
+from tests.helpers.capture_check import CARD, NOWHERE, Capturable, as_on_card, move
+from tests.helpers.tiny_clip import make_clip
+
+CASES = {
+    "fast": {"rays": 64, "frames_per_step": 4, "audio_attention": 8},
+    "paper": {"preset": "paper", "rays": 8, "audio_attention": 8},
+}
+SLOW = pytest.mark.slow  # the other two of the four variants
+DEVICES = [CARD, NOWHERE]
+VARIANTS = [(False, True), (True, False), pytest.param(True, True, marks=SLOW), pytest.param(False, False, marks=SLOW)]
+
+
+def choices():
+    """All choices; in the fast suite each device with each kernels and case, in one of the two variants by turns."""
+    made = []
+    for place in itertools.product(range(2), repeat=5):
+        device, kernels, case, fourth, smoothing = place
+        slow = [SLOW] if fourth == smoothing or sum(place[:4]) % 2 else []
+        given = DEVICES[device], bool(kernels), list(CASES)[case], bool(fourth), bool(smoothing)
+        made.append(pytest.param(*given, marks=slow, id="-".join(map(str, given))))
+    return made
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return make_clip(tmp_path_factory.mktemp("clips") / "a", frames=10, size=20)
+
+
+def stage(clip, case="fast", **options):
+    """A stage on the processor whose step is that of a card."""
+    config = resolved(NerfConfig(**(CASES[case] | {"device": "cpu"} | options)))
+    data = PersonFrames(open_clips([clip]), None, config.expression == "upper")
+    made = NerfStage(data, config, torch.device("cpu"), 100)
+    made.model.head.every_ray = True
+    return made
+
+
+def on_card(made, device=CARD):
+    """The same, as if all of it lay on a card; call it under ``FakeTensorMode``."""
+    made.device = made.drivers.device = made.batches.pictures.device = made.batches.pictures.home = device
+    for module in (made.model, made.codes):
+        move(module, device)
+    for owner, names in (
+        (made, ["lips"]),
+        (made.drivers, ["around"]),
+        (made.batches, ["train", "boxes", "frame", "bounds"]),
+        (made.batches.pictures, ["clip_of", "plates"]),
+    ):
+        for name in names:
+            setattr(owner, name, as_on_card(getattr(owner, name), device))
+    made.drivers.tensors = {name: as_on_card(value, device) for name, value in made.drivers.tensors.items()}
+    parts = made.batches.pictures.parts
+    made.batches.pictures.parts = [tuple(as_on_card(value, device) for value in part) for part in parts]
+    return made
+
+
+@pytest.mark.parametrize("fourth, smoothing", VARIANTS)
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("backend", ["reference", "native"])
+def test_a_step_can_be_recorded(clip, case, backend, fourth, smoothing):
+    """Losses, gradients and Adam, on the processor: their operations are those of a card."""
+    trained = stage(clip, case, backend=backend)
+    trained.model.smoothing.fill_(smoothing)
+    for group in trained.optimiser.param_groups:
+        group["lr"] = torch.tensor(group["lr"])
+    trained.learn(fourth)  # Adam makes its state, kernels are loaded
+    with Capturable() as seen:
+        trained.learn(fourth)
+    assert {"_fused_adam_.tensor_lr", "composite_backward" if backend == "native" else "cumsum"} <= seen.names
+
+
+@pytest.mark.parametrize("device, kernels, case, fourth, smoothing", choices())
+def test_losses_and_gradients_stay_on_the_card(clip, case, kernels, fourth, smoothing, device, monkeypatch):
+    """With tensors that have a device and a shape, but no numbers that anything could wait for."""
+    monkeypatch.setattr(dispatch, "cuda_verdict", lambda operation, device: Verdict(kernels, ""))
+    monkeypatch.setattr(FakeTensor, "is_cuda", property(lambda tensor: True))
+    monkeypatch.setattr(torch, "autocast", lambda *options, **named: nullcontext())  # which knows its devices
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *device: False)
+    trained = stage(clip, case)
+    trained.model.smoothing.fill_(smoothing)
+    with FakeTensorMode():
+        on_card(trained, device)
+        with Capturable(device) as seen:
+            losses, _ = trained.losses(fourth)
+            if device == NOWHERE:
+                torch.stack(list(losses.values())).sum().backward()
+    assert all(value.device == device for value in losses.values())
+    assert ("composite" in seen.names) == kernels
+    if device == NOWHERE:
+        assert ("composite_backward" in seen.names) == kernels
+        unmoved = {name for name, p in trained.model.named_parameters() if p.grad is None}
+        assert all(name.startswith("audio_attention") for name in unmoved) and bool(unmoved) != smoothing
+
+
+def reads_back(losses):
+    float(losses["photo"].detach().sum())
+
+
+def asks_a_mask(losses):
+    losses["photo"].reshape(1)[losses["photo"].reshape(1) > 0]
+
+
+def counts(losses):
+    (losses["photo"].reshape(1) > 0).nonzero()
+
+
+def brings_numbers(losses):
+    torch.tensor([1.0, 2.0], device=losses["photo"].device)
+
+
+def exponentiates(losses):
+    torch.linalg.matrix_exp(losses["photo"].detach() * torch.eye(3, device=losses["photo"].device))
+
+
+def copies(losses):
+    losses["photo"].detach().cpu()
+
+
+@pytest.mark.parametrize("fault", [reads_back, asks_a_mask, counts, brings_numbers, exponentiates])
+def test_what_cannot_be_recorded_is_found_on_the_processor(clip, fault, monkeypatch):
+    trained = stage(clip)
+    add_to_losses(fault, monkeypatch)
+    with pytest.raises(AssertionError), Capturable():
+        trained.learn(False)
+
+
+@pytest.mark.parametrize("fault", [reads_back, asks_a_mask, counts, brings_numbers, exponentiates, copies])
+def test_what_waits_for_the_card_is_found(clip, fault, monkeypatch):
+    trained = stage(clip, backend="reference")
+    add_to_losses(fault, monkeypatch)
+    with FakeTensorMode():
+        on_card(trained)
+        with pytest.raises(AssertionError), Capturable(CARD):
+            trained.losses(False)
+
+
+def test_rays_that_meet_nothing_are_what_cannot_be_recorded_on_a_processor(clip):
+    trained = stage(clip)
+    trained.model.head.every_ray = False
+    with pytest.raises(AssertionError, match=r"mask|nonzero"), Capturable():
+        trained.learn(False)
+
+
+def add_to_losses(fault, monkeypatch):
+    """Does a thing between a step's losses that must not be done there."""
+    pixel_losses = nerf_stage.pixel_losses
+
+    def faulty(*arguments):
+        losses = pixel_losses(*arguments)
+        fault(losses)
+        return losses
+
+    monkeypatch.setattr(nerf_stage, "pixel_losses", faulty)

@@ -1,0 +1,217 @@
+"""The paper's method, its rivals with one input and Table 2's variants: what reaches the head, and what does not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from jean.checkpoint import load_checkpoint
+from jean.drivers.lips import face_offsets, lip_coordinates
+from jean.drivers.person import read_person
+from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.drivers.sources import vector_track
+from jean.errors import ArtefactError, InputError, UsageError
+from jean.models.head.warp import LOWER
+from jean.models.stored import load_audio_encoder, load_expression_transformer
+from jean.progress import Silent
+from jean.rendering.load import load_embedder, load_model
+from jean.train.audio.config import AudioConfig
+from jean.train.audio.stage import train_audio
+from jean.train.expression.config import ExpressionConfig
+from jean.train.expression.stage import train_expression
+from jean.train.landmarks.config import LandmarkConfig
+from jean.train.landmarks.stage import train_landmarks
+from jean.train.nerf.config import METHODS
+from jean.train.nerf.inputs import apply_inputs, audio_scale, load_inputs
+from jean.train.nerf.train import NerfConfig, NerfStage, resolved, train_nerf
+from tests.helpers.tiny_corpus import make_corpus
+
+QUICK = {"steps": 2, "rays": 32, "frames_per_step": 2, "device": "cpu"}
+TINY = {"width": 8, "hidden": 16, "heads": 4, "layers": 1, "feedforward": 16, "device": "cpu", "dtw": "exact"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """Clips with pictures, an audio run, transformers of both variants."""
+    root = tmp_path_factory.mktemp("methods")
+    corpus = make_corpus(root / "clips", people=1, sentences=1, frames=12, size=20)
+    train_landmarks([corpus], root / "landmarks", LandmarkConfig(steps=2, device="cpu"), Silent())
+    train_audio([corpus], root / "landmarks", root / "audio", AudioConfig(steps=2, device="cpu"), Silent())
+    for variant, features in (("jean", "toy"), ("d", "blendshapes")):
+        config = ExpressionConfig(preset="small", emotion_features=features, steps=2, batch=8, **TINY)
+        train_expression([corpus], root / variant, config, Silent())
+    return root
+
+
+@pytest.fixture(scope="module")
+def trained(made, tmp_path_factory):
+    """From a method to a run trained by it, made once; tests leave it as it is."""
+    runs = {}
+
+    def run(name):
+        if name not in runs:
+            runs[name] = tmp_path_factory.mktemp("trained") / name
+            config = NerfConfig(**QUICK, **options_of(name, made))
+            assert train_nerf([made / "clips" / "p0"], runs[name], config, Silent())["steps"] == 2
+        return runs[name]
+
+    return run
+
+
+def options_of(name: str, made) -> dict:
+    method = METHODS[name]
+    options: dict = {"method": name, "audio_run": made / "audio" if method.audio_run else None}
+    if method.expression == "transformer":
+        options["expression_run"] = made / ("d" if name == "d" else "jean")
+    return options
+
+
+def inputs_of(made, **options):
+    config = resolved(NerfConfig(**QUICK, **options))
+    clips = open_clips([made / "clips" / "p0"])
+    inputs = load_inputs(config, clips, Silent())
+    data = PersonFrames(clips, None, config.expression == "upper")
+    apply_inputs(data, inputs, config)
+    return config, data, inputs
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_trains_and_is_read_back(name, trained):
+    run = trained(name)
+    checkpoint = load_checkpoint(run, stage="nerf")
+    model = load_model(checkpoint, "cpu")
+    meta = checkpoint.payload["meta"]
+    assert meta["method"] == name and meta["expression_source"]["kind"] == METHODS[name].expression
+    person = read_person(run)
+    assert set(person.means) == {"happy", "sad", "happy_001", "sad_001"}
+    assert all(len(vector) == model.expression_mean.numel() for vector in person.means.values())
+    wanted = {"jean": 8, "d": 8, "jean-plain-audio": 8, "audio-only": 1, "expression-only": 3, "a": 12, "b": 3, "c": 12}
+    assert model.expression_mean.numel() == wanted[name]
+
+
+def test_e_e_is_the_middle_of_its_window_in_training_and_in_use(made, trained):
+    options = options_of("jean", made)
+    _, data, inputs = inputs_of(made, **options)
+    clip = data.clips[0]
+    expected = inputs.expression.model.embed_track(clip.emotion_features["toy"])[1]
+    assert np.array_equal(data.expression[: clip.frame_count], expected)
+    checkpoint = load_checkpoint(trained("jean"))
+    track, fps = vector_track(clip.folder, checkpoint.payload["meta"]["expression_source"], load_embedder(checkpoint))
+    assert fps == 25 and np.allclose(track, expected, atol=1e-6)
+
+
+def test_nothing_but_the_expression_vector_decides_the_faces_motion(made):
+    _, data, _ = inputs_of(made, **options_of("audio-only", made))
+    assert (data.expression == 0).all() and np.ptp(data.offsets, 0).max() < 1e-6
+    _, data, _ = inputs_of(made, **options_of("jean", made))
+    # equal vectors, equal motion: there is no other way in
+    known = np.concatenate([data.expression, np.ones((len(data.expression), 1))], 1)
+    fitted = np.linalg.lstsq(known, data.offsets.reshape(len(known), -1), rcond=None)[0]
+    assert np.abs(known @ fitted - data.offsets.reshape(len(known), -1)).max() < 1e-3
+
+
+def test_without_speech_no_sound_reaches_the_head(made):
+    config, data, inputs = inputs_of(made, **options_of("expression-only", made))
+    assert (data.audio == 0).all() and config.lip_weight == 0 and not config.spoken
+    assert inputs.audio is None
+
+
+def test_the_head_begins_with_the_learned_encoder_and_fine_tunes_it(made):
+    config, data, inputs = inputs_of(made, preset="paper", **options_of("jean", made))
+    assert config.audio_rate == 5e-6 and config.learning_rate == 5e-4  # 8.4.3
+    stage = NerfStage(data, config, torch.device("cpu"), 2, inputs)
+    learned = load_audio_encoder(made / "audio").model.state_dict()
+    assert all(torch.equal(value, learned[name]) for name, value in stage.model.audio_encoder.state_dict().items())
+    rates = {id(p): group["first_lr"] for group in stage.optimiser.param_groups for p in group["params"]}
+    assert {rates[id(p)] for p in stage.model.audio_encoder.parameters()} == {5e-6}
+    assert {rates[id(p)] for p in stage.model.audio_projection.parameters()} == {5e-4}
+    # the transformer is stored with the head and is not trained
+    frozen = stage.modules["expression_transformer"]
+    assert not any(id(p) in rates for p in frozen.parameters())
+    trained = load_expression_transformer(made / "jean").model
+    assert all(torch.equal(v, trained.state_dict()[k]) for k, v in frozen.state_dict().items())
+
+
+@pytest.mark.parametrize("name", ["audio-only", "jean", "d", "a"])
+def test_speech_is_to_give_the_lips_that_were_seen(name, made):
+    config, data, inputs = inputs_of(made, **options_of(name, made))
+    stage = NerfStage(data, config, torch.device("cpu"), 2, inputs)
+    seen = np.concatenate([face_offsets(clip) for clip in data.clips])
+    assert np.allclose(stage.lips, lip_coordinates(seen, data.train, config.audio_width), atol=1e-5)
+    assert stage.lips[:, 0].std() > 0.5  # and not what the expression vector tells of the mouth, or nothing
+    warp = stage.model.head.warp
+    if config.spoken:  # the lower face moves as far as it was seen to
+        told = torch.cat([stage.lips, torch.ones(len(seen), 1)], 1) @ warp.lips_to_points
+        wanted = torch.from_numpy(seen[:, list(LOWER)].reshape(len(seen), -1))
+        error = (told - wanted)[data.train].square().mean()
+        assert error < 0.1 * (wanted - wanted.mean(0))[data.train].square().mean()
+
+
+def test_the_learned_e_a_has_a_spread_of_one_in_the_fast_preset(made):
+    config, data, inputs = inputs_of(made, **options_of("c", made))
+    stage = NerfStage(data, config, torch.device("cpu"), 2, inputs)
+    with torch.no_grad():
+        embeddings = stage.model.eval().audio_encoder(stage.drivers.tensors["audio"][data.train])
+        shown = stage.model.audio_embedding(stage.drivers.tensors["audio"][data.train])
+        assert torch.allclose(shown, stage.model.audio_projection(stage.model.audio_scale * embeddings))
+    assert np.isclose(stage.model.audio_scale * embeddings.var(0).mean().sqrt(), 1, rtol=1e-3)
+    paper = inputs_of(made, preset="paper", **options_of("c", made))
+    assert NerfStage(paper[1], paper[0], torch.device("cpu"), 2, paper[2]).model.audio_scale == 1
+
+
+def test_the_scale_of_e_a_is_kept_for_rendering(made, trained):
+    config, data, inputs = inputs_of(made, **options_of("c", made))
+    assert load_model(load_checkpoint(trained("c")), "cpu").audio_scale == audio_scale(data, inputs, config) != 1
+
+
+def test_e_in_of_the_papers_preset_is_32_and_64_wide(made):
+    full = ExpressionConfig(
+        preset="small", emotion_features="toy", steps=1, batch=8, device="cpu", layers=1, dtw="exact"
+    )
+    train_expression([made / "clips"], made / "wide", full, Silent())
+    options = {"method": "jean", "audio_run": made / "audio", "expression_run": made / "wide", "preset": "paper"}
+    config, data, inputs = inputs_of(made, **options)
+    stage = NerfStage(data, config, torch.device("cpu"), 2, inputs)
+    model = stage.model
+    assert model.condition(stage.frames(np.array([0, 5]))).shape == (2, 96)
+    assert (config.audio_width, config.expression_width) == (32, 64)
+    assert isinstance(model.expression_encoder, torch.nn.Identity)  # e_e goes in as it is (section 3.3)
+    assert isinstance(NerfStage(*_stage("a", made)).model.expression_encoder, torch.nn.Sequential)  # the thin MLP
+
+
+def _stage(name, made):
+    config, data, inputs = inputs_of(made, **options_of(name, made))
+    return data, config, torch.device("cpu"), 2, inputs
+
+
+def test_contradictions_are_refused(made):
+    with pytest.raises(UsageError, match="no method"):
+        resolved(NerfConfig(method="e"))
+    with pytest.raises(UsageError, match="needs learned audio"):
+        resolved(NerfConfig(method="c"))
+    with pytest.raises(UsageError, match="has no learned audio"):
+        resolved(NerfConfig(method="b", audio_run=made / "audio"))
+    with pytest.raises(UsageError, match="train-expr"):
+        resolved(NerfConfig(method="jean", audio_run=made / "audio"))
+    with pytest.raises(UsageError, match="train-expr"):
+        resolved(NerfConfig(method="b", expression_run=made / "jean"))
+    with pytest.raises(UsageError, match="has expression all"):
+        resolved(NerfConfig(method="b", expression="upper"))
+    with pytest.raises(ArtefactError, match="variant d"):
+        inputs_of(made, method="jean", audio_run=made / "audio", expression_run=made / "d")
+    with pytest.raises(ArtefactError, match="variant jean"):
+        inputs_of(made, method="d", audio_run=made / "audio", expression_run=made / "jean")
+    with pytest.raises(ArtefactError, match="logmel features, not deepspeech"):
+        inputs_of(made, audio_run=made / "audio", audio_features="deepspeech")
+    with pytest.raises(ArtefactError, match="stage"):
+        inputs_of(made, audio_run=made / "landmarks")
+    with pytest.raises(InputError, match="no emoca features"):
+        inputs_of(made, method="a", emotion_features="emoca")
+
+
+def test_another_run_behind_the_same_path_is_not_gone_on_with(made, trained):
+    other = {**options_of("jean", made), "audio_run": made / "audio2"}
+    train_audio([made / "clips"], made / "landmarks", made / "audio2", AudioConfig(steps=3, device="cpu"), Silent())
+    with pytest.raises(ArtefactError, match="audio_run"):
+        train_nerf([made / "clips" / "p0"], trained("jean"), NerfConfig(**QUICK, **other), Silent())

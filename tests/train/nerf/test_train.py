@@ -1,0 +1,182 @@
+"""Training the talking head on a clip of a few frames."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from jean.checkpoint import load_checkpoint
+from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.errors import ArtefactError, UsageError
+from jean.kernels.reference import Composite
+from jean.models.talking_head import Pixels
+from jean.progress import Silent
+from jean.train.nerf import train as nerf
+from jean.train.nerf.batch import RayBatch
+from jean.train.nerf.drivers import with_codes
+from jean.train.nerf.losses import pixel_losses
+from jean.train.nerf.train import NerfConfig, NerfStage, resolved, train_nerf
+from jean.train.nerf.visual_hull import grown, visual_hull
+from tests.helpers.tiny_clip import make_clip
+
+QUICK = {"rays": 128, "frames_per_step": 4}
+KEYS = {"heldout_face_psnr_db", "heldout_head_psnr_db", "train_face_psnr_db", "steps", "seconds", "rays_per_s"}
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    return make_clip(tmp_path_factory.mktemp("clips") / "a")
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory):
+    """For whole runs, which score and show frames: the paper's 192 samples a ray are slow."""
+    return make_clip(tmp_path_factory.mktemp("clips") / "small", frames=10, size=20)
+
+
+def stage(clip, **options):
+    config = resolved(NerfConfig(**(QUICK | options)))
+    data = PersonFrames(open_clips([clip]), None, config.expression == "upper")
+    return NerfStage(data, config, torch.device("cpu"), 100)
+
+
+@pytest.mark.parametrize("preset", ["fast", "paper"])
+def test_a_run_reports_what_the_command_promises(small, tmp_path, preset):
+    rays = {"rays": 16, "frames_per_step": 1} if preset == "paper" else QUICK
+    result = train_nerf([small], tmp_path / "run", NerfConfig(preset=preset, steps=2, **rays), Silent())
+    assert set(result) >= KEYS and result["steps"] == 2
+    assert result["backend"] == "native" and all(np.isfinite(v) for v in result.values() if not isinstance(v, str))
+    checkpoint = load_checkpoint(tmp_path / "run", stage="nerf")
+    assert checkpoint.payload["meta"]["audio"]["logmel"]["width"] == 80
+    again = train_nerf([small], tmp_path / "run", NerfConfig(preset=preset, steps=2, **rays), Silent())
+    assert again["heldout_face_psnr_db"] == result["heldout_face_psnr_db"]
+    with pytest.raises(ArtefactError):
+        train_nerf([small], tmp_path / "run", NerfConfig(preset=preset, steps=3, **rays), Silent())
+
+
+def test_the_same_seed_gives_the_same_weights(small, tmp_path):
+    for name in ("one", "two"):
+        train_nerf([small], tmp_path / name, NerfConfig(steps=3, **QUICK), Silent())
+    hashes = [load_checkpoint(tmp_path / name).content_hash for name in ("one", "two")]
+    assert hashes[0] == hashes[1]
+    train_nerf([small], tmp_path / "other", NerfConfig(steps=3, seed=1, **QUICK), Silent())
+    assert load_checkpoint(tmp_path / "other").content_hash != hashes[0]
+
+
+@pytest.mark.parametrize("preset", ["fast", "paper"])
+def test_the_paper_presets_torso_does_not_learn_the_face(clip, preset):
+    trained = stage(clip, preset=preset)
+    torch.manual_seed(0)
+    opacity = torch.full((2,), 0.5, requires_grad=True)  # the first pixel is all head, the second all torso
+    head = Composite(torch.rand(2, 3), torch.full((2,), 0.5), torch.ones(2), torch.ones(2, 1))
+    pixels = Pixels([head] * (2 if preset == "paper" else 1), torch.rand(2, 3), opacity)
+    matte = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
+    none = torch.zeros(2, dtype=torch.long)
+    batch = RayBatch(none[:1], none, torch.zeros(2, 2), torch.rand(2, 3), matte, torch.rand(2, 3))
+    losses = pixel_losses(pixels, batch, trained.config, trained.generator)
+    named = [losses[name] for name in ("photo", "coarse") if name in losses]
+    (slopes,) = torch.autograd.grad(sum(named), opacity)
+    assert slopes[1] != 0
+    # in the fast preset the head's own opacity loss keeps the two apart
+    assert (slopes[0] == 0) == (preset == "paper")
+
+
+@pytest.mark.parametrize("backend", ["reference", "native"])
+@pytest.mark.parametrize("preset", ["fast", "paper"])
+def test_half_precision_is_for_networks_alone(clip, preset, backend, monkeypatch):
+    rays = {"rays": 16, "frames_per_step": 1} if preset == "paper" else {}
+    results, seen = [], []
+    for precision in ("fp32", "bf16"):
+        trained = stage(clip, preset=preset, backend=backend, precision=precision, **rays)
+        trace = trained.model.head.trace
+        monkeypatch.setattr(
+            trained.model.head, "trace", lambda *given, trace=trace: seen.append(given) or trace(*given)
+        )
+        results.append([float(trained.step(step)["loss"]) for step in range(2)])
+    assert backend == "native" or results[0] != results[1]  # a processor's kernels train in single precision
+    assert np.allclose(*results, rtol=0.05)
+    exact, half = (given[:2] for given in (seen[0], seen[2]))  # origins and directions of the first step
+    assert all(torch.equal(a, b) for a, b in zip(exact, half, strict=True))
+
+
+def test_training_lowers_the_loss(clip):
+    trained = stage(clip)
+    losses = [trained.step(step)["loss"] for step in range(60)]
+    assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:10])
+
+
+def test_the_papers_preset_has_the_papers_numbers():
+    config = resolved(NerfConfig(preset="paper"))
+    assert (config.steps, config.rays, config.frames_per_step) == (400_000, 2048, 1)
+    assert config.learning_rate == 5e-4 and config.learning_rate * config.decay == pytest.approx(5e-5)
+    assert (config.audio_width, config.expression_width, config.code_width) == (32, 64, 0)
+
+
+def test_speech_alone_decides_the_lips_unless_all_is_said(clip):
+    assert stage(clip).model.expression_encoder.in_features == 2
+    assert stage(clip, expression="all").model.expression_encoder.in_features == 3
+
+
+def test_steps_and_minutes_contradict_each_other():
+    with pytest.raises(UsageError, match="contradict"):
+        resolved(NerfConfig(steps=5, minutes=1.0))
+
+
+def test_minutes_become_steps_once(small, tmp_path, monkeypatch):
+    config = NerfConfig(minutes=0.002, rays=16, frames_per_step=1)
+    result = train_nerf([small], tmp_path / "run", config, Silent())
+    assert result["steps"] >= 1
+    monkeypatch.setattr(nerf, "_steps_in", lambda *given: pytest.fail("measured again"))
+    again = train_nerf([small], tmp_path / "run", config, Silent())
+    assert again["steps"] == result["steps"]
+
+
+def test_codes_do_not_reach_what_is_rendered_without_them(clip):
+    trained = stage(clip)
+    indices = torch.from_numpy(trained.data.held_out)
+    plain = trained.model.eval().condition(trained.frames(indices))
+    torch.nn.init.ones_(trained.codes.weight)
+    kept = with_codes(trained.codes, trained.frames(indices), indices, torch.zeros(len(indices)))
+    assert torch.equal(trained.model.condition(kept), plain)
+    assert torch.allclose(kept.camera_to_world, trained.frames(indices).camera_to_world)
+    moved = with_codes(trained.codes, trained.frames(indices), indices, torch.ones(len(indices)))
+    assert not torch.allclose(moved.camera_to_world, kept.camera_to_world)
+
+
+def test_speech_stops_learning_after_its_steps(clip):
+    trained = stage(clip, audio_steps=3)
+    for step in range(3):
+        trained.step(step)
+    before = [p.clone() for p in trained.model.audio_encoder.parameters()]
+    codes = trained.codes.weight.clone()
+    trained.step(3)
+    assert all(torch.equal(p, q) for p, q in zip(trained.model.audio_encoder.parameters(), before, strict=True))
+    assert not torch.equal(trained.codes.weight, codes)
+
+
+def test_held_out_frames_are_never_drawn(clip):
+    trained = stage(clip)
+    drawn = [trained.batches.draw(trained.generator).frames for _ in range(30)]
+    seen = set(torch.cat(drawn).tolist())
+    assert seen == set(trained.data.train.tolist())
+
+
+def test_the_hull_is_where_the_mattes_are(clip):
+    data = PersonFrames(open_clips([clip]))
+    centres = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, -5.0], [13.0, 0.0, 0.0], [0.0, -13.0, 0.0]])
+    assert visual_hull(centres, data).tolist() == [True, True, False, False]
+
+
+def test_a_hull_grows_by_one_cell():
+    cells = torch.zeros(5, 5, 5, dtype=torch.bool)
+    cells[2, 2, 2] = True
+    assert grown(cells).sum() == 27 and grown(cells)[1:4, 1:4, 1:4].all()
+
+
+def test_the_log_has_the_loss(small, tmp_path):
+    train_nerf([small], tmp_path / "run", NerfConfig(steps=50, rays=32, frames_per_step=2), Silent())
+    lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert lines and all(line["loss"] > 0 for line in lines if "loss" in line)
