@@ -19,7 +19,9 @@ from entangled import of_tracks
 from jean.clips.clip import Clip
 from jean.demo.crossed import combine
 from jean.drivers.emotion import BLENDSHAPES
-from jean.drivers.sources import retarget_place, source_positions
+from jean.drivers.method import METHODS
+from jean.drivers.pose import retarget_position
+from jean.drivers.resampling import source_positions
 from jean.media import read_frames
 from jean.metrics.mouth import correlation
 from jean.progress import Progress
@@ -29,7 +31,6 @@ from jean.synthetic_speaker.draw import SUPERSAMPLING
 from jean.synthetic_speaker.performance import ground_truth, pictures
 from jean.synthetic_speaker.speaker import Speaker, build_speaker
 from jean.synthetic_speaker.track_clips import performance_of, write_track_corpus
-from jean.train.nerf.config import METHODS
 
 SIZE_PX = 128
 
@@ -152,7 +153,7 @@ def crossed(folder: Path, expression: CorpusItem, speech: CorpusItem, speaker: S
     truth = combine(said, shown, shown)
     # a render moves another clip's poses to the mean place of the clip trained on
     own, theirs = ground_truth(speaker.face, truth, SIZE_PX)[0], ground_truth(speaker.face, shown, SIZE_PX)[0]
-    wanted = retarget_place(theirs["camera_to_world"], trained.arrays["camera_to_world"])
+    wanted = retarget_position(theirs["camera_to_world"], trained.arrays["camera_to_world"])
     shift = (np.linalg.inv(wanted) - np.linalg.inv(theirs["camera_to_world"]))[0, :3, 3]
     truth = replace(truth, motion=replace(truth.motion, shift_cm=truth.motion.shift_cm + shift))
     poses = ground_truth(speaker.face, truth, SIZE_PX)[0]["camera_to_world"]

@@ -24,13 +24,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.drivers.person_frames import PersonFrames, open_person
 from jean.kernels.cuda import build as cuda_build
 from jean.kernels.cuda import check as cuda_check
 from jean.kernels.cuda import launch as cuda_launch
 from jean.models.head.paper import PaperHead
 from jean.models.talking_head import Frames, TalkingHead
-from jean.train.nerf.config import NerfConfig, resolved
+from jean.train.nerf.config import NerfConfig
+from jean.train.nerf.presets import resolve
 from jean.train.nerf.train import NerfStage
 
 Precision = Literal["fp32", "bf16"]
@@ -123,8 +124,8 @@ def train(
     precision: Precision = "fp32",
 ) -> tuple[NerfStage, dict]:
     """A head trained on the card; stops early where ``until`` dB over the held-out face are reached."""
-    config = resolved(NerfConfig(preset=preset, steps=steps, device=str(device), precision=precision))
-    stage = NerfStage(data, config, device, steps)
+    config = resolve(NerfConfig(preset=preset, steps=steps, device=str(device), precision=precision))
+    stage = NerfStage(data, config, device)
     spent, reached, scores, done = 0.0, None, {}, 0
     while done < steps and reached is None:
         block = min(BLOCK, steps - done)
@@ -140,8 +141,8 @@ def train(
             if until is not None and scores["heldout_face_psnr_db"] >= until:
                 reached = round(spent, 2)
     told = {"steps": done, "seconds": round(spent, 2), "ms_a_step": round(1e3 * spent / done, 3)}
-    told |= {"reached_s": reached, "launched": launched(stage), "pictures": stage.batches.pictures.line}
-    stage.average.eval()
+    told |= {"reached_s": reached, "launched": launched(stage), "pictures": stage.batches.images.line}
+    stage.ema.eval()
     return stage, told | {name: round(value, 2) for name, value in scores.items()}
 
 
@@ -157,9 +158,8 @@ def step_speed(
     stages = {
         graphs: NerfStage(
             data,
-            resolved(NerfConfig(preset=preset, device=str(device), graphs=graphs, precision=precision)),
+            resolve(NerfConfig(preset=preset, steps=1000, device=str(device), graphs=graphs, precision=precision)),
             device,
-            1000,
         )
         for graphs in (True, False)
     }
@@ -209,23 +209,23 @@ def measure(
 
     ``timed_steps`` are those in which recorded steps and steps by hand are compared.
     """
-    data = PersonFrames(open_clips([clip]), None, True)
+    data = open_person([clip])
     index = int(data.held_out[len(data.held_out) // 2])
     paper, paper_run = train(data, "paper", paper_steps, device, None, precision)
     fast, fast_run = train(data, "fast", fast_steps, device, paper_run["heldout_face_psnr_db"])
-    frames, head = paper.frames([index]), paper.average.head
+    frames, head = paper.frames([index]), paper.ema.head
     assert isinstance(head, PaperHead)
     large = resized(frames, sizes[1] / data.size_px)
-    g1 = picture_speed(paper.average, resized(frames, sizes[0] / data.size_px), sizes[0], "paper", precision, rounds)
+    g1 = picture_speed(paper.ema, resized(frames, sizes[0] / data.size_px), sizes[0], "paper", precision, rounds)
     head.use("reference")
-    exact = image(paper.average, large, sizes[1], CHUNK["paper"])
+    exact = image(paper.ema, large, sizes[1], CHUNK["paper"])
     head.use("auto", precision)
     with torch.no_grad():
-        shown = [paper.average.condition(paper.frames([int(i)])) for i in data.held_out[:24]]
+        shown = [paper.ema.condition(paper.frames([int(i)])) for i in data.held_out[:24]]
         head.skip_empty(torch.cat(shown))
-    g2 = picture_speed(paper.average, large, sizes[1], "paper", precision, rounds, exact)
+    g2 = picture_speed(paper.ema, large, sizes[1], "paper", precision, rounds, exact)
     g3 = picture_speed(
-        fast.average, resized(fast.frames([index]), sizes[1] / data.size_px), sizes[1], "fast", "fp32", rounds
+        fast.ema, resized(fast.frames([index]), sizes[1] / data.size_px), sizes[1], "fast", "fp32", rounds
     )
     hours = paper_run["ms_a_step"] * PAPER_ITERATIONS / 3.6e6
     return {

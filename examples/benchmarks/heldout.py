@@ -17,12 +17,15 @@ import numpy as np
 import torch
 
 from jean.checkpoint import load_checkpoint
+from jean.drivers.method import Method
 from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.drivers.tracks import DriverTracks
 from jean.metrics.crops import hull_mask
 from jean.models.paint import paint
 from jean.models.pose import corrected
 from jean.models.talking_head import Frames, TalkingHead
 from jean.rendering.load import load_model
+from jean.train.nerf.latents import POSE_VALUES, FrameLatents
 
 POSE_STEPS = 60
 POSE_RAYS = 1500
@@ -35,26 +38,21 @@ class Case:
     def __init__(self, run: Path, clip: Path):
         checkpoint = load_checkpoint(run, stage="nerf")
         self.model: TalkingHead = load_model(checkpoint, "cpu")
-        self.data = PersonFrames(open_clips([clip]), None, checkpoint.payload["meta"]["upper_face"])
-        self.codes = checkpoint.module_state("codes")["weight"]
+        clips = open_clips([clip])
+        self.data = PersonFrames(clips, Method.of_run(checkpoint))
+        self.tracks = DriverTracks.of_person(self.data)
+        weights = checkpoint.module_state("latents")["weight"]
+        self.latents = FrameLatents(len(weights), weights.shape[1] - POSE_VALUES)
+        self.latents.load_state_dict({"weight": weights})
         self.steps, self.hash = checkpoint.step, checkpoint.content_hash
 
+    @torch.no_grad()
     def frames(self, index: int, own_code: bool = False) -> Frames:
-        """What drives one frame; with its code and pose correction for training frames."""
-        data = self.data
-        pose, code = torch.from_numpy(data.camera_to_world[index])[None], None
-        if own_code and self.codes.shape[1] > 6:
-            values = self.codes[index : index + 1]
-            pose, code = corrected(pose, values[:, :3] * 0.1, values[:, 3:6]), values[:, 6:]
-        return Frames(
-            pose,
-            torch.from_numpy(data.focal_px[index : index + 1]),
-            torch.from_numpy(data.center_px[index : index + 1]),
-            torch.from_numpy(data.audio[index])[None].float(),
-            torch.from_numpy(data.expression[index])[None].float(),
-            torch.from_numpy(data.offsets[index])[None],
-            code=code,
-        )
+        """The drivers of one frame; with its latent code and pose correction for training frames."""
+        frames = self.tracks.frames(index)
+        if own_code and self.model.latent_width:
+            frames = self.latents.apply_to(frames, torch.tensor([index]), torch.ones(1))
+        return frames
 
     def pixels(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.Tensor]:
         """Rows and columns of the face's hull, its real colours [N, 3], and its plate."""

@@ -19,12 +19,14 @@ from torch import Tensor
 
 from jean.checkpoint import load_checkpoint
 from jean.drivers.person_frames import PersonFrames
+from jean.drivers.tracks import DriverTracks
 from jean.kernels import library
 from jean.kernels.reference import Composite, camera_rays, over
 from jean.metrics.crops import hull_mask
+from jean.models.head.base import HeadArguments
 from jean.models.head.paper import PaperHead
 from jean.models.paint import picture
-from jean.models.talking_head import Frames, TalkingHead
+from jean.models.talking_head import TalkingHead
 from jean.rendering.load import load_model
 
 SIDE = 32
@@ -52,22 +54,10 @@ class Case:
     model: TalkingHead | None = None
 
 
-def frame_of(data: PersonFrames, index: int) -> Frames:
-    """What drives one frame of a clip."""
-    return Frames(
-        camera_to_world=torch.from_numpy(data.camera_to_world[[index]]),
-        focal_px=torch.from_numpy(data.focal_px[[index]]),
-        center_px=torch.from_numpy(data.center_px[[index]]),
-        audio=torch.from_numpy(data.audio[[index]]).float(),
-        expression=torch.from_numpy(data.expression[[index]]).float(),
-        offsets=torch.from_numpy(data.offsets[[index]]),
-    )
-
-
 @torch.no_grad()
 def make_case(run: Path | None, data: PersonFrames, index: int) -> Case:
     """The lattice of frame ``index``, seen by a trained paper head, or by a random one."""
-    frames = frame_of(data, index)
+    frames = DriverTracks.of_person(data).frames(index)
     step = data.size_px / SIDE
     places = (torch.arange(SIDE) + 0.5) * step
     pixels = torch.stack(torch.meshgrid(places, places, indexing="xy"), -1).view(-1, 2)
@@ -82,7 +72,11 @@ def make_case(run: Path | None, data: PersonFrames, index: int) -> Case:
         condition, view = model.condition(frames), model.view(frames, pose)
         return Case(model.head, *rays, condition, view, checkpoint.content_hash, checkpoint.step, model)
     torch.manual_seed(0)
-    head, condition, view = PaperHead((32, 64, 0), BOX), torch.randn(1, 96), torch.tensor([[0.0, 0.0, -1.0]])
+    head, condition, view = (
+        PaperHead(HeadArguments((32, 64, 0), BOX, [])),
+        torch.randn(1, 96),
+        torch.tensor([[0.0, 0.0, -1.0]]),
+    )
     inside = torch.tensor(BOX[0]) + torch.rand(2000, 3) * (torch.tensor(BOX[1]) - torch.tensor(BOX[0]))
     for field in (head.coarse, head.fine):
         field.density.weight *= 20
@@ -178,18 +172,19 @@ def skipping(
         raise SystemExit("empty space is that of a trained run")
     every = np.concatenate([data.train, data.held_out])
     some = every[np.linspace(0, len(every) - 1, 24).round().astype(int)]
-    frames = [frame_of(data, int(index)) for index in indices]
+    tracks = DriverTracks.of_person(data)
+    frames = [tracks.frames(int(index)) for index in indices]
     plates, reals = [data.plate(int(i)) for i in indices], [data.image(int(i)) for i in indices]
     faces = [hull_mask(data.landmarks[i], data.size_px, data.size_px) for i in indices]
     head.use("native")
-    head.grid = None
+    head.occupancy = None
     exactly = [picture(model, f, plate).rgb for f, plate in zip(frames, plates, strict=True)]
     result: dict[str, object] = {}
     for precision in ("fp32", *(["bf16"] if library.half_targets() else [])):
         head.use("native", precision)
         began = time.perf_counter()
         with torch.no_grad():
-            head.skip_empty(torch.cat([model.condition(frame_of(data, int(index))) for index in some]))
+            head.skip_empty(torch.cat([model.condition(tracks.frames(int(index))) for index in some]))
         build_s = time.perf_counter() - began
         wall, cpu, quick = [], [], []
         for turn in range(rounds * len(frames)):
@@ -200,7 +195,7 @@ def skipping(
             cpu.append(time.process_time() - busy)
             if turn < len(frames):
                 quick.append(made)
-        assert head.grid is not None
+        assert head.occupancy is not None
         lost = [
             image_decibels(a[m], real[m]) - image_decibels(b[m], real[m])
             for a, b, real, m in zip(exactly, quick, reals, faces, strict=True)
@@ -218,13 +213,13 @@ def skipping(
             "native_s": round(min(wall), 3),
             "native_cpu_s": round(min(cpu), 3),
             "grid_s": round(build_s, 2),
-            "grid_filled": round(float((head.grid.sampling > 0).float().mean()), 3),
+            "grid_filled": round(float((head.occupancy.sampling > 0).float().mean()), 3),
             "samples": head.few_samples,
             "frames": [int(index) for index in indices],
             "dispatch": library.target() if precision == "fp32" else library.half_target(),
         }
     head.use("native")
-    head.grid = None
+    head.occupancy = None
     return result
 
 

@@ -31,7 +31,7 @@ from paper_speed import frame_of
 from train_speed import stolen_s
 
 from jean.checkpoint import load_checkpoint
-from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.drivers.person_frames import PersonFrames, open_person
 from jean.kernels import library
 from jean.models.paint import picture
 from jean.models.talking_head import TalkingHead
@@ -108,7 +108,7 @@ def main() -> None:
     told = real_time(options, precisions)
     after = stolen_s()
     checkpoint = load_checkpoint(options.run, stage="nerf")
-    model, data = load_model(checkpoint, "cpu"), PersonFrames(open_clips([options.clip]))
+    model, data = load_model(checkpoint, "cpu"), open_person([options.clip])
     kinds = [("reference", "fp32"), *(("native", name) for name in precisions)]
     result = {
         "C5": told,

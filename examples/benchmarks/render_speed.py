@@ -21,7 +21,7 @@ from paper_speed import convergence, exact, frame_of, image_decibels, make_case,
 from train_speed import stolen_s
 
 from jean.checkpoint import load_checkpoint
-from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.drivers.person_frames import open_person
 from jean.files import read_json
 from jean.kernels import library
 from jean.models.paint import picture
@@ -74,7 +74,7 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     checkpoint = load_checkpoint(options.run, stage="nerf")
     model = load_model(checkpoint, "cpu")
-    data = PersonFrames(open_clips([options.clip]))
+    data = open_person([options.clip])
     index = int(data.held_out[len(data.held_out) // 2])
     frames, case = frame_of(data, index), make_case(options.paper, data, index)
     images, wall, cpu = {}, {}, {}

@@ -19,7 +19,8 @@ from jean.checkpoint import load_checkpoint
 from jean.drivers.person_frames import PersonFrames
 from jean.files import read_json
 from jean.train.engine.memory import settled_memory
-from jean.train.nerf.config import NerfConfig, resolved
+from jean.train.nerf.config import NerfConfig
+from jean.train.nerf.presets import resolve
 from jean.train.nerf.train import NerfStage
 
 WANTED = 100
@@ -44,10 +45,10 @@ def reach(run: Path, data: PersonFrames, rounds: int) -> dict[str, Any]:
         rounds: torch's steps that are timed, spread over the first of the fast ones.
     """
     wanted, checkpoint = float(read_json(run / "metrics.json")[SCORE]), load_checkpoint(run, stage="nerf")
-    paper_config = resolved(NerfConfig(preset="paper", steps=1000, backend="reference", rays=rays_of(run)))
-    fast_config = resolved(NerfConfig(steps=STEPS, backend="native"))
-    paper = NerfStage(data, paper_config, torch.device("cpu"), 1000)
-    fast = NerfStage(data, fast_config, torch.device("cpu"), STEPS)
+    paper_config = resolve(NerfConfig(preset="paper", steps=1000, backend="reference", rays=rays_of(run)))
+    fast_config = resolve(NerfConfig(steps=STEPS, backend="native"))
+    paper = NerfStage(data, paper_config, torch.device("cpu"))
+    fast = NerfStage(data, fast_config, torch.device("cpu"))
     torch_wall, torch_cpu, wall, cpu = [], [], 0.0, 0.0
     scores: list[tuple[int, float]] = []
     with settled_memory():

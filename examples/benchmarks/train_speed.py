@@ -18,10 +18,11 @@ import numpy as np
 import torch
 from time_to_reach import reach
 
-from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.drivers.person_frames import open_person
 from jean.kernels import library
 from jean.train.engine.memory import settled_memory
-from jean.train.nerf.config import NerfConfig, resolved
+from jean.train.nerf.config import NerfConfig
+from jean.train.nerf.presets import resolve
 from jean.train.nerf.train import NerfStage
 
 C6 = "give a run of the preset paper that was trained to its end: --paper RUN"
@@ -50,9 +51,9 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     stages = {}
     for backend in ("reference", "native"):
-        config = resolved(NerfConfig(preset=options.preset, steps=1000, backend=backend, rays=options.rays))
-        data = PersonFrames(open_clips([options.clip]), None, config.expression == "upper")
-        stages[backend] = NerfStage(data, config, torch.device("cpu"), 1000)
+        config = resolve(NerfConfig(preset=options.preset, steps=1000, backend=backend, rays=options.rays))
+        data = open_person([options.clip])
+        stages[backend] = NerfStage(data, config, torch.device("cpu"))
         for step in range(options.warm):
             stages[backend].step(step)
     wall: dict[str, list[float]] = {name: [] for name in stages}

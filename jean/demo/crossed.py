@@ -15,8 +15,8 @@ import numpy as np
 
 from jean.clips.clip import FORMAT, Clip
 from jean.demo.plan import DemoClip
-from jean.drivers.person_frames import HELD_OUT_SHARE
-from jean.drivers.sources import source_positions
+from jean.drivers.person_frames import HELD_OUT_FRACTION
+from jean.drivers.resampling import source_positions
 from jean.drivers.support import PoseSupport
 from jean.features.trackers.truth_file import load_truth
 from jean.files import atomic_path, write_json
@@ -70,7 +70,7 @@ def head_poses(source: Performance, trained_video: Path, count: int) -> np.ndarr
         count: frames of the result; a shorter source is played there and back.
     """
     own = load_truth(trained_video).arrays["camera_to_world"]
-    shown = len(own) - max(1, round(len(own) * HELD_OUT_SHARE))
+    shown = len(own) - max(1, round(len(own) * HELD_OUT_FRACTION))
     theirs = np.stack([head_to_camera(source.motion, t)[0] for t in range(source.frame_count)])
     track = PoseSupport.fit(own[:shown]).retarget(np.linalg.inv(theirs))
     times = (np.arange(count) + 0.5) / source.fps

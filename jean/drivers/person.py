@@ -1,7 +1,7 @@
-"""What a trained person is driven with when no other source is named: kept in the run folder.
+"""The person of a trained head: default drivers, background and support, stored in the run folder.
 
-A run is used without the clips it was trained on; their poses, expressions, camera and background
-are small and travel with it.
+A run is used without the clips it was trained on. Their poses, expressions, camera and background are small and are
+stored with it.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from jean.clips.clip import Clip
+from jean.drivers.offsets import fit_offsets, predict_offsets
 from jean.drivers.person_frames import PersonFrames
 from jean.drivers.support import DriverSupport
 from jean.errors import ArtefactError
@@ -24,16 +25,16 @@ NAME = "person.safetensors"
 
 @dataclass(frozen=True)
 class Person:
-    """The first clip's tracks.
+    """Tracks of the first clip, and what all clips say of the person.
 
     Attributes:
-        camera: of the clip's frames.
-        camera_to_world: [T, 4, 4].
-        expression: [T, E], the coefficients that the model uses.
-        offsets: [T, 68, 2], of the landmarks beside the rigid head, cm.
-        expression_to_offsets: [E + 1, 136], which offsets go with which coefficients (the last row: always).
-        background: uint8 [H, W, 3], RGB, the clean plate.
-        clip: name of the clip's folder, absolute; it may be gone.
+        camera: intrinsics of the clip's frames.
+        camera_to_world: head poses [T, 4, 4].
+        expression: expression vectors [T, E].
+        offsets: landmark offsets from the rigid head [T, 68, 2], cm.
+        expression_to_offsets: regression of offsets on expression vectors [E + 1, 136], see ``fit_offsets``.
+        background: the clean plate, uint8 [H, W, 3], RGB.
+        clip: absolute path of the clip's folder, which may no longer exist.
         means: mean expression vector [E] by the name of an emotion or a clip.
         support: the driver values that training has shown; for a run that stored none, those of these tracks.
     """
@@ -48,39 +49,28 @@ class Person:
     means: dict[str, np.ndarray]
     support: DriverSupport
 
-    def offsets_of(self, expression: np.ndarray) -> np.ndarray:
-        """[T, 68, 2] cm: the offsets that this person's face would have with coefficients [T, E]."""
-        return offsets_from(self.expression_to_offsets, expression)
+    def predict_offsets(self, expression: np.ndarray) -> np.ndarray:
+        """Landmark offsets [T, 68, 2], cm, that this person's face has with expression vectors [T, E]."""
+        return predict_offsets(self.expression_to_offsets, expression)
 
-    def offsets_like(self, expression: np.ndarray, measured: np.ndarray | None) -> np.ndarray:
-        """[T, 68, 2] cm: a source's offsets, brought to this person.
+    def retarget_offsets(self, expression: np.ndarray, measured: np.ndarray | None) -> np.ndarray:
+        """A source's landmark offsets, brought to this person: [T, 68, 2], cm.
 
-        What is constant in a source cannot be told from the shape of its face, so its mean comes from the
-        mean of its coefficients; its motion is what was measured, or, where nothing was, told from them too.
+        The constant part of a source's offsets cannot be told from the shape of its face. The mean therefore comes from
+        the mean expression vector; the motion is measured, or predicted from the vectors where it was not.
 
         Args:
-            expression: the source's coefficients [T, E]; measured: its own offsets [T, 68, 2].
+            expression: the source's vectors [T, E].
+            measured: the source's own offsets [T, 68, 2], or None.
         """
         if measured is None:
-            return self.offsets_of(expression)
-        return measured - measured.mean(0) + self.offsets_of(expression.mean(0, keepdims=True))
+            return self.predict_offsets(expression)
+        return measured - measured.mean(0) + self.predict_offsets(expression.mean(0, keepdims=True))
 
-
-def offsets_from(slopes: np.ndarray, expression: np.ndarray) -> np.ndarray:
-    """[T, 68, 2] cm: what ``fit_offsets`` found ([E + 1, 136]) for coefficients [T, E]."""
-    known = np.concatenate([expression, np.ones((len(expression), 1))], 1)
-    return (known @ slopes).reshape(len(expression), -1, 2)
-
-
-def fit_offsets(expression: np.ndarray, offsets: np.ndarray, ridge: float = 10.0) -> np.ndarray:
-    """[E + 1, 136]: ridge regression of offsets [T, 68, 2] on standardised coefficients [T, E]."""
-    # as in the head: a coefficient that never moves must not turn its noise into motion
-    mean, spread = expression.mean(0), np.maximum(expression.std(0), 0.02)
-    known = ((expression - mean) / spread).astype(np.float64)
-    flat = offsets.reshape(len(offsets), -1).astype(np.float64)
-    slopes = np.linalg.solve(known.T @ known + ridge * np.eye(known.shape[1]), known.T @ (flat - flat.mean(0)))
-    slopes = slopes / spread[:, None]
-    return np.concatenate([slopes, (flat.mean(0) - mean @ slopes)[None]])
+    def still_index(self) -> int:
+        """The frame whose head position is nearest to the mean: a real pose, not an average of rotations."""
+        position = self.camera_to_world[:, :3, 3]
+        return int(np.argmin(np.linalg.norm(position - position.mean(0), axis=1)))
 
 
 def write_person(
@@ -114,7 +104,7 @@ def write_person(
         **{f"support/{name}": array for name, array in _support(data, lips).arrays().items()},
     }
     with atomic_path(folder / NAME) as temporary:
-        # the library writes memory as it lies: columns chosen by a mask lie the other way round
+        # save_file writes the memory as it lies, and columns chosen by a mask lie in another order
         whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
         save_file(whole, str(temporary), metadata={"clip": str(clips[0].folder.resolve())})
 
@@ -126,10 +116,10 @@ def _support(data: PersonFrames, lips: np.ndarray | None) -> DriverSupport:
 
 
 def read_person(folder: Path) -> Person:
-    """Reads it back.
+    """The person stored in a run folder.
 
     Raises:
-        ArtefactError: missing or damaged.
+        ArtefactError: ``person.safetensors`` is missing or damaged.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -1,4 +1,4 @@
-"""What the trainers read from clips, one dataset a stage."""
+"""All frames of one person's clips, with the drivers that a method takes from them."""
 
 from __future__ import annotations
 
@@ -9,64 +9,79 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.drivers.audio_windows import neighbour_rows
-from jean.drivers.lips import face_offsets
+from jean.drivers.expression import UpperFace
+from jean.drivers.method import Method, plain_method
+from jean.drivers.offsets import face_offsets, fit_offsets, predict_offsets
 from jean.errors import InputError
 
-HELD_OUT_SHARE = 0.1  # the last tenth of every clip is never trained on
+HELD_OUT_FRACTION = 0.1  # the last tenth of every clip is never trained on
 
 
 class PersonFrames:
-    """All frames of one person's clips, one after the other, read lazily.
+    """T frames of one person's clips in sequence; pictures are read lazily.
 
     Args:
         clips: prepared clips of one person, of one size, with the same extractors.
-        audio: name of the audio features to use, or None for the first there is.
-        upper_face: take only the upper face's expression coefficients.
+        method: the speech and expression inputs.
+
+    Attributes:
+        audio: audio windows, float32 [T, window, D].
+        expression: expression vectors, float32 [T, E].
+        measured_offsets: landmark offsets from the rigid head, float32 [T, 68, 2], cm.
+        offsets: the offsets that drive the head: the measured ones, or those predicted from the vectors.
+        camera_to_world: float32 [T, 4, 4].
+        focal_px, center_px: intrinsics, float32 [T] and [T, 2].
+        landmarks: [T, 68, 2], px.
+        valid: bool [T], whether the frame shows the face.
+        shape: the rigid head, [68, 3], cm.
+        train, held_out: indices of valid frames.
+        boxes: see ``region_boxes``.
 
     Raises:
         InputError: a clip without sound, or clips that differ in size or extractors.
     """
 
-    def __init__(self, clips: Sequence[Clip], audio: str | None = None, upper_face: bool = True):
+    def __init__(self, clips: Sequence[Clip], method: Method):
         check_alike(clips)
-        self.clips = list(clips)
-        self.audio_name = audio or next(iter(clips[0].audio_features))
+        self.clips, self.method = list(clips), method
         self.size_px = clips[0].size_px
         counts = [clip.frame_count for clip in clips]
         self.clip_of = np.repeat(np.arange(len(clips)), counts)
         self.frame_of = np.concatenate([np.arange(n) for n in counts])
-        chosen = clips[0].upper_face() if upper_face else np.ones_like(clips[0].upper_face())
-        self.audio = np.concatenate([clip.audio_features[self.audio_name] for clip in clips])
-        self.expression = np.concatenate([clip.arrays["expression"][:, chosen] for clip in clips])
         self.camera_to_world = np.concatenate([clip.arrays["camera_to_world"] for clip in clips]).astype(np.float32)
         self.landmarks = np.concatenate([clip.arrays["landmarks"] for clip in clips])
         self.valid = np.concatenate([clip.arrays["valid"] for clip in clips])
-        self.offsets = np.concatenate([face_offsets(clip) for clip in clips])
-        self.measured_offsets = self.offsets  # stays what was seen where a method tells ``offsets`` from its vector
         self.shape = np.mean([clip.arrays["shape"] for clip in clips], 0)
         self.focal_px = np.repeat([clip.camera.focal_px for clip in clips], counts).astype(np.float32)
         self.center_px = np.repeat([clip.camera.center_px for clip in clips], counts, 0).astype(np.float32)
-        held_out = np.concatenate([np.arange(n) >= n - max(1, round(n * HELD_OUT_SHARE)) for n in counts])
+        held_out = np.concatenate([np.arange(n) >= n - max(1, round(n * HELD_OUT_FRACTION)) for n in counts])
         self.train = np.flatnonzero(~held_out & self.valid)
         self.held_out = np.flatnonzero(held_out & self.valid)
         if not len(self.train):
             raise InputError("the clips have no frame with a face to train on.", "Prepare other videos.")
         self.boxes = region_boxes(self.landmarks, self.size_px)
+        self.audio = np.concatenate([method.speech.windows(clip) for clip in clips])
+        self.expression = np.concatenate([method.expression.vectors(clip) for clip in clips])
+        self.measured_offsets = np.concatenate([face_offsets(clip) for clip in clips])
+        self.offsets = self.measured_offsets
+        if not method.expression.measures_offsets:
+            coefficients = fit_offsets(self.expression[self.train], self.measured_offsets[self.train])
+            self.offsets = predict_offsets(coefficients, self.expression).astype(np.float32)
 
     def image(self, index: int) -> np.ndarray:
-        """uint8 [H, W, 3], RGB."""
+        """One frame, uint8 [H, W, 3], RGB."""
         return self.clips[self.clip_of[index]].frames[self.frame_of[index]]
 
     def matte(self, index: int) -> np.ndarray:
-        """uint8 [H, W, 2], head and torso."""
+        """Opacity of head and torso, uint8 [H, W, 2]."""
         return self.clips[self.clip_of[index]].matte[self.frame_of[index]]
 
     def plate(self, index: int) -> np.ndarray:
-        """uint8 [H, W, 3], the clean background."""
+        """The clean background of the frame's clip, uint8 [H, W, 3]."""
         return self.clips[self.clip_of[index]].background
 
     def audio_neighbours(self, neighbours: int) -> np.ndarray:
-        """int64 [T, N]: dataset frames whose windows smoothing looks at, all of the frame's own clip."""
+        """Frames whose audio windows are smoothed together, int64 [T, N]; all of the frame's own clip."""
         counts = [clip.frame_count for clip in self.clips]
         firsts = np.cumsum([0, *counts[:-1]])
         rows = [first + neighbour_rows(count, neighbours) for first, count in zip(firsts, counts, strict=True)]
@@ -74,14 +89,15 @@ class PersonFrames:
 
 
 def region_boxes(landmarks: np.ndarray, size_px: int) -> np.ndarray:
-    """[T, 5, 4] boxes (left, top, right, bottom; px) of mouth, eyes, face, head and whole picture.
+    """Boxes of mouth, eyes, face, head and whole frame: [T, 5, 4] (left, top, right, bottom; px).
 
     Args:
-        landmarks: [T, 68, 2] px; frames of NaN get the whole picture everywhere.
+        landmarks: [T, 68, 2], px; frames of NaN get the whole frame everywhere.
+        size_px: side of the frames.
     """
     whole = np.broadcast_to(np.array([0, 0, size_px, size_px], np.float64), (len(landmarks), 4))
     boxes = []
-    for points, grow in (
+    for points, margin in (  # margins: fractions of the box's width and height, per side
         (landmarks[:, 48:], (0.2, 0.5, 0.2, 0.5)),
         (landmarks[:, 36:48], (0.1, 1.0, 0.1, 0.7)),
         (landmarks, (0.05, 0.1, 0.05, 0.05)),
@@ -89,16 +105,16 @@ def region_boxes(landmarks: np.ndarray, size_px: int) -> np.ndarray:
     ):
         low, high = points.min(1), points.max(1)
         extent = np.concatenate([high - low, high - low], 1)
-        box = np.concatenate([low, high], 1) + extent * np.array([-1, -1, 1, 1]) * np.array(grow)
+        box = np.concatenate([low, high], 1) + extent * np.array([-1, -1, 1, 1]) * np.array(margin)
         boxes.append(np.where(np.isnan(box), whole, np.clip(box, 0, size_px)))
     return np.stack([*boxes, whole], 1)
 
 
 def check_alike(clips: Sequence[Clip]) -> None:
-    """Refuses to mix what cannot be mixed.
+    """Refuses clips that cannot be trained on together.
 
     Raises:
-        InputError: no clip, a silent clip, or clips that differ in size, rate, tracker or features.
+        InputError: no clip, a silent clip, or clips that differ in size, frame rate, tracker or features.
     """
     if not clips:
         raise InputError("no clip was given.", "Name at least one prepared clip.")
@@ -119,9 +135,26 @@ def check_alike(clips: Sequence[Clip]) -> None:
 
 
 def open_clips(folders: Sequence[Path]) -> list[Clip]:
-    """Opens clip folders; a folder that holds clip folders stands for all of them, sorted by name."""
+    """Opens clip folders; a folder of clip folders stands for all of them, sorted by name.
+
+    Raises:
+        InputError: a folder is not a clip and holds none.
+    """
     clips = []
     for folder in folders:
         inner = sorted(path.parent for path in Path(folder).glob("*/clip.json"))
         clips += [Clip.open(path) for path in (inner or [folder])]
     return clips
+
+
+def open_person(folders: Sequence[Path], expression: str = UpperFace.kind, audio: str | None = None) -> PersonFrames:
+    """The frames of a person's clips with drivers that need no run of another trainer.
+
+    Args:
+        folders: clip folders, or folders of clip folders.
+        expression: kind of the expression input, see ``jean.drivers.expression.EXPRESSION_INPUTS``.
+        audio: name of the audio features; None takes the first that the clips have.
+    """
+    clips = open_clips(folders)
+    check_alike(clips)
+    return PersonFrames(clips, plain_method(clips, expression, audio))

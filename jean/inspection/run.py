@@ -161,8 +161,8 @@ def _strips(
     import torch
 
     from jean.clips.corpus import EMOTIONS
+    from jean.drivers.tracks import DriverTracks
     from jean.models.paint import picture
-    from jean.models.talking_head import Frames
     from jean.rendering.load import load_model
 
     person = read_person(run)
@@ -172,9 +172,7 @@ def _strips(
         progress.say("the run knows no emotions by name: no strips.")
         return []
     model = load_model(checkpoint, config.device)
-    device = model.expression_mean.device
-    camera, own = person.camera.resized(config.size), person.camera_to_world
-    middle = int(np.argmin(np.linalg.norm(own[:, :3, 3] - own[:, :3, 3].mean(0), axis=1)))
+    camera, still = person.camera.resized(config.size), person.still_index()
     arguments = checkpoint.payload["meta"]["model"]
     white = np.full((config.size, config.size, 3), 255, np.uint8)
     made = []
@@ -183,18 +181,16 @@ def _strips(
             raise UsageError(f"{text} is no way from one expression to another.", "Write, for example: sad..happy")
         times = np.linspace(0, 1, config.steps)
         rows = vectors(parse(text, 1.0), person.means, person.expression.mean(0), times).astype(np.float32)
-        offsets = person.offsets_of(rows).astype(np.float32)
-        shown = []
-        for row, offset in zip(rows, offsets, strict=True):
-            frames = Frames(
-                camera_to_world=torch.from_numpy(own[middle : middle + 1].astype(np.float32)).to(device),
-                focal_px=torch.tensor([camera.focal_px], device=device),
-                center_px=torch.tensor([camera.center_px], device=device),
-                audio=torch.zeros(1, arguments["audio_window"], arguments["audio_features"], device=device),
-                expression=torch.from_numpy(row)[None].to(device),
-                offsets=torch.from_numpy(offset)[None].to(device),
-            )
-            shown.append(picture(model, frames, white).rgb)
+        count = len(rows)
+        tracks = DriverTracks(
+            camera_to_world=torch.from_numpy(person.camera_to_world[[still] * count].astype(np.float32)),
+            focal_px=torch.full((count,), camera.focal_px),
+            center_px=torch.tensor(camera.center_px).expand(count, 2),
+            expression=torch.from_numpy(rows),
+            offsets=torch.from_numpy(person.predict_offsets(rows).astype(np.float32)),
+            audio=torch.zeros(count, arguments["audio_window"], arguments["audio_features"]),
+        ).to(model.device)
+        shown = [picture(model, tracks.frames(index), white).rgb for index in range(count)]
         path = output / f"strip_{text.replace('..', '_to_').replace(':', '-')}.png"
         figures.strip(path, shown, [f"{share:.0%}" for share in times])
         made.append((text, path))

@@ -34,11 +34,11 @@ def paint(
 ) -> tuple[Tensor, Tensor]:
     """rgb [R, 3] over ``background`` [R, 3], and depth [R] in cm, of pixels [R, 2] of one frame."""
     condition = model.condition(frames)
-    seen = model.seen(frames, condition)
-    if seen is not None:
+    scene = model.frame_scene(frames, condition)
+    if scene is not None:
         center = (float(frames.center_px[0, 0]), float(frames.center_px[0, 1]))
         return paint_seen(
-            seen, frames.camera_to_world[0], float(frames.focal_px[0]), center, size_px, pixels, background
+            scene, frames.camera_to_world[0], float(frames.focal_px[0]), center, size_px, pixels, background
         )
     rgb, depth = [], []
     for start in range(0, max(1, len(pixels)), CHUNK):
@@ -54,7 +54,7 @@ def paint(
 def picture(model: TalkingHead, frames: Frames, background: np.ndarray) -> Picture:
     """One frame (``frames`` holds one, its camera in pixels of the background) over uint8 [H, W, 3]."""
     size = background.shape[0]
-    device = model.expression_mean.device
+    device = model.device
     order = in_squares(size)
     behind = background.reshape(-1, 3)[order]
     if device.type == "cpu":

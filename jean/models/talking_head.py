@@ -1,36 +1,50 @@
-"""The whole person: speech and expression in, pixels out."""
+"""The talking head: speech, expression and pose in, pixels out."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from jean.kernels.dispatch import Composite, Seen, camera_rays, on_host, over, use_native
+from jean.kernels.dispatch import Composite, Seen, camera_rays, on_host, over
 from jean.models.audio_encoder import AudioAttention, AudioEncoder
-from jean.models.head.base import Box, FastHead, make_head
+from jean.models.head.base import Box, Head, HeadArguments
+from jean.models.head.registry import HEADS
 from jean.models.head.torso import TorsoLayer
-from jean.models.pose import pose_vectors, view_directions
+from jean.models.pose import pose_vectors
+
+AUDIO_EMBEDDING_WIDTH = 64  # of e_a, section 3.1
+POSE_LIMIT = 3.0  # standard deviations: the torso and the shading must not extrapolate linearly without end
+
+# Names in checkpoints of version 0.1: (old prefix, new prefix); None for what is no longer stored.
+_OLD_NAMES: tuple[tuple[str, str | None], ...] = (
+    ("expression_spread", "expression_std"),
+    ("expression_range", None),
+    ("pose_spread", "pose_std"),
+    ("head.warp.", "head.face_deformation."),
+    ("head.grid.", "head.occupancy."),
+)
 
 
 @dataclass(frozen=True)
 class Frames:
-    """What drives F frames.
+    """The drivers of F frames.
 
     Attributes:
-        camera_to_world: [F, 4, 4], head pose.
-        focal_px: [F], focal length in the pixels of the picture.
-        center_px: [F, 2], principal point.
-        audio: [F, window, D], audio windows; [F, N, window, D] where a model smooths over N neighbours
+        camera_to_world: head poses [F, 4, 4].
+        focal_px: focal length in pixels of the rendered frame [F].
+        center_px: principal point [F, 2].
+        audio: audio windows [F, window, D]; [F, N, window, D] for a head that smooths over N neighbouring frames
             (``jean.drivers.audio_windows.neighbour_rows``); None where ``lips`` decides every row.
-        expression: [F, E], expression coefficients.
-        offsets: [F, 68, 2], what the expression source's landmarks have beside its rigid head, cm
-            (``jean.drivers.lips.face_offsets``); where speech decides the lips, only the upper face's are read.
-        lips: [F, audio_width], the audio part of e_in, which replaces the embedding of ``audio``; NaN in rows where
+        expression: expression vectors [F, E].
+        offsets: landmark offsets from the rigid head [F, 68, 2], cm (``jean.drivers.offsets.face_offsets``). Where
+            speech decides the lips, the head reads only those of the upper face.
+        lips: the audio part of e_in [F, audio_width], which replaces the embedding of ``audio``; NaN in rows where
             ``audio`` decides.
-        code: [F, K], what a training frame has that no driver explains; None stands for zeros, as in
-            every render.
+        latent: latent codes of training frames [F, K], for what no driver explains; None for zeros, as in rendering.
     """
 
     camera_to_world: Tensor
@@ -40,17 +54,17 @@ class Frames:
     expression: Tensor
     offsets: Tensor
     lips: Tensor | None = None
-    code: Tensor | None = None
+    latent: Tensor | None = None
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """What R pixels show.
+    """The content of R pixels.
 
     Attributes:
-        head: the head's composites (the last is the result; earlier ones are the coarse pass).
-        torso_rgb: [R, 3].
-        torso_opacity: [R].
+        head: the head's composites; the last is the result, earlier ones are the coarse pass.
+        torso_rgb: [R, 3], in [0, 1].
+        torso_opacity: [R], in [0, 1].
     """
 
     head: list[Composite]
@@ -58,12 +72,12 @@ class Pixels:
     torso_opacity: Tensor
 
     def over(self, background: Tensor, level: int = -1) -> Tensor:
-        """rgb [R, 3]: the head over the torso over ``background`` [R, 3]."""
+        """rgb [R, 3] of the head over the torso over ``background`` [R, 3]."""
         behind = over(self.torso_opacity[:, None] * self.torso_rgb, self.torso_opacity, background)
         return over(self.head[level].channels, self.head[level].opacity, behind)
 
     def opacity(self) -> Tensor:
-        """[R]: of head and torso together."""
+        """Opacity [R] of head and torso together."""
         head = self.head[-1].opacity
         return head + (1 - head) * self.torso_opacity
 
@@ -71,29 +85,32 @@ class Pixels:
 class TalkingHead(nn.Module):
     """Audio encoder, expression encoder, head, torso.
 
-    The field is undefined where training has not been: limit drivers of other people first (``jean.drivers.support``).
+    The field is undefined where training has not been: limit foreign drivers first (``jean.drivers.support``).
 
     Args:
-        preset: "fast" or "paper".
-        box: the head's volume, head space, cm.
-        audio_features: D; audio_window: rows in a window.
-        expression_features: E, coefficients used.
-        audio_width: width of the audio part of e_in; expression_width: of the expression part.
-        dropout: in the audio encoder while training.
-        code_width: K, width of the frames' codes (0: none, as in the paper).
-        shape: [68][3], the person's rigid head, head space, cm.
-        spoken: whether speech decides the lower face.
-        audio_scale: e_a is multiplied by it before its projection: Eq. 2 compares directions and leaves lengths free.
-        audio_attention: N, neighbouring frames over which e_a is smoothed, as AD-NeRF does (0: not at all).
-        expression_map: from the expression vector to its part of e_in: "linear"; "mlp", the thin MLP of Table 2's
+        preset: name of the head, see ``jean.models.head.registry.HEADS``.
+        box: low and high corners of the head's volume, head space, cm.
+        audio_features: D, values per row of an audio window.
+        audio_window: rows per audio window.
+        expression_features: E, values of the expression vector.
+        audio_width: width of the audio part of e_in.
+        expression_width: width of the expression part of e_in.
+        dropout: of the audio encoder while training.
+        shape: the person's rigid head [68][3], head space, cm.
+        latent_width: K, width of the training frames' latent codes; 0 for none, as in the paper.
+        audio_drives_mouth: whether speech alone decides the lower face.
+        audio_scale: factor on e_a before its projection: Eq. 2 compares directions and leaves lengths free.
+        audio_attention: N, neighbouring frames over which e_a is smoothed, as in AD-NeRF; 0 for none.
+        expression_map: map from the expression vector to its part of e_in: "linear"; "mlp", the thin MLP of Table 2's
             (a) and (c); "none", the vector as it is (e_e of the expression transformer, section 3.3).
     """
 
     expression_mean: Tensor
-    expression_spread: Tensor
+    expression_std: Tensor
     pose_mean: Tensor
-    pose_spread: Tensor
+    pose_std: Tensor
     smoothing: Tensor
+    head: Head
 
     def __init__(
         self,
@@ -107,34 +124,52 @@ class TalkingHead(nn.Module):
         expression_width: int,
         dropout: float,
         shape: list[list[float]],
-        code_width: int = 0,
-        spoken: bool = True,
+        latent_width: int = 0,
+        audio_drives_mouth: bool = True,
         audio_scale: float = 1.0,
         audio_attention: int = 0,
         expression_map: str = "linear",
     ):
         super().__init__()
-        # e_a is 64-d (section 3.1); a projection brings it to the width that F_Θ takes (docs/method.md)
-        self.audio_encoder = AudioEncoder(audio_features, audio_window, 64, dropout)
-        self.audio_projection = nn.Linear(64, audio_width)
+        # e_a has 64 values (section 3.1); a projection brings it to the width that F_Θ takes (docs/method.md)
+        self.audio_encoder = AudioEncoder(audio_features, audio_window, AUDIO_EMBEDDING_WIDTH, dropout)
+        self.audio_projection = nn.Linear(AUDIO_EMBEDDING_WIDTH, audio_width)
         self.audio_scale = audio_scale
-        self.audio_attention = AudioAttention(64, audio_attention) if audio_attention else None
+        self.audio_attention = AudioAttention(AUDIO_EMBEDDING_WIDTH, audio_attention) if audio_attention else None
         if audio_attention:
-            self.register_buffer("smoothing", torch.zeros((), dtype=torch.bool))  # whether training has come to it
+            self.register_buffer("smoothing", torch.zeros((), dtype=torch.bool))  # whether training has switched it on
         self.expression_encoder = _expression_map(expression_map, expression_features, expression_width)
-        self.code_width = code_width
+        self.latent_width = latent_width
         self.audio_width = audio_width
-        self.head = make_head(preset, (audio_width, expression_width, code_width), box, shape, spoken)
+        widths = (audio_width, expression_width, latent_width)
+        self.head = HEADS.load(preset)(HeadArguments(widths, box, shape, audio_drives_mouth))
         self.torso = TorsoLayer()
         self.register_buffer("expression_mean", torch.zeros(expression_features))
-        self.register_buffer("expression_spread", torch.ones(expression_features))
+        self.register_buffer("expression_std", torch.ones(expression_features))
         self.register_buffer("pose_mean", torch.zeros(6))
-        self.register_buffer("pose_spread", torch.ones(6))
+        self.register_buffer("pose_std", torch.ones(6))
+        self.register_load_state_dict_pre_hook(_rename_old_names)
+
+    @classmethod
+    def from_arguments(cls, arguments: Mapping[str, Any]) -> TalkingHead:
+        """A head from the arguments that a checkpoint stores, also one of version 0.1."""
+        renamed = {"code_width": "latent_width", "spoken": "audio_drives_mouth"}
+        return cls(**{renamed.get(name, name): value for name, value in arguments.items()})
+
+    @property
+    def device(self) -> torch.device:
+        """Where the head's tensors are."""
+        return self.expression_mean.device
+
+    def use(self, backend: str, precision: str = "fp32") -> None:
+        """Chooses compiled kernels or torch for head and torso, see ``Head.use``."""
+        self.head.use(backend, precision)
+        self.torso.backend = backend
 
     def audio_embedding(self, audio: Tensor) -> Tensor:
-        """The audio part of e_in, [F, audio_width], from windows as ``Frames`` has them.
+        """The audio part of e_in [F, audio_width], from audio windows as ``Frames`` has them.
 
-        Windows without neighbours stand for frames whose neighbours are like them: smoothing leaves those alone.
+        Windows without neighbours stand for frames whose neighbours are equal, which smoothing leaves as they are.
         """
         if self.audio_attention is None or audio.ndim == 3:
             embedding = self.audio_encoder(audio)
@@ -145,7 +180,7 @@ class TalkingHead(nn.Module):
         return self.audio_projection(self.audio_scale * embedding)
 
     def condition(self, frames: Frames) -> Tensor:
-        """e_in [F, audio_width + expression_width + code_width]."""
+        """e_in [F, audio_width + expression_width + latent_width]."""
         if frames.audio is None:
             assert frames.lips is not None
             audio = frames.lips
@@ -153,44 +188,37 @@ class TalkingHead(nn.Module):
             audio = self.audio_embedding(frames.audio)
             if frames.lips is not None:
                 audio = torch.where(torch.isnan(frames.lips), audio, frames.lips)
-        expression = (frames.expression - self.expression_mean) / self.expression_spread
+        expression = (frames.expression - self.expression_mean) / self.expression_std
         parts = [audio, self.expression_encoder(expression)]
-        if self.code_width:
-            parts.append(audio.new_zeros(len(audio), self.code_width) if frames.code is None else frames.code)
+        if self.latent_width:
+            latent = frames.latent
+            parts.append(audio.new_zeros(len(audio), self.latent_width) if latent is None else latent)
         return torch.cat(parts, -1)
 
-    def bend(self, frames: Frames, condition: Tensor) -> Tensor | None:
-        """Motion of the face [F, cells, 2], cm, for ``trace``; None where the head has no warp."""
-        if not isinstance(self.head, FastHead):
-            return None
-        warp = self.head.warp
-        return warp(frames.offsets[:, warp.points].flatten(1), condition[:, : self.audio_width])
-
-    def view(self, frames: Frames, pose: Tensor) -> Tensor:
-        """d of Eq. 5, [F, 3]: the head pose (section 8.4.2), in the form that the head was built for."""
-        if isinstance(self.head, FastHead):
-            return pose[:, 3:]  # standardised slants: yaw, roll, pitch
-        return view_directions(frames.camera_to_world)
-
-    def seen(self, frames: Frames, condition: Tensor) -> Seen | None:
-        """The one frame of ``frames`` as the kernels paint it; None where ``trace`` has to.
+    def deformation(self, frames: Frames, condition: Tensor) -> Tensor | None:
+        """Motion of the face for the head, see ``Head.deformation``.
 
         Args:
+            frames: F frames.
+            condition: their e_in.
+        """
+        return self.head.deformation(frames.offsets, condition[:, : self.audio_width])
+
+    def frame_scene(self, frames: Frames, condition: Tensor) -> Seen | None:
+        """One frame as the fused rendering kernel takes it; None where ``trace`` has to render.
+
+        Args:
+            frames: one frame.
             condition: its e_in.
         """
-        head = self.head
-        if not isinstance(head, FastHead) or condition.is_cuda or condition.dtype != torch.float32:
-            return None
-        if not use_native(head.backend, condition, "picture"):
-            return None
         pose = self._pose(frames)
-        field = head.field.of_frame(condition, self.view(frames, pose), self.bend(frames, condition), head.precision)
-        grid = head.grid
-        return Seen(field, grid.sampling, grid.low, grid.high, self.torso.of_pose(pose[0]), head.samples, head.thick)
+        view = self.head.view(frames.camera_to_world, pose)
+        deformation = self.deformation(frames, condition)
+        return self.head.frame_scene(condition, view, deformation, lambda: self.torso.of_pose(pose[0]))
 
     def _pose(self, frames: Frames) -> Tensor:
-        # three spreads: what lies further out was never seen, and a line must not be drawn on for ever
-        return ((pose_vectors(frames.camera_to_world) - self.pose_mean) / self.pose_spread).clamp(-3, 3)
+        """Standardised pose vectors [F, 6]."""
+        return ((pose_vectors(frames.camera_to_world) - self.pose_mean) / self.pose_std).clamp(-POSE_LIMIT, POSE_LIMIT)
 
     def trace(
         self,
@@ -201,14 +229,17 @@ class TalkingHead(nn.Module):
         generator: torch.Generator | None = None,
         condition: Tensor | None = None,
     ) -> Pixels:
-        """What pixels [R, 2] (px) of frames ``frame`` [R] show.
+        """The content of R pixels.
 
         Args:
-            frames: the F frames; condition: their e_in where it is already known.
-            size_px: side of the picture.
-            generator: jitter while training, else None.
+            frames: F frames.
+            pixels: pixel positions [R, 2], px.
+            frame: int [R], the frame of each pixel.
+            size_px: side of the frames.
+            generator: draws the jitter of samples while training; None without jitter.
+            condition: e_in of the frames, where it is known already.
         """
-        # half precision is for the field's networks: a ray's direction, or what is told once a frame, needs all digits
+        # half precision is for the field's networks: ray directions and per-frame inputs need all digits
         with torch.autocast(pixels.device.type, enabled=False):
             if condition is None:
                 condition = self.condition(frames)
@@ -216,9 +247,9 @@ class TalkingHead(nn.Module):
                 pixels, frames.focal_px[frame], frames.center_px[frame], frames.camera_to_world[frame]
             )
             pose = self._pose(frames)
-            bend, view = self.bend(frames, condition), self.view(frames, pose)
+            deformation, view = self.deformation(frames, condition), self.head.view(frames.camera_to_world, pose)
             torso_rgb, torso_opacity = self.torso(pixels / size_px, pose, frame)
-        head = self.head.trace(origins, directions, condition, view, frame, generator, bend)
+        head = self.head.trace(origins, directions, condition, view, frame, generator, deformation)
         return Pixels(head, torso_rgb, torso_opacity)
 
 
@@ -226,3 +257,14 @@ def _expression_map(kind: str, features: int, width: int) -> nn.Module:
     if kind == "mlp":
         return nn.Sequential(nn.Linear(features, 128), nn.LeakyReLU(0.02), nn.Linear(128, width))
     return nn.Identity() if kind == "none" else nn.Linear(features, width)
+
+
+def _rename_old_names(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Gives the tensors of a checkpoint of version 0.1 their names of today."""
+    for key in list(state):
+        name = key.removeprefix(prefix)
+        for old, new in _OLD_NAMES:
+            if name.startswith(old):
+                value = state.pop(key)
+                if new is not None:
+                    state[prefix + new + name.removeprefix(old)] = value

@@ -1,4 +1,4 @@
-"""Where the head is in every frame, and how the camera moves around it."""
+"""Head poses of a result, and the camera that moves around the head."""
 
 from __future__ import annotations
 
@@ -7,46 +7,56 @@ from pathlib import Path
 
 import numpy as np
 
-from jean.clips.clip import Clip
-from jean.drivers import sources
-from jean.drivers.filters import calmed
 from jean.drivers.person import Person
+from jean.drivers.pose import read_poses, retarget_position, smooth_poses
+from jean.drivers.resampling import interpolate_poses, source_positions
 from jean.geometry import rotation_matrix
 from jean.rendering.config import RenderConfig
 
 ORBIT_PERIOD_S = 4.0
+STILL = "still"
 
 
 def head_poses(
-    config: RenderConfig, person: Person, times: np.ndarray, fps: float
+    config: RenderConfig, person: Person, times: np.ndarray, fps: float, own_fps: float
 ) -> tuple[np.ndarray, np.ndarray | None]:
-    """Poses [T, 4, 4] at ``times`` [T], s, and the training clip's frames [T] that they belong to (None: to none)."""
-    poses, own_frames = _sourced(config, person, times, fps)
+    """Head poses of the result, before the support limit.
+
+    Args:
+        config: the pose source.
+        person: the person of the run.
+        times: middles of the result's frames [T], s.
+        fps: frames per second of the result.
+        own_fps: frames per second of the training clip.
+
+    Returns:
+        camera_to_world [T, 4, 4], and the frames of the training clip [T] that they belong to; None where the poses
+        come from elsewhere.
+    """
+    poses, own_frames = _source_poses(config, person, times, own_fps)
     if config.pose_smoothing:
-        poses = calmed(poses, config.pose_smoothing, fps)
+        poses = smooth_poses(poses, config.pose_smoothing, fps)
     return poses, own_frames
 
 
-def _sourced(
-    config: RenderConfig, person: Person, times: np.ndarray, fps: float
+def _source_poses(
+    config: RenderConfig, person: Person, times: np.ndarray, own_fps: float
 ) -> tuple[np.ndarray, np.ndarray | None]:
     own = person.camera_to_world
-    if config.pose == "still":
-        # the frame nearest to the mean place: a real pose, not an average of rotations
-        middle = int(np.argmin(np.linalg.norm(own[:, :3, 3] - own[:, :3, 3].mean(0), axis=1)))
-        return np.repeat(own[middle : middle + 1], len(times), 0), np.full(len(times), middle)
-    there = (person.clip / "clip.json").exists()
-    source_fps, track, is_own = Clip.open(person.clip).fps if there else fps, own, True
+    if config.pose == STILL:
+        index = person.still_index()
+        return np.repeat(own[index : index + 1], len(times), 0), np.full(len(times), index)
+    track, source_fps, is_own = own, own_fps, True
     if config.pose is not None:
         source = Path(config.pose)
         is_own = source.resolve() == person.clip
-        track, source_fps = sources.poses(source)
+        track, source_fps = read_poses(source)
         if config.pose_mode == "relative" and not is_own:
             track = person.support.pose.retarget(track)
         elif source.is_dir() and not is_own:
-            track = sources.retarget_place(track, own)
-    positions = sources.source_positions(times, source_fps, len(track), config.repeat)
-    return sources.blend_track(track, positions), np.round(positions).astype(int) if is_own else None
+            track = retarget_position(track, own)
+    positions = source_positions(times, source_fps, len(track), config.repeat)
+    return interpolate_poses(track, positions), np.round(positions).astype(int) if is_own else None
 
 
 def orbit_camera(poses: np.ndarray, config: RenderConfig, times: np.ndarray) -> np.ndarray:

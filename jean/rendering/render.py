@@ -22,17 +22,16 @@ from jean.files import check_writable, folder_lock, read_json, sha256
 from jean.kernels.dispatch import resolve_backend
 from jean.media import open_writer, read_audio_native
 from jean.media.write import VIDEO_SUFFIXES
-from jean.models.head.paper import PaperHead
 from jean.models.paint import picture
 from jean.models.talking_head import TalkingHead
 from jean.progress import Progress
 from jean.provenance import manifest, manifest_path, metadata_tags, write_manifest
 from jean.rendering.backgrounds import Backgrounds
 from jean.rendering.config import RenderConfig
+from jean.rendering.drive import Drive, gather_drivers
 from jean.rendering.frame_store import FrameStore
 from jean.rendering.load import load_model
 from jean.rendering.pipeline import in_order
-from jean.rendering.sources import Drive, gather
 
 
 def render(run: Path, config: RenderConfig, output: Path, progress: Progress) -> dict[str, Any]:
@@ -77,9 +76,9 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         progress.say(f"{output} is finished: nothing to do.")
         return finished
     model = load_model(checkpoint, config.device)
-    model.head.use(config.backend, config.precision)
-    drive = gather(config, checkpoint, model, person, fps, size, progress)
-    device = model.expression_mean.device
+    model.use(config.backend, config.precision)
+    drive = gather_drivers(config, checkpoint, model, person, fps, size, progress)
+    device = model.device
     backend = resolve_backend(config.backend, device, model.head.drawn_by, progress.say)
     progress.say(f"backend: {backend}, {config.precision}.")
     behind = Backgrounds(config, person, size, drive.own_frames)
@@ -89,12 +88,12 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         store = FrameStore(work, key, len(drive), size, config.depth)
         todo = sum(not store.has(index) for index in part)
         if config.sampling == "skip":
-            _skip_empty(model, backend, drive, progress)
+            progress.say(_skip_empty(model, drive))
 
         def paint(index: int) -> np.ndarray:
             if store.has(index):
                 return store.read(index)
-            painted = picture(model, drive.frame(index, device), behind.at(index))
+            painted = picture(model, drive.frame(index), behind.at(index))
             store.write(index, painted.rgb, painted.depth_cm)
             return painted.rgb
 
@@ -127,24 +126,18 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
 
 def _painters(model: TalkingHead, backend: str) -> int:
     """Frames to paint at the same time: as many as torch has threads where the kernels of the processor paint."""
-    return torch.get_num_threads() if backend == "native" and model.expression_mean.device.type == "cpu" else 1
+    return torch.get_num_threads() if backend == "native" and model.device.type == "cpu" else 1
 
 
-def _skip_empty(model: TalkingHead, backend: str, drive: Drive, progress: Progress) -> None:
-    """Finds the empty space of all frames of the video, from some of them, whichever part is rendered here.
+@torch.no_grad()
+def _skip_empty(model: TalkingHead, drive: Drive) -> str:
+    """Finds the empty space of the whole result from 24 of its frames, whichever part is rendered here.
 
     Raises:
-        UsageError: another preset than "paper", or no kernels.
+        UsageError: the head has no such mode, or the kernels for it are not in use.
     """
-    if not isinstance(model.head, PaperHead):
-        raise UsageError("this head skips empty space always.", "Leave --sampling away.")
-    if backend != "native":
-        raise UsageError("skipping empty space needs the compiled kernels.", "Leave --sampling or --backend away.")
-    some = np.unique(np.linspace(0, len(drive) - 1, 24).round().astype(int))
-    device = model.expression_mean.device
-    with torch.no_grad():
-        model.head.skip_empty(torch.cat([model.condition(drive.frame(int(index), device)) for index in some]))
-    progress.say(f"sampling: skip, up to {model.head.few_samples} samples a ray.")
+    indices = np.unique(np.linspace(0, len(drive) - 1, 24).round().astype(int))
+    return model.head.skip_empty(torch.cat([model.condition(drive.frame(int(index))) for index in indices]))
 
 
 def _finished(output: Path, key: str) -> dict[str, Any] | None:

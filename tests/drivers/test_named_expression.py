@@ -5,11 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jean.drivers.filters import calmed, silence_gate, speech_gate
 from jean.drivers.named_expression import parse, read_timeline, vectors
 from jean.errors import InputError, UsageError
-from jean.features.audio.logmel import LogMel
-from jean.geometry import make_pose, rotation_matrix
 
 MEANS = {"neutral": np.array([1.0, 0.0]), "happy": np.array([3.0, 2.0]), "sad": np.array([1.0, -4.0])}
 NOWHERE = np.array([9.0, 9.0])
@@ -62,36 +59,3 @@ def test_wrong_timelines_are_refused(tmp_path, text):
     (tmp_path / "line.csv").write_text(text)
     with pytest.raises(InputError):
         read_timeline(tmp_path / "line.csv")
-
-
-def test_the_gate_closes_in_pauses_and_not_in_closures():
-    speaking = np.zeros(60, bool)
-    speaking[10:20] = speaking[23:40] = True  # three frames in between: a closure
-    gate = speech_gate(speaking, 25.0)
-    assert (gate[10:40] == 1).all() and (gate[:6] == 0).all() and (gate[44:] == 0).all()
-    assert (np.diff(gate[6:11]) > 0).all() and (np.diff(gate[39:44]) < 0).all()
-    assert (speech_gate(np.zeros(5, bool), 25.0) == 0).all() and (speech_gate(np.ones(5, bool), 25.0) == 1).all()
-
-
-def test_silence_sounds_like_silence():
-    random = np.random.default_rng(0)
-    wave = np.zeros(32000, np.float32)
-    wave[8000:24000] = 0.3 * np.sin(np.arange(16000) / 5)
-    wave += 1e-4 * random.standard_normal(32000).astype(np.float32)
-    windows = random.random((50, 16, 80)).astype(np.float32)
-    gated = silence_gate(windows, wave, LogMel(), 25.0)
-    assert np.array_equal(gated[20:30], windows[20:30])
-    assert np.abs(gated[:5]).max() < 1e-6 and np.abs(gated[-5:]).max() < 1e-6  # zero is silence in log-mel
-
-
-def test_calm_keeps_what_is_slow():
-    times = np.arange(100) / 25
-    slow, quick = 0.3 * np.sin(times), 0.05 * np.sin(2 * np.pi * 6 * times)
-    turned = [rotation_matrix(np.array([0.0, y, 0.0])) for y in slow + quick]
-    poses = np.stack([make_pose(r, np.array([x, 0.0, 50.0])) for x, r in zip(slow, turned, strict=True)])
-    found = calmed(poses, 0.12, 25.0)
-    yaw = np.arctan2(found[:, 0, 2], found[:, 2, 2])
-    assert np.abs(yaw - slow)[10:-10].max() < 0.01 and np.abs(found[10:-10, 0, 3] - slow[10:-10]).max() < 0.01
-    assert np.allclose(found[:, :3, :3] @ found[:, :3, :3].transpose(0, 2, 1), np.eye(3), atol=1e-6)
-    assert np.array_equal(calmed(poses, 0.0, 25.0), poses)
-    assert np.allclose(calmed(poses[:1].repeat(3, 0), 2.0, 25.0), poses[:1], atol=1e-9)

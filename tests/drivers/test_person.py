@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from jean.drivers.person import Person, fit_offsets, read_person, write_person
-from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.drivers.offsets import fit_offsets
+from jean.drivers.person import Person, read_person, write_person
+from jean.drivers.person_frames import open_person
 from jean.drivers.support import DriverSupport
 from jean.types import Camera
 from tests.helpers.tiny_clip import make_clip
@@ -33,13 +34,13 @@ def test_offsets_are_told_from_coefficients():
     expression, slopes, offsets = moving()
     known = person(expression, offsets)
     other = np.random.default_rng(1).random((10, 3))
-    assert np.allclose(known.offsets_of(other).reshape(10, -1), other @ slopes + 0.05, atol=1e-3)
+    assert np.allclose(known.predict_offsets(other).reshape(10, -1), other @ slopes + 0.05, atol=1e-3)
 
 
 def test_the_persons_own_clip_is_used_as_measured():
     expression, _, offsets = moving()
     measured = offsets + np.random.default_rng(2).normal(size=offsets.shape) * 0.02
-    assert np.allclose(person(expression, measured).offsets_like(expression, measured), measured, atol=1e-6)
+    assert np.allclose(person(expression, measured).retarget_offsets(expression, measured), measured, atol=1e-6)
 
 
 def test_a_lasting_smile_comes_from_the_coefficients_and_motion_from_the_landmarks():
@@ -47,17 +48,16 @@ def test_a_lasting_smile_comes_from_the_coefficients_and_motion_from_the_landmar
     known = person(expression, offsets)
     smiling = np.tile([[0.9, 0.2, 0.5]], (20, 1))
     motion = np.random.default_rng(3).normal(size=(20, 68, 2)) * 0.1  # beside a rest shape that smiles too
-    brought = known.offsets_like(smiling, motion + 0.3)
+    brought = known.retarget_offsets(smiling, motion + 0.3)
     assert np.allclose(brought.mean(0).ravel(), smiling[0] @ slopes + 0.05, atol=1e-3)
     assert np.allclose(brought - brought.mean(0), motion - motion.mean(0))
-    assert np.allclose(known.offsets_like(smiling, None), brought.mean(0), atol=1e-3)
+    assert np.allclose(known.retarget_offsets(smiling, None), brought.mean(0), atol=1e-3)
 
 
 def test_a_person_reads_back(tmp_path):
-    clips = open_clips([make_clip(tmp_path / "a")])
-    data = PersonFrames(clips)
-    write_person(tmp_path, data, clips)
+    data = open_person([make_clip(tmp_path / "a")])
+    write_person(tmp_path, data, data.clips)
     found = read_person(tmp_path)
     assert np.array_equal(found.expression, data.expression)
     assert np.array_equal(found.offsets, data.offsets) and found.expression_to_offsets.shape == (3, 136)
-    assert np.isclose(found.camera.focal_px, clips[0].camera.focal_px) and found.clip == (tmp_path / "a").resolve()
+    assert np.isclose(found.camera.focal_px, data.clips[0].camera.focal_px) and found.clip == (tmp_path / "a").resolve()

@@ -8,17 +8,17 @@ import numpy as np
 import pytest
 
 from jean.clips.clip import Clip
-from jean.drivers.person_frames import PersonFrames, open_clips, region_boxes
+from jean.drivers.person_frames import check_alike, open_clips, open_person, region_boxes
 from jean.errors import ArtefactError, InputError
 from tests.helpers.tiny_clip import make_clip
 
 
 def test_the_last_tenth_of_every_clip_is_held_out(tmp_path):
-    clips = open_clips([make_clip(tmp_path / "a", 20), make_clip(tmp_path / "b", 30)])
-    data = PersonFrames(clips)
+    clips = [make_clip(tmp_path / "a", 20), make_clip(tmp_path / "b", 30)]
+    data = open_person(clips)
     assert data.held_out.tolist() == [18, 19, 47, 48, 49]
     assert not set(data.train) & set(data.held_out)
-    assert data.expression.shape == (50, 2) and PersonFrames(clips, upper_face=False).expression.shape == (50, 3)
+    assert data.expression.shape == (50, 2) and open_person(clips, "all").expression.shape == (50, 3)
 
 
 def test_boxes_hold_their_points_and_survive_missing_ones():
@@ -34,15 +34,15 @@ def test_boxes_hold_their_points_and_survive_missing_ones():
 def test_what_does_not_belong_together_is_refused(tmp_path):
     one = make_clip(tmp_path / "a")
     with pytest.raises(InputError, match="no sound"):
-        PersonFrames([Clip.open(make_clip(tmp_path / "silent", sound=False))])
+        check_alike([Clip.open(make_clip(tmp_path / "silent", sound=False))])
     with pytest.raises(InputError, match="size_px"):
-        PersonFrames([Clip.open(one), Clip.open(make_clip(tmp_path / "big", size=64))])
+        check_alike([Clip.open(one), Clip.open(make_clip(tmp_path / "big", size=64))])
     other = make_clip(tmp_path / "other")
     meta = json.loads((other / "clip.json").read_text())
     meta["tracker"]["name"] = "mediapipe"
     (other / "clip.json").write_text(json.dumps(meta))
     with pytest.raises(InputError, match="tracker"):
-        PersonFrames([Clip.open(one), Clip.open(other)])
+        check_alike([Clip.open(one), Clip.open(other)])
 
 
 def test_a_damaged_clip_is_refused(tmp_path):

@@ -12,6 +12,7 @@ from jean.kernels.ops import rays as ray_ops
 from jean.kernels.ops.mlp_picture import mlp_picture
 from jean.kernels.ops.picture import PictureCall
 from jean.kernels.reference import box_interval, quantile_grid, quantiles_of, samples_of
+from jean.models.head.base import HeadArguments
 from jean.models.head.paper import PaperHead
 from tests.helpers.cuda_emulator import emulator as emulator
 from tests.helpers.kernel_paths import path as path
@@ -105,7 +106,7 @@ def test_a_head_that_is_trained_takes_all_samples(backend, path, monkeypatch):
     origins, directions = rays(200)
     inputs = (torch.ones(1, 16), torch.ones(1, 3), torch.zeros(200, dtype=torch.long))
     for thick in (0.0, 0.9):
-        made.thick = thick
+        made.full_samples_opacity = thick
         jitter = torch.Generator().manual_seed(0)
         with torch.no_grad():
             still = made.trace(origins, directions, *inputs, None)[-1].channels
@@ -118,7 +119,7 @@ def test_a_head_that_is_trained_takes_all_samples(backend, path, monkeypatch):
 def misty():
     """The head of ops/test_picture.py where a third of the rays is thin."""
     made = head()
-    made.grid.sampling *= 0.05
+    made.occupancy.sampling *= 0.05
     return made
 
 
@@ -134,9 +135,9 @@ def by_torch(made, condition, view, bend, count: int):
 def test_pictures_of_thin_rays_equal_the_reference(thick, samples, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     made = misty()
-    made.thick, made.samples = thick, samples
+    made.full_samples_opacity, made.samples = thick, samples
     condition, view = torch.ones(1, 16), torch.ones(1, 3)
-    want, grid = by_torch(made, condition, view, None, 600), made.grid
+    want, grid = by_torch(made, condition, view, None, 600), made.occupancy
     with torch.no_grad():
         frame = made.field.of_frame(condition, view, None)
     got = picture(frame, grid.sampling, grid.low, grid.high, *rays(600), samples, thick=thick)
@@ -148,11 +149,13 @@ def test_pictures_of_thin_rays_equal_the_reference(thick, samples, path, monkeyp
 
 def test_pictures_of_thin_rays_on_a_card(emulator):
     made, given = vivid(), problem_of_card(150)
-    made.grid.sampling *= 0.05
-    made.thick = 0.7
+    made.occupancy.sampling *= 0.05
+    made.full_samples_opacity = 0.7
     want = by_torch(made, *given[2:], 150)
-    frame, grid = made.field.of_frame(*given[2:]), made.grid
-    call = PictureCall(frame, grid.sampling, grid.low, grid.high, *given[:2], made.samples, 48, made.thick)
+    frame, grid = made.field.of_frame(*given[2:]), made.occupancy
+    call = PictureCall(
+        frame, grid.sampling, grid.low, grid.high, *given[:2], made.samples, 48, made.full_samples_opacity
+    )
     launch_picture(call, emulator)
     got = call.result()
     for name in ("channels", "opacity"):
@@ -163,7 +166,7 @@ def test_pictures_of_thin_rays_on_a_card(emulator):
 def test_a_thin_ray_through_a_field_that_is_no_number_gives_none(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     made = misty()
-    made.thick = 2.0
+    made.full_samples_opacity = 2.0
     made.field.second.bias.data[3] = torch.nan
     want = by_torch(made, torch.ones(1, 16), torch.ones(1, 3), None, 100)
     made.use("native")
@@ -173,9 +176,9 @@ def test_a_thin_ray_through_a_field_that_is_no_number_gives_none(path, monkeypat
 
 @pytest.fixture(scope="module")
 def paper(scene) -> PaperHead:
-    made = PaperHead((4, 5, 0), BOX)
-    made.fine, made.grid = scene
-    made.grid.sampling *= 0.02
+    made = PaperHead(HeadArguments((4, 5, 0), BOX, []))
+    made.fine, made.occupancy = scene
+    made.occupancy.sampling *= 0.02
     made.use("reference")
     return made
 
@@ -189,10 +192,19 @@ def test_few_samples_of_the_papers_field_equal_torch(samples, thick, paper, path
     monkeypatch.setattr(made, "few_samples", samples)
     monkeypatch.setattr(made, "thick", thick)
     condition, view = torch.ones(1, 9), torch.ones(1, 3)
-    want = made.few(*rays(600), condition, view)
-    spec, grid = made.fine.folded(condition, view), made.grid
+    want = made.trace_few(*rays(600), condition, view)
+    spec, grid = made.fine.folded(condition, view), made.occupancy
     got = mlp_picture(
-        spec, grid.sampling, grid.low, grid.high, *rays(600), samples, 96, enough=0.0, spread=made.spread, thick=thick
+        spec,
+        grid.sampling,
+        grid.low,
+        grid.high,
+        *rays(600),
+        samples,
+        96,
+        enough=0.0,
+        spread=made.uniform_weight,
+        thick=thick,
     )
     for name, limit in (("channels", 1e-3), ("opacity", 1e-3), ("depth", 0.1)):
         assert ((getattr(got, name) - getattr(want, name)).abs() > limit).sum() <= 12, name

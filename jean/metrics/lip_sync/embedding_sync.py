@@ -137,12 +137,12 @@ class OwnLipSync:
 
     def _windows(self, clip: Clip | None, sound: Path, fps: float) -> np.ndarray:
         """Audio windows [T, window, D] as the encoder was trained on: a clip's own, else from the sound."""
-        from jean.drivers.sources import speech
+        from jean.drivers.speech import SpeechInput
 
         ((extractor, made),) = self._audio.meta["audio"].items()
         if clip is not None and clip.fps == fps and (clip.meta.get("audio") or {}).get(extractor) == made:
             return clip.audio_features[extractor]
-        return speech(sound, extractor, made, fps)
+        return SpeechInput(extractor, made).windows_of_file(sound, fps)
 
 
 def load_pair(landmarks: Path, audio: Path) -> tuple[Any, Any]:

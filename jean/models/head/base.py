@@ -1,32 +1,113 @@
-"""Two heads behind one interface: a field, where to sample it, and how a ray is composed from it.
+"""The head's contract: everything that training and rendering call on a head.
 
-``trace`` is all that the rest of the project calls. The last interval of the paper's rays carries
-the background colour and is opaque (section 8.4.2); since it adds exactly the background times what
-light is left, ``trace`` leaves it out and the caller lays the head over its background.
+A head turns the per-frame condition e_in and camera rays into colour, opacity and depth. It knows nothing of clips,
+configurations or files. To add a head, derive from ``Head`` and register it (``jean.models.head.registry``).
+
+The last interval of the paper's rays carries the background colour and is opaque (section 8.4.2). It contributes
+exactly the background times the transmittance that is left, so ``trace`` leaves it out and the caller composites the
+head over its background.
 """
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from jean.errors import UsageError
-from jean.kernels.dispatch import composite, picture, require_half, trace, use_native, use_on_processor
-from jean.kernels.occupancy import DensityGrid
-from jean.kernels.reference import Composite, box_interval, scatter
-from jean.models.head.paper import PaperHead
-from jean.models.head.prior import head_prior, relief
-from jean.models.head.triplane import Part, TriplaneField
-from jean.models.head.warp import FaceWarp
+from jean.kernels.dispatch import FrameTorso, Seen
+from jean.kernels.reference import Composite
+from jean.models.pose import view_directions
 
 Box = tuple[tuple[float, float, float], tuple[float, float, float]]
 
 
-class Head(Protocol):
-    """What a head offers to training and rendering."""
+@dataclass(frozen=True)
+class HeadArguments:
+    """What a head is built from.
 
+    Attributes:
+        widths: of the parts of e_in: speech, expression, latent code of a training frame.
+        box: low and high corners of the volume, head space, cm.
+        shape: the person's rigid head [68][3], head space, cm.
+        audio_drives_mouth: whether speech alone decides the lower face.
+    """
+
+    widths: tuple[int, int, int]
+    box: Box
+    shape: Sequence[Sequence[float]]
+    audio_drives_mouth: bool = True
+
+
+@dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters with a learning rate of their own.
+
+    Attributes:
+        parameters: what is optimised.
+        learning_rate: at the first step.
+        eps: of Adam.
+    """
+
+    parameters: list[nn.Parameter]
+    learning_rate: float
+    eps: float
+
+
+@dataclass(frozen=True)
+class OccupancyUpdate:
+    """Conditions under which a head may look at its own density while it trains.
+
+    Attributes:
+        step: number of the optimisation step, from 0.
+        condition: [F, C], e_in of the step's frames.
+        deformation: of the same frames, or None.
+        generator: draws positions.
+    """
+
+    step: int
+    condition: Tensor
+    deformation: Tensor | None
+    generator: torch.Generator = field(repr=False)
+
+
+class Head(nn.Module, ABC):
+    """Base class of all heads. A head is built from ``HeadArguments`` alone.
+
+    Attributes:
+        backend: compiled kernels or torch, see ``use``.
+        precision: of rendered frames, "fp32" or "bf16".
+        trained_by: the kernel operation that decides the speed of training.
+        training_defaults: configuration values of ``train-nerf`` for this head, for fields that the user leaves open.
+    """
+
+    backend: str = "auto"
+    precision: str = "fp32"
+    trained_by: ClassVar[str]
+    training_defaults: ClassVar[Mapping[str, Any]] = {}
+
+    @property
+    @abstractmethod
+    def drawn_by(self) -> str:
+        """The kernel operation that decides the speed of rendering."""
+
+    @abstractmethod
+    def use(self, backend: str, precision: str = "fp32") -> None:
+        """Chooses compiled kernels or torch, and the precision of rendered frames.
+
+        Args:
+            backend: "auto", "native" or "reference".
+            precision: "fp32" or "bf16" (kernels only, without gradients).
+
+        Raises:
+            UsageError: bf16 without kernels for it.
+        """
+
+    @abstractmethod
     def trace(
         self,
         origins: Tensor,
@@ -35,119 +116,95 @@ class Head(Protocol):
         view: Tensor,
         frame: Tensor,
         generator: torch.Generator | None,
-        bend: Tensor | None = None,
+        deformation: Tensor | None = None,
     ) -> list[Composite]:
-        """The rays' composites; the last is the result, earlier ones (coarse) are only trained.
+        """Composites of R rays of F frames; the last is the result, earlier ones (coarse) are only trained.
 
         Args:
             origins: [R, 3], head space, cm.
-            directions: [R, 3], unit.
-            condition: [F, C], e_in of F frames.
-            view: [F, 3], viewing direction of F frames (the head pose, section 8.4.2).
-            frame: [R] int, each ray's frame.
-            generator: jitter while training, else None.
-            bend: [F, cells, 2], motion of the face, where the head has a ``warp``.
+            directions: [R, 3], unit length.
+            condition: [F, C], e_in.
+            view: [F, 3], viewing direction, from ``view``.
+            frame: int [R], the frame of each ray.
+            generator: draws the jitter of samples while training; None without jitter.
+            deformation: from ``deformation``, or None.
         """
-        ...
 
-
-class FastHead(nn.Module):
-    """Tri-plane field, samples where the density grid says.
-
-    Args:
-        widths: of the parts of e_in: speech, expression, a frame's code.
-        box: the volume, head space, cm.
-        shape: [68][3], the person's rigid head, head space, cm.
-        spoken: whether speech decides the lower face.
-        samples: intervals a ray.
-    """
-
-    backend, precision = "auto", "fp32"
-    thick = 0.5  # opacity told by the grid below which a picture's ray gets fewer samples, 58 dB from one with all
-    every_ray = False  # train on rays that meet nothing too: shapes are then always the same
-    drawn_by, trained_by = "picture", "triplane"  # the operations that decide the speed, see ``jean.kernels.dispatch``
-
-    def __init__(
-        self, widths: tuple[int, int, int], box: Box, shape: list[list[float]], spoken: bool = True, samples: int = 10
-    ):
-        super().__init__()
-        self.samples = samples
-        self.warp = FaceWarp(shape, box, widths[0], spoken)
-        rest = torch.tensor(shape)
-        parts = [_part_around(rest[list(EYES_AND_BROWS)], 1.3, widths[0]), _part_around(rest[list(MOUTH)], 2.0, 0)]
-        self.field = TriplaneField(sum(widths), 3, box, parts, widths[2])
-        self.field.relief.copy_(relief(rest, box))
-        self.grid = DensityGrid(box)
-
-    def use(self, backend: str, precision: str = "fp32") -> None:
-        """Chooses compiled kernels or torch, see ``jean.kernels.dispatch.use_native``, and the precision of pictures.
+    def view(self, camera_to_world: Tensor, pose: Tensor) -> Tensor:
+        """d of Eq. 5 [F, 3]: the head pose as viewing direction (section 8.4.2).
 
         Args:
-            backend: "auto", "native" or "reference".
-            precision: "fp32", or "bf16" (a processor's kernels only, and only without gradients).
+            camera_to_world: [F, 4, 4].
+            pose: [F, 6], standardised pose vectors.
+        """
+        return view_directions(camera_to_world)
+
+    def deformation(self, offsets: Tensor, lips: Tensor) -> Tensor | None:
+        """Motion of the face for ``trace``; None for heads that have no deformation.
+
+        Args:
+            offsets: landmark offsets [F, 68, 2], cm.
+            lips: the audio part of e_in [F, audio_width].
+        """
+        return None
+
+    def frame_scene(
+        self, condition: Tensor, view: Tensor, deformation: Tensor | None, torso: Callable[[], FrameTorso]
+    ) -> Seen | None:
+        """One frame as the fused rendering kernel takes it; None where ``trace`` has to render.
+
+        Args:
+            condition: [1, C].
+            view: [1, 3].
+            deformation: of one frame.
+            torso: makes the torso of the frame.
+        """
+        return None
+
+    def prepare_training(self, device: torch.device, visual_hull: Callable[[Tensor], Tensor]) -> None:
+        """Sets the state that training begins with.
+
+        Args:
+            device: where training runs.
+            visual_hull: tells for positions [..., 3] whether the mattes allow a head there, bool [...].
+        """
+        return None
+
+    def fit_deformation(self, lips: Tensor, offsets: Tensor) -> None:
+        """Fits the deformation to the training frames.
+
+        Args:
+            lips: lip coordinates [T, audio_width].
+            offsets: landmark offsets [T, 68, 2], cm.
+        """
+        return None
+
+    def wants_occupancy(self, step: int) -> bool:
+        """Whether ``update_occupancy`` is due after optimisation step ``step``."""
+        return False
+
+    def update_occupancy(self, update: OccupancyUpdate) -> None:
+        """Moves the head's knowledge of empty space towards its field."""
+        return None
+
+    def regularisers(self) -> dict[str, Tensor]:
+        """Weighted prior losses by name. Training adds them in every fourth step; the weights include that factor."""
+        return {}
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Parameters with a rate of their own; all others learn at the rate of the networks."""
+        return []
+
+    def skip_empty(self, conditions: Tensor) -> str:
+        """Renders from now on with few samples, only where the field is not empty.
+
+        Args:
+            conditions: [M, C], e_in of frames that stand for everything that will be rendered.
+
+        Returns:
+            One line that describes the sampling.
 
         Raises:
-            UsageError: bf16 without kernels for it.
+            UsageError: the head has no such mode.
         """
-        if precision == "bf16" and self.field.low.is_cuda:
-            raise UsageError("on a card the fast head has one precision.", "Leave --precision away.")
-        require_half(precision, backend, self.field.low, self.drawn_by)
-        self.backend = self.field.backend = backend
-        self.precision = precision
-
-    def start(self, possible: Tensor) -> None:
-        """Begins with a mean head inside the cells [D, H, W] that the mattes allow."""
-        centres = self.grid.cell_centres()
-        positions = centres.view(-1, 3)
-        unit = ((positions - self.field.low) / self.field.size).unbind(-1)
-        density = torch.exp(head_prior(positions, (unit[0], unit[1]), self.field.relief))
-        self.grid.start(density.view(centres.shape[:-1]), possible)
-
-    def trace(self, origins, directions, condition, view, frame, generator, bend=None) -> list[Composite]:  # noqa: D102
-        plain = generator is None and len(condition) == 1 and not torch.is_grad_enabled()
-        if plain and origins.dtype == torch.float32 and use_native(self.backend, origins, "picture"):
-            grid, seen = self.grid, self.field.of_frame(condition, view, bend, self.precision)
-            rays = (origins, directions, self.samples)
-            return [picture(seen, grid.sampling, grid.low, grid.high, *rays, thick=self.thick)]
-        near, far = box_interval(origins, directions, self.field.low, self.field.low + self.field.size)
-        every = self.every_ray and generator is not None
-        hit, edges = self.grid.intervals(
-            origins,
-            directions,
-            near,
-            far,
-            self.samples,
-            generator=generator,
-            backend=self.backend,
-            every=every,
-            thick=self.thick if plain else 0.0,
-        )
-        if not every and use_on_processor(self.backend, origins, "triplane"):
-            return [trace(origins, directions, hit, edges, frame, self.field.of_frames(condition, view, bend))]
-        if not every:
-            origins, directions, frame = origins[hit], directions[hit], frame[hit]
-        depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
-        positions = (origins[:, None] + directions[:, None] * depths[..., None]).reshape(-1, 3)
-        flat = frame[:, None].expand_as(depths).reshape(-1)
-        density, rgb = self.field(positions, condition, view, flat, bend)
-        rgb = rgb.view(*depths.shape, 3)
-        traced = composite(density.view_as(depths), rgb, depths, intervals, self.backend)
-        return [traced if every else scatter(traced, hit)]
-
-
-EYES_AND_BROWS = (*range(17, 27), *range(36, 48))
-MOUTH = tuple(range(48, 68))
-PART_CELL_CM = 0.11  # 1.3 px where the face fills a picture of 256: lashes, lips' edges and teeth need it
-
-
-def _part_around(points: Tensor, margin: float, skip: int) -> Part:
-    """The rectangle around points [P, 3], ``margin`` cm wider on all sides."""
-    low, high = points[:, :2].amin(0) - margin, points[:, :2].amax(0) + margin
-    cells = ((high - low) / PART_CELL_CM).round().int().tolist()
-    (x, y), (width, height) = low.tolist(), (high - low).tolist()
-    return Part((x, y), (width, height), (cells[0], cells[1]), skip)
-
-
-def make_head(preset: str, widths: tuple[int, int, int], box: Box, shape: list[list[float]], spoken: bool) -> Any:
-    """The head of a preset; see ``FastHead`` for the arguments."""
-    return FastHead(widths, box, shape, spoken) if preset == "fast" else PaperHead(widths, box)
+        raise UsageError("this head always skips empty space.", "Leave --sampling away.")

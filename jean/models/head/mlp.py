@@ -51,10 +51,16 @@ class MlpField(nn.Module):
             nn.Linear(inputs if i == 0 else width + (inputs if i == skip + 1 else 0), width) for i in range(depth)
         )
         self.density = nn.Linear(width, 1)
-        half = width // 2
+        colour_width = width // 2
         directions = encoded_width(3, DIRECTION_FREQUENCIES)
-        self.colour = nn.ModuleList([nn.Linear(width + directions, half), nn.Linear(half, half), nn.Linear(half, half)])
-        self.rgb = nn.Linear(half, 3)
+        self.colour = nn.ModuleList(
+            [
+                nn.Linear(width + directions, colour_width),
+                nn.Linear(colour_width, colour_width),
+                nn.Linear(colour_width, colour_width),
+            ]
+        )
+        self.rgb = nn.Linear(colour_width, 3)
 
     def forward(self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
         """Density and colour.
@@ -84,7 +90,7 @@ class MlpField(nn.Module):
             shade = functional.relu(layer(shade))
         return density, torch.sigmoid(self.rgb(shade))
 
-    def seen(
+    def infer(
         self,
         positions: Tensor,
         condition: Tensor,
@@ -121,8 +127,8 @@ class MlpField(nn.Module):
             biases[index] = functional.linear(condition, weight[:, encoded:inputs], biases[index])
             weights[index] = torch.cat([weight[:, :encoded], weight[:, inputs:]], 1)
         width, weight = weights[branch - 1].shape[0], weights[branch]
-        seen = encode(direction, DIRECTION_FREQUENCIES)
-        biases[branch] = functional.linear(seen, weight[:, width:], biases[branch])
+        encoded_direction = encode(direction, DIRECTION_FREQUENCIES)
+        biases[branch] = functional.linear(encoded_direction, weight[:, width:], biases[branch])
         weights[branch] = weight[:, :width]
         ends = [self.density.weight, self.density.bias, self.rgb.weight, self.rgb.bias]
         (x, y, z), (across, down, along) = on_host(self.middle), on_host(self.reach)

@@ -11,6 +11,11 @@ from torch.nn import functional
 
 from jean.kernels.dispatch import roughness, use_on_processor
 
+PLANE_RATE = 5e-2  # learning rate of the tables
+# A cell that few rays meet has gradients near zero, and Adam would turn them into whole steps: streaks along the
+# planes' axes. With this eps only cells with real gradients move.
+PLANE_EPS = 3e-8
+
 
 class _Gather(torch.autograd.Function):
     """Weighted sum of table rows. One scatter in the backward pass, cheaper on CPU than grid_sample's."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from jean.models.head.deformation import Corners, frontal_grid, influence
 from jean.models.head.planes import bilinear_rows
-from jean.models.head.warp import Corners, frontal_grid, influence
 
 # An ellipsoid in head space, cm. Its front touches MediaPipe's canonical face at forehead and cheeks.
 HEAD_CENTRE = (0.0, -1.5, 4.5)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from jean.kernels.dispatch import FrameTorso, PlaneSpec, torso_layer, use_on_processor
-from jean.models.head.planes import FeaturePlane, Kept
+from jean.models.head.base import ParameterGroup
+from jean.models.head.planes import PLANE_EPS, PLANE_RATE, FeaturePlane, Kept
 
 
 class TorsoLayer(nn.Module):
@@ -102,6 +103,10 @@ class TorsoLayer(nn.Module):
             last_bias=last.bias,
             reach=self.reach,
         )
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The planes, which learn at a rate of their own."""
+        return [ParameterGroup([self.coarse.table, self.fine.table], PLANE_RATE, PLANE_EPS)]
 
     def roughness(self) -> Tensor:
         """Smoothness prior."""

@@ -1,7 +1,7 @@
 """The fast field: feature planes of several resolutions and a small MLP.
 
 Speech and expression act where mouth, eyes and brows are, and nowhere else: each of these parts has a
-fine plane of features that the condition gates. All other motion is the landmarks' (``face_warp``).
+fine plane of features that the condition gates. All other motion is the landmarks' (``deformation``).
 A condition that may change every place explains light, pose errors and hair by whatever expression came
 with them in a short clip, and a head so trained falls apart under another clip's expression.
 """
@@ -27,15 +27,18 @@ from jean.kernels.dispatch import (
     use_native,
 )
 from jean.models.encoding import spread_over
-from jean.models.head.planes import FeaturePlane, Kept, refined
+from jean.models.head.base import ParameterGroup
+from jean.models.head.deformation import Corners, to_canonical
+from jean.models.head.planes import PLANE_EPS, PLANE_RATE, FeaturePlane, Kept, refined
 from jean.models.head.prior import HEAD_CENTRE, HEAD_RADII, RELIEF_CELLS, head_prior
-from jean.models.head.warp import Corners, at_rest
 
 # (first axis, second axis, cells along each): the frontal plane needs the most detail, since a
 # talking-head video is seen from the front; depth planes that fine would only hold streaks. A cell of the coarse
 # frontal plane is three of the fine one's, so that both are one table in a picture (``merged``).
 STATIC_PLANES = ((0, 1, 70, 70), (0, 1, 208, 208), (2, 1, 48, 64), (0, 2, 64, 48))
 PART_FADE_CELLS = 8  # 0.9 cm: a part that ends sooner shows its edge as a crease
+# Cells of the parts are smaller than a pixel and are read through gates: at the planes' rate they leave specks.
+PART_RATE = 1.5e-2
 SHADING_CELLS = 12  # lights are far and skin is smooth: shading changes slowly over the face
 
 
@@ -109,7 +112,7 @@ class TriplaneField(nn.Module):
         self.shading = FeaturePlane(SHADING_CELLS, SHADING_CELLS, 3 * direction_width, 0.0)
 
     def forward(
-        self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor, bend: Tensor | None = None
+        self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor, deformation: Tensor | None = None
     ):
         """Density and colour.
 
@@ -118,15 +121,15 @@ class TriplaneField(nn.Module):
             condition: [F, condition_width], e_in of F frames.
             direction: [F, direction_width], viewing direction of F frames, standardised.
             frame: [N] int, to which of the F frames a position belongs.
-            bend: [F, cells², 2], motion of the face (``FaceWarp``), or None.
+            deformation: [F, cells², 2], motion of the face (``FaceDeformation``), or None.
 
         Returns:
             density [N], not negative, per cm, and rgb [N, 3] in [0, 1].
         """
         if use_native(self.backend, positions, "triplane"):
-            return self._native(positions, condition, direction, frame, bend)
-        if bend is not None:
-            positions = at_rest(positions, bend, frame, self.low, self.size)
+            return self._native(positions, condition, direction, frame, deformation)
+        if deformation is not None:
+            positions = to_canonical(positions, deformation, frame, self.low, self.size)
         unit = ((positions - self.low) / self.size).unbind(-1)
         features = [p(unit[a], unit[b]) for p, (a, b, _, _) in zip(self.static, STATIC_PLANES, strict=True)]
         of_frame = spread_over(frame, len(condition))
@@ -147,14 +150,16 @@ class TriplaneField(nn.Module):
         light = (slopes * of_frame(direction)[:, None]).sum(-1)
         return density, torch.sigmoid(self.rgb(colour) + light)
 
-    def _native(self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor, bend: Tensor | None):
+    def _native(
+        self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor, deformation: Tensor | None
+    ):
         """The same from the compiled kernels."""
-        f = self.of_frames(condition, direction, bend)
+        f = self.of_frames(condition, direction, deformation)
         return triplane_field(
             positions, frame, f.gates, f.bias, f.light, f.planes, f.shading, f.weights, f.prior, f.bend
         )
 
-    def of_frames(self, condition: Tensor, direction: Tensor, bend: Tensor | None) -> FieldOfFrames:
+    def of_frames(self, condition: Tensor, direction: Tensor, deformation: Tensor | None) -> FieldOfFrames:
         """This field under the conditions of F frames, for kernels with gradients; arguments as in ``forward``."""
         static, moving = self._specs()
         cells = self.shading.table.view(len(self.shading.table), 3, -1)
@@ -167,11 +172,13 @@ class TriplaneField(nn.Module):
         shading = self._spec(self.shading, 0, 1)
         # under autocast what torch made is of another type
         gates, bias, light = (values.to(self.first.bias.dtype) for values in (gates, bias, light))
-        return FieldOfFrames(gates, bias, light, [*static, *moving], shading, self._weights(), self._prior(), bend)
+        return FieldOfFrames(
+            gates, bias, light, [*static, *moving], shading, self._weights(), self._prior(), deformation
+        )
 
     @torch.no_grad()
     def of_frame(
-        self, condition: Tensor, direction: Tensor, bend: Tensor | None, precision: str = "fp32"
+        self, condition: Tensor, direction: Tensor, deformation: Tensor | None, precision: str = "fp32"
     ) -> FrameField:
         """This field under one condition [1, C] and direction [1, D], for pictures.
 
@@ -179,7 +186,7 @@ class TriplaneField(nn.Module):
         frames, the parts' for each. What is left is a sum over planes, so that those over the same axes are added up.
 
         Args:
-            bend: [1, cells², 2], motion of the face, or None.
+            deformation: [1, cells², 2], motion of the face, or None.
             precision: "fp32" or "bf16", of the kernels that will read it.
         """
         form = pairs if precision == "bf16" else Tensor.contiguous
@@ -203,7 +210,7 @@ class TriplaneField(nn.Module):
             bias = bias + self.bias(condition[:, -self.code_width :])[0]
         light = (self.shading.table.view(len(self.shading.table), 3, -1) * direction[0]).sum(-1)
         shading = self._spec(self.shading, 0, 1)
-        moved_by = None if bend is None else bend[0]
+        moved_by = None if deformation is None else deformation[0]
         return FrameField(planes, bias, light, shading, self._weights()[1:], self._prior(), moved_by)
 
     def _prior(self) -> Prior:
@@ -222,6 +229,12 @@ class TriplaneField(nn.Module):
         """As ``jean.kernels.ops.triplane.WEIGHTS`` names them."""
         layers = (self.second, self.density, self.colour, self.rgb)
         return [self.first.weight, *(tensor for layer in layers for tensor in (layer.weight, layer.bias))]
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """The planes, which learn at rates of their own."""
+        planes = [plane.get_parameter("table") for plane in (*self.static, self.shading)]
+        parts = [plane.get_parameter("table") for plane in self.moving]
+        return [ParameterGroup(planes, PLANE_RATE, PLANE_EPS), ParameterGroup(parts, PART_RATE, PLANE_EPS)]
 
     def roughness(self) -> Tensor:
         """Smoothness prior over all planes."""

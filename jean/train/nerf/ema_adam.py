@@ -1,7 +1,7 @@
-"""Adam with the running average of the weights, in one pass over memory where the kernels can run.
+"""Adam and the moving average of the weights, in one pass over memory where the kernels can run.
 
-A step of the fast head moves two million numbers, and costs what it costs to read and write them. torch's fused
-Adam, the average, and the search for gradients that are not finite are three such passes.
+A step of the fast head moves two million numbers, and its time is that of reading and writing them. torch's fused Adam,
+the moving average, and the check for gradients that are not finite would be three such passes.
 """
 
 from __future__ import annotations
@@ -18,17 +18,18 @@ from jean.kernels import library
 from jean.kernels.structures import Adam, AdamTensor
 
 
-class AveragingAdam(torch.optim.Adam):
+class AdamWithEma(torch.optim.Adam):
     """``torch.optim.Adam`` (no weight decay, no variants), with its states, groups and results.
 
     Args:
         groups: as ``torch.optim.Adam`` takes them.
-        weights, averages: parameters, and tensors of the same shapes that follow them.
+        weights: parameters that have a moving average.
+        averages: their moving averages, tensors of the same shapes.
         backend: "native" for the kernels, "reference" for torch's own passes.
         options: of ``torch.optim.Adam``: betas, eps, capturable.
 
     Attributes:
-        finite: whether all gradients of the last step were; None where nobody has looked.
+        finite: whether all gradients of the last step were finite; None where it was not checked.
     """
 
     def __init__(
@@ -45,21 +46,21 @@ class AveragingAdam(torch.optim.Adam):
         self.finite: bool | None = None
 
     @torch.no_grad()
-    def step_averaging(self, share: float) -> None:
-        """One step; the averages then move by ``share`` of their distance to the new weights."""
+    def step_with_ema(self, fraction: float) -> None:
+        """One step; the averages then move by ``fraction`` of their distance to the new weights."""
         if self._native:
-            self._one_pass(share)
+            self._one_pass(fraction)
             return
         self.step()
-        self.move_averages(share)
+        self.move_ema(fraction)
 
     @torch.no_grad()
-    def move_averages(self, share: float) -> None:
-        """The averages move by ``share`` of their distance to the weights."""
+    def move_ema(self, fraction: float) -> None:
+        """The averages move by ``fraction`` of their distance to the weights."""
         if self._averages:
-            torch._foreach_lerp_(self._averages, self._weights, share)
+            torch._foreach_lerp_(self._averages, self._weights, fraction)
 
-    def _one_pass(self, share: float) -> None:
+    def _one_pass(self, fraction: float) -> None:
         averages = dict(zip(map(id, self._weights), self._averages, strict=False))
         moved = [(group, p) for group in self.param_groups for p in group["params"] if p.grad is not None]
         states = [self._state_of(parameter) for _, parameter in moved]
@@ -75,7 +76,7 @@ class AveragingAdam(torch.optim.Adam):
         for parameter in self._weights:  # what no gradient reached
             if (average := averages.get(id(parameter))) is not None:
                 rows.append(AdamTensor(parameter.numel(), _at(parameter), None, None, _at(average), None))
-        call, finite = Adam((AdamTensor * len(rows))(*rows), len(rows), share), torch.zeros(1, dtype=torch.int64)
+        call, finite = Adam((AdamTensor * len(rows))(*rows), len(rows), fraction), torch.zeros(1, dtype=torch.int64)
         library.call("jean_adam", call, finite, library.TARGETS[library.target()], torch.get_num_threads())
         # torch has not seen these writes
         torch.autograd.graph.increment_version([*(parameter for _, parameter in moved), *self._averages])

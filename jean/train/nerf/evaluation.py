@@ -1,4 +1,4 @@
-"""How close the head is to real frames, and pictures of it."""
+"""PSNR of a head against real frames, and preview sheets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def face_and_head_psnr(
     from jean.metrics.crops import hull_mask
 
     face_db, head_db = [], []
-    device = model.expression_mean.device
+    device = model.device
     for index in indices:
         face = hull_mask(data.landmarks[index], data.size_px, data.size_px)
         head = data.matte(index)[..., 0] > 127

@@ -1,57 +1,63 @@
-"""What training asks of a talking head's pixels, and the priors of the fast preset."""
+"""Losses of a talking head's pixels, and priors."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from jean.losses import opacity_loss, photometric_loss, torso_loss
-from jean.models.head.base import FastHead
 from jean.models.talking_head import Pixels, TalkingHead
 from jean.train.nerf.batch import RayBatch
-from jean.train.nerf.config import NerfConfig
+from jean.train.nerf.latents import FrameLatents
+from jean.train.nerf.presets import ResolvedNerfConfig
+
+TORSO_WEIGHT = 0.5
+# Priors are added in every fourth step, so their weights are four times as large.
+TORSO_ROUGHNESS_WEIGHT = 4e-2
+LATENT_WEIGHT = 4e-4
 
 
-def pixel_losses(pixels: Pixels, batch: RayBatch, config: NerfConfig, generator: torch.Generator) -> dict[str, Tensor]:
-    """Losses of what a batch's rays show, by name; their sum is learned from.
+def pixel_losses(
+    pixels: Pixels, batch: RayBatch, config: ResolvedNerfConfig, generator: torch.Generator
+) -> dict[str, Tensor]:
+    """Losses of a batch's rays by name; training minimises their sum.
 
     Args:
+        pixels: the rendered rays.
+        batch: their targets.
+        config: weights and background.
         generator: draws the colours behind the head.
     """
     rgb, matte, plate = batch.rgb, batch.matte, batch.plate
     foreground = matte.sum(-1, keepdim=True).clamp(0, 1)
     if config.background == "random":
         behind = torch.rand(plate.shape, generator=generator, device=plate.device)
-        # move the pixel onto another background: its share of the old one is taken out
+        # move the pixel onto another background: replace the fraction of the plate in it
         target = torch.where(foreground > 0.02, rgb + (1 - foreground) * (behind - plate), behind).clamp(0, 1)
     else:
         behind, target = plate, rgb
-    shown = pixels
+    visible = pixels
     if not config.opacity_weight:
-        # nothing else tells head and torso apart: the flat layer would learn the face, being quicker
+        # nothing else separates head and torso: the flat layer learns faster and would learn the face
         hidden = matte[:, 0] > 0.99
-        shown = replace(pixels, torso_opacity=pixels.torso_opacity.masked_fill(hidden, 0.0))
-    losses = {"photo": photometric_loss(shown.over(behind), target)}
+        visible = replace(pixels, torso_opacity=pixels.torso_opacity.masked_fill(hidden, 0.0))
+    losses = {"photo": photometric_loss(visible.over(behind), target)}
     if len(pixels.head) > 1:
-        losses["coarse"] = photometric_loss(shown.over(behind, 0), target)
+        losses["coarse"] = photometric_loss(visible.over(behind, 0), target)
     if config.opacity_weight:
         losses["opacity"] = config.opacity_weight * (
             opacity_loss(pixels.opacity(), foreground[:, 0]) + 0.3 * opacity_loss(pixels.head[-1].opacity, matte[:, 0])
         )
     torso = pixels.torso_rgb, pixels.torso_opacity
-    losses["torso"] = config.torso_weight * torso_loss(*torso, rgb, matte[:, 0], matte[:, 1])
+    losses["torso"] = TORSO_WEIGHT * torso_loss(*torso, rgb, matte[:, 0], matte[:, 1])
     return losses
 
 
-def priors(model: TalkingHead, codes: nn.Embedding, config: NerfConfig) -> dict[str, Tensor]:
-    """Smoothness, taken every fourth step and four times as strong."""
-    losses = {"torso_roughness": 4e-2 * model.torso.roughness()}
-    if isinstance(model.head, FastHead):
-        field = model.head.field
-        # a code says what must be said, not more
-        losses["codes"] = 4e-4 * codes.weight.square().mean()
-        losses["roughness"] = 4 * config.roughness_weight * field.roughness()
-        losses["movement"] = 4 * config.movement_weight * field.movement()
-    return losses
+def priors(model: TalkingHead, latents: FrameLatents, config: ResolvedNerfConfig) -> dict[str, Tensor]:
+    """Prior losses by name, for every fourth step."""
+    losses = {"torso_roughness": TORSO_ROUGHNESS_WEIGHT * model.torso.roughness()}
+    if config.latent_width:
+        losses["latents"] = LATENT_WEIGHT * latents.weight.square().mean()
+    return losses | model.head.regularisers()

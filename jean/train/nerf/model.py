@@ -1,4 +1,4 @@
-"""The talking head that a person's clips and a configuration ask for."""
+"""Builds the talking head that a person's clips and a configuration ask for."""
 
 from __future__ import annotations
 
@@ -8,55 +8,89 @@ from typing import Any
 import numpy as np
 import torch
 
+from jean.clips.corpus import describe
+from jean.drivers.method import Method
 from jean.drivers.person_frames import PersonFrames
 from jean.models.pose import pose_vectors
 from jean.models.talking_head import TalkingHead
-from jean.train.nerf.config import NerfConfig
-from jean.train.nerf.inputs import LearnedInputs, audio_scale
+from jean.train.nerf.presets import ResolvedNerfConfig
+
+# Corners of the head's volume, head space, cm: hair, ears and neck of a grown person fit.
+BOX_LOW, BOX_HIGH = (-14.0, -18.0, -10.0), (14.0, 15.0, 12.0)
 
 
-def model_arguments(data: PersonFrames, config: NerfConfig, inputs: LearnedInputs | None = None) -> dict[str, Any]:
-    """The arguments of ``TalkingHead``, as stored in every checkpoint."""
+def model_arguments(data: PersonFrames, config: ResolvedNerfConfig) -> dict[str, Any]:
+    """The arguments of ``TalkingHead``, as every checkpoint stores them."""
+    vector_width = int(data.expression.shape[1])
     return {
         "preset": config.preset,
-        "box": [list(config.box_low), list(config.box_high)],
+        "box": [list(BOX_LOW), list(BOX_HIGH)],
         "audio_features": int(data.audio.shape[2]),
         "audio_window": int(data.audio.shape[1]),
-        "expression_features": int(data.expression.shape[1]),
-        "audio_width": int(config.audio_width or 0),
-        "expression_width": int(config.expression_width or 0),
-        "dropout": float(config.dropout or 0.0),
-        "code_width": int(config.code_width or 0),
+        "expression_features": vector_width,
+        "audio_width": config.audio_width,
+        "expression_width": config.expression_width,
+        "dropout": config.dropout,
+        "latent_width": config.latent_width,
         "shape": np.round(data.shape.astype(float), 4).tolist(),
-        "spoken": config.spoken,
-        "audio_scale": audio_scale(data, inputs, config),
+        "audio_drives_mouth": data.method.audio_drives_mouth,
+        "audio_scale": audio_scale(data) if config.scale_audio_embedding else 1.0,
         "audio_attention": config.audio_attention,
-        "expression_map": _expression_map(data, config),
+        "expression_map": data.method.expression.encoder(config.expression_width, vector_width),
     }
 
 
-def _expression_map(data: PersonFrames, config: NerfConfig) -> str:
-    """Table 2's thin MLP for features of a network; e_e as it is where it has the width of its place."""
-    if config.expression == "emotion":
-        return "mlp"
-    same = data.expression.shape[1] == config.expression_width
-    return "none" if config.expression == "transformer" and same else "linear"
+@torch.no_grad()
+def audio_scale(data: PersonFrames) -> float:
+    """Factor that gives e_a of ``train-audio`` a standard deviation of 1 over the training frames; 1 without a run.
+
+    Eq. 2 compares directions, so e_a may have any length (0.3 was seen), and the few steps of the fast preset do not
+    suffice for its projection to compensate for that.
+    """
+    encoder = data.method.audio_encoder
+    if encoder is None:
+        return 1.0
+    windows = torch.from_numpy(data.audio[data.train]).float()
+    embeddings = torch.cat([encoder.model(part) for part in windows.split(2048)])
+    std = float(embeddings.var(0).mean().sqrt())
+    # rounded: the last digits depend on the number of threads, and a resumed run must have the same value
+    return float(f"{1 / max(std, 1e-6):.4g}")
 
 
 def set_statistics(model: TalkingHead, data: PersonFrames) -> None:
-    """Means and spreads over the training frames, so that inputs have the scale of 1."""
+    """Stores means and standard deviations over the training frames, so that inputs have a scale of 1."""
     expression = torch.from_numpy(data.expression[data.train]).float()
     poses = pose_vectors(torch.from_numpy(data.camera_to_world[data.train]))
     model.expression_mean.copy_(expression.mean(0))
-    # 0.02: a blendshape that never moves must not turn its noise into a signal
-    model.expression_spread.copy_(expression.std(0).clamp_min(0.02))
+    # 0.02: the noise of a blendshape that never moves must not become a signal
+    model.expression_std.copy_(expression.std(0).clamp_min(0.02))
     model.pose_mean.copy_(poses.mean(0))
-    model.pose_spread.copy_(poses.std(0).clamp_min(1e-3))
+    model.pose_std.copy_(poses.std(0).clamp_min(1e-3))
 
 
-def twin(model: TalkingHead) -> TalkingHead:
-    """A copy with weights of its own, whose buffers (grid, statistics) are the model's."""
-    made = copy.deepcopy(model)
-    for name, module in made.named_modules():
+def load_audio_encoder_weights(model: TalkingHead, method: Method) -> None:
+    """Starts the audio encoder from that of ``train-audio``, where the method has one."""
+    if method.audio_encoder is not None:
+        state = method.audio_encoder.checkpoint.module_state("model")
+        model.audio_encoder.load_state_dict({name: value.clone() for name, value in state.items()})
+
+
+def ema_copy(model: TalkingHead) -> TalkingHead:
+    """A copy for the moving average: weights of its own, buffers (occupancy, statistics) shared with the model."""
+    copied = copy.deepcopy(model)
+    for name, module in copied.named_modules():
         module._buffers = model.get_submodule(name)._buffers
-    return made
+    return copied
+
+
+def named_means(data: PersonFrames) -> dict[str, np.ndarray]:
+    """Mean expression vector [E] of each emotion and of each clip by name, for ``render --expression NAME``."""
+    rows_of: dict[str, list[np.ndarray]] = {}
+    for number, clip in enumerate(data.clips):
+        rows = data.expression[(data.clip_of == number) & data.valid]
+        if not len(rows):
+            continue
+        emotion = describe(clip.folder).emotion
+        for name in {clip.folder.resolve().name, emotion} - {None}:
+            rows_of.setdefault(str(name), []).append(rows)
+    return {name: np.concatenate(rows).mean(0).astype(np.float32) for name, rows in rows_of.items()}

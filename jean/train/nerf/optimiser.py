@@ -1,81 +1,91 @@
-"""What moves the weights of a talking head: groups of parameters, their rates, the running average."""
+"""The optimiser of a talking head: parameter groups, learning rates, moving average of the weights."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import torch
-from torch import nn
 
 from jean.kernels.dispatch import use_on_processor
 from jean.models.talking_head import TalkingHead
-from jean.train.nerf.config import NerfConfig
-from jean.train.nerf.ema_adam import AveragingAdam
+from jean.train.nerf.ema_adam import AdamWithEma
+from jean.train.nerf.latents import FrameLatents
+from jean.train.nerf.presets import ResolvedNerfConfig
+
+LATENT_RATE = 5e-3  # learning rate of latent codes and pose corrections
+WARM_UP_STEPS = 20
 
 
-def make_optimiser(model: TalkingHead, average: TalkingHead, codes: nn.Embedding, config: NerfConfig) -> AveragingAdam:
-    """Adam over the networks, speech, planes, the parts' planes and the frames' codes, each at its own rate.
+def make_optimiser(
+    model: TalkingHead, ema: TalkingHead, latents: FrameLatents, config: ResolvedNerfConfig
+) -> AdamWithEma:
+    """Adam over networks, speech part, the head's own groups, and latent codes, each at its own rate.
 
-    ``average`` follows ``model`` where it is another.
+    A group's "first_lr" is the rate that ``set_rates`` lets decay, "ends" the step after which it is 0 (0: never). On a
+    GPU the rates are tensors, so that a recorded step (``jean.train.nerf.cuda_graphs``) reads its own.
 
-    A group's "first_lr" is what ``set_rates`` lets decay, "ends" the step after which it stands still (0: never).
-    On a card rates are tensors there, so that a recorded step (``jean.train.nerf.cuda_graphs``) reads those of its own
-    step.
+    Args:
+        model: the model that is trained.
+        ema: the model that follows it; ``model`` itself for none.
+        latents: of the training frames.
+        config: the configuration.
     """
-    groups = parameter_groups(model, codes, config)
-    device = codes.weight.device
+    groups = parameter_groups(model, latents, config)
+    device = latents.weight.device
     if device.type == "cuda":
         for group in groups:
             group["lr"] = torch.tensor(group["lr"], device=device)
-    weights, averages = ([] if average is model else list(m.parameters()) for m in (model, average))
-    passes = "native" if use_on_processor(config.backend, codes.weight, "adam") else "reference"
+    weights, averages = ([] if ema is model else list(m.parameters()) for m in (model, ema))
+    backend = "native" if use_on_processor(config.backend, latents.weight, "adam") else "reference"
     options: dict[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-12, "capturable": device.type == "cuda"}
-    return AveragingAdam(groups, weights, averages, passes, **options)
+    return AdamWithEma(groups, weights, averages, backend, **options)
 
 
-def parameter_groups(model: TalkingHead, codes: nn.Embedding, config: NerfConfig) -> list[dict[str, Any]]:
-    """What ``make_optimiser`` learns, with its rates."""
-    tables = [p for n, p in model.named_parameters() if n.endswith(".table")]
-    others = [p for n, p in model.named_parameters() if not n.endswith(".table")]
+def parameter_groups(model: TalkingHead, latents: FrameLatents, config: ResolvedNerfConfig) -> list[dict[str, Any]]:
+    """The optimiser's groups, as ``torch.optim.Adam`` takes them."""
     speech = list(model.audio_encoder.parameters())
-    if config.audio_run is None:  # a learned encoder is fine-tuned; what comes after it is new
+    if config.audio_run is None:  # beside a learned encoder, the projection after it is new and learns like a network
         speech += model.audio_projection.parameters()
-    others = [p for p in others if not any(p is q for q in speech)]
-    rate, ends = config.audio_rate or config.learning_rate, config.audio_steps or 0
+    own: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
+    for group in (*model.head.parameter_groups(), *model.torso.parameter_groups()):
+        own.setdefault((group.learning_rate, group.eps), []).extend(group.parameters)
+    assigned = {id(parameter) for parameters in (speech, *own.values()) for parameter in parameters}
+    networks = [parameter for parameter in model.parameters() if id(parameter) not in assigned]
     groups: list[dict[str, Any]] = [
-        {"params": others, "lr": config.learning_rate, "first_lr": config.learning_rate},
-        {"params": speech, "lr": rate, "first_lr": rate, "ends": ends},
+        {"params": networks, "lr": config.learning_rate, "first_lr": config.learning_rate},
+        {"params": speech, "lr": config.audio_rate, "first_lr": config.audio_rate, "ends": config.audio_steps},
     ]
-    if tables:
-        # a cell that few rays meet has gradients near zero, and Adam would make whole steps of them:
-        # streaks along the planes' axes. This eps lets only cells with real gradients move.
-        # Cells of the parts are finer than pixels and seen through gates: at the planes' rate they leave specks.
-        parts = [p for n, p in model.named_parameters() if ".moving." in n and n.endswith(".table")]
-        tables = [p for p in tables if not any(p is q for q in parts)]
-        for rate, chosen in ((config.plane_rate, tables), (config.part_rate, parts)):
-            if chosen:
-                groups.append({"params": chosen, "lr": rate, "first_lr": rate, "eps": config.plane_eps})
-    if config.code_width:
-        groups.append({"params": [codes.weight], "lr": config.code_rate, "first_lr": config.code_rate})
+    for (rate, eps), parameters in own.items():
+        groups.append({"params": parameters, "lr": rate, "first_lr": rate, "eps": eps})
+    if config.latent_width:
+        groups.append({"params": [latents.weight], "lr": LATENT_RATE, "first_lr": LATENT_RATE})
     return groups
 
 
 def set_rates(optimiser: torch.optim.Optimizer, step: int, steps: int, decay: float) -> None:
-    """The rates of step ``step`` (from 0) of ``steps``: they rise over 20 steps, and fall to ``decay`` at the end."""
+    """Sets the learning rates of one step: a linear warm-up, then an exponential decay.
+
+    Args:
+        optimiser: with groups of ``parameter_groups``.
+        step: number of the step, from 0.
+        steps: of the whole training.
+        decay: factor on the rates at the last step.
+    """
     for group in optimiser.param_groups:
-        warm = min(1.0, (step + 1) / 20)
-        left = max(0.0, 1 - step / group["ends"]) if group.get("ends") else 1.0
-        rate = group["first_lr"] * warm * left * decay ** (step / steps)
+        warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
+        linear = max(0.0, 1 - step / group["ends"]) if group.get("ends") else 1.0
+        rate = group["first_lr"] * warm_up * linear * decay ** (step / steps)
         if isinstance(group["lr"], torch.Tensor):
             group["lr"].fill_(rate)
         else:
             group["lr"] = rate
 
 
-def average_share(keep: float, step: int) -> float:
-    """By how much averaged weights move in step ``step``; at first much, so that they forget where they began.
+def ema_step(decay: float, step: int) -> float:
+    """Fraction by which the averaged weights move in step ``step``: large at first, to forget the initial weights.
 
     Args:
-        keep: share of the old average that stays, later on.
+        decay: of the moving average, later on.
+        step: number of the step, from 0.
     """
-    return 1 - min(keep, (step + 1) / (step + 10))
+    return 1 - min(decay, (step + 1) / (step + 10))

@@ -1,4 +1,4 @@
-"""One step of training a talking head, and how it is scored, as the loop knows it."""
+"""One step of training a talking head, and its evaluation, as the training loop calls them."""
 
 from __future__ import annotations
 
@@ -10,203 +10,196 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jean.drivers.lips import lip_coordinates
+from jean.drivers.offsets import lip_coordinates
 from jean.drivers.person_frames import PersonFrames
-from jean.models.head.base import FastHead
+from jean.drivers.tracks import DriverTracks
+from jean.models.head.base import OccupancyUpdate
 from jean.models.talking_head import Frames, TalkingHead
-from jean.train.nerf.batch import Batches
-from jean.train.nerf.config import NerfConfig
+from jean.train.nerf.batch import RayBatches
 from jean.train.nerf.cuda_graphs import Graphs
-from jean.train.nerf.drivers import Drivers, noisy, noisy_audio, with_codes
 from jean.train.nerf.evaluation import face_and_head_psnr, preview_sheet
-from jean.train.nerf.inputs import LearnedInputs, frozen_modules, load_speech
+from jean.train.nerf.latents import FrameLatents
 from jean.train.nerf.losses import pixel_losses, priors
-from jean.train.nerf.model import model_arguments, set_statistics, twin
-from jean.train.nerf.optimiser import average_share, make_optimiser, set_rates
-from jean.train.nerf.visual_hull import grown, visual_hull
+from jean.train.nerf.model import ema_copy, load_audio_encoder_weights, model_arguments, set_statistics
+from jean.train.nerf.noise import add_audio_noise, add_condition_noise
+from jean.train.nerf.optimiser import ema_step, make_optimiser, set_rates
+from jean.train.nerf.presets import ResolvedNerfConfig
+from jean.train.nerf.visual_hull import dilate_cells, visual_hull
+
+# Fractions of the training pixels drawn from mouth, eyes, face, head, and the whole frame.
+REGION_FRACTIONS = (0.15, 0.1, 0.35, 0.25, 0.15)
+REGULARISE_EVERY = 4  # steps: gradients of positions cost half a step more, and poses and priors need few of them
+LIP_WINDOWS = 64  # audio windows per step for the lip regression
 
 
 class NerfStage:
-    """The stage as the loop knows it: one model, one optimiser, a batch of rays a step."""
+    """The stage of the training loop: one model, one optimiser, a batch of rays per step.
+
+    Args:
+        data: the person's frames, with the method's drivers.
+        config: the configuration.
+        device: where training runs.
+    """
 
     name = "nerf"
 
-    def __init__(
-        self,
-        data: PersonFrames,
-        config: NerfConfig,
-        device: torch.device,
-        steps: int,
-        inputs: LearnedInputs | None = None,
-    ):
-        self.data, self.config, self.device, self.steps = data, config, device, steps
+    def __init__(self, data: PersonFrames, config: ResolvedNerfConfig, device: torch.device):
+        self.data, self.config, self.device = data, config, device
         torch.manual_seed(config.seed)
-        self.model = TalkingHead(**model_arguments(data, config, inputs)).to(device)
+        self.model = TalkingHead(**model_arguments(data, config)).to(device)
         self.generator = torch.Generator(device).manual_seed(config.seed)
         set_statistics(self.model, data)
-        if inputs is not None:
-            load_speech(self.model, inputs)
-        head = self.model.head
-        head.use(config.backend)
-        self.model.torso.backend = config.backend
-        if isinstance(head, FastHead):
-            head.every_ray = device.type == "cuda"
-            head.start(grown(visual_hull(head.grid.cell_centres().cpu(), data)).to(device))
-        self.average = twin(self.model) if config.average else self.model
-        # see ``with_codes``
-        self.codes = torch.nn.Embedding(len(data.camera_to_world), 6 + (config.code_width or 0)).to(device)
-        torch.nn.init.zeros_(self.codes.weight)
-        self.optimiser = make_optimiser(self.model, self.average, self.codes, config)
-        self.modules: dict[str, torch.nn.Module] = {"model": self.average, "codes": self.codes}
-        if config.average:
+        load_audio_encoder_weights(self.model, data.method)
+        self.model.use(config.backend)
+
+        def hull(centres: Tensor) -> Tensor:
+            return dilate_cells(visual_hull(centres.cpu(), data)).to(device)
+
+        self.model.head.prepare_training(device, hull)
+        self.ema = ema_copy(self.model) if config.ema_decay else self.model
+        self.latents = FrameLatents(len(data.camera_to_world), config.latent_width).to(device)
+        self.optimiser = make_optimiser(self.model, self.ema, self.latents, config)
+        self.modules: dict[str, torch.nn.Module] = {"model": self.ema, "latents": self.latents}
+        if config.ema_decay:
             self.modules["training"] = self.model
-        if inputs is not None:
-            self.modules |= frozen_modules(inputs)
+        self.modules |= data.method.expression.modules()
         self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": self.optimiser}
-        # what speech is to give is what was seen, whatever the expression vector tells of the mouth
-        seen = data.measured_offsets
-        self.lips = torch.from_numpy(lip_coordinates(seen, data.train, config.audio_width or 0)).to(device)
-        self.drivers = Drivers(data, config, device)
-        self.frames = self.drivers.frames
-        self.batches = Batches(data, config.rays, config.frames_per_step or 1, config.regions, device)
-        records = device.type == "cuda" and config.graphs and self.batches.pictures.resident
+        # the target of the speech branch is the measured mouth, not the one predicted from the expression vector
+        lips = lip_coordinates(data.measured_offsets, data.train, config.audio_width)
+        self.lips = torch.from_numpy(lips).to(device)
+        self.tracks = DriverTracks.of_person(data, device, config.audio_attention)
+        self.frames = self.tracks.frames
+        self.batches = RayBatches(data, config.rays, config.frames_per_step, REGION_FRACTIONS, device)
+        records = device.type == "cuda" and config.graphs and self.batches.images.resident
         self.graphs = Graphs(device, [self.generator]) if records else None
-        self.smoothing: bool | None = None  # what the model's buffer says; None: not looked at yet
-        if isinstance(head, FastHead):
-            train = torch.from_numpy(data.train)
-            head.warp.fit(self.lips.cpu()[train], torch.from_numpy(seen)[train])
+        self.smoothing: bool | None = None  # value of the model's buffer; None before the first step
+        train = torch.from_numpy(data.train)
+        self.model.head.fit_deformation(self.lips.cpu()[train], torch.from_numpy(data.measured_offsets)[train])
 
     def step(self, step: int) -> dict[str, Tensor]:
         """One optimisation step over ``rays`` pixels."""
         config = self.config
-        smoothing = bool(config.audio_attention) and step >= self.steps // 2
+        smoothing = bool(config.audio_attention) and step >= config.steps // 2
         if config.audio_attention and smoothing != self.smoothing:
             self.model.smoothing.fill_(smoothing)
             self.smoothing = smoothing
-        set_rates(self.optimiser, step, self.steps, config.decay)
-        fourth, share = step % 4 == 0, average_share(config.average or 0.0, step)
+        set_rates(self.optimiser, step, config.steps, config.decay)
+        regularise, fraction = step % REGULARISE_EVERY == 0, ema_step(config.ema_decay, step)
         if self.graphs is None:
-            scalars, frames = self.learn(fourth, share)
+            scalars, frames = self.learn(regularise, fraction)
         else:
-            scalars, frames = self.graphs.run((fourth, smoothing), partial(self.learn, fourth))
-            self.optimiser.move_averages(share)
-        if isinstance(self.model.head, FastHead) and step % 16 == 15:
-            self._update_grid(frames, share=1.0 if step < 64 else 0.05, step=step)
+            scalars, frames = self.graphs.run((regularise, smoothing), partial(self.learn, regularise))
+            self.optimiser.move_ema(fraction)
+        if self.model.head.wants_occupancy(step):
+            self._update_occupancy(frames, step)
         return scalars
 
-    def learn(self, fourth: bool, share: float | None = None) -> tuple[dict[str, Tensor], Frames]:
-        """Draws a batch and learns from it: scalars of the step, and the batch's frames.
+    def learn(self, regularise: bool, fraction: float | None = None) -> tuple[dict[str, Tensor], Frames]:
+        """Draws a batch and learns from it.
 
-        All that a CUDA graph repeats (``jean.train.nerf.cuda_graphs``): on a card it must not wait for anything.
+        A CUDA graph repeats exactly this call (``jean.train.nerf.cuda_graphs``): on a GPU it must not synchronise.
 
         Args:
-            fourth: whether this is one of the steps, every fourth, that take priors and learn poses.
-            share: by how much the averaged weights move; None leaves them, as it differs from step to step.
+            regularise: whether this step takes priors and learns pose corrections.
+            fraction: by which the averaged weights move; None leaves them, as it differs from step to step.
+
+        Returns:
+            Scalars of the step, and the batch's frames.
         """
         self.model.train()
-        losses, frames = self.losses(fourth)
+        losses, frames = self.losses(regularise)
         total = torch.stack(list(losses.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
-        if share is None:
+        if fraction is None:
             self.optimiser.step()
         else:
-            self.optimiser.step_averaging(share)
+            self.optimiser.step_with_ema(fraction)
         if self.graphs is not None:  # gradients lie in memory that every graph uses
             self.optimiser.zero_grad(set_to_none=True)
         psnr = -10 * losses["photo"].detach().clamp_min(1e-10).log10()
         return {"loss": total.detach(), "psnr_db": psnr}, _detached(frames)
 
-    def losses(self, fourth: bool) -> tuple[dict[str, Tensor], Frames]:
-        """Losses of a batch that it draws, by name, and the batch's frames; ``fourth`` as for ``learn``."""
+    def losses(self, regularise: bool) -> tuple[dict[str, Tensor], Frames]:
+        """Losses of a newly drawn batch by name, and the batch's frames; ``regularise`` as for ``learn``."""
         config = self.config
         batch = self.batches.draw(self.generator)
-        frames = noisy(self.frames(batch.frames), config, self.model.expression_spread, self.generator)
-        if config.code_width:
-            frames = with_codes(self.codes, frames, batch.frames, self._half(batch.frames).float())
+        frames = add_condition_noise(self.frames(batch.frames), config, self.model.expression_std, self.generator)
+        if config.latent_width:
+            frames = self.latents.apply_to(frames, batch.frames, self._half(batch.frames).float())
             if config.lip_weight:
-                # half of the frames show the field true lips, half the lips that speech gives
-                spoken = self._half(batch.frames)[:, None]
-                frames = replace(frames, lips=self.lips[batch.frames].masked_fill(spoken, torch.nan))
-            if not fourth:  # gradients of positions cost half a step more; poses need few of them
+                # half of the frames drive the field with the measured lips, half with those of the speech
+                from_speech = self._half(batch.frames)[:, None]
+                frames = replace(frames, lips=self.lips[batch.frames].masked_fill(from_speech, torch.nan))
+            if not regularise:
                 frames = replace(frames, camera_to_world=frames.camera_to_world.detach())
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
             pixels = self.model.trace(frames, batch.pixels, batch.frame, self.data.size_px, self.generator)
         losses = pixel_losses(pixels, batch, config, self.generator)
-        if fourth:
-            losses |= priors(self.model, self.codes, config)
+        if regularise:
+            losses |= priors(self.model, self.latents, config)
         if config.lip_weight:
             losses["lips"] = config.lip_weight * self._lip_error()
         return losses, frames
 
     def _half(self, frames: Tensor) -> Tensor:
-        """bool [F]: half of ``frames`` [F], by chance."""
+        """A random half of ``frames`` [F], bool [F]."""
         return torch.rand(len(frames), generator=self.generator, device=self.device) < 0.5
 
-    def _lip_error(self, windows: int = 64) -> Tensor:
-        """Squared error of lip coordinates told from speech, over random training frames."""
+    def _lip_error(self) -> Tensor:
+        """Squared error of the lip coordinates predicted from speech, over random training frames."""
         train = self.batches.train
-        chosen = train[torch.randint(len(train), (windows,), generator=self.generator, device=self.device)]
-        audio = noisy_audio(self.drivers.windows(chosen), self.config, self.generator)
+        chosen = train[torch.randint(len(train), (LIP_WINDOWS,), generator=self.generator, device=self.device)]
+        audio = add_audio_noise(self.tracks.windows(chosen), self.config.audio_noise, self.generator)
         return (self.model.audio_embedding(audio) - self.lips[chosen]).square().mean()
 
     @torch.no_grad()
-    def _update_grid(self, frames: Frames, share: float, step: int) -> None:
-        """Moves the density grid towards the field under conditions of this batch."""
-        head = self.model.head
+    def _update_occupancy(self, frames: Frames, step: int) -> None:
         condition = self.model.condition(frames).detach()
-        bend = self.model.bend(frames, condition)
-        view = condition.new_zeros(len(condition), 3)  # density does not depend on it
-
-        def density(positions: Tensor) -> Tensor:
-            frame = torch.randint(len(condition), (len(positions),), generator=self.generator, device=self.device)
-            return head.field(head.warp.rest(positions, bend, frame), condition, view, frame)[0]
-
-        head.grid.update(density, share, decay=0.5 if step < 256 else 0.9, generator=self.generator)
+        deformation = self.model.deformation(frames, condition)
+        self.model.head.update_occupancy(OccupancyUpdate(step, condition, deformation, self.generator))
 
     @torch.no_grad()
     def evaluate(self, step: int) -> dict[str, float]:
-        """PSNR over face and head, on all held-out frames (20 at most) and as many training frames."""
-        self.average.eval()
-        held_out = _spread(self.data.held_out, 20)
-        train = _spread(self.data.train, 10)
+        """PSNR over face and head, on at most 20 held-out frames and 10 training frames."""
+        self.ema.eval()
         scores: dict[str, float] = {}
 
-        def own(indices: np.ndarray) -> Frames:
+        def with_latents(indices: np.ndarray) -> Frames:
             chosen = torch.from_numpy(indices).to(self.device)
-            return with_codes(self.codes, self.frames(chosen), chosen, torch.ones(len(chosen), device=self.device))
+            return self.latents.apply_to(self.frames(chosen), chosen, torch.ones(len(chosen), device=self.device))
 
-        cases = [("heldout", held_out, self.frames), ("train", train, own if self.config.code_width else self.frames)]
-        for name, indices, frames_of in cases:
+        train_frames = with_latents if self.config.latent_width else self.frames
+        held_out, train = _evenly_spaced(self.data.held_out, 20), _evenly_spaced(self.data.train, 10)
+        for name, indices, frames_of in (("heldout", held_out, self.frames), ("train", train, train_frames)):
             if len(indices):
-                face, head = face_and_head_psnr(self.average, frames_of, self.data, indices)
+                face, head = face_and_head_psnr(self.ema, frames_of, self.data, indices)
                 scores[f"{name}_face_psnr_db"], scores[f"{name}_head_psnr_db"] = face, head
         return scores
 
     def preview(self, step: int, folder: Path) -> None:
-        """Real and rendered frames, side by side."""
-        self.average.eval()
-        indices = np.concatenate([_spread(self.data.train, 2), _spread(self.data.held_out, 2)])
-        preview_sheet(self.average, self.frames, self.data, indices, folder / f"{step:06d}.png")
+        """Writes real and rendered frames side by side."""
+        self.ema.eval()
+        indices = np.concatenate([_evenly_spaced(self.data.train, 2), _evenly_spaced(self.data.held_out, 2)])
+        preview_sheet(self.ema, self.frames, self.data, indices, folder / f"{step:06d}.png")
 
     def extra_state(self) -> dict[str, Tensor]:
-        """Nothing: the density grid is among the model's buffers."""
+        """Nothing: the occupancy grid is among the model's buffers."""
         return {}
 
     def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
-        """Takes back nothing, but what was recorded writes to an optimiser's state that is no longer in use."""
+        """Drops recorded CUDA graphs, which write to an optimiser state that is no longer in use."""
         if self.graphs is not None:
             self.graphs.forget()
 
 
 def _detached(frames: Frames) -> Frames:
-    """The same numbers without the way back to parameters."""
     values = {field.name: getattr(frames, field.name) for field in fields(frames)}
     return replace(frames, **{name: value.detach() for name, value in values.items() if value is not None})
 
 
-def _spread(indices: np.ndarray, count: int) -> np.ndarray:
-    """At most ``count`` of ``indices``, evenly spread."""
+def _evenly_spaced(indices: np.ndarray, count: int) -> np.ndarray:
+    """At most ``count`` of ``indices``, evenly spaced."""
     if len(indices) <= count:
         return indices
     return indices[np.linspace(0, len(indices) - 1, count).round().astype(int)]

@@ -16,7 +16,7 @@ from jean.kernels.cuda.example import readable_picture
 from jean.kernels.cuda.launch import launch_rays
 from jean.kernels.ops import rays as ray_ops
 from jean.kernels.ops import triplane as triplane_op
-from jean.models.head.base import FastHead
+from jean.models.head.fast import FastHead
 from jean.models.head.mlp import MlpField
 from jean.models.head.paper import PaperHead
 from tests.helpers.cuda_emulator import emulator as emulator
@@ -33,7 +33,7 @@ def test_the_readable_picture_equals_the_heads_own():
     condition, view, bend = torch.randn(1, 16), torch.randn(1, 3), torch.randn(1, 64 * 64, 2) * 0.2
     want = made.trace(origins, directions, condition, view, torch.zeros(200, dtype=torch.long), None, bend)[-1]
     field = made.field.of_frame(condition, view, bend)
-    got = readable_picture(field, made.grid, origins, directions, 10, made.thick)
+    got = readable_picture(field, made.occupancy, origins, directions, 10, made.full_samples_opacity)
     for name in ("channels", "opacity", "depth"):
         torch.testing.assert_close(getattr(got, name), getattr(want, name), atol=2e-4, rtol=1e-4)
 

@@ -7,6 +7,7 @@ import torch
 
 from jean.kernels.cuda.mlp import launch_mlp
 from jean.kernels.ops.mlp import MlpCall
+from jean.models.head.base import HeadArguments
 from jean.models.head.mlp import MlpField
 from jean.models.head.paper import PaperHead
 from tests.helpers.cuda_emulator import emulator as emulator
@@ -75,14 +76,14 @@ def test_values_equal_torch_with_the_same_roundings(emulator):
 def test_few_samples_operation_by_operation_are_a_picture():
     """What a card does where a processor has one call for it."""
     torch.manual_seed(0)
-    made = PaperHead((3, 3, 3), BOX)
+    made = PaperHead(HeadArguments((3, 3, 3), BOX, []))
     smooth(made.fine)
     made.use("native")
     condition, view = torch.ones(1, 9), torch.ones(1, 3)
     made.skip_empty(condition)
     origins, directions = rays(200)
     want = made.trace(origins, directions, condition, view, torch.zeros(200, dtype=torch.long), None)[0]
-    got = made.few(origins, directions, condition, view)
+    got = made.trace_few(origins, directions, condition, view)
     assert 0.1 < want.opacity.mean() < 0.9
     # a ray of one call ends when 5e-3 of its light is left
     assert (got.channels - want.channels).abs().max() < 6e-3 and (got.opacity - want.opacity).abs().max() < 6e-3

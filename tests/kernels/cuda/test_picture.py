@@ -10,7 +10,7 @@ import torch
 from jean.kernels.cuda.launch import launch_picture
 from jean.kernels.ops.picture import PictureCall
 from jean.kernels.reference import Composite
-from jean.models.head.base import FastHead
+from jean.models.head.fast import FastHead
 from tests.helpers.cuda_emulator import emulator as emulator
 from tests.kernels.ops.test_picture import head, rays
 
@@ -53,8 +53,10 @@ def test_a_layer_is_a_product(emulator):
 
 
 def seen(made, emulator, origins, directions, condition, view, bend, samples: int = 10) -> Composite:
-    grid, frame = made.grid, made.field.of_frame(condition, view, bend)
-    call = PictureCall(frame, grid.sampling, grid.low, grid.high, origins, directions, samples, 48, made.thick)
+    grid, frame = made.occupancy, made.field.of_frame(condition, view, bend)
+    call = PictureCall(
+        frame, grid.sampling, grid.low, grid.high, origins, directions, samples, 48, made.full_samples_opacity
+    )
     for tensor in call.made:
         tensor.fill_(torch.nan)  # every value has to be written
     launch_picture(call, emulator)
@@ -112,7 +114,7 @@ def test_a_field_that_is_no_number_gives_none(emulator):
 
 def test_what_the_kernels_are_not_made_for_is_refused(emulator):
     made, (origins, directions, condition, view, bend) = head(), problem(4)
-    grid, frame = made.grid, made.field.of_frame(condition, view, bend)
+    grid, frame = made.occupancy, made.field.of_frame(condition, view, bend)
     call = PictureCall(frame, grid.sampling, grid.low, grid.high, origins, directions, 10, 65)
     with pytest.raises(ValueError, match="64 lookups"):
         launch_picture(call, emulator)

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from jean.kernels.ops.mlp import MlpSpec, mlp_field, mlp_values
+from jean.models.head.base import HeadArguments
 from jean.models.head.mlp import MlpField
 from jean.models.head.paper import PaperHead
 from tests.helpers.kernel_paths import path as path
@@ -216,7 +217,7 @@ def test_widths_that_do_not_fit_are_named():
 def test_pictures_of_the_paper_head_equal_the_reference(rays, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     torch.manual_seed(3)
-    head = PaperHead((4, 5, 0), BOX)
+    head = PaperHead(HeadArguments((4, 5, 0), BOX, []))
     places = (torch.rand(500, 3) - 0.5) * 20
     for field in (head.coarse, head.fine):
         field.density.weight.data *= 20

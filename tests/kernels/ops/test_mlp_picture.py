@@ -12,6 +12,7 @@ from jean.kernels.ops.mlp import mlp_values
 from jean.kernels.ops.mlp_picture import mlp_picture
 from jean.kernels.reference import box_interval, composite
 from jean.models.head import paper as head_paper
+from jean.models.head.base import HeadArguments
 from jean.models.head.mlp import MlpField
 from jean.models.head.paper import PaperHead
 from tests.helpers.kernel_paths import half_path as half_path
@@ -93,7 +94,7 @@ def test_bf16_keeps_what_is_not_a_number(half_path, monkeypatch):
 
 
 def test_bf16_is_refused_where_it_cannot_be(monkeypatch):
-    head = PaperHead((4, 5, 0), BOX)
+    head = PaperHead(HeadArguments((4, 5, 0), BOX, []))
     with pytest.raises(UsageError, match="compiled kernels"):
         head.use("reference", "bf16")
     monkeypatch.setattr(library, "half_targets", list)
@@ -149,7 +150,7 @@ def test_leaving_empty_space_out_keeps_the_picture(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     monkeypatch.setattr(head_paper, "CELL_CM", 1.0)
     torch.manual_seed(0)
-    head = PaperHead((4, 5, 0), BOX)
+    head = PaperHead(HeadArguments((4, 5, 0), BOX, []))
     field = smooth(head.fine)
     head.coarse.load_state_dict(field.state_dict())
     head.use("native")

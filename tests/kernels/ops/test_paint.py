@@ -24,14 +24,14 @@ def person() -> TalkingHead:
     shape = (np.random.default_rng(0).random((68, 3)) * [8, 12, 2] + [-4, -6, -6]).tolist()
     made = TalkingHead(
         preset="fast", box=BOX, audio_features=8, audio_window=4, expression_features=5, audio_width=6,
-        expression_width=4, dropout=0.0, shape=shape, code_width=3,
+        expression_width=4, dropout=0.0, shape=shape, latent_width=3,
     )  # fmt: skip
     field, torso = made.head.field, made.torso
     for plane in (*field.static, *field.moving, field.shading, torso.coarse, torso.fine):
         plane.table.data.normal_(0, 0.4)
     torso.bend[2].weight.data.normal_(0, 0.5)
     torso.bend[2].bias.data.normal_(0, 0.5)
-    made.head.start(torch.rand(made.head.grid.cell_centres().shape[:-1]) > 0.6)
+    made.head.initialise(torch.rand(made.head.occupancy.cell_centres().shape[:-1]) > 0.6)
     return made.eval()
 
 
@@ -78,7 +78,7 @@ def test_pixels_equal_the_reference(count, path, monkeypatch):
 def test_the_pose_bends_the_torso(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     made, pixels = person(), some_pixels(400)
-    made.head.grid.sampling.zero_()  # no head
+    made.head.occupancy.sampling.zero_()  # no head
     near = frame()
     moved = near.camera_to_world.clone()
     moved[:, 0, 3] += 2.0
@@ -91,7 +91,7 @@ def test_the_pose_bends_the_torso(path, monkeypatch):
 def test_a_change_of_the_torso_is_seen(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     made, pixels = person(), some_pixels(200)
-    made.head.grid.sampling.zero_()
+    made.head.occupancy.sampling.zero_()
     before = painted(made, "native", pixels)[0]
     for change in (made.torso.fine.table.data, made.torso.shade[0].weight.data, made.torso.shade[2].bias.data):
         change.mul_(1.5)
@@ -104,7 +104,7 @@ def test_a_change_of_the_torso_is_seen(path, monkeypatch):
 def test_what_is_no_number_stays_none(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     made, pixels = person(), some_pixels(64)
-    made.head.grid.sampling.zero_()
+    made.head.occupancy.sampling.zero_()
     made.torso.shade[2].bias.data[0] = torch.nan
     rgb, depth = painted(made, "native", pixels)
     assert torch.isnan(rgb[:, 0]).all()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from jean.models.head.base import FastHead
+from jean.models.head.base import HeadArguments
+from jean.models.head.fast import FastHead
 from tests.helpers.kernel_paths import path as path
 
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
@@ -16,12 +17,12 @@ def head(empty: float = 0.3) -> FastHead:
     """A head with random planes; a share of its grid's cells is empty."""
     torch.manual_seed(0)
     shape = (np.random.default_rng(0).random((68, 3)) * [8, 12, 2] + [-4, -6, -6]).tolist()
-    made = FastHead((6, 6, 4), BOX, shape)
+    made = FastHead(HeadArguments((6, 6, 4), BOX, shape))
     for plane in (*made.field.static, *made.field.moving, made.field.shading):
         plane.table.data.normal_(0, 0.4)
     made.field.density.weight.data *= 4
-    cells = made.grid.cell_centres().shape[:-1]
-    made.start(torch.rand(cells) > empty)
+    cells = made.occupancy.cell_centres().shape[:-1]
+    made.initialise(torch.rand(cells) > empty)
     return made.eval()
 
 
@@ -95,7 +96,7 @@ def test_any_number_of_threads_gives_the_same_bits(path, monkeypatch):
             torch.set_num_threads(threads)
             from jean.kernels.dispatch import picture
 
-            grid = made.grid
+            grid = made.occupancy
             results.append(picture(frame, grid.sampling, grid.low, grid.high, *rays(3000), 10))
     finally:
         torch.set_num_threads(before)

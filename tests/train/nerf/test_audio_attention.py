@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
 from jean.checkpoint import load_checkpoint
 from jean.drivers.audio_windows import neighbour_rows
-from jean.drivers.person_frames import PersonFrames, open_clips
-from jean.drivers.sources import speech
+from jean.drivers.person_frames import open_person
+from jean.drivers.speech import SpeechInput
 from jean.errors import UsageError
+from jean.models.talking_head import TalkingHead
 from jean.progress import Silent
-from jean.rendering import render as rendering
 from jean.rendering.config import RenderConfig
 from jean.rendering.load import load_model
 from jean.rendering.render import render
-from jean.train.nerf.train import NerfConfig, NerfStage, resolved, train_nerf
+from jean.train.nerf.presets import resolve
+from jean.train.nerf.train import NerfConfig, NerfStage, train_nerf
 from tests.helpers.tiny_clip import make_clip
 
 OPTIONS = {"rays": 32, "frames_per_step": 2, "audio_attention": 8, "device": "cpu"}
@@ -29,8 +32,8 @@ def clips(tmp_path_factory):
 
 
 def stage(clips, steps=4, **options):
-    config = resolved(NerfConfig(**(OPTIONS | options)))
-    return NerfStage(PersonFrames(open_clips(clips)), config, torch.device("cpu"), steps)
+    config = resolve(NerfConfig(steps=steps, **(OPTIONS | options)))
+    return NerfStage(open_person(clips), config, torch.device("cpu"))
 
 
 def test_neighbours_by_hand():
@@ -41,7 +44,7 @@ def test_neighbours_by_hand():
 
 
 def test_neighbours_are_of_the_frames_own_clip(clips):
-    rows = stage(clips).drivers.around.numpy()
+    rows = stage(clips).tracks.neighbours.numpy()
     assert rows.shape == (40, 8)
     assert (rows // 20 == np.arange(40)[:, None] // 20).all()
     assert rows[20].tolist() == [20, 20, 20, 20, 20, 21, 22, 23] and rows[19].tolist() == [
@@ -58,9 +61,9 @@ def test_neighbours_are_of_the_frames_own_clip(clips):
 
 def heard(trained, frame):
     """Dataset frames whose windows reach the audio part of e_in of one frame."""
-    trained.drivers.tensors["audio"] = trained.drivers.tensors["audio"].detach().requires_grad_()
-    trained.model.eval().audio_embedding(trained.drivers.windows(torch.tensor([frame]))).sum().backward()
-    return trained.drivers.tensors["audio"].grad.abs().sum((1, 2)).nonzero().flatten().tolist()
+    tracks = replace(trained.tracks, audio=trained.tracks.audio.detach().requires_grad_())
+    trained.model.eval().audio_embedding(tracks.windows(torch.tensor([frame]))).sum().backward()
+    return tracks.audio.grad.abs().sum((1, 2)).nonzero().flatten().tolist()
 
 
 def test_smoothing_sees_the_neighbours_and_nothing_else(clips):
@@ -81,12 +84,12 @@ def test_it_begins_in_the_middle_and_learns(clips):
             not torch.equal(p, q) for p, q in zip(trained.model.audio_attention.parameters(), before, strict=True)
         )
         assert moved == begun
-    assert trained.average.smoothing  # what is stored and scored knows it too
+    assert trained.ema.smoothing  # what is stored and scored knows it too
 
 
 def test_without_neighbours_smoothing_changes_nothing(clips):
     trained = stage(clips)
-    windows = trained.drivers.tensors["audio"][:3]
+    windows = trained.tracks.audio[:3]
     alone = trained.model.eval().audio_embedding(windows)
     trained.model.smoothing.fill_(True)
     assert torch.allclose(trained.model.audio_embedding(windows[:, None].expand(-1, 8, -1, -1)), alone, atol=1e-5)
@@ -98,20 +101,18 @@ def test_a_render_smooths(clips, tmp_path, monkeypatch):
     checkpoint = load_checkpoint(tmp_path / "run", stage="nerf")
     assert load_model(checkpoint, "cpu").smoothing
     sound = clips[0] / "audio.wav"
-    windows = speech(sound, "logmel", checkpoint.payload["meta"]["audio"]["logmel"], 25.0)
-    seen = []
-    paint = rendering.picture
+    description = checkpoint.payload["meta"]["audio"]["logmel"]
+    windows = SpeechInput("logmel", description).windows_of_file(sound, 25.0)
+    inputs = []
+    embedding = TalkingHead.audio_embedding
     monkeypatch.setattr(
-        rendering, "picture", lambda model, frames, *rest: seen.append(frames) or paint(model, frames, *rest)
+        TalkingHead, "audio_embedding", lambda model, audio: inputs.append(audio) or embedding(model, audio)
     )
     render(tmp_path / "run", RenderConfig(audio=sound), tmp_path / "out.mp4", Silent())
     rows = neighbour_rows(len(windows), 8)
-    assert len(seen) == len(windows)
-    # frames are painted side by side, in any order
-    heard = sorted(frames.audio[0].numpy().tobytes() for frames in seen)
-    assert heard == sorted(windows[around].tobytes() for around in rows)
+    assert np.array_equal(torch.cat(inputs).numpy(), windows[rows])
 
 
 def test_it_is_refused_without_speech():
     with pytest.raises(UsageError, match="nothing to smooth"):
-        resolved(NerfConfig(method="expression-only", audio_attention=8))
+        resolve(NerfConfig(method="expression-only", audio_attention=8))

@@ -1,4 +1,4 @@
-"""Drawn pixels are the frames' own, wherever the pictures lie."""
+"""Drawn pixels are the frames' own, wherever the images lie."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from jean.drivers.person_frames import PersonFrames, open_clips
-from jean.train.nerf.batch import Batches
-from jean.train.nerf.pictures import Pictures
+from jean.drivers.person_frames import open_person
+from jean.train.nerf.batch import RayBatches, TrainingImages
 from tests.helpers.tiny_clip import make_clip
 
 SHARES = (0.2, 0.1, 0.3, 0.2, 0.2)
@@ -26,25 +25,25 @@ def data(tmp_path_factory):
         for name in ("frames.u8", "matte.u8"):
             size = (folder / name).stat().st_size
             random.integers(0, 256, size, np.uint8).tofile(folder / name)
-    return PersonFrames(open_clips(folders))
+    return open_person(folders)
 
 
 def resident(data):
-    """Pictures as they lie on a card: one tensor of all clips, in the memory where they are wanted."""
-    pictures = Pictures(data, torch.device("meta"), free=1 << 40)
-    assert pictures.resident and len(pictures.parts) == 1 and pictures.parts[0][0].is_meta
-    pictures.device = pictures.home = CPU
+    """TrainingImages as they lie on a card: one tensor of all clips, in the memory where they are wanted."""
+    images = TrainingImages(data, torch.device("meta"), free_bytes=1 << 40)
+    assert images.resident and len(images.parts) == 1 and images.parts[0][0].is_meta
+    images.device = images.home = CPU
     flat = [(np.concatenate([getattr(c, name).reshape(-1, n) for c in data.clips])) for name, n in PARTS]
-    pictures.parts = [tuple(map(torch.from_numpy, flat))]
-    pictures.clip_of = torch.from_numpy(data.clip_of)
-    pictures.plates = torch.from_numpy(np.concatenate([c.background.reshape(-1, 3) for c in data.clips]))
-    return pictures
+    images.parts = [tuple(map(torch.from_numpy, flat))]
+    images.clip_of = torch.from_numpy(data.clip_of)
+    images.plates = torch.from_numpy(np.concatenate([c.background.reshape(-1, 3) for c in data.clips]))
+    return images
 
 
 @pytest.mark.parametrize("place", ["mapped", "resident"])
 def test_pixels_are_the_frames_own(data, place):
-    pictures = Pictures(data, CPU) if place == "mapped" else resident(data)
-    batches = Batches(data, 300, 7, SHARES, CPU, pictures)
+    images = TrainingImages(data, CPU) if place == "mapped" else resident(data)
+    batches = RayBatches(data, 300, 7, SHARES, CPU, images)
     batch = batches.draw(torch.Generator().manual_seed(0))
     assert len(batch.pixels) == 300 and set(batch.frames.tolist()) <= set(data.train.tolist())
     assert set(data.clip_of[batch.frames]) == {0, 1} and batch.frame.bincount().tolist() == [43] * 6 + [42]
@@ -60,10 +59,10 @@ def test_pixels_are_the_frames_own(data, place):
         assert np.array_equal((batch.plate[ray] * 255).round(), data.plate(index)[y[ray], x[ray]])
 
 
-def test_a_seed_draws_the_same_wherever_pictures_lie(data):
+def test_a_seed_draws_the_same_wherever_images_lie(data):
     drawn = [
-        Batches(data, 64, 4, SHARES, CPU, pictures).draw(torch.Generator().manual_seed(3))
-        for pictures in (Pictures(data, CPU), resident(data))
+        RayBatches(data, 64, 4, SHARES, CPU, images).draw(torch.Generator().manual_seed(3))
+        for images in (TrainingImages(data, CPU), resident(data))
     ]
     for name in ("frames", "pixels", "rgb", "matte", "plate"):
         assert torch.equal(getattr(drawn[0], name), getattr(drawn[1], name))
@@ -73,26 +72,26 @@ def test_pixels_fall_where_the_shares_say(data):
     random = torch.Generator().manual_seed(0)
     for region in range(5):
         shares = [float(region == other) for other in range(5)]
-        batch = Batches(data, 200, 5, shares, CPU).draw(random)
+        batch = RayBatches(data, 200, 5, shares, CPU).draw(random)
         boxes = torch.from_numpy(data.boxes[batch.frames[batch.frame].numpy(), region])
         assert (batch.pixels >= boxes[:, :2].floor()).all() and (batch.pixels <= boxes[:, 2:].ceil()).all()
-    anywhere = Batches(data, 4000, 5, (0, 0, 0, 0, 1), CPU).draw(random).pixels
+    anywhere = RayBatches(data, 4000, 5, (0, 0, 0, 0, 1), CPU).draw(random).pixels
     assert torch.allclose(anywhere.mean(0), torch.full((2,), 12.0), atol=0.5)
     assert anywhere.amin() == 0.5 and anywhere.amax() == 23.5
-    mixed = Batches(data, 4000, 5, (1, 0, 0, 0, 1), CPU).draw(random)
+    mixed = RayBatches(data, 4000, 5, (1, 0, 0, 0, 1), CPU).draw(random)
     boxes = torch.from_numpy(data.boxes[mixed.frames[mixed.frame].numpy(), 0])
     inside = ((mixed.pixels >= boxes[:, :2]) & (mixed.pixels <= boxes[:, 2:])).all(1).float().mean()
     area = ((boxes[:, 2:] - boxes[:, :2]).prod(1) / 24**2).mean()
     assert abs(inside - (0.5 + 0.5 * area)) < 0.08
 
 
-def test_pictures_stay_on_disk_where_a_card_has_no_room(data):
+def test_images_stay_on_disk_where_a_card_has_no_room(data):
     wanted = 27 * 24**2 * 5
     card = torch.device("cuda:0")
-    tight = Pictures(data, card, free=2 * wanted - 1)
+    tight = TrainingImages(data, card, free_bytes=2 * wanted - 1)
     assert (
         not tight.resident and tight.home == CPU and "read from disk" in tight.line and "more than half" in tight.line
     )
     assert len(tight.parts) == 2 and np.shares_memory(tight.parts[1][0].numpy(), data.clips[1].frames)  # not copied
-    roomy = Pictures(data, torch.device("meta"), free=2 * wanted)
+    roomy = TrainingImages(data, torch.device("meta"), free_bytes=2 * wanted)
     assert roomy.resident and "on meta" in roomy.line

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import itertools
 from contextlib import nullcontext
+from dataclasses import replace
 
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.drivers.person_frames import open_person
 from jean.kernels import dispatch
 from jean.kernels.cuda.check import Verdict
 from jean.train.nerf import stage as nerf_stage
-from jean.train.nerf.train import NerfConfig, NerfStage, resolved
+from jean.train.nerf.presets import resolve
+from jean.train.nerf.train import NerfConfig, NerfStage
 from tests.helpers.capture_check import CARD, NOWHERE, Capturable, as_on_card, move
 from tests.helpers.tiny_clip import make_clip
 
@@ -44,29 +46,31 @@ def clip(tmp_path_factory):
 
 def stage(clip, case="fast", **options):
     """A stage on the processor whose step is that of a card."""
-    config = resolved(NerfConfig(**(CASES[case] | {"device": "cpu"} | options)))
-    data = PersonFrames(open_clips([clip]), None, config.expression == "upper")
-    made = NerfStage(data, config, torch.device("cpu"), 100)
+    config = resolve(NerfConfig(**(CASES[case] | {"device": "cpu", "steps": 100} | options)))
+    data = open_person([clip])
+    made = NerfStage(data, config, torch.device("cpu"))
     made.model.head.every_ray = True
     return made
 
 
 def on_card(made, device=CARD):
     """The same, as if all of it lay on a card; call it under ``FakeTensorMode``."""
-    made.device = made.drivers.device = made.batches.pictures.device = made.batches.pictures.home = device
-    for module in (made.model, made.codes):
+    made.device = made.batches.images.device = made.batches.images.home = device
+    for module in (made.model, made.latents):
         move(module, device)
     for owner, names in (
         (made, ["lips"]),
-        (made.drivers, ["around"]),
         (made.batches, ["train", "boxes", "frame", "bounds"]),
-        (made.batches.pictures, ["clip_of", "plates"]),
+        (made.batches.images, ["clip_of", "plates"]),
     ):
         for name in names:
             setattr(owner, name, as_on_card(getattr(owner, name), device))
-    made.drivers.tensors = {name: as_on_card(value, device) for name, value in made.drivers.tensors.items()}
-    parts = made.batches.pictures.parts
-    made.batches.pictures.parts = [tuple(as_on_card(value, device) for value in part) for part in parts]
+    made.tracks = made.tracks.to("cpu")
+    given = {name: value for name, value in vars(made.tracks).items() if value is not None}
+    made.tracks = replace(made.tracks, **{name: as_on_card(value, device) for name, value in given.items()})
+    made.frames = made.tracks.frames
+    parts = made.batches.images.parts
+    made.batches.images.parts = [tuple(as_on_card(value, device) for value in part) for part in parts]
     return made
 
 

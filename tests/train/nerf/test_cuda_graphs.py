@@ -6,12 +6,13 @@ import pytest
 import torch
 
 from jean.checkpoint import load_checkpoint
-from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.drivers.person_frames import open_person
 from jean.errors import DivergedError, Interrupted
 from jean.progress import Silent
 from jean.train.nerf import train as nerf
 from jean.train.nerf.cuda_graphs import WARM, Graphs
-from jean.train.nerf.train import NerfConfig, NerfStage, resolved, train_nerf
+from jean.train.nerf.presets import resolve
+from jean.train.nerf.train import NerfConfig, NerfStage, train_nerf
 from tests.helpers.stand_in_card import StandInGenerator, StandInGraph, install
 from tests.helpers.tiny_clip import make_clip
 
@@ -47,13 +48,13 @@ class HandStage(CardStage):
 
 
 def stage(kind, clip, case="fast", steps=100):
-    config = resolved(NerfConfig(device="cpu", **CASES[case]))
-    data = PersonFrames(open_clips([clip]), None, config.expression == "upper")
-    return kind(data, config, torch.device("cpu"), steps)
+    config = resolve(NerfConfig(device="cpu", steps=steps, **CASES[case]))
+    data = open_person([clip])
+    return kind(data, config, torch.device("cpu"))
 
 
 def weights(trained):
-    return [*trained.average.parameters(), *trained.model.parameters(), *trained.codes.parameters()]
+    return [*trained.ema.parameters(), *trained.model.parameters(), *trained.latents.parameters()]
 
 
 @pytest.mark.parametrize(

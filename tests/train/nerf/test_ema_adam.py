@@ -7,7 +7,7 @@ import copy
 import pytest
 import torch
 
-from jean.train.nerf.ema_adam import AveragingAdam
+from jean.train.nerf.ema_adam import AdamWithEma
 
 SHAPES = ((40000, 16), (7,), (3, 5), (1,))
 STEPS = 30
@@ -27,7 +27,7 @@ def train(make, weights, averages=None, share=0.1, steps=STEPS):
         if averages is None:
             optimiser.step()
         else:
-            optimiser.step_averaging(share)
+            optimiser.step_with_ema(share)
     return optimiser
 
 
@@ -41,7 +41,7 @@ def groups(weights):
 
 
 def ours(weights, averages, backend="native"):
-    return AveragingAdam(groups(weights), weights, averages, backend, betas=(0.9, 0.99), eps=1e-12)
+    return AdamWithEma(groups(weights), weights, averages, backend, betas=(0.9, 0.99), eps=1e-12)
 
 
 def test_weights_states_and_averages_equal_torch(monkeypatch):
@@ -65,9 +65,9 @@ def test_weights_states_and_averages_equal_torch(monkeypatch):
 
 def test_averages_follow_the_new_weights():
     weight, average = torch.nn.Parameter(torch.zeros(3)), torch.ones(3)
-    optimiser = AveragingAdam([{"params": [weight], "lr": 0.5}], [weight], [average], betas=(0.9, 0.99), eps=0.0)
+    optimiser = AdamWithEma([{"params": [weight], "lr": 0.5}], [weight], [average], betas=(0.9, 0.99), eps=0.0)
     weight.grad = torch.tensor([1.0, -2.0, 4.0])
-    optimiser.step_averaging(0.25)
+    optimiser.step_with_ema(0.25)
     # the first step of Adam is as long as its rate, whatever the gradient
     assert torch.allclose(weight, torch.tensor([-0.5, 0.5, -0.5]))
     assert torch.allclose(average, 0.75 + 0.25 * weight)
@@ -82,19 +82,19 @@ def test_it_goes_on_from_torchs_states_to_the_bit():
     for several, optimiser in ((weights, first), (copies, second)):
         for weight in several:
             weight.grad = torch.ones_like(weight)
-        optimiser.step_averaging(0.0)
+        optimiser.step_with_ema(0.0)
     assert all(torch.equal(a, b) for a, b in zip(weights, copies, strict=True))
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 def test_gradients_that_are_not_finite_are_seen(bad):
     weight = torch.nn.Parameter(torch.zeros(50000))
-    optimiser = AveragingAdam([{"params": [weight], "lr": 0.1}], betas=(0.9, 0.99))
+    optimiser = AdamWithEma([{"params": [weight], "lr": 0.1}], betas=(0.9, 0.99))
     weight.grad = torch.full_like(weight, 3e38)
-    optimiser.step_averaging(0.0)
+    optimiser.step_with_ema(0.0)
     assert optimiser.finite is True
     weight.grad[41234] = bad
-    optimiser.step_averaging(0.0)
+    optimiser.step_with_ema(0.0)
     assert optimiser.finite is False
 
 
@@ -114,8 +114,8 @@ def test_any_number_of_threads_gives_the_same_bits():
 
 def test_torch_knows_that_weights_have_changed():
     weight = torch.nn.Parameter(torch.ones(4))
-    optimiser = AveragingAdam([{"params": [weight], "lr": 0.1}], betas=(0.9, 0.99))
+    optimiser = AdamWithEma([{"params": [weight], "lr": 0.1}], betas=(0.9, 0.99))
     weight.grad, before = torch.ones(4), weight._version
-    optimiser.step_averaging(0.0)
+    optimiser.step_with_ema(0.0)
     # torch's own complaint is not provoked: where addresses are checked, an exception of torch's ends the process
     assert weight._version > before

@@ -7,24 +7,24 @@ import pytest
 import torch
 
 from jean.checkpoint import load_checkpoint
-from jean.drivers.lips import face_offsets, lip_coordinates
+from jean.drivers.method import METHODS, Method
+from jean.drivers.offsets import face_offsets, lip_coordinates
 from jean.drivers.person import read_person
 from jean.drivers.person_frames import PersonFrames, open_clips
-from jean.drivers.sources import vector_track
 from jean.errors import ArtefactError, InputError, UsageError
-from jean.models.head.warp import LOWER
+from jean.models.head.deformation import LOWER
 from jean.models.stored import load_audio_encoder, load_expression_transformer
 from jean.progress import Silent
-from jean.rendering.load import load_embedder, load_model
+from jean.rendering.load import load_model
 from jean.train.audio.config import AudioConfig
 from jean.train.audio.stage import train_audio
 from jean.train.expression.config import ExpressionConfig
 from jean.train.expression.stage import train_expression
 from jean.train.landmarks.config import LandmarkConfig
 from jean.train.landmarks.stage import train_landmarks
-from jean.train.nerf.config import METHODS
-from jean.train.nerf.inputs import apply_inputs, audio_scale, load_inputs
-from jean.train.nerf.train import NerfConfig, NerfStage, resolved, train_nerf
+from jean.train.nerf.model import audio_scale
+from jean.train.nerf.presets import resolve
+from jean.train.nerf.train import NerfConfig, NerfStage, _method, train_nerf
 from tests.helpers.tiny_corpus import make_corpus
 
 QUICK = {"steps": 2, "rays": 32, "frames_per_step": 2, "device": "cpu"}
@@ -68,12 +68,10 @@ def options_of(name: str, made) -> dict:
 
 
 def inputs_of(made, **options):
-    config = resolved(NerfConfig(**QUICK, **options))
+    """The resolved configuration and the frames with the method's drivers."""
+    config = resolve(NerfConfig(**QUICK, **options))
     clips = open_clips([made / "clips" / "p0"])
-    inputs = load_inputs(config, clips, Silent())
-    data = PersonFrames(clips, None, config.expression == "upper")
-    apply_inputs(data, inputs, config)
-    return config, data, inputs
+    return config, PersonFrames(clips, _method(config, clips, Silent()))
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -92,19 +90,19 @@ def test_every_method_trains_and_is_read_back(name, trained):
 
 def test_e_e_is_the_middle_of_its_window_in_training_and_in_use(made, trained):
     options = options_of("jean", made)
-    _, data, inputs = inputs_of(made, **options)
+    _, data = inputs_of(made, **options)
     clip = data.clips[0]
-    expected = inputs.expression.model.embed_track(clip.emotion_features["toy"])[1]
+    expected = data.method.expression.model.embed_track(clip.emotion_features["toy"])[1]
     assert np.array_equal(data.expression[: clip.frame_count], expected)
     checkpoint = load_checkpoint(trained("jean"))
-    track, fps = vector_track(clip.folder, checkpoint.payload["meta"]["expression_source"], load_embedder(checkpoint))
-    assert fps == 25 and np.allclose(track, expected, atol=1e-6)
+    track = Method.of_run(checkpoint).expression.track(clip.folder, Silent())
+    assert track.fps == 25 and np.allclose(track.vectors, expected, atol=1e-6)
 
 
 def test_nothing_but_the_expression_vector_decides_the_faces_motion(made):
-    _, data, _ = inputs_of(made, **options_of("audio-only", made))
+    _, data = inputs_of(made, **options_of("audio-only", made))
     assert (data.expression == 0).all() and np.ptp(data.offsets, 0).max() < 1e-6
-    _, data, _ = inputs_of(made, **options_of("jean", made))
+    _, data = inputs_of(made, **options_of("jean", made))
     # equal vectors, equal motion: there is no other way in
     known = np.concatenate([data.expression, np.ones((len(data.expression), 1))], 1)
     fitted = np.linalg.lstsq(known, data.offsets.reshape(len(known), -1), rcond=None)[0]
@@ -112,15 +110,15 @@ def test_nothing_but_the_expression_vector_decides_the_faces_motion(made):
 
 
 def test_without_speech_no_sound_reaches_the_head(made):
-    config, data, inputs = inputs_of(made, **options_of("expression-only", made))
-    assert (data.audio == 0).all() and config.lip_weight == 0 and not config.spoken
-    assert inputs.audio is None
+    config, data = inputs_of(made, **options_of("expression-only", made))
+    assert (data.audio == 0).all() and config.lip_weight == 0 and not data.method.audio_drives_mouth
+    assert data.method.audio_encoder is None
 
 
 def test_the_head_begins_with_the_learned_encoder_and_fine_tunes_it(made):
-    config, data, inputs = inputs_of(made, preset="paper", **options_of("jean", made))
+    config, data = inputs_of(made, preset="paper", **options_of("jean", made))
     assert config.audio_rate == 5e-6 and config.learning_rate == 5e-4  # 8.4.3
-    stage = NerfStage(data, config, torch.device("cpu"), 2, inputs)
+    stage = NerfStage(data, config, torch.device("cpu"))
     learned = load_audio_encoder(made / "audio").model.state_dict()
     assert all(torch.equal(value, learned[name]) for name, value in stage.model.audio_encoder.state_dict().items())
     rates = {id(p): group["first_lr"] for group in stage.optimiser.param_groups for p in group["params"]}
@@ -135,34 +133,34 @@ def test_the_head_begins_with_the_learned_encoder_and_fine_tunes_it(made):
 
 @pytest.mark.parametrize("name", ["audio-only", "jean", "d", "a"])
 def test_speech_is_to_give_the_lips_that_were_seen(name, made):
-    config, data, inputs = inputs_of(made, **options_of(name, made))
-    stage = NerfStage(data, config, torch.device("cpu"), 2, inputs)
+    config, data = inputs_of(made, **options_of(name, made))
+    stage = NerfStage(data, config, torch.device("cpu"))
     seen = np.concatenate([face_offsets(clip) for clip in data.clips])
     assert np.allclose(stage.lips, lip_coordinates(seen, data.train, config.audio_width), atol=1e-5)
     assert stage.lips[:, 0].std() > 0.5  # and not what the expression vector tells of the mouth, or nothing
-    warp = stage.model.head.warp
-    if config.spoken:  # the lower face moves as far as it was seen to
-        told = torch.cat([stage.lips, torch.ones(len(seen), 1)], 1) @ warp.lips_to_points
+    deformation = stage.model.head.face_deformation
+    if data.method.audio_drives_mouth:  # the lower face moves as far as it was seen to
+        told = torch.cat([stage.lips, torch.ones(len(seen), 1)], 1) @ deformation.lips_to_points
         wanted = torch.from_numpy(seen[:, list(LOWER)].reshape(len(seen), -1))
         error = (told - wanted)[data.train].square().mean()
         assert error < 0.1 * (wanted - wanted.mean(0))[data.train].square().mean()
 
 
 def test_the_learned_e_a_has_a_spread_of_one_in_the_fast_preset(made):
-    config, data, inputs = inputs_of(made, **options_of("c", made))
-    stage = NerfStage(data, config, torch.device("cpu"), 2, inputs)
+    config, data = inputs_of(made, **options_of("c", made))
+    stage = NerfStage(data, config, torch.device("cpu"))
     with torch.no_grad():
-        embeddings = stage.model.eval().audio_encoder(stage.drivers.tensors["audio"][data.train])
-        shown = stage.model.audio_embedding(stage.drivers.tensors["audio"][data.train])
+        embeddings = stage.model.eval().audio_encoder(stage.tracks.audio[data.train])
+        shown = stage.model.audio_embedding(stage.tracks.audio[data.train])
         assert torch.allclose(shown, stage.model.audio_projection(stage.model.audio_scale * embeddings))
     assert np.isclose(stage.model.audio_scale * embeddings.var(0).mean().sqrt(), 1, rtol=1e-3)
     paper = inputs_of(made, preset="paper", **options_of("c", made))
-    assert NerfStage(paper[1], paper[0], torch.device("cpu"), 2, paper[2]).model.audio_scale == 1
+    assert NerfStage(paper[1], paper[0], torch.device("cpu")).model.audio_scale == 1
 
 
 def test_the_scale_of_e_a_is_kept_for_rendering(made, trained):
-    config, data, inputs = inputs_of(made, **options_of("c", made))
-    assert load_model(load_checkpoint(trained("c")), "cpu").audio_scale == audio_scale(data, inputs, config) != 1
+    _, data = inputs_of(made, **options_of("c", made))
+    assert load_model(load_checkpoint(trained("c")), "cpu").audio_scale == audio_scale(data) != 1
 
 
 def test_e_in_of_the_papers_preset_is_32_and_64_wide(made):
@@ -171,8 +169,8 @@ def test_e_in_of_the_papers_preset_is_32_and_64_wide(made):
     )
     train_expression([made / "clips"], made / "wide", full, Silent())
     options = {"method": "jean", "audio_run": made / "audio", "expression_run": made / "wide", "preset": "paper"}
-    config, data, inputs = inputs_of(made, **options)
-    stage = NerfStage(data, config, torch.device("cpu"), 2, inputs)
+    config, data = inputs_of(made, **options)
+    stage = NerfStage(data, config, torch.device("cpu"))
     model = stage.model
     assert model.condition(stage.frames(np.array([0, 5]))).shape == (2, 96)
     assert (config.audio_width, config.expression_width) == (32, 64)
@@ -181,23 +179,23 @@ def test_e_in_of_the_papers_preset_is_32_and_64_wide(made):
 
 
 def _stage(name, made):
-    config, data, inputs = inputs_of(made, **options_of(name, made))
-    return data, config, torch.device("cpu"), 2, inputs
+    config, data = inputs_of(made, **options_of(name, made))
+    return data, config, torch.device("cpu")
 
 
 def test_contradictions_are_refused(made):
     with pytest.raises(UsageError, match="no method"):
-        resolved(NerfConfig(method="e"))
+        resolve(NerfConfig(method="e"))
     with pytest.raises(UsageError, match="needs learned audio"):
-        resolved(NerfConfig(method="c"))
+        resolve(NerfConfig(method="c"))
     with pytest.raises(UsageError, match="has no learned audio"):
-        resolved(NerfConfig(method="b", audio_run=made / "audio"))
+        resolve(NerfConfig(method="b", audio_run=made / "audio"))
     with pytest.raises(UsageError, match="train-expr"):
-        resolved(NerfConfig(method="jean", audio_run=made / "audio"))
+        resolve(NerfConfig(method="jean", audio_run=made / "audio"))
     with pytest.raises(UsageError, match="train-expr"):
-        resolved(NerfConfig(method="b", expression_run=made / "jean"))
+        resolve(NerfConfig(method="b", expression_run=made / "jean"))
     with pytest.raises(UsageError, match="has expression all"):
-        resolved(NerfConfig(method="b", expression="upper"))
+        resolve(NerfConfig(method="b", expression="upper"))
     with pytest.raises(ArtefactError, match="variant d"):
         inputs_of(made, method="jean", audio_run=made / "audio", expression_run=made / "d")
     with pytest.raises(ArtefactError, match="variant jean"):

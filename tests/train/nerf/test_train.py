@@ -9,17 +9,17 @@ import pytest
 import torch
 
 from jean.checkpoint import load_checkpoint
-from jean.drivers.person_frames import PersonFrames, open_clips
+from jean.drivers.person_frames import open_person
 from jean.errors import ArtefactError, UsageError
 from jean.kernels.reference import Composite
 from jean.models.talking_head import Pixels
 from jean.progress import Silent
 from jean.train.nerf import train as nerf
 from jean.train.nerf.batch import RayBatch
-from jean.train.nerf.drivers import with_codes
 from jean.train.nerf.losses import pixel_losses
-from jean.train.nerf.train import NerfConfig, NerfStage, resolved, train_nerf
-from jean.train.nerf.visual_hull import grown, visual_hull
+from jean.train.nerf.presets import resolve
+from jean.train.nerf.train import NerfConfig, NerfStage, train_nerf
+from jean.train.nerf.visual_hull import dilate_cells, visual_hull
 from tests.helpers.tiny_clip import make_clip
 
 QUICK = {"rays": 128, "frames_per_step": 4}
@@ -38,9 +38,9 @@ def small(tmp_path_factory):
 
 
 def stage(clip, **options):
-    config = resolved(NerfConfig(**(QUICK | options)))
-    data = PersonFrames(open_clips([clip]), None, config.expression == "upper")
-    return NerfStage(data, config, torch.device("cpu"), 100)
+    config = resolve(NerfConfig(**({"steps": 100} | QUICK | options)))
+    data = open_person([clip])
+    return NerfStage(data, config, torch.device("cpu"))
 
 
 @pytest.mark.parametrize("preset", ["fast", "paper"])
@@ -109,10 +109,10 @@ def test_training_lowers_the_loss(clip):
 
 
 def test_the_papers_preset_has_the_papers_numbers():
-    config = resolved(NerfConfig(preset="paper"))
+    config = resolve(NerfConfig(preset="paper"))
     assert (config.steps, config.rays, config.frames_per_step) == (400_000, 2048, 1)
     assert config.learning_rate == 5e-4 and config.learning_rate * config.decay == pytest.approx(5e-5)
-    assert (config.audio_width, config.expression_width, config.code_width) == (32, 64, 0)
+    assert (config.audio_width, config.expression_width, config.latent_width) == (32, 64, 0)
 
 
 def test_speech_alone_decides_the_lips_unless_all_is_said(clip):
@@ -122,7 +122,7 @@ def test_speech_alone_decides_the_lips_unless_all_is_said(clip):
 
 def test_steps_and_minutes_contradict_each_other():
     with pytest.raises(UsageError, match="contradict"):
-        resolved(NerfConfig(steps=5, minutes=1.0))
+        resolve(NerfConfig(steps=5, minutes=1.0))
 
 
 def test_minutes_become_steps_once(small, tmp_path, monkeypatch):
@@ -138,11 +138,11 @@ def test_codes_do_not_reach_what_is_rendered_without_them(clip):
     trained = stage(clip)
     indices = torch.from_numpy(trained.data.held_out)
     plain = trained.model.eval().condition(trained.frames(indices))
-    torch.nn.init.ones_(trained.codes.weight)
-    kept = with_codes(trained.codes, trained.frames(indices), indices, torch.zeros(len(indices)))
+    torch.nn.init.ones_(trained.latents.weight)
+    kept = trained.latents.apply_to(trained.frames(indices), indices, torch.zeros(len(indices)))
     assert torch.equal(trained.model.condition(kept), plain)
     assert torch.allclose(kept.camera_to_world, trained.frames(indices).camera_to_world)
-    moved = with_codes(trained.codes, trained.frames(indices), indices, torch.ones(len(indices)))
+    moved = trained.latents.apply_to(trained.frames(indices), indices, torch.ones(len(indices)))
     assert not torch.allclose(moved.camera_to_world, kept.camera_to_world)
 
 
@@ -151,10 +151,10 @@ def test_speech_stops_learning_after_its_steps(clip):
     for step in range(3):
         trained.step(step)
     before = [p.clone() for p in trained.model.audio_encoder.parameters()]
-    codes = trained.codes.weight.clone()
+    codes = trained.latents.weight.clone()
     trained.step(3)
     assert all(torch.equal(p, q) for p, q in zip(trained.model.audio_encoder.parameters(), before, strict=True))
-    assert not torch.equal(trained.codes.weight, codes)
+    assert not torch.equal(trained.latents.weight, codes)
 
 
 def test_held_out_frames_are_never_drawn(clip):
@@ -165,7 +165,7 @@ def test_held_out_frames_are_never_drawn(clip):
 
 
 def test_the_hull_is_where_the_mattes_are(clip):
-    data = PersonFrames(open_clips([clip]))
+    data = open_person([clip])
     centres = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, -5.0], [13.0, 0.0, 0.0], [0.0, -13.0, 0.0]])
     assert visual_hull(centres, data).tolist() == [True, True, False, False]
 
@@ -173,7 +173,7 @@ def test_the_hull_is_where_the_mattes_are(clip):
 def test_a_hull_grows_by_one_cell():
     cells = torch.zeros(5, 5, 5, dtype=torch.bool)
     cells[2, 2, 2] = True
-    assert grown(cells).sum() == 27 and grown(cells)[1:4, 1:4, 1:4].all()
+    assert dilate_cells(cells).sum() == 27 and dilate_cells(cells)[1:4, 1:4, 1:4].all()
 
 
 def test_the_log_has_the_loss(small, tmp_path):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from jean.models.head.warp import LOWER, UPPER, FaceWarp, frontal_grid, influence
+from jean.models.head.deformation import LOWER, UPPER, FaceDeformation, frontal_grid, influence
 
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
 
@@ -28,7 +28,7 @@ def test_the_grid_runs_along_x_first():
 
 def test_a_moved_landmark_is_read_where_it_rests():
     shape = face()
-    warp = FaceWarp(shape.tolist(), BOX, 2, spoken=True)
+    warp = FaceDeformation(shape.tolist(), BOX, 2, audio_drives_mouth=True)
     offsets = torch.zeros(2, len(UPPER), 2)
     offsets[1, 5] = torch.tensor([0.3, -0.2])  # point 22 of frame 1
     bend = warp(offsets.flatten(1), torch.zeros(2, 2))
@@ -45,7 +45,7 @@ def test_a_moved_landmark_is_read_where_it_rests():
 
 def test_lips_move_the_lower_face_as_they_did_in_training():
     torch.manual_seed(0)
-    warp = FaceWarp(face().tolist(), BOX, 2, spoken=True)
+    warp = FaceDeformation(face().tolist(), BOX, 2, audio_drives_mouth=True)
     lips = torch.randn(200, 2)
     slopes = torch.randn(2, len(LOWER) * 2) * 0.2
     offsets = torch.zeros(200, 68, 2)
@@ -56,7 +56,7 @@ def test_lips_move_the_lower_face_as_they_did_in_training():
 
 
 def test_without_speech_the_source_moves_the_whole_face():
-    warp = FaceWarp(face().tolist(), BOX, 2, spoken=False)
+    warp = FaceDeformation(face().tolist(), BOX, 2, audio_drives_mouth=False)
     assert set(warp.points.tolist()) == {*UPPER, *LOWER}
     warp.fit(torch.randn(5, 2), torch.randn(5, 68, 2))
     still, moved = (warp(torch.full((1, 2 * len(warp.points)), value), torch.randn(1, 2)) for value in (0.0, 1.0))
@@ -64,7 +64,7 @@ def test_without_speech_the_source_moves_the_whole_face():
 
 
 def test_gradients_pass_to_positions():
-    warp = FaceWarp(face().tolist(), BOX, 2, spoken=True)
+    warp = FaceDeformation(face().tolist(), BOX, 2, audio_drives_mouth=True)
     positions = torch.randn(4, 3, requires_grad=True)
     bend = warp(torch.randn(1, len(UPPER) * 2), torch.randn(1, 2))
     warp.rest(positions, bend, torch.zeros(4, dtype=torch.long)).sum().backward()

@@ -6,7 +6,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from jean.clips.clip import Clip
-from jean.drivers.lips import face_offsets, lip_coordinates
+from jean.drivers.offsets import face_offsets, lip_coordinates
 from tests.helpers.tiny_clip import make_clip
 
 

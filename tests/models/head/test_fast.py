@@ -7,7 +7,8 @@ import torch
 
 from jean.kernels import occupancy
 from jean.kernels.reference import quantile_grid
-from jean.models.head.base import FastHead
+from jean.models.head.base import HeadArguments
+from jean.models.head.fast import FastHead
 
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
 
@@ -21,10 +22,10 @@ def test_rays_that_meet_nothing_change_nothing(backend, monkeypatch):
     )
     torch.manual_seed(0)
     shape = torch.randn(68, 3) * torch.tensor([5.0, 6.0, 1.0]) - torch.tensor([0.0, 0.0, 5.0])
-    head = FastHead((6, 16, 0), BOX, shape.tolist())
+    head = FastHead(HeadArguments((6, 16, 0), BOX, shape.tolist()))
     head.use(backend)
-    centres = head.grid.cell_centres()
-    head.start(centres.norm(dim=-1) < 9)
+    centres = head.occupancy.cell_centres()
+    head.initialise(centres.norm(dim=-1) < 9)
     origins = torch.tensor([0.0, 0.0, -60.0]).expand(300, 3)
     directions = torch.nn.functional.normalize(torch.randn(300, 3) * 7 - origins, dim=-1)
     condition, view, frame = torch.randn(2, 22), torch.zeros(2, 3), torch.arange(300) % 2

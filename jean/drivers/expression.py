@@ -1,0 +1,352 @@
+"""Expression as a driver: one class per kind of expression vector, used by training and by rendering alike.
+
+A kind decides how the vectors of a clip are made, which sources a render takes, whether the face's motion is measured
+or predicted, and whether speech alone drives the mouth. To add a kind, add a class and its line in
+``EXPRESSION_INPUTS``.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from torch import nn
+
+from jean.checkpoint import Checkpoint
+from jean.clips.clip import Clip
+from jean.drivers.emotion import emotion_track
+from jean.drivers.offsets import face_offsets
+from jean.errors import ArtefactError, InputError
+from jean.features import registry
+from jean.media import read_frames
+from jean.models.expression_transformer import ExpressionTransformer
+from jean.models.stored import load_expression_transformer
+from jean.progress import Progress
+
+VIDEO_FPS = 25.0  # rate at which a video is tracked; prepared clips keep their own
+
+
+@dataclass(frozen=True)
+class ExpressionTrack:
+    """The expression of a source.
+
+    Attributes:
+        vectors: expression vectors [T, E].
+        offsets: landmark offsets from the source's own rigid head, [T, 68, 2], cm; None where they are not measured.
+        fps: frames per second.
+    """
+
+    vectors: np.ndarray
+    offsets: np.ndarray | None
+    fps: float
+
+
+@dataclass(frozen=True)
+class ExpressionRequest:
+    """What a training asks of its expression input.
+
+    Attributes:
+        run: run folder of ``train-expr``, for kinds that need one.
+        emotion_features: name of the emotion features; None takes the first that the clips have.
+        variant: variant of the transformer that the method needs ("jean" or "d"); None accepts any.
+        warn: receives warnings.
+    """
+
+    run: Path | None = None
+    emotion_features: str | None = None
+    variant: str | None = None
+    warn: Callable[[str], None] = lambda message: None
+
+
+class ExpressionInput(ABC):
+    """One kind of expression vector.
+
+    Attributes:
+        kind: its name in configurations and run folders.
+        audio_drives_mouth: whether speech alone decides the lower face, where there is speech.
+        measures_offsets: whether the face's motion is measured from landmarks. If not, it is predicted from the
+            vector, so that nothing reaches the head beside its two inputs.
+        needs_run: whether it needs a run of ``train-expr``.
+        takes_source: whether a render may name a source for it.
+    """
+
+    kind: ClassVar[str]
+    audio_drives_mouth: ClassVar[bool]
+    measures_offsets: ClassVar[bool] = True
+    needs_run: ClassVar[bool] = False
+    takes_source: ClassVar[bool] = True
+
+    @classmethod
+    @abstractmethod
+    def for_training(cls, clips: Sequence[Clip], request: ExpressionRequest) -> ExpressionInput:
+        """The input for a training on ``clips``.
+
+        Raises:
+            InputError: the clips lack its features.
+            ArtefactError: the run of ``train-expr`` does not fit.
+        """
+
+    @classmethod
+    @abstractmethod
+    def of_run(cls, checkpoint: Checkpoint) -> ExpressionInput:
+        """The input that a trained head was trained with."""
+
+    @abstractmethod
+    def vectors(self, clip: Clip) -> np.ndarray:
+        """Expression vectors of a prepared clip, float32 [T, E]."""
+
+    @abstractmethod
+    def track(self, source: Path, progress: Progress) -> ExpressionTrack:
+        """The expression of a source that a render names.
+
+        Raises:
+            InputError: the source shows no face, or is not a prepared clip where one is needed.
+            ArtefactError: the source was prepared with other features than the run's.
+        """
+
+    def encoder(self, width: int, vector_width: int) -> str:
+        """Kind of map from the vector to its ``width`` values in e_in, see ``TalkingHead``."""
+        return "linear"
+
+    def description(self) -> dict[str, Any]:
+        """JSON values that the run stores as ``expression_source``."""
+        return {"kind": self.kind}
+
+    def modules(self) -> dict[str, nn.Module]:
+        """Trained modules that the run stores unchanged, by name."""
+        return {}
+
+    @property
+    def hash(self) -> str | None:
+        """Hash of the weights that it depends on; None without any."""
+        return None
+
+
+class Coefficients(ExpressionInput):
+    """The tracker's expression coefficients, all of them: the paper's variant (b), and NeRFace.
+
+    Args:
+        description: of the coefficients, as clips store it: name, version, names, and which are the upper face's.
+        tracker: name and version of the tracker.
+    """
+
+    kind = "all"
+    audio_drives_mouth = False
+
+    def __init__(self, description: Mapping[str, Any], tracker: Mapping[str, Any]):
+        self.coefficients, self.tracker = dict(description), dict(tracker)
+
+    @classmethod
+    def for_training(cls, clips: Sequence[Clip], request: ExpressionRequest) -> Coefficients:  # noqa: D102
+        return cls(clips[0].meta["expression"], clips[0].meta.get("tracker") or {})
+
+    @classmethod
+    def of_run(cls, checkpoint: Checkpoint) -> Coefficients:  # noqa: D102
+        meta = checkpoint.payload["meta"]
+        return cls(meta["expression"], meta["tracker"])
+
+    def chosen(self) -> np.ndarray:
+        """Which coefficients the vector holds, bool [all]."""
+        return np.ones(len(self.coefficients["upper"]), bool)
+
+    def vectors(self, clip: Clip) -> np.ndarray:  # noqa: D102
+        return clip.arrays["expression"][:, self.chosen()]
+
+    def track(self, source: Path, progress: Progress) -> ExpressionTrack:
+        """The expression of a prepared clip, or of a video that is tracked now; see ``ExpressionInput.track``."""
+        if not source.is_dir():
+            return ExpressionTrack(self._tracked(source, progress)[:, self.chosen()], None, VIDEO_FPS)
+        clip = Clip.open(source, pictures=False)
+        theirs = clip.meta["expression"]
+        if (theirs["name"], theirs["names"]) != (self.coefficients["name"], self.coefficients["names"]):
+            raise ArtefactError(
+                f"{source} has {theirs['name']} expressions; the run was trained with {self.coefficients['name']}.",
+                f"Prepare it with --tracker {self.tracker['name']}.",
+            )
+        return ExpressionTrack(self.vectors(clip), face_offsets(clip), clip.fps)
+
+    def _tracked(self, video: Path, progress: Progress) -> np.ndarray:
+        """All coefficients of a video, float32 [T, all]; gaps are interpolated."""
+        extractor = registry.create("tracker", self.tracker["name"], video=video, device="cpu")
+        if list(extractor.expression_names) != list(self.coefficients["names"]):
+            raise ArtefactError(
+                f"{video} would give other expression coefficients than the run was trained with.",
+                f"The run needs tracker {self.tracker['name']} {self.tracker['version']}.",
+            )
+        rows: list[np.ndarray] = []
+        with progress.task(f"track {video.name}", None) as advance:
+            for faces in extractor.track(read_frames(video, fps=VIDEO_FPS)):
+                largest = max(faces, key=lambda face: np.ptp(face.landmarks[:, 0]), default=None)
+                rows.append(np.full(len(self.coefficients["names"]), np.nan) if largest is None else largest.expression)
+                advance(1)
+        track = np.asarray(rows, np.float32)
+        valid = ~np.isnan(track).any(1)
+        if not valid.any():
+            raise InputError(f"{video} shows no face.", "Choose another --expression.")
+        for column in track.T:
+            column[:] = np.interp(np.arange(len(track)), np.flatnonzero(valid), column[valid])
+        return track
+
+
+class UpperFace(Coefficients):
+    """The upper face's coefficients: speech alone decides the lips."""
+
+    kind = "upper"
+    audio_drives_mouth = True
+
+    def chosen(self) -> np.ndarray:  # noqa: D102
+        return np.asarray(self.coefficients["upper"], bool)
+
+
+class EmotionFeatures(ExpressionInput):
+    """Features of an emotion network, through a thin MLP: variants (a) and (c) of Table 2.
+
+    Args:
+        description: of the features: name, version, width, network.
+    """
+
+    kind = "emotion"
+    audio_drives_mouth = False
+    measures_offsets = False
+
+    def __init__(self, description: Mapping[str, Any]):
+        self.features = dict(description)
+
+    @classmethod
+    def for_training(cls, clips: Sequence[Clip], request: ExpressionRequest) -> EmotionFeatures:  # noqa: D102
+        name = request.emotion_features or next(iter(clips[0].meta.get("emotion") or {}), None)
+        if name is None:
+            raise InputError(f"{clips[0].folder} has no emotion features.", "Prepare it with --emotion-features NAME.")
+        return cls(emotion_track(clips[0], name)[1])
+
+    @classmethod
+    def of_run(cls, checkpoint: Checkpoint) -> EmotionFeatures:  # noqa: D102
+        return cls(checkpoint.payload["meta"]["expression_source"]["emotion"])
+
+    def vectors(self, clip: Clip) -> np.ndarray:  # noqa: D102
+        track, description = emotion_track(clip, self.features["name"])
+        if description != self.features:
+            raise ArtefactError(
+                f"{clip.folder} has {description['name']} features of version {description['version']}; "
+                f"the run was trained with {self.features['version']}.",
+                "Prepare it again with the same extractor.",
+            )
+        return self._embedded(track)
+
+    def _embedded(self, track: np.ndarray) -> np.ndarray:
+        """Expression vectors [T, E] of emotion features [T, D]."""
+        return track
+
+    def track(self, source: Path, progress: Progress) -> ExpressionTrack:  # noqa: D102
+        if not source.is_dir():
+            raise InputError(
+                f"{source} is not a prepared clip, and this run takes its expression from {self.features['name']}.",
+                "Prepare the video first, with the features that the run was trained with.",
+            )
+        clip = Clip.open(source, pictures=False)
+        return ExpressionTrack(self.vectors(clip), None, clip.fps)
+
+    def encoder(self, width: int, vector_width: int) -> str:
+        """The thin MLP of Table 2."""
+        return "mlp"
+
+    def description(self) -> dict[str, Any]:  # noqa: D102
+        return {"kind": self.kind, "emotion": self.features}
+
+
+class LearnedEmbedding(EmotionFeatures):
+    """e_e of the expression transformer (section 3.2); e_e of a frame is element ω/2 of its window (section 8.4.2).
+
+    Args:
+        description: of the emotion features.
+        model: the trained transformer.
+        arguments: the transformer's arguments, as stored.
+        variant: "jean", or "d" for a transformer of the tracker's coefficients.
+        weights_hash: of the transformer's weights.
+    """
+
+    kind = "transformer"
+    audio_drives_mouth = True
+    needs_run = True
+
+    def __init__(
+        self,
+        description: Mapping[str, Any],
+        model: ExpressionTransformer,
+        arguments: Mapping[str, Any],
+        variant: str,
+        weights_hash: str | None,
+    ):
+        super().__init__(description)
+        self.model, self.arguments, self.variant, self._hash = model, dict(arguments), variant, weights_hash
+
+    @classmethod
+    def for_training(cls, clips: Sequence[Clip], request: ExpressionRequest) -> LearnedEmbedding:  # noqa: D102
+        assert request.run is not None  # the configuration checks ``needs_run``
+        stored = load_expression_transformer(Path(request.run), request.warn)
+        variant = stored.meta["variant"]
+        if request.variant is not None and variant != request.variant:
+            raise ArtefactError(
+                f"{request.run} is of variant {variant}; the method needs variant {request.variant}.",
+                "Train the expression transformer on other features.",
+            )
+        if not stored.meta["emotion"].get("network", True):
+            request.warn("the expression comes from no emotion network: this is the paper's variant (d).")
+        return cls(stored.meta["emotion"], stored.model, stored.meta["model"], variant, stored.hash)
+
+    @classmethod
+    def of_run(cls, checkpoint: Checkpoint) -> LearnedEmbedding:  # noqa: D102
+        source = checkpoint.payload["meta"]["expression_source"]
+        model = ExpressionTransformer(**source["model"])
+        model.load_state_dict(checkpoint.module_state("expression_transformer"))
+        return cls(source["emotion"], model.eval(), source["model"], source["variant"], None)
+
+    def _embedded(self, track: np.ndarray) -> np.ndarray:
+        return self.model.embed_track(track)[1]
+
+    def encoder(self, width: int, vector_width: int) -> str:
+        """e_e as it is where it has the width of its place in e_in."""
+        return "none" if vector_width == width else "linear"
+
+    def description(self) -> dict[str, Any]:  # noqa: D102
+        return super().description() | {"model": self.arguments, "variant": self.variant}
+
+    def modules(self) -> dict[str, nn.Module]:  # noqa: D102
+        return {"expression_transformer": self.model}
+
+    @property
+    def hash(self) -> str | None:  # noqa: D102
+        return self._hash
+
+
+class NoExpression(ExpressionInput):
+    """No expression: the vector is a constant zero (AD-NeRF)."""
+
+    kind = "none"
+    audio_drives_mouth = True
+    measures_offsets = False
+    takes_source = False
+
+    @classmethod
+    def for_training(cls, clips: Sequence[Clip], request: ExpressionRequest) -> NoExpression:  # noqa: D102
+        return cls()
+
+    @classmethod
+    def of_run(cls, checkpoint: Checkpoint) -> NoExpression:  # noqa: D102
+        return cls()
+
+    def vectors(self, clip: Clip) -> np.ndarray:  # noqa: D102
+        return np.zeros((clip.frame_count, 1), np.float32)
+
+    def track(self, source: Path, progress: Progress) -> ExpressionTrack:  # noqa: D102
+        clip = Clip.open(source, pictures=False)
+        return ExpressionTrack(self.vectors(clip), None, clip.fps)
+
+
+EXPRESSION_INPUTS: dict[str, type[ExpressionInput]] = {
+    each.kind: each for each in (UpperFace, Coefficients, EmotionFeatures, LearnedEmbedding, NoExpression)
+}

@@ -1,0 +1,184 @@
+"""Methods: which speech and which expression drive a head, in training and in rendering alike.
+
+``METHODS`` holds the rows of Tables 1 and 2 and of Figure 6. A ``Method`` is a row that is bound to the features of a
+person's clips or of a trained run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jean.checkpoint import Checkpoint
+from jean.clips.clip import Clip
+from jean.drivers.expression import EXPRESSION_INPUTS, ExpressionInput, ExpressionRequest, UpperFace
+from jean.drivers.speech import SpeechInput
+from jean.errors import ArtefactError, InputError
+from jean.models.stored import Stored, load_audio_encoder
+
+AUDIO_EMBEDDING_WIDTH = 64  # of e_a, section 3.1
+
+
+@dataclass(frozen=True)
+class MethodRow:
+    """One row of Table 1 or 2.
+
+    Attributes:
+        expression: kind of the expression input, see ``EXPRESSION_INPUTS``.
+        speech: whether the head hears the speech.
+        audio_run: whether the self-supervised audio encoder is a part of it.
+        variant: variant of the expression transformer that it needs; None for any.
+    """
+
+    expression: str
+    speech: bool = True
+    audio_run: bool = False
+    variant: str | None = None
+
+
+METHODS = {
+    "jean": MethodRow("transformer", audio_run=True, variant="jean"),
+    "jean-plain-audio": MethodRow("transformer"),  # Figure 6: without the self-supervised audio encoder
+    "audio-only": MethodRow("none"),  # AD-NeRF
+    "expression-only": MethodRow("all", speech=False),  # NeRFace
+    "a": MethodRow("emotion"),  # Table 2
+    "b": MethodRow("all"),
+    "c": MethodRow("emotion", audio_run=True),
+    "d": MethodRow("transformer", audio_run=True, variant="d"),  # its transformer is trained on coefficients
+}
+
+
+@dataclass(frozen=True)
+class Method:
+    """The speech and expression inputs of one head.
+
+    Attributes:
+        name: a name in ``METHODS``; None for a combination without one.
+        speech: the speech input.
+        expression: the expression input.
+        audio_encoder: the encoder of ``train-audio`` that training begins with; None to learn it with the head.
+    """
+
+    name: str | None
+    speech: SpeechInput
+    expression: ExpressionInput
+    audio_encoder: Stored | None = None
+
+    @property
+    def audio_drives_mouth(self) -> bool:
+        """Whether speech alone decides the lower face."""
+        return not self.speech.silent and self.expression.audio_drives_mouth
+
+    def metadata(self, clip: Clip) -> dict[str, Any]:
+        """JSON values that ``of_run`` reads back.
+
+        Args:
+            clip: any of the clips trained on.
+        """
+        return {
+            "tracker": clip.meta["tracker"],
+            "expression": clip.meta["expression"],
+            "upper_face": self.expression.kind == UpperFace.kind,
+            "method": self.name,
+            "expression_source": self.expression.description(),
+            "speech": self.speech.kind,
+            "audio": {self.speech.name: self.speech.description},
+        }
+
+    def hashes(self) -> dict[str, str | None]:
+        """Hashes of the trained inputs' weights, by option."""
+        return {
+            "audio_run": self.audio_encoder.hash if self.audio_encoder else None,
+            "expression_run": self.expression.hash,
+        }
+
+    @classmethod
+    def of_run(cls, checkpoint: Checkpoint) -> Method:
+        """The method that a trained head was trained with."""
+        meta = checkpoint.payload["meta"]
+        (name, description), *_ = meta["audio"].items()
+        speech = SpeechInput(name, description, meta.get("speech") == "none")
+        kind = meta.get("expression_source", {}).get("kind", UpperFace.kind)
+        return cls(meta.get("method"), speech, EXPRESSION_INPUTS[kind].of_run(checkpoint))
+
+
+def plain_method(clips: Sequence[Clip], expression: str = UpperFace.kind, audio: str | None = None) -> Method:
+    """The method without runs of other trainers: coefficients of the tracker, an encoder learned with the head.
+
+    Args:
+        clips: the person's clips.
+        expression: kind of the expression input.
+        audio: name of the audio features; None takes the first that the clips have.
+    """
+    return bind_method(clips, MethodRow(expression), audio_features=audio)
+
+
+def bind_method(
+    clips: Sequence[Clip],
+    row: MethodRow,
+    *,
+    name: str | None = None,
+    audio_run: Path | None = None,
+    audio_features: str | None = None,
+    expression_run: Path | None = None,
+    emotion_features: str | None = None,
+    warn: Callable[[str], None] = lambda message: None,
+) -> Method:
+    """Opens the runs that a method names, and checks that they fit the clips.
+
+    Args:
+        clips: the person's clips.
+        row: what the method takes.
+        name: its name in ``METHODS``, or None.
+        audio_run: run folder of ``train-audio``, or None.
+        audio_features: name of the audio features; None takes those of ``audio_run``, or the clips' first.
+        expression_run: run folder of ``train-expr``, or None.
+        emotion_features: name of the emotion features, for kinds that take some.
+        warn: receives warnings.
+
+    Raises:
+        ArtefactError: a run of another kind, extractor, tracker or variant than the method's.
+        InputError: the clips lack features.
+    """
+    encoder = None if audio_run is None else _audio_encoder(clips[0], audio_run, audio_features, warn)
+    request = ExpressionRequest(expression_run, emotion_features, row.variant, warn)
+    expression = EXPRESSION_INPUTS[row.expression].for_training(clips, request)
+    if encoder is not None:
+        audio_features = next(iter(encoder.meta["audio"]))
+    for clip in clips:
+        if not clip.audio_features:
+            raise InputError(f"{clip.folder} has no sound.", "Prepare a video with sound.")
+    features = audio_features or next(iter(clips[0].audio_features))
+    if features not in clips[0].audio_features:
+        raise InputError(
+            f"{clips[0].folder} has no {features} features.", f"Prepare it with --audio-features {features}."
+        )
+    speech = SpeechInput(features, clips[0].meta["audio"][features], silent=not row.speech)
+    return Method(name, speech, expression, encoder)
+
+
+def _audio_encoder(clip: Clip, run: Path, features: str | None, warn: Callable[[str], None]) -> Stored:
+    """The encoder of ``train-audio``, which must have been trained on the features of ``clip``."""
+    encoder = load_audio_encoder(Path(run), warn)
+    (name, description), *_ = encoder.meta["audio"].items()
+    theirs = (clip.meta["audio"] or {}).get(name)
+    if features not in (None, name):
+        raise ArtefactError(
+            f"{run} was trained on {name} features, not {features}.",
+            f"Leave --set audio_features away, or name a run that was trained on {features}.",
+        )
+    if theirs is None:
+        raise InputError(f"{clip.folder} has no {name} features.", f"Prepare it with --audio-features {name}.")
+    if theirs != description:
+        raise ArtefactError(
+            f"the clips' {name} features are of another version than those of {run}.",
+            "Prepare the clips and train the encoder with one version.",
+        )
+    if encoder.meta["model"]["out"] != AUDIO_EMBEDDING_WIDTH:
+        raise ArtefactError(
+            f"the embeddings of {run} have another width than {AUDIO_EMBEDDING_WIDTH}.",
+            f"Train it with a width of {AUDIO_EMBEDDING_WIDTH}.",
+        )
+    return encoder

@@ -1,0 +1,48 @@
+"""Driver tracks at the times of a result: each source has its own length and frame rate."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from jean.geometry import blend_poses
+
+Repeat = Literal["mirror", "hold"]
+
+
+def source_positions(times_s: np.ndarray, fps: float, count: int, repeat: Repeat) -> np.ndarray:
+    """Fractional frame numbers [T] of a source at times [T].
+
+    Frame t of the source stands at (t + 0.5) / ``fps`` seconds, as the frames of the result do at their own rate.
+
+    Args:
+        times_s: middles of the result's frames, s.
+        fps: frames per second of the source.
+        count: frames of the source.
+        repeat: what follows the source's end: "mirror" plays it backwards and forwards again, without a jump;
+            "hold" repeats the last frame.
+    """
+    position = np.maximum(np.asarray(times_s) * fps - 0.5, 0.0)
+    last = count - 1
+    if last <= 0:
+        return np.zeros_like(position)
+    if repeat == "hold":
+        return np.minimum(position, last)
+    phase = np.mod(position, 2 * last)
+    return np.where(phase > last, 2 * last - phase, phase)
+
+
+def interpolate_rows(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Rows [T, …] at fractional ``positions`` [T], by linear interpolation of rows [N, …]."""
+    low = np.floor(positions).astype(int)
+    high = np.minimum(low + 1, len(rows) - 1)
+    fraction = (positions - low).reshape(-1, *[1] * (rows.ndim - 1))
+    return rows[low] * (1 - fraction) + rows[high] * fraction
+
+
+def interpolate_poses(poses: np.ndarray, positions: np.ndarray) -> np.ndarray:
+    """Poses [T, 4, 4] at fractional ``positions`` [T], by interpolation of poses [N, 4, 4]."""
+    low = np.floor(positions).astype(int)
+    high = np.minimum(low + 1, len(poses) - 1)
+    return blend_poses(poses[low], poses[high], positions - low)

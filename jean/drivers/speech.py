@@ -1,0 +1,109 @@
+"""Speech as a driver: audio windows of clips for training, of any sound file for rendering."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jean.clips.clip import Clip
+from jean.drivers.audio_windows import extract_windows
+from jean.drivers.voice import RATE_HZ, voiced
+from jean.errors import ArtefactError, InputError
+from jean.features import registry
+from jean.features.base import AudioFeatures
+from jean.media import count_frames, read_audio
+
+FADE_S = 0.12  # time that the mouth takes to close or open: lips move before the first sound
+SHORTEST_PAUSE_S = 0.25  # shorter pauses are the closures of p, t and k
+
+
+@dataclass(frozen=True)
+class SpeechInput:
+    """What a head takes as its speech.
+
+    Attributes:
+        name: of the audio features.
+        description: version, width, window and rate of the features, as stored in clips and runs.
+        silent: whether the head ignores the sound (NeRFace): its windows are zeros.
+    """
+
+    name: str
+    description: dict[str, Any]
+    silent: bool = False
+
+    @property
+    def kind(self) -> str:
+        """The word for it in configurations and run folders: "sound" or "none"."""
+        return "none" if self.silent else "sound"
+
+    def windows(self, clip: Clip) -> np.ndarray:
+        """Audio windows of a prepared clip, [T, window, D]."""
+        windows = clip.audio_features[self.name]
+        return np.zeros_like(windows) if self.silent else windows
+
+    def windows_of_file(self, path: Path, fps: float, gate: bool = False) -> np.ndarray:
+        """Audio windows of a sound file, float32 [T, window, D] with T = ⌈duration · fps⌉.
+
+        Args:
+            path: any file with sound.
+            fps: frames per second of the result.
+            gate: replace the windows by those of silence where nobody speaks.
+
+        Raises:
+            InputError: the file holds no sound.
+            ArtefactError: the installed extractor is another version than the run was trained with.
+        """
+        extractor = registry.create("audio", self.name)
+        if str(extractor.version) != str(self.description["version"]):
+            raise ArtefactError(
+                f"the run was trained with {self.name} version {self.description['version']}; "
+                f"version {extractor.version} is installed.",
+                "Train it again, or install the version it was made with.",
+            )
+        wave = read_audio(path)
+        windows = extract_windows(extractor, wave, count_frames(len(wave) / RATE_HZ, fps), fps)
+        if not len(windows):
+            raise InputError(f"{path} holds no sound.", "Choose another --audio.")
+        if gate:
+            windows = silence_gate(windows, wave, extractor, fps)
+        return np.zeros_like(windows) if self.silent else windows
+
+
+def silence_gate(windows: np.ndarray, wave: np.ndarray, extractor: AudioFeatures, fps: float) -> np.ndarray:
+    """Audio windows [T, window, D] that fade to those of silence where nobody speaks.
+
+    Args:
+        windows: of ``wave``, by ``extractor``.
+        wave: mono, 16 kHz.
+        extractor: the audio features.
+        fps: frames per second.
+    """
+    gate = speech_gate(voiced(wave, len(windows), fps), fps)[:, None, None]
+    silence = extract_windows(extractor, np.zeros(RATE_HZ, np.float32), 25, 25.0)[12]
+    return (gate * windows + (1 - gate) * silence).astype(np.float32)
+
+
+def speech_gate(voice: np.ndarray, fps: float) -> np.ndarray:
+    """Weight of the speech per frame, float64 [T] in [0, 1].
+
+    It is 1 where somebody speaks, 0 in pauses of at least ``SHORTEST_PAUSE_S``, with ramps of ``FADE_S`` between them.
+
+    Args:
+        voice: bool [T], whether somebody speaks.
+        fps: frames per second.
+    """
+    gate = np.asarray(voice, float).copy()
+    edges = np.flatnonzero(np.diff(np.concatenate([[1], gate, [1]])))
+    for first, end in zip(edges[::2], edges[1::2], strict=True):  # runs of silence
+        inner = first > 0 and end < len(gate)
+        if inner and end - first < SHORTEST_PAUSE_S * fps:
+            gate[first:end] = 1
+    reach = max(1, round(FADE_S * fps))
+    distance = np.full(len(gate), np.inf)
+    speech = np.flatnonzero(gate)
+    if len(speech):
+        distance = np.abs(np.arange(len(gate))[:, None] - speech).min(1)
+    return np.clip(1 - distance / (reach + 1), 0, 1)

@@ -1,0 +1,87 @@
+"""Per-frame drivers as tensors: the one place that builds the inputs of a talking head."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jean.drivers.person_frames import PersonFrames
+from jean.models.talking_head import Frames
+
+
+@dataclass(frozen=True)
+class DriverTracks:
+    """What drives T frames, on one device.
+
+    The lower face follows ``audio`` through the head's own encoder, or ``lips`` where they are given.
+
+    Attributes:
+        camera_to_world: head poses [T, 4, 4].
+        focal_px: focal length in pixels of the result [T].
+        center_px: principal point [T, 2].
+        expression: expression vectors [T, E].
+        offsets: landmark offsets from the rigid head [T, 68, 2], cm.
+        audio: audio windows [T, window, D], or None.
+        neighbours: rows of ``audio`` that are smoothed together for each frame, int64 [T, N]; None without smoothing.
+        lips: the audio part of e_in [T, audio_width], or None.
+    """
+
+    camera_to_world: Tensor
+    focal_px: Tensor
+    center_px: Tensor
+    expression: Tensor
+    offsets: Tensor
+    audio: Tensor | None = None
+    neighbours: Tensor | None = None
+    lips: Tensor | None = None
+
+    @classmethod
+    def of_person(
+        cls, data: PersonFrames, device: torch.device | str = "cpu", audio_attention: int = 0
+    ) -> DriverTracks:
+        """The tracks of all training and held-out frames of a person.
+
+        Args:
+            data: the frames.
+            device: where the tensors are wanted.
+            audio_attention: number of neighbouring frames that the head smooths speech over; 0 for none.
+        """
+        neighbours = torch.from_numpy(data.audio_neighbours(audio_attention)) if audio_attention else None
+        return cls(
+            camera_to_world=torch.from_numpy(data.camera_to_world),
+            focal_px=torch.from_numpy(data.focal_px),
+            center_px=torch.from_numpy(data.center_px),
+            expression=torch.from_numpy(data.expression).float(),
+            offsets=torch.from_numpy(data.offsets),
+            audio=torch.from_numpy(data.audio).float(),
+            neighbours=neighbours,
+        ).to(device)
+
+    def to(self, device: torch.device | str) -> DriverTracks:
+        """The same tracks on another device."""
+        given = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value.to(device) for name, value in given.items() if value is not None})
+
+    def __len__(self) -> int:
+        return len(self.camera_to_world)
+
+    def frames(self, indices: int | np.ndarray | Tensor) -> Frames:
+        """The head's inputs for the frames ``indices`` (one number, or [F])."""
+        chosen = torch.as_tensor(indices, device=self.camera_to_world.device).reshape(-1)
+        return Frames(
+            camera_to_world=self.camera_to_world[chosen],
+            focal_px=self.focal_px[chosen],
+            center_px=self.center_px[chosen],
+            audio=None if self.audio is None else self.windows(chosen),
+            expression=self.expression[chosen],
+            offsets=self.offsets[chosen],
+            lips=None if self.lips is None else self.lips[chosen],
+        )
+
+    def windows(self, chosen: Tensor) -> Tensor:
+        """Audio windows of frames ``chosen`` [F]: [F, window, D], or [F, N, window, D] with neighbours."""
+        assert self.audio is not None
+        return self.audio[chosen if self.neighbours is None else self.neighbours[chosen]]

@@ -1,0 +1,188 @@
+"""The fast head: a tri-plane field, sampled where an occupancy grid places the samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from jean.errors import UsageError
+from jean.kernels.dispatch import (
+    FrameTorso,
+    Seen,
+    composite,
+    picture,
+    require_half,
+    trace,
+    use_native,
+    use_on_processor,
+)
+from jean.kernels.occupancy import DensityGrid
+from jean.kernels.reference import Composite, box_interval, scatter
+from jean.models.head.base import Head, HeadArguments, OccupancyUpdate, ParameterGroup
+from jean.models.head.deformation import FaceDeformation
+from jean.models.head.prior import head_prior, relief
+from jean.models.head.triplane import Part, TriplaneField
+
+EYES_AND_BROWS = (*range(17, 27), *range(36, 48))  # iBUG numbers
+MOUTH = tuple(range(48, 68))
+PART_CELL_CM = 0.11  # 1.3 px where the face fills a frame of 256: lashes, lips' edges and teeth need it
+SAMPLES = 10  # intervals per ray
+ROUGHNESS_WEIGHT = 4e-2  # of the smoothness prior, for every fourth step
+MOVEMENT_WEIGHT = 4e-3  # of the prior on moving planes, likewise
+OCCUPANCY_EVERY = 16  # optimisation steps
+
+
+class FastHead(Head):
+    """Tri-plane field with an occupancy grid and a face deformation.
+
+    Args:
+        arguments: what every head is built from.
+        samples: intervals per ray.
+    """
+
+    full_samples_opacity = 0.5  # rays with less opacity in the grid get fewer samples in rendering: 58 dB against all
+    every_ray = False  # whether training keeps rays that meet nothing, so that shapes never change (CUDA graphs)
+    trained_by = "triplane"
+
+    def __init__(self, arguments: HeadArguments, samples: int = SAMPLES):
+        super().__init__()
+        self.samples = samples
+        widths, box = arguments.widths, arguments.box
+        self.face_deformation = FaceDeformation(arguments.shape, box, widths[0], arguments.audio_drives_mouth)
+        shape = torch.tensor(arguments.shape)
+        parts = [_part_around(shape[list(EYES_AND_BROWS)], 1.3, widths[0]), _part_around(shape[list(MOUTH)], 2.0, 0)]
+        self.field = TriplaneField(sum(widths), 3, box, parts, widths[2])
+        self.field.relief.copy_(relief(shape, box))
+        self.occupancy = DensityGrid(box)
+
+    @property
+    def drawn_by(self) -> str:  # noqa: D102
+        return "picture"
+
+    def use(self, backend: str, precision: str = "fp32") -> None:  # noqa: D102
+        if precision == "bf16" and self.field.low.is_cuda:
+            raise UsageError("on a GPU the fast head has one precision.", "Leave --precision away.")
+        require_half(precision, backend, self.field.low, self.drawn_by)
+        self.backend = self.field.backend = backend
+        self.precision = precision
+
+    def prepare_training(self, device: torch.device, visual_hull: Callable[[Tensor], Tensor]) -> None:
+        """Begins with a mean head inside the visual hull."""
+        self.every_ray = device.type == "cuda"
+        self.initialise(visual_hull(self.occupancy.cell_centres()))
+
+    def initialise(self, possible: Tensor) -> None:
+        """Fills the occupancy grid with a mean head.
+
+        Args:
+            possible: bool [D, H, W], the cells that may ever hold density.
+        """
+        centres = self.occupancy.cell_centres()
+        positions = centres.view(-1, 3)
+        unit = ((positions - self.field.low) / self.field.size).unbind(-1)
+        density = torch.exp(head_prior(positions, (unit[0], unit[1]), self.field.relief))
+        self.occupancy.start(density.view(centres.shape[:-1]), possible)
+
+    def view(self, camera_to_world: Tensor, pose: Tensor) -> Tensor:
+        """Standardised slants of the head (yaw, roll, pitch): colours change linearly with them."""
+        return pose[:, 3:]
+
+    def deformation(self, offsets: Tensor, lips: Tensor) -> Tensor:
+        """Displacements of the frontal plane [F, cells², 2], cm; see ``FaceDeformation``."""
+        return self.face_deformation(offsets[:, self.face_deformation.points].flatten(1), lips)
+
+    def fit_deformation(self, lips: Tensor, offsets: Tensor) -> None:  # noqa: D102
+        self.face_deformation.fit(lips, offsets)
+
+    def frame_scene(  # noqa: D102
+        self, condition: Tensor, view: Tensor, deformation: Tensor | None, torso: Callable[[], FrameTorso]
+    ) -> Seen | None:
+        if condition.is_cuda or condition.dtype != torch.float32:
+            return None
+        if not use_native(self.backend, condition, "picture"):
+            return None
+        field = self.field.of_frame(condition, view, deformation, self.precision)
+        grid = self.occupancy
+        return Seen(field, grid.sampling, grid.low, grid.high, torso(), self.samples, self.full_samples_opacity)
+
+    def trace(self, origins, directions, condition, view, frame, generator, deformation=None):  # noqa: D102
+        inference = generator is None and len(condition) == 1 and not torch.is_grad_enabled()
+        if inference and origins.dtype == torch.float32 and use_native(self.backend, origins, "picture"):
+            grid, field = self.occupancy, self.field.of_frame(condition, view, deformation, self.precision)
+            rays = (origins, directions, self.samples)
+            return [picture(field, grid.sampling, grid.low, grid.high, *rays, thick=self.full_samples_opacity)]
+        near, far = box_interval(origins, directions, self.field.low, self.field.low + self.field.size)
+        every = self.every_ray and generator is not None
+        hit, edges = self.occupancy.intervals(
+            origins,
+            directions,
+            near,
+            far,
+            self.samples,
+            generator=generator,
+            backend=self.backend,
+            every=every,
+            thick=self.full_samples_opacity if inference else 0.0,
+        )
+        if not every and use_on_processor(self.backend, origins, "triplane"):
+            return [trace(origins, directions, hit, edges, frame, self.field.of_frames(condition, view, deformation))]
+        if not every:
+            origins, directions, frame = origins[hit], directions[hit], frame[hit]
+        composites = self._composite(origins, directions, edges, condition, view, frame, deformation)
+        return [composites if every else scatter(composites, hit)]
+
+    def _composite(
+        self,
+        origins: Tensor,
+        directions: Tensor,
+        edges: Tensor,
+        condition: Tensor,
+        view: Tensor,
+        frame: Tensor,
+        deformation: Tensor | None,
+    ) -> Composite:
+        """Composites of rays with intervals ``edges`` [R, S + 1], cm, operation by operation."""
+        depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
+        positions = (origins[:, None] + directions[:, None] * depths[..., None]).reshape(-1, 3)
+        sample_frame = frame[:, None].expand_as(depths).reshape(-1)
+        density, rgb = self.field(positions, condition, view, sample_frame, deformation)
+        rgb = rgb.view(*depths.shape, 3)
+        return composite(density.view_as(depths), rgb, depths, intervals, self.backend)
+
+    def wants_occupancy(self, step: int) -> bool:  # noqa: D102
+        return step % OCCUPANCY_EVERY == OCCUPANCY_EVERY - 1
+
+    @torch.no_grad()
+    def update_occupancy(self, update: OccupancyUpdate) -> None:
+        """Visits all cells at first, later a twentieth of them, under random conditions of the step's frames."""
+        condition, generator = update.condition, update.generator
+        view = condition.new_zeros(len(condition), 3)  # density does not depend on it
+
+        def density(positions: Tensor) -> Tensor:
+            frame = torch.randint(len(condition), (len(positions),), generator=generator, device=positions.device)
+            canonical = positions
+            if update.deformation is not None:
+                canonical = self.face_deformation.to_canonical(positions, update.deformation, frame)
+            return self.field(canonical, condition, view, frame)[0]
+
+        fraction, decay = 1.0 if update.step < 64 else 0.05, 0.5 if update.step < 256 else 0.9
+        self.occupancy.update(density, fraction, decay=decay, generator=generator)
+
+    def regularisers(self) -> dict[str, Tensor]:  # noqa: D102
+        return {
+            "roughness": ROUGHNESS_WEIGHT * self.field.roughness(),
+            "movement": MOVEMENT_WEIGHT * self.field.movement(),
+        }
+
+    def parameter_groups(self) -> list[ParameterGroup]:  # noqa: D102
+        return self.field.parameter_groups()
+
+
+def _part_around(points: Tensor, margin: float, skip: int) -> Part:
+    """The rectangle around points [P, 3] with a margin, cm, on all sides."""
+    low, high = points[:, :2].amin(0) - margin, points[:, :2].amax(0) + margin
+    cells = ((high - low) / PART_CELL_CM).round().int().tolist()
+    (x, y), (width, height) = low.tolist(), (high - low).tolist()
+    return Part((x, y), (width, height), (cells[0], cells[1]), skip)

@@ -1,0 +1,12 @@
+"""The heads by name. Other packages add heads through the entry-point group ``jean.heads``."""
+
+from __future__ import annotations
+
+from jean.models.head.base import Head
+from jean.plugins import Registry
+
+HEADS: Registry[type[Head]] = Registry(
+    "head",
+    "jean.heads",
+    {"fast": "jean.models.head.fast:FastHead", "paper": "jean.models.head.paper:PaperHead"},
+)

@@ -1,0 +1,122 @@
+"""The drivers of a result per frame: speech, expression and pose, at its rate and length, within the support."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from jean.checkpoint import Checkpoint
+from jean.drivers.audio_windows import neighbour_rows
+from jean.drivers.method import Method
+from jean.drivers.person import Person
+from jean.drivers.tracks import DriverTracks
+from jean.models.talking_head import Frames, TalkingHead
+from jean.progress import Progress
+from jean.rendering.config import RenderConfig
+from jean.rendering.expression import expressions
+from jean.rendering.limits import NOTABLE, Reduction, warn_of_reductions
+from jean.rendering.poses import head_poses, orbit_camera
+
+
+@dataclass(frozen=True)
+class Drive:
+    """Drivers of the T frames of a result.
+
+    Attributes:
+        tracks: the drivers, on the head's device.
+        own_frames: frame of the training clip [T] that each pose belongs to; None where the poses come from elsewhere.
+        reductions: how much the support limit has taken from each driver, by name.
+    """
+
+    tracks: DriverTracks
+    own_frames: np.ndarray | None
+    reductions: dict[str, Reduction]
+
+    def __len__(self) -> int:
+        return len(self.tracks)
+
+    def frame(self, index: int) -> Frames:
+        """The head's inputs for one frame."""
+        return self.tracks.frames(index)
+
+
+def gather_drivers(
+    config: RenderConfig,
+    checkpoint: Checkpoint,
+    model: TalkingHead,
+    person: Person,
+    fps: float,
+    size: int,
+    progress: Progress,
+) -> Drive:
+    """Reads the three sources and limits them to the person's support. The speech decides the number of frames.
+
+    Args:
+        config: the sources; ``audio`` must be given.
+        checkpoint: of the head.
+        model: the head.
+        person: the person of the run.
+        fps: frames per second of the result.
+        size: side of the result's frames, px.
+        progress: receives progress, warnings and messages.
+
+    Raises:
+        UsageError: an expression that the run does not know or take.
+        InputError: a source without sound, face or poses.
+        ArtefactError: a source that was prepared with other features than the run's.
+    """
+    assert config.audio is not None  # ``render`` refuses to begin without
+    meta, method, support = checkpoint.payload["meta"], Method.of_run(checkpoint), person.support
+    own_fps = float(meta["fps"])
+    windows = method.speech.windows_of_file(config.audio, fps, gate=config.silence_gate)
+    count = len(windows)
+    times = (np.arange(count) + 0.5) / fps
+    expression, offsets = expressions(config, method.expression, person, times, own_fps, progress)
+    poses, own_frames = head_poses(config, person, times, fps, own_fps)
+    neighbours = meta["model"].get("audio_attention", 0)
+    lips = _audio_part(model, windows, neighbour_rows(count, neighbours, fps / own_fps) if neighbours else None)
+    left: dict[str, np.ndarray] = {}
+    expression, left["expression"] = support.expression.limit(expression)
+    offsets, left["upper_offsets"], lower = support.limit_offsets(offsets)
+    if not method.audio_drives_mouth:
+        left["lower_offsets"] = lower
+    poses, left["pose"] = support.pose.limit(poses)
+    if support.lips is not None:
+        lips, left["lips"] = support.lips.limit(lips)
+    reductions = {name: Reduction.of(fraction) for name, fraction in left.items()}
+    warn_of_reductions(reductions, config, progress.warn)
+    poses = orbit_camera(poses, config, times)
+    if support.pose.limit(poses)[1].min() < 1 - NOTABLE:
+        progress.warn(
+            "--yaw, --pitch or --orbit turn the head further than training has shown: its sides may break up."
+        )
+    camera = person.camera.resized(size)
+    tracks = DriverTracks(
+        camera_to_world=torch.from_numpy(poses.astype(np.float32)),
+        focal_px=torch.full((count,), camera.focal_px),
+        center_px=torch.tensor(camera.center_px).expand(count, 2),
+        expression=torch.from_numpy(expression.astype(np.float32)),
+        offsets=torch.from_numpy(offsets.astype(np.float32)),
+        lips=torch.from_numpy(lips.astype(np.float32)),
+    )
+    return Drive(tracks.to(model.device), own_frames, reductions)
+
+
+@torch.no_grad()
+def _audio_part(model: TalkingHead, windows: np.ndarray, neighbours: np.ndarray | None, batch: int = 256) -> np.ndarray:
+    """The audio part of e_in [T, audio_width].
+
+    Args:
+        model: the head.
+        windows: audio windows [T, window, D].
+        neighbours: rows of ``windows`` that are smoothed together for each frame [T, N]; None without smoothing.
+        batch: frames at a time.
+    """
+    rows = np.arange(len(windows)) if neighbours is None else neighbours
+    parts = [
+        model.audio_embedding(torch.from_numpy(windows[rows[start : start + batch]]).to(model.device))
+        for start in range(0, len(windows), batch)
+    ]
+    return torch.cat(parts).cpu().numpy()

@@ -1,0 +1,58 @@
+"""Head poses as drivers."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from jean.drivers.pose import read_poses, retarget_position, smooth_poses
+from jean.errors import InputError
+from jean.geometry import make_pose, rotation_matrix
+
+
+def test_poses_of_another_person_keep_the_own_place():
+    own = np.linalg.inv(np.stack([make_pose(np.eye(3), np.array([1.0, 2.0, 50.0 + t])) for t in range(3)]))
+    turns = [rotation_matrix(np.array([0.0, 0.1 * t, 0.0])) for t in range(4)]
+    theirs = np.linalg.inv(np.stack([make_pose(r, np.array([9.0, 9.0, 90.0])) for r in turns]))
+    moved = np.linalg.inv(retarget_position(theirs, own))
+    assert np.allclose(moved[:, :3, 3].mean(0), [1, 2, 51])
+    assert np.allclose(moved[:, :3, :3], np.stack(turns))
+
+
+def test_poses_from_a_file(tmp_path):
+    track = np.repeat(np.eye(4)[None], 5, 0)
+    path = tmp_path / "poses.json"
+    path.write_text(json.dumps({"fps": 30, "camera_to_world": track.tolist()}))
+    read, fps = read_poses(path)
+    assert fps == 30 and np.array_equal(read, track)
+
+
+@pytest.mark.parametrize("matrix", [2 * np.eye(4), np.diag([1.0, 1.0, -1.0, 1.0])])
+def test_poses_that_are_not_rigid_are_refused(tmp_path, matrix):
+    path = tmp_path / "poses.json"
+    path.write_text(json.dumps({"fps": 25, "camera_to_world": [matrix.tolist()]}))
+    with pytest.raises(InputError, match="rigid"):
+        read_poses(path)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"fps": 25}', '{"fps": 0, "camera_to_world": [[[1]]]}', "\x00\xff"])
+def test_a_bad_file_of_poses_is_one_clear_error(tmp_path, content):
+    path = tmp_path / "poses.json"
+    path.write_text(content)
+    with pytest.raises(InputError, match="poses"):
+        read_poses(path)
+
+
+def test_smoothing_keeps_slow_motion():
+    times = np.arange(100) / 25
+    slow, quick = 0.3 * np.sin(times), 0.05 * np.sin(2 * np.pi * 6 * times)
+    turned = [rotation_matrix(np.array([0.0, y, 0.0])) for y in slow + quick]
+    poses = np.stack([make_pose(r, np.array([x, 0.0, 50.0])) for x, r in zip(slow, turned, strict=True)])
+    smooth = smooth_poses(poses, 0.12, 25.0)
+    yaw = np.arctan2(smooth[:, 0, 2], smooth[:, 2, 2])
+    assert np.abs(yaw - slow)[10:-10].max() < 0.01 and np.abs(smooth[10:-10, 0, 3] - slow[10:-10]).max() < 0.01
+    assert np.allclose(smooth[:, :3, :3] @ smooth[:, :3, :3].transpose(0, 2, 1), np.eye(3), atol=1e-6)
+    assert np.array_equal(smooth_poses(poses, 0.0, 25.0), poses)
+    assert np.allclose(smooth_poses(poses[:1].repeat(3, 0), 2.0, 25.0), poses[:1], atol=1e-9)
