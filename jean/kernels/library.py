@@ -19,167 +19,6 @@ REMEDY = "jean kernels build"
 TARGETS = {"portable": 0, "avx2": 1, "avx512": 2}
 DOUBLE = 3
 HALF_TARGETS = {"amx": 5, "avx512bf16": 4}  # factors in bf16, sums in fp32; forward passes of the paper's field only
-MAX_PLANES, CHANNELS, TILE, MAX_HIDDEN, MAX_COARSE = 16, 16, 32, 128, 256
-MAX_SAMPLES = 64
-
-_INT, _LONG, _DOUBLE, _FLOAT, _POINTER = (
-    ctypes.c_int32,
-    ctypes.c_int64,
-    ctypes.c_double,
-    ctypes.c_float,
-    ctypes.c_void_p,
-)
-
-
-class Plane(ctypes.Structure):
-    """``JeanPlane`` of interface.h."""
-
-    _fields_ = [
-        ("table", _POINTER),
-        ("gradient", _POINTER),
-        ("height", _INT),
-        ("width", _INT),
-        ("first_axis", _INT),
-        ("second_axis", _INT),
-        ("low", _DOUBLE * 2),
-        ("size", _DOUBLE * 2),
-    ]
-
-
-class Field(ctypes.Structure):
-    """``JeanField``."""
-
-    _fields_ = [
-        *[
-            (name, _INT)
-            for name in (
-                "planes",
-                "gated",
-                "hidden",
-                "half",
-                "frames",
-                "light_height",
-                "light_width",
-                "bend_cells",
-                "relief_cells",
-            )
-        ],
-        ("plane", Plane * MAX_PLANES),
-        ("light_low", _DOUBLE * 2),
-        ("light_size", _DOUBLE * 2),
-        ("prior_centre", _DOUBLE * 3),
-        ("prior_radii", _DOUBLE * 3),
-        ("bend", _POINTER),
-        ("relief", _POINTER),
-        *[
-            (name, _POINTER)
-            for name in (
-                *("gates", "bias", "light", "first", "second", "second_bias", "density", "density_bias"),
-                *("colour", "colour_bias", "rgb", "rgb_bias"),
-            )
-        ],
-    ]
-
-
-class FieldGradients(ctypes.Structure):
-    """``JeanFieldGradients``."""
-
-    _fields_ = [
-        (name, _POINTER)
-        for name in (
-            *("gates", "bias", "light", "first", "second", "second_bias", "density", "density_bias"),
-            *("colour", "colour_bias", "rgb", "rgb_bias", "positions"),
-        )
-    ]
-
-
-class Samples(ctypes.Structure):
-    """``JeanSamples``."""
-
-    _fields_ = [
-        ("count", _LONG),
-        *[(name, _POINTER) for name in ("positions", "frame", "density", "rgb", "saved")],
-    ]
-
-
-class March(ctypes.Structure):
-    """``JeanMarch``."""
-
-    _fields_ = [
-        ("rays", _LONG),
-        ("cells", _INT * 3),
-        ("coarse", _INT),
-        ("samples", _INT),
-        ("low", _FLOAT * 3),
-        ("high", _FLOAT * 3),
-        ("spread", _FLOAT),
-        ("thick", _FLOAT),
-        *[(name, _POINTER) for name in ("grid", "origins", "directions")],
-    ]
-
-
-class Picture(ctypes.Structure):
-    """``JeanPicture``."""
-
-    _fields_ = [*[(name, _POINTER) for name in ("colour", "opacity", "depth")], ("enough", _FLOAT)]
-
-
-class Torso(ctypes.Structure):
-    """``JeanTorso``."""
-
-    _fields_ = [
-        ("plane", Plane * 2),
-        ("bend_hidden", _INT),
-        ("hidden", _INT),
-        *[
-            (name, _POINTER)
-            for name in ("bend_first", "bend_bias", "bend_second", "bend_second_bias", "bias", "last", "last_bias")
-        ],
-        ("reach", _FLOAT),
-    ]
-
-
-class View(ctypes.Structure):
-    """``JeanView``."""
-
-    _fields_ = [
-        ("count", _LONG),
-        ("focal_px", _FLOAT),
-        ("size_px", _FLOAT),
-        ("center_px", _FLOAT * 2),
-        ("camera_to_world", _FLOAT * 12),
-        *[(name, _POINTER) for name in ("pixels", "background", "rgb", "depth")],
-        ("enough", _FLOAT),
-    ]
-
-
-class CompositeRays(ctypes.Structure):
-    """``JeanComposite``."""
-
-    _fields_ = [
-        ("rays", _LONG),
-        ("samples", _INT),
-        ("channels", _INT),
-        *[
-            (name, _POINTER)
-            for name in ("density", "values", "depths", "intervals", "colour", "opacity", "depth", "weights")
-        ],
-    ]
-
-
-class CompositeGradients(ctypes.Structure):
-    """``JeanCompositeGradients``."""
-
-    _fields_ = [
-        (name, _POINTER)
-        for name in ("colour", "opacity", "depth", "weights", "density", "values", "depths", "intervals")
-    ]
-
-
-def check_cells(cells: int) -> None:
-    """Raises ValueError for a sampling grid of more cells than a float can number exactly (``rays.h``)."""
-    if cells > 2**24:
-        raise ValueError(f"at most {2**24} cells in a sampling grid, not {cells}")
 
 
 def places() -> list[Path]:
@@ -204,7 +43,7 @@ def load() -> ctypes.CDLL | None:
         return None
     library = ctypes.CDLL(str(path))
     library.jean_source_hash.restype = ctypes.c_char_p
-    library.jean_field_saved.restype = _LONG
+    library.jean_field_saved.restype = ctypes.c_int64
     return library
 
 
@@ -301,8 +140,8 @@ def _as_c(value: Any) -> Any:
     if isinstance(value, ctypes.Structure):
         return ctypes.byref(value)
     if isinstance(value, int):
-        return _LONG(value)
-    return _POINTER(value.data_ptr() if value is not None else None)
+        return ctypes.c_int64(value)
+    return ctypes.c_void_p(value.data_ptr() if value is not None else None)
 
 
 def status() -> dict[str, Any]:

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jean.kernels.dispatch import use_native
+from jean.kernels import reference
+from jean.kernels.backend import Backend, use_native
 from jean.kernels.ops.rays import march, march_every
-from jean.kernels.reference import SPREAD, invert_cdf, quantile_grid, quantiles_of, samples_of, uniform_edges
+from jean.kernels.reference import SPREAD
 
 MOST_ABSORBED = 0.999  # a cell that takes more is as good as a wall, and its density need not be infinite
 
@@ -125,12 +126,7 @@ class DensityGrid(nn.Module):
 
     def lookup(self, positions: Tensor) -> Tensor:
         """Sampling density [...] at positions [..., 3]; zero in empty space and outside the box."""
-        depth, height, width = self.density.shape
-        unit = (positions - self.low) / (self.high - self.low)
-        sizes = (width, height, depth)
-        x, y, z = ((unit[..., axis] * n).long().clamp(0, n - 1) for axis, n in enumerate(sizes))
-        inside = ((unit >= 0) & (unit < 1)).all(-1)
-        return self.sampling.view(-1)[(z * height + y) * width + x] * inside
+        return reference.grid_lookup(self.sampling, self.low, self.high, positions)
 
     def intervals(
         self,
@@ -141,7 +137,7 @@ class DensityGrid(nn.Module):
         samples: int,
         coarse: int = 48,
         generator: torch.Generator | None = None,
-        backend: str = "reference",
+        backend: str | Backend = "reference",
         every: bool = False,
         spread: float = SPREAD,
         thick: float = 0.0,
@@ -153,7 +149,7 @@ class DensityGrid(nn.Module):
             samples: S intervals a ray.
             coarse: grid lookups a ray.
             generator: jitter for training; None for the same intervals every time.
-            backend: see ``jean.kernels.dispatch.use_native``; gradients, which poses need, always go by torch.
+            backend: see ``jean.kernels.backend``; gradients, which poses need, always go by torch.
             every: edges for every ray, those of length 0 for a ray that meets nothing, so that shapes do not
                 depend on what is met, which a card would have to be waited for.
             spread: weight of all that is not empty alike, beside the grid's weights, whose sum is 1.
@@ -166,32 +162,21 @@ class DensityGrid(nn.Module):
         if thick and (every or generator is not None):
             raise ValueError("only a picture's rays have fewer samples")
         followed = torch.is_grad_enabled() and (origins.requires_grad or directions.requires_grad)
-        if use_native(backend, self.sampling, "march") and not followed:
+        native = (
+            backend.uses_kernels("march", self.sampling)
+            if isinstance(backend, Backend)
+            else use_native(backend, self.sampling, "march")
+        )
+        if native and not followed:
             box = (self.sampling, self.low, self.high)
             if every:
                 hit, made = march_every(*box, origins, directions, samples, coarse, generator, spread)
                 return hit, torch.where(hit[:, None], made, far.detach()[:, None])
             return march(*box, origins, directions, samples, coarse, generator, spread, thick)
-        edges = uniform_edges(near, far, coarse)
-        middles = (edges[:, 1:] + edges[:, :-1]) / 2
-        density = self.lookup(origins[:, None] + directions[:, None] * middles[..., None])
-        hit = density.amax(-1) > 0
-        if not every:
-            density, edges = density[hit], edges[hit]
-        optical = density * (edges[:, 1:] - edges[:, :-1])
-        weights = torch.exp(-torch.cumsum(optical, -1) + optical) * (1.0 - torch.exp(-optical))
-        # some of the samples spread over all that is not empty: surfaces behind surfaces (an open mouth behind its
-        # lips) keep being looked at
-        filled = (density > 0).float()
-        weights = weights / weights.sum(-1, keepdim=True).clamp_min(1e-9)
-        weights = weights + spread * filled / filled.sum(-1, keepdim=True).clamp_min(1)
-        if thick:
-            told = 1.0 - torch.exp(-optical.sum(-1))
-            quantiles = quantiles_of(samples_of(told, samples, thick), samples)
-        else:
-            quantiles = quantile_grid(len(edges), samples + 1, generator, edges.device)
-        made = invert_cdf(edges, weights, quantiles)
-        return hit, torch.where(hit[:, None], made, far.detach()[:, None]) if every else made
+        return reference.march(
+            self.sampling, self.low, self.high, origins, directions, near, far, samples, coarse, generator, every,
+            spread, thick,
+        )  # fmt: skip
 
 
 def absorbed(density: Tensor, side: float) -> Tensor:

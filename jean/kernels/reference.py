@@ -133,6 +133,58 @@ def quantile_grid(rays: int, count: int, generator: torch.Generator | None, devi
     return (base + shift) / count
 
 
+def grid_lookup(sampling: Tensor, low: Tensor, high: Tensor, positions: Tensor) -> Tensor:
+    """Sampling density [...] of the cells that hold positions [..., 3]; zero outside the box.
+
+    Args:
+        sampling: [D, H, W] over the box from ``low`` [3] to ``high`` [3].
+    """
+    depth, height, width = sampling.shape
+    unit = (positions - low) / (high - low)
+    sizes = (width, height, depth)
+    x, y, z = ((unit[..., axis] * n).long().clamp(0, n - 1) for axis, n in enumerate(sizes))
+    inside = ((unit >= 0) & (unit < 1)).all(-1)
+    return sampling.view(-1)[(z * height + y) * width + x] * inside
+
+
+def march(
+    sampling: Tensor,
+    low: Tensor,
+    high: Tensor,
+    origins: Tensor,
+    directions: Tensor,
+    near: Tensor,
+    far: Tensor,
+    samples: int,
+    coarse: int = 48,
+    generator: torch.Generator | None = None,
+    every: bool = False,
+    spread: float = SPREAD,
+    thick: float = 0.0,
+) -> tuple[Tensor, Tensor]:
+    """Sampling intervals where a grid of densities has weight; see ``jean.kernels.occupancy.DensityGrid.intervals``."""
+    edges = uniform_edges(near, far, coarse)
+    middles = (edges[:, 1:] + edges[:, :-1]) / 2
+    density = grid_lookup(sampling, low, high, origins[:, None] + directions[:, None] * middles[..., None])
+    hit = density.amax(-1) > 0
+    if not every:
+        density, edges = density[hit], edges[hit]
+    optical = density * (edges[:, 1:] - edges[:, :-1])
+    weights = torch.exp(-torch.cumsum(optical, -1) + optical) * (1.0 - torch.exp(-optical))
+    # some samples go to all occupied cells alike: a surface behind another one (an open mouth behind its lips) keeps
+    # being sampled
+    occupied = (density > 0).float()
+    weights = weights / weights.sum(-1, keepdim=True).clamp_min(1e-9)
+    weights = weights + spread * occupied / occupied.sum(-1, keepdim=True).clamp_min(1)
+    if thick:
+        opacity = 1.0 - torch.exp(-optical.sum(-1))
+        quantiles = quantiles_of(samples_of(opacity, samples, thick), samples)
+    else:
+        quantiles = quantile_grid(len(edges), samples + 1, generator, edges.device)
+    inner = invert_cdf(edges, weights, quantiles)
+    return hit, torch.where(hit[:, None], inner, far.detach()[:, None]) if every else inner
+
+
 def composite(density: Tensor, channels: Tensor, depths: Tensor, intervals: Tensor) -> Composite:
     """Emission and absorption along rays (section 3.3, the integral of C(r)).
 

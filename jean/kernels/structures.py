@@ -1,10 +1,171 @@
-"""What a training step hands to the kernels beside the fields, as ``csrc/interface.h`` has it."""
+"""The C structures of ``csrc/interface.h``, field by field, and the sizes that the kernels are made for."""
 
 from __future__ import annotations
 
 import ctypes
 
-from jean.kernels.library import _DOUBLE, _FLOAT, _INT, _LONG, _POINTER, Plane
+MAX_PLANES, CHANNELS, TILE, MAX_HIDDEN, MAX_COARSE = 16, 16, 32, 128, 256
+MAX_SAMPLES = 64
+MAX_LAYERS = 16
+CUDA_COARSE = 64  # rays.h
+# Matrices are cut into panels of 64 columns on the widest target, 4 in double precision.
+COLUMNS, COLUMNS_DOUBLE = 64, 4
+
+_INT, _LONG, _DOUBLE, _FLOAT, _POINTER = (
+    ctypes.c_int32,
+    ctypes.c_int64,
+    ctypes.c_double,
+    ctypes.c_float,
+    ctypes.c_void_p,
+)
+WEIGHTS = ("first", "second", "second_bias", "density", "density_bias", "colour", "colour_bias", "rgb", "rgb_bias")
+ENDS = ("density", "density_bias", "rgb", "rgb_bias")
+
+
+class Plane(ctypes.Structure):
+    """``JeanPlane`` of interface.h."""
+
+    _fields_ = [
+        ("table", _POINTER),
+        ("gradient", _POINTER),
+        ("height", _INT),
+        ("width", _INT),
+        ("first_axis", _INT),
+        ("second_axis", _INT),
+        ("low", _DOUBLE * 2),
+        ("size", _DOUBLE * 2),
+    ]
+
+
+class Field(ctypes.Structure):
+    """``JeanField``."""
+
+    _fields_ = [
+        *[
+            (name, _INT)
+            for name in (
+                "planes",
+                "gated",
+                "hidden",
+                "half",
+                "frames",
+                "light_height",
+                "light_width",
+                "bend_cells",
+                "relief_cells",
+            )
+        ],
+        ("plane", Plane * MAX_PLANES),
+        ("light_low", _DOUBLE * 2),
+        ("light_size", _DOUBLE * 2),
+        ("prior_centre", _DOUBLE * 3),
+        ("prior_radii", _DOUBLE * 3),
+        ("bend", _POINTER),
+        ("relief", _POINTER),
+        *[
+            (name, _POINTER)
+            for name in (
+                *("gates", "bias", "light", "first", "second", "second_bias", "density", "density_bias"),
+                *("colour", "colour_bias", "rgb", "rgb_bias"),
+            )
+        ],
+    ]
+
+
+class FieldGradients(ctypes.Structure):
+    """``JeanFieldGradients``."""
+
+    _fields_ = [
+        (name, _POINTER)
+        for name in (
+            *("gates", "bias", "light", "first", "second", "second_bias", "density", "density_bias"),
+            *("colour", "colour_bias", "rgb", "rgb_bias", "positions"),
+        )
+    ]
+
+
+class Samples(ctypes.Structure):
+    """``JeanSamples``."""
+
+    _fields_ = [
+        ("count", _LONG),
+        *[(name, _POINTER) for name in ("positions", "frame", "density", "rgb", "saved")],
+    ]
+
+
+class March(ctypes.Structure):
+    """``JeanMarch``."""
+
+    _fields_ = [
+        ("rays", _LONG),
+        ("cells", _INT * 3),
+        ("coarse", _INT),
+        ("samples", _INT),
+        ("low", _FLOAT * 3),
+        ("high", _FLOAT * 3),
+        ("spread", _FLOAT),
+        ("thick", _FLOAT),
+        *[(name, _POINTER) for name in ("grid", "origins", "directions")],
+    ]
+
+
+class Picture(ctypes.Structure):
+    """``JeanPicture``."""
+
+    _fields_ = [*[(name, _POINTER) for name in ("colour", "opacity", "depth")], ("enough", _FLOAT)]
+
+
+class Torso(ctypes.Structure):
+    """``JeanTorso``."""
+
+    _fields_ = [
+        ("plane", Plane * 2),
+        ("bend_hidden", _INT),
+        ("hidden", _INT),
+        *[
+            (name, _POINTER)
+            for name in ("bend_first", "bend_bias", "bend_second", "bend_second_bias", "bias", "last", "last_bias")
+        ],
+        ("reach", _FLOAT),
+    ]
+
+
+class View(ctypes.Structure):
+    """``JeanView``."""
+
+    _fields_ = [
+        ("count", _LONG),
+        ("focal_px", _FLOAT),
+        ("size_px", _FLOAT),
+        ("center_px", _FLOAT * 2),
+        ("camera_to_world", _FLOAT * 12),
+        *[(name, _POINTER) for name in ("pixels", "background", "rgb", "depth")],
+        ("enough", _FLOAT),
+    ]
+
+
+class CompositeRays(ctypes.Structure):
+    """``JeanComposite``."""
+
+    _fields_ = [
+        ("rays", _LONG),
+        ("samples", _INT),
+        ("channels", _INT),
+        *[
+            (name, _POINTER)
+            for name in ("density", "values", "depths", "intervals", "colour", "opacity", "depth", "weights")
+        ],
+    ]
+
+
+class CompositeGradients(ctypes.Structure):
+    """``JeanCompositeGradients``."""
+
+    _fields_ = [
+        (name, _POINTER)
+        for name in ("colour", "opacity", "depth", "weights", "density", "values", "depths", "intervals")
+    ]
+
 
 # Tensors that all pixels of the torso layer share, in the kernels' order.
 TORSO = (
@@ -75,3 +236,43 @@ class RayGradients(ctypes.Structure):
     """``JeanRayGradients``."""
 
     _fields_ = [(name, _POINTER) for name in ("to_colour", "to_opacity", "to_depth", "edges", "origins", "directions")]
+
+
+class Layer(ctypes.Structure):
+    """``JeanLayer``."""
+
+    _fields_ = [
+        ("weight", _POINTER),
+        ("bias", _POINTER),
+        ("inputs", _INT),
+        ("outputs", _INT),
+        ("per_frame", _INT),
+    ]
+
+
+class Mlp(ctypes.Structure):
+    """``JeanMlp``."""
+
+    _fields_ = [
+        *[(name, _INT) for name in ("layers", "trunk", "join", "frames")],
+        ("layer", Layer * MAX_LAYERS),
+        *[(name, _POINTER) for name in ENDS],
+        ("middle", _DOUBLE * 3),
+        ("reach", _DOUBLE * 3),
+    ]
+
+
+class MlpGradients(ctypes.Structure):
+    """``JeanMlpGradients``."""
+
+    _fields_ = [
+        ("weight", _POINTER * MAX_LAYERS),
+        ("bias", _POINTER * MAX_LAYERS),
+        *[(name, _POINTER) for name in (*ENDS, "positions")],
+    ]
+
+
+def check_cells(cells: int) -> None:
+    """Raises ValueError for a sampling grid of more cells than a float can number exactly (``rays.h``)."""
+    if cells > 2**24:
+        raise ValueError(f"at most {2**24} cells in a sampling grid, not {cells}")

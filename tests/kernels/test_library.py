@@ -11,7 +11,8 @@ import pytest
 import torch
 
 from jean.errors import SetupError, UsageError
-from jean.kernels import build, dispatch, library
+from jean.kernels import backend as backends
+from jean.kernels import build, library
 from jean_cli.main import main
 
 
@@ -51,20 +52,20 @@ def without_library(monkeypatch):
 
 
 def test_without_the_library_the_reference_serves_and_native_is_an_error(without_library):
-    assert dispatch.resolve_backend("auto", torch.device("cpu"), "picture") == "reference"
-    assert dispatch.resolve_backend("reference", torch.device("cpu"), "picture") == "reference"
+    assert backends.resolve_backend("auto", torch.device("cpu"), "picture") == "reference"
+    assert backends.resolve_backend("reference", torch.device("cpu"), "picture") == "reference"
     with pytest.raises(SetupError, match="jean kernels build"):
-        dispatch.resolve_backend("native", torch.device("cpu"), "picture")
+        backends.resolve_backend("native", torch.device("cpu"), "picture")
     assert library.targets() == [] and library.status()["remedy"] == "jean kernels build"
     with pytest.raises(SetupError, match="jean kernels build"):
         library.target()
 
 
 def test_with_the_library_auto_is_native_but_not_for_other_types():
-    assert dispatch.resolve_backend("auto", torch.device("cpu"), "picture") == "native"
-    assert not dispatch.use_native("auto", torch.empty(0, dtype=torch.float16), "picture")
+    assert backends.resolve_backend("auto", torch.device("cpu"), "picture") == "native"
+    assert not backends.use_native("auto", torch.empty(0, dtype=torch.float16), "picture")
     with pytest.raises(SetupError, match="float16"):
-        dispatch.use_native("native", torch.empty(0, dtype=torch.float16), "picture")
+        backends.use_native("native", torch.empty(0, dtype=torch.float16), "picture")
 
 
 def test_a_changed_source_has_another_name(tmp_path):

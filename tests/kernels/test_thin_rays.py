@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 import torch
 
+from jean.kernels.arguments import PictureCall
 from jean.kernels.cuda.launch import launch_picture, launch_rays
 from jean.kernels.dispatch import picture
 from jean.kernels.occupancy import DensityGrid
 from jean.kernels.ops import rays as ray_ops
 from jean.kernels.ops.mlp_picture import mlp_picture
-from jean.kernels.ops.picture import PictureCall
 from jean.kernels.reference import box_interval, quantile_grid, quantiles_of, samples_of
 from jean.models.head.base import HeadArguments
 from jean.models.head.paper import PaperHead

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from jean.errors import JeanError
 from jean.kernels import reference
+from jean.kernels.arguments import PictureCall
 from jean.kernels.cuda.example import (
     COARSE,
     example,
@@ -26,7 +27,6 @@ from jean.kernels.cuda.launch import launch_picture
 from jean.kernels.cuda.mlp import launch_mlp, launch_mlp_backward
 from jean.kernels.ops import rays as ray_ops
 from jean.kernels.ops.mlp import MlpCall
-from jean.kernels.ops.picture import PictureCall
 from jean.kernels.ops.triplane import triplane_field
 
 SAMPLES, THICK = 10, 0.6  # rays below that told opacity get fewer
@@ -140,11 +140,12 @@ def check_triplane(device: torch.device, samples: int = 2000) -> float:
 def check_march(device: torch.device, rays: int = 600) -> float:
     """Error of the sampling intervals, cm, that 2 % of the rays exceed: at a cell's border a lookup may differ."""
     _, grid, origins, directions = example(device, rays)
+    box = (grid.sampling, grid.low, grid.high)
     near, far = reference.box_interval(origins, directions, grid.low, grid.high)
     made = []
     for hit, edges in (
-        ray_ops.march(grid.sampling, grid.low, grid.high, origins, directions, SAMPLES, COARSE, None, thick=THICK),
-        grid.intervals(origins, directions, near, far, SAMPLES, COARSE, thick=THICK),
+        ray_ops.march(*box, origins, directions, SAMPLES, COARSE, None, thick=THICK),
+        reference.march(*box, origins, directions, near, far, SAMPLES, COARSE, thick=THICK),
     ):
         whole = edges.new_zeros(rays, SAMPLES + 1)
         whole[hit] = edges

@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from jean.kernels.occupancy import DensityGrid
+from jean.kernels.arguments import FrameField, PlaneSpec, Prior
 from jean.kernels.ops.mlp import MlpSpec
-from jean.kernels.ops.picture import FrameField
-from jean.kernels.ops.triplane import PlaneSpec, Prior
-from jean.kernels.reference import Composite, box_interval, composite, scatter
+from jean.kernels.reference import Composite, box_interval, composite, march, scatter
+
+
+@dataclass(frozen=True)
+class SamplingGrid:
+    """Densities by which rays place their samples.
+
+    Attributes:
+        sampling: [D, H, W], over the box from ``low`` [3] to ``high`` [3], cm.
+    """
+
+    sampling: Tensor
+    low: Tensor
+    high: Tensor
+
 
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
 COARSE = 48
 
 
-def example(device: torch.device, rays: int) -> tuple[FrameField, DensityGrid, Tensor, Tensor]:
+def example(device: torch.device, rays: int) -> tuple[FrameField, SamplingGrid, Tensor, Tensor]:
     """A random field with all that a field can have, a grid that is empty in places, and rays at it."""
     generator = torch.Generator().manual_seed(0)
 
@@ -39,9 +51,9 @@ def example(device: torch.device, rays: int) -> tuple[FrameField, DensityGrid, T
     shading = plane(12, 12, (0, 1))
     light = normal(144, 3, spread=0.3)
     field = FrameField(planes, normal(64, spread=0.1), light, shading, weights, prior, normal(64 * 64, 2, spread=0.2))
-    grid = DensityGrid(BOX).to(device)
-    density, filled = (torch.rand(grid.density.shape, generator=generator) for _ in range(2))
-    grid.start(0.1 * density.to(device), (filled > 0.3).to(device))  # rays of all opacities
+    density, occupancy = (torch.rand(44, 66, 56, generator=generator) for _ in range(2))
+    sampling = torch.where(occupancy > 0.3, 0.1 * density + 0.02, 0.0)  # rays of all opacities
+    grid = SamplingGrid(sampling.to(device), *(torch.tensor(corner, device=device) for corner in BOX))
     origins = torch.tensor([0.0, 0.0, -60.0], device=device) + normal(rays, 3)
     directions = normal(rays, 3, spread=7.0) - origins
     return field, grid, origins, functional.normalize(directions, dim=-1)
@@ -49,11 +61,12 @@ def example(device: torch.device, rays: int) -> tuple[FrameField, DensityGrid, T
 
 @torch.no_grad()
 def readable_picture(
-    field: FrameField, grid: DensityGrid, origins: Tensor, directions: Tensor, samples: int, thick: float = 0.0
+    field: FrameField, grid: SamplingGrid, origins: Tensor, directions: Tensor, samples: int, thick: float = 0.0
 ) -> Composite:
     """What ``jean.kernels.ops.picture.picture`` computes, in torch alone."""
     near, far = box_interval(origins, directions, grid.low, grid.high)
-    hit, edges = grid.intervals(origins, directions, near, far, samples, COARSE, thick=thick)
+    sampled = (grid.sampling, grid.low, grid.high)
+    hit, edges = march(*sampled, origins, directions, near, far, samples, COARSE, thick=thick)
     depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
     positions = (origins[hit][:, None] + directions[hit][:, None] * depths[..., None]).reshape(-1, 3)
     box = field.shading

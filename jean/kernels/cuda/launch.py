@@ -9,11 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from jean.kernels.arguments import PictureCall
 from jean.kernels.cuda.build import build_unit
 from jean.kernels.cuda.driver import Driver, driver
-from jean.kernels.library import MAX_PLANES
-from jean.kernels.ops.picture import PictureCall
-from jean.kernels.ops.rays import CUDA_COARSE
+from jean.kernels.structures import CUDA_COARSE, MAX_PLANES
 
 HIDDEN, HALF = 64, 32  # picture.cu: the widths of the fast field's layers
 THREADS = 128

@@ -8,10 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jean.kernels import library
+from jean.kernels import structures
 from jean.kernels.cuda.launch import Launcher, parts
 from jean.kernels.cuda.products import FORMATS, Format, Product, multiply, tile_words
-from jean.kernels.structures_mlp import Mlp
+from jean.kernels.structures import Mlp
 
 WIDE, NARROW = 128, 64  # mlp_layers.h: widths of the trunk's and of the branch's layers
 ENCODED, ENCODED_INPUTS = 64, 63
@@ -20,7 +20,7 @@ SEGMENT = 1024  # mlp_backward.cu
 
 def launch_mlp(
     field: Mlp,
-    samples: library.Samples,
+    samples: structures.Samples,
     device: torch.device,
     kind: str,
     thrifty: bool = False,
@@ -47,7 +47,7 @@ def launch_mlp(
 
 def launch_mlp_backward(
     field: Mlp,
-    samples: library.Samples,
+    samples: structures.Samples,
     to_density: Tensor,
     to_rgb: Tensor,
     made: Sequence[Tensor],
@@ -102,7 +102,7 @@ def _packed(field: Mlp, form: Format, device: torch.device, launch: Any, turned:
 
 
 def _choose(
-    samples: library.Samples, to_density: Tensor, to_rgb: Tensor, device: torch.device, launch: Any
+    samples: structures.Samples, to_density: Tensor, to_rgb: Tensor, device: torch.device, launch: Any
 ) -> tuple[Tensor, Tensor]:
     """Numbers of the samples through which anything flows, in order, and counters [2] (products.h)."""
 

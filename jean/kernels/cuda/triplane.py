@@ -8,16 +8,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jean.kernels import library
+from jean.kernels import structures
 from jean.kernels.cuda.launch import HALF, HIDDEN, THREADS, Launcher, parts
 from jean.kernels.cuda.products import FORMATS, Product, multiply, tile_words
 
-CHANNELS = library.CHANNELS
+CHANNELS = structures.CHANNELS
 _KIND = FORMATS["single"]
 _BY_FOURS = ("gates", "bias", "second_bias", "density", "colour_bias", "rgb")  # the kernels read so many at once
 
 
-def launch_triplane(field: library.Field, samples: library.Samples, device: torch.device, launcher: Any = None) -> None:
+def launch_triplane(
+    field: structures.Field, samples: structures.Samples, device: torch.device, launcher: Any = None
+) -> None:
     """Fills densities and colours; all in single precision.
 
     Args:
@@ -35,8 +37,8 @@ def launch_triplane(field: library.Field, samples: library.Samples, device: torc
 
 
 def launch_triplane_backward(
-    field: library.Field,
-    samples: library.Samples,
+    field: structures.Field,
+    samples: structures.Samples,
     to_density: Tensor,
     to_rgb: Tensor,
     made: Mapping[str, Tensor],
@@ -50,7 +52,7 @@ def launch_triplane_backward(
         field: its planes' gradients are zeros.
         samples: as ``launch_triplane`` has filled them.
         to_density, to_rgb: gradients, [N] and [N, 3].
-        made: by the names of ``native.FieldGradients``, of the shapes of what they are the gradients of, to be filled.
+        made: outputs by the names of ``structures.FieldGradients``, each of the shape of its tensor.
         to_positions: [N, 3], or None where they are not wanted.
     """
     _require(field)
@@ -72,16 +74,16 @@ def launch_triplane_backward(
     multiply(products, rows, samples.count, None, _KIND, device, launch, fill)
 
 
-def _require(field: library.Field) -> None:
-    if (field.hidden, field.half) != (HIDDEN, HALF) or field.planes > library.MAX_PLANES:
-        raise ValueError(f"kernels for {HIDDEN} and {HALF} hidden values and {library.MAX_PLANES} planes only")
+def _require(field: structures.Field) -> None:
+    if (field.hidden, field.half) != (HIDDEN, HALF) or field.planes > structures.MAX_PLANES:
+        raise ValueError(f"kernels for {HIDDEN} and {HALF} hidden values and {structures.MAX_PLANES} planes only")
     pointers = [getattr(field, name) or 0 for name in _BY_FOURS]
     pointers += [pointer or 0 for plane in field.plane[: field.planes] for pointer in (plane.table, plane.gradient)]
     if any(pointer % 16 for pointer in pointers):
         raise ValueError("tables, gates, biases and heads have to lie at multiples of 16 bytes")
 
 
-def _packed(field: library.Field, device: torch.device, launch: Any) -> Tensor:
+def _packed(field: structures.Field, device: torch.device, launch: Any) -> Tensor:
     """The three layers' weights as the kernels read them, forward and back."""
     weights = HIDDEN * CHANNELS * field.planes + HIDDEN * HIDDEN + HALF * HIDDEN
     packed = torch.empty(2 * weights, dtype=torch.int32, device=device)

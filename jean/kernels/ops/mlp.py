@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jean.kernels import library, structures_mlp
+from jean.kernels import library, structures
 
 ENDS = ("density", "density_bias", "rgb", "rgb_bias")
 ENCODED = 63  # 3 coordinates, sine and cosine of 10 octaves of each
@@ -125,7 +125,7 @@ def number_of(dtype: torch.dtype, precision: str = "fp32") -> int:
     return library.TARGETS[library.target()]
 
 
-def mlp_call(spec: MlpSpec, dtype: torch.dtype) -> tuple[structures_mlp.Mlp, list[Tensor]]:
+def mlp_call(spec: MlpSpec, dtype: torch.dtype) -> tuple[structures.Mlp, list[Tensor]]:
     """The C structure of a field, and what must live as long as it is used."""
     _require(spec, dtype)
     held = _contiguous([t.to(dtype) for t in (*spec.weights, *spec.biases, *spec.ends)])
@@ -133,9 +133,9 @@ def mlp_call(spec: MlpSpec, dtype: torch.dtype) -> tuple[structures_mlp.Mlp, lis
 
 
 def _require(spec: MlpSpec, dtype: torch.dtype) -> None:
-    columns = structures_mlp.COLUMNS_DOUBLE if dtype == torch.float64 else structures_mlp.COLUMNS
-    if len(spec.weights) > structures_mlp.MAX_LAYERS:
-        raise ValueError(f"the kernels take {structures_mlp.MAX_LAYERS} layers, not {len(spec.weights)}")
+    columns = structures.COLUMNS_DOUBLE if dtype == torch.float64 else structures.COLUMNS
+    if len(spec.weights) > structures.MAX_LAYERS:
+        raise ValueError(f"the kernels take {structures.MAX_LAYERS} layers, not {len(spec.weights)}")
     if not 0 < spec.join < spec.trunk:
         raise ValueError("the encoding has to be joined again between the trunk's first layer and its last")
     for weight in spec.weights:
@@ -201,7 +201,7 @@ def _mlp_backward(
         moved = to_positions if move else None
         launch_mlp_backward(call, samples, to_density, to_rgb, made, moved, CARD_FORMATS[target])
         return [to_positions, *made]
-    out = structures_mlp.MlpGradients()
+    out = structures.MlpGradients()
     for index in range(layers):
         out.weight[index], out.bias[index] = made[index].data_ptr(), made[layers + index].data_ptr()
     for name, tensor in zip(ENDS, made[2 * layers :], strict=True):
@@ -245,14 +245,14 @@ def _contiguous(tensors: Sequence[Tensor]) -> list[Tensor]:
     return [tensor.detach().contiguous() for tensor in tensors]
 
 
-def _samples(positions: Tensor, frame: Tensor, density: Tensor, rgb: Tensor | None) -> library.Samples:
+def _samples(positions: Tensor, frame: Tensor, density: Tensor, rgb: Tensor | None) -> structures.Samples:
     pointers = [None if t is None else t.data_ptr() for t in (positions, frame, density, rgb)]
-    return library.Samples(len(positions), *pointers, None)
+    return structures.Samples(len(positions), *pointers, None)
 
 
-def _mlp(tensors: Sequence[Tensor], layers: int, layout: list[int], box: list[float]) -> structures_mlp.Mlp:
+def _mlp(tensors: Sequence[Tensor], layers: int, layout: list[int], box: list[float]) -> structures.Mlp:
     """The C structure; ``tensors`` are contiguous: weights, biases, ends."""
-    call = structures_mlp.Mlp(layers, *layout)
+    call = structures.Mlp(layers, *layout)
     for index, (weight, bias) in enumerate(zip(tensors[:layers], tensors[layers : 2 * layers], strict=True)):
         layer = call.layer[index]
         layer.weight, layer.bias = weight.data_ptr(), bias.data_ptr()

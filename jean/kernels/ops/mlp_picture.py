@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from jean.kernels import library
+from jean.kernels import library, structures
 from jean.kernels.ops.mlp import MlpSpec, mlp_call, number_of
 from jean.kernels.reference import SPREAD, Composite
 
@@ -39,18 +39,18 @@ def mlp_picture(
         precision: "fp32" or "bf16", see ``jean.kernels.ops.mlp.mlp_values``.
         spread, thick: see ``jean.kernels.occupancy.DensityGrid.intervals``.
     """
-    if coarse > library.MAX_COARSE:
-        raise ValueError(f"at most {library.MAX_COARSE} lookups a ray, not {coarse}")
+    if coarse > structures.MAX_COARSE:
+        raise ValueError(f"at most {structures.MAX_COARSE} lookups a ray, not {coarse}")
     if spec.frames != 1:
         raise ValueError("a picture is of one frame")
     call, _held = mlp_call(spec, torch.float32)
     grid, origins, directions = (t.detach().float().contiguous() for t in (grid, origins, directions))
-    march = library.March(rays=len(origins), coarse=coarse, samples=samples, spread=spread, thick=thick)
+    march = structures.March(rays=len(origins), coarse=coarse, samples=samples, spread=spread, thick=thick)
     march.cells[:] = grid.shape[::-1]
     march.low[:], march.high[:] = low.tolist(), high.tolist()
     march.grid, march.origins, march.directions = grid.data_ptr(), origins.data_ptr(), directions.data_ptr()
     colour, opacity, depth = torch.empty(len(origins), 3), torch.empty(len(origins)), torch.empty(len(origins))
-    out = library.Picture(*(t.data_ptr() for t in (colour, opacity, depth)), enough=enough)
+    out = structures.Picture(*(t.data_ptr() for t in (colour, opacity, depth)), enough=enough)
     number = number_of(torch.float32, precision)
     library.call("jean_mlp_picture", call, march, out, number, torch.get_num_threads())
     return Composite(colour, opacity, depth, colour.new_empty(len(origins), 0))

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jean.kernels import library
-from jean.kernels.ops.picture import ENOUGH, FrameField, PictureCall, number_of
+from jean.kernels import library, structures
+from jean.kernels.arguments import ENOUGH, FrameField, PictureCall
+from jean.kernels.ops.picture import number_of
 from jean.kernels.ops.triplane import PlaneSpec
 
 
@@ -78,7 +79,7 @@ def paint(
     number = number_of(seen.field, target)
     nothing = pixels.new_empty(0, 3)
     call = PictureCall(seen.field, seen.grid, seen.low, seen.high, nothing, nothing, seen.samples, 48, seen.thick)
-    own = library.Torso(bend_hidden=len(seen.torso.bend_bias), hidden=len(seen.torso.bias), reach=seen.torso.reach)
+    own = structures.Torso(bend_hidden=len(seen.torso.bend_bias), hidden=len(seen.torso.bias), reach=seen.torso.reach)
     for plane, spec in zip(own.plane, seen.torso.planes, strict=True):
         plane.table = call.pointer(spec.table)
         plane.height, plane.width = spec.height, spec.width
@@ -87,7 +88,7 @@ def paint(
     for name in ("bend_first", "bend_bias", "bend_second", "bend_second_bias", "bias", "last", "last_bias"):
         setattr(own, name, call.pointer(getattr(seen.torso, name)))
     rgb, depth = torch.empty(len(pixels), 3), torch.empty(len(pixels))
-    view = library.View(count=len(pixels), focal_px=focal_px, size_px=size_px, enough=ENOUGH)
+    view = structures.View(count=len(pixels), focal_px=focal_px, size_px=size_px, enough=ENOUGH)
     view.center_px[:] = center_px
     view.camera_to_world[:] = camera_to_world[:3].flatten().tolist()
     view.pixels, view.background = call.pointer(pixels), call.pointer(background)

@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jean.kernels import library
-from jean.kernels.ops.picture import on_host
+from jean.kernels import library, structures
+from jean.kernels.arguments import on_host
 from jean.kernels.reference import SPREAD, Composite, quantile_grid
 
 
@@ -118,20 +118,17 @@ def _march(
     coarse: int,
     spread: float,
     thick: float,
-) -> library.March:
+) -> structures.March:
     """The C structure; tensors are contiguous float32 and must live as long as it; ``box``: low, then high."""
-    most = CUDA_COARSE if origins.is_cuda else library.MAX_COARSE
+    most = structures.CUDA_COARSE if origins.is_cuda else structures.MAX_COARSE
     if coarse > most:
         raise ValueError(f"at most {most} lookups a ray, not {coarse}")
-    library.check_cells(grid.numel())
-    call = library.March(rays=len(origins), coarse=coarse, samples=samples, spread=spread, thick=thick)
+    structures.check_cells(grid.numel())
+    call = structures.March(rays=len(origins), coarse=coarse, samples=samples, spread=spread, thick=thick)
     call.cells[:] = grid.shape[::-1]
     call.low[:], call.high[:] = box[:3], box[3:]
     call.grid, call.origins, call.directions = grid.data_ptr(), origins.data_ptr(), directions.data_ptr()
     return call
-
-
-CUDA_COARSE = 64  # rays.h
 
 
 def _number(target: str | None, device: torch.device) -> int:
@@ -173,7 +170,7 @@ def _composite_backward(
     to_inputs = [torch.empty_like(t) for t in inputs]
     weights = weights.detach().contiguous()
     call = _rays(inputs, [None, None, None, weights])
-    out = library.CompositeGradients(*(None if t is None else t.data_ptr() for t in (*given, *to_inputs)))
+    out = structures.CompositeGradients(*(None if t is None else t.data_ptr() for t in (*given, *to_inputs)))
     _run("jean_composite_backward", len(weights), target, weights.device, call, out)
     return to_inputs[0], to_inputs[1], to_inputs[2], to_inputs[3]
 
@@ -203,7 +200,7 @@ def _empty(density: Tensor, channels: Tensor) -> tuple[Tensor, Tensor, Tensor, T
     return make(rays, channels.shape[2]), make(rays), make(rays), make(rays, samples)
 
 
-def _rays(inputs, made) -> library.CompositeRays:
+def _rays(inputs, made) -> structures.CompositeRays:
     rays, samples, channels = inputs[1].shape
     pointers = [None if t is None else t.data_ptr() for t in (*inputs, *made)]
-    return library.CompositeRays(rays, samples, channels, *pointers)
+    return structures.CompositeRays(rays, samples, channels, *pointers)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from jean.kernels import library
+from jean.kernels import library, structures
 from jean.kernels.structures import TORSO, TorsoGradients, TorsoLayer, TorsoPixels
 
 
@@ -40,8 +40,10 @@ def torso_layer(
     """
     named = dict(zip(TORSO, weights, strict=True))
     widths = named["bend_first"].shape[1], len(named["shade"])
-    if any(t.shape[1] != library.CHANNELS for t in tables) or any(w % 16 or w > library.MAX_HIDDEN for w in widths):
-        raise ValueError(f"the kernels take planes of {library.CHANNELS} channels and layers of 16, 32, … to 128")
+    if any(t.shape[1] != structures.CHANNELS for t in tables) or any(
+        w % 16 or w > structures.MAX_HIDDEN for w in widths
+    ):
+        raise ValueError(f"the kernels take planes of {structures.CHANNELS} channels and layers of 16, 32, … to 128")
     number = library.DOUBLE if coordinates.dtype == torch.float64 else library.TARGETS[library.target(target)]
     numbers = [n for size in sizes for n in size]
     return torch.ops.jean.torso(coordinates.detach(), frame.int(), list(tables), list(weights), numbers, reach, number)

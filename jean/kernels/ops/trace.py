@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from jean.kernels import library
+from jean.kernels import library, structures
 from jean.kernels.ops.triplane import (
     PlaneSpec,
     Prior,
@@ -68,8 +68,8 @@ def trace(
     Raises:
         SetupError: the kernels are not built.
     """
-    if edges.shape[1] - 1 > library.MAX_SAMPLES:
-        raise ValueError(f"at most {library.MAX_SAMPLES} samples a ray, not {edges.shape[1] - 1}")
+    if edges.shape[1] - 1 > structures.MAX_SAMPLES:
+        raise ValueError(f"at most {structures.MAX_SAMPLES} samples a ray, not {edges.shape[1] - 1}")
     number = library.DOUBLE if origins.dtype == torch.float64 else library.TARGETS[library.target(target)]
     layout, box = field_numbers(field.planes, field.shading, field.prior)
     still = [field.prior.relief.detach(), origins.new_empty(0) if field.bend is None else field.bend.detach()]
@@ -201,17 +201,17 @@ def _empty(
     """Colour, opacity, depth; then what the way back needs: of each sample 3 + 1 + 3 numbers, its frame, its layers."""
     rays, make = origins.shape[0], origins.new_empty
     samples = edges.shape[0] * (edges.shape[1] - 1)
-    rows = (samples + library.TILE - 1) // library.TILE * library.TILE
+    rows = (samples + structures.TILE - 1) // structures.TILE * structures.TILE
     # features, two hidden layers, the colour's layer, and the log density, which is last
-    width = (len(tables) + 1) * library.CHANNELS + 2 * weights[0].shape[0] + weights[5].shape[0]
+    width = (len(tables) + 1) * structures.CHANNELS + 2 * weights[0].shape[0] + weights[5].shape[0]
     saved = make(rows, width)
     return make(rays, 3), make(rays), make(rays), make(7, samples), make(samples, dtype=torch.int32), saved
 
 
-def _samples(samples: Tensor, frames: Tensor, saved: Tensor) -> library.Samples:
+def _samples(samples: Tensor, frames: Tensor, saved: Tensor) -> structures.Samples:
     """Positions [N, 3], densities [N] and colours [N, 3] lie one after the other in ``samples`` [7, N]."""
     places, density, rgb = (samples.data_ptr() + row * len(frames) * samples.element_size() for row in (0, 3, 4))
-    return library.Samples(len(frames), places, frames.data_ptr(), density, rgb, saved.data_ptr())
+    return structures.Samples(len(frames), places, frames.data_ptr(), density, rgb, saved.data_ptr())
 
 
 def _rays(kept: Sequence[Tensor], made: Sequence[Tensor | None]) -> Rays:

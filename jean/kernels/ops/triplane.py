@@ -8,48 +8,15 @@ done for every sample.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from jean.kernels import library
+from jean.kernels import library, structures
+from jean.kernels.arguments import PlaneSpec, Prior
+from jean.kernels.structures import WEIGHTS
 
-WEIGHTS = ("first", "second", "second_bias", "density", "density_bias", "colour", "colour_bias", "rgb", "rgb_bias")
 _PER_FRAME = ("gates", "bias", "light")
-
-
-@dataclass(frozen=True)
-class PlaneSpec:
-    """A plane of features over two axes of space.
-
-    Attributes:
-        table: [height * width, 16].
-        height: cells along the second axis; width: along the first.
-        axes: numbers of the first and the second axis.
-        low: coordinates of its first cell on both axes, cm; size: its extent.
-    """
-
-    table: Tensor
-    height: int
-    width: int
-    axes: tuple[int, int]
-    low: tuple[float, float]
-    size: tuple[float, float]
-
-
-@dataclass(frozen=True)
-class Prior:
-    """A mean head: an ellipsoid with a face's relief (``jean.models.head.prior``).
-
-    Attributes:
-        centre, radii: of the ellipsoid, cm.
-        relief: [cells², 1], how much deeper its front lies, cm, over the box of the shading plane; or empty.
-    """
-
-    centre: tuple[float, float, float]
-    radii: tuple[float, float, float]
-    relief: Tensor
 
 
 def triplane_field(
@@ -155,9 +122,9 @@ def field_gradients(tables: Sequence[Tensor], shared: Sequence[Tensor]) -> tuple
     )
 
 
-def gradients_call(shared: Sequence[Tensor], positions: Tensor | None) -> library.FieldGradients:
+def gradients_call(shared: Sequence[Tensor], positions: Tensor | None) -> structures.FieldGradients:
     """Where the kernels write gradients: of gates, bias, light and weights, and of positions where they are wanted."""
-    out = library.FieldGradients()
+    out = structures.FieldGradients()
     for name, tensor in zip((*_PER_FRAME, *WEIGHTS), shared, strict=True):
         setattr(out, name, tensor.data_ptr())
     out.positions = None if positions is None else positions.data_ptr()
@@ -254,8 +221,8 @@ _triplane.register_autograd(_backward, setup_context=_setup_context)
 def _saved(positions: Tensor, tables: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
     """Room for what is kept of each sample of whole tiles: features, two hidden layers, the colour's layer, and the log
     density, which is last. A card keeps nothing."""
-    rows = 0 if on_card(positions) else (positions.shape[0] + library.TILE - 1) // library.TILE * library.TILE
-    width = (len(tables) + 1) * library.CHANNELS + 2 * weights[0].shape[0] + weights[5].shape[0]
+    rows = 0 if on_card(positions) else (positions.shape[0] + structures.TILE - 1) // structures.TILE * structures.TILE
+    width = (len(tables) + 1) * structures.CHANNELS + 2 * weights[0].shape[0] + weights[5].shape[0]
     return positions.new_empty(rows, width)
 
 
@@ -267,19 +234,21 @@ def _pointers(*tensors: Tensor) -> list[int]:
     return [tensor.data_ptr() for tensor in tensors]
 
 
-def _samples(tensors: Sequence[Tensor], frame: Tensor, density: Tensor, rgb: Tensor, saved: Tensor) -> library.Samples:
+def _samples(
+    tensors: Sequence[Tensor], frame: Tensor, density: Tensor, rgb: Tensor, saved: Tensor
+) -> structures.Samples:
     positions = tensors[0]
-    return library.Samples(len(positions), *_pointers(positions, frame, density, rgb, saved))
+    return structures.Samples(len(positions), *_pointers(positions, frame, density, rgb, saved))
 
 
 def _field(
     tensors: Sequence[Tensor], gradients: Sequence[Tensor | None], layout: list[int], box: list[float]
-) -> library.Field:
+) -> structures.Field:
     """The C structure; ``tensors`` are contiguous: positions, relief, bend, gates, bias, light, weights, tables."""
     relief, bend, gates, bias, light = tensors[1:6]
     weights, tables = tensors[6 : 6 + len(WEIGHTS)], tensors[6 + len(WEIGHTS) :]
-    field = library.Field()
-    field.planes, field.gated = len(tables), gates.shape[1] // library.CHANNELS
+    field = structures.Field()
+    field.planes, field.gated = len(tables), gates.shape[1] // structures.CHANNELS
     field.hidden, field.half, field.frames = bias.shape[1], weights[5].shape[0], len(bias)
     field.light_height, field.light_width = layout[-2:]
     for index, (table, gradient) in enumerate(zip(tables, gradients, strict=True)):

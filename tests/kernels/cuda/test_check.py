@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from jean.errors import SetupError
-from jean.kernels import dispatch
+from jean.kernels import backend as backends
 from jean.kernels.cuda import check as cuda_check
 from jean.kernels.cuda import example as cuda_example
 from jean.kernels.cuda import triplane as cuda_triplane
@@ -154,23 +154,23 @@ def test_a_field_is_trained_by_kernels_that_are_right_in_both_precisions(card, m
     monkeypatch.setitem(cuda_check.CHECKS, "mlp_values", (lambda device: 1e-6, 1e-3))
     monkeypatch.setitem(cuda_check.CHECKS, "mlp_half", (lambda device: 0.5, 3e-2))
     with pytest.warns(UserWarning, match="mlp_half on a card"):
-        assert not dispatch.use_native("auto", card, "mlp")
-    assert dispatch.use_native("auto", card, "mlp_values")
-    assert "mlp_values" in dispatch.cuda_verdict("mlp", card.device).line
+        assert not backends.use_native("auto", card, "mlp")
+    assert backends.use_native("auto", card, "mlp_values")
+    assert "mlp_values" in backends.cuda_verdict("mlp", card.device).line
 
 
 def test_auto_uses_kernels_that_have_passed(card, monkeypatch):
     asked = []
     monkeypatch.setitem(cuda_check.CHECKS, "picture", (lambda device: asked.append(device) or 1e-3, 5e-3))
-    assert dispatch.use_native("auto", card, "picture") and dispatch.use_native("auto", card, "picture")
-    assert asked == [card.device] and "1.0e-03" in dispatch.cuda_verdict("picture", card.device).line
+    assert backends.use_native("auto", card, "picture") and backends.use_native("auto", card, "picture")
+    assert asked == [card.device] and "1.0e-03" in backends.cuda_verdict("picture", card.device).line
 
 
 @pytest.mark.parametrize("error", [0.1, float("nan")])
 def test_auto_warns_and_takes_torch_where_kernels_are_wrong(error, card, monkeypatch):
     monkeypatch.setitem(cuda_check.CHECKS, "picture", (lambda device: error, 5e-3))
     with pytest.warns(UserWarning, match="a card.*torch takes their place"):
-        assert not dispatch.use_native("auto", card, "picture")
+        assert not backends.use_native("auto", card, "picture")
 
 
 def test_auto_warns_and_takes_torch_where_kernels_do_not_run(card, monkeypatch):
@@ -179,20 +179,20 @@ def test_auto_warns_and_takes_torch_where_kernels_do_not_run(card, monkeypatch):
 
     monkeypatch.setitem(cuda_check.CHECKS, "picture", (broken, 5e-3))
     with pytest.warns(UserWarning, match="do not run on a card .NVRTC"):
-        assert not dispatch.use_native("auto", card, "picture")
-    assert dispatch.use_native("native", card, "picture")  # insists: it will fail aloud
-    assert not dispatch.use_native("reference", card, "picture")
+        assert not backends.use_native("auto", card, "picture")
+    assert backends.use_native("native", card, "picture")  # insists: it will fail aloud
+    assert not backends.use_native("reference", card, "picture")
 
 
 @pytest.mark.parametrize("made", [FastHead, PaperHead])
 def test_a_card_trains_and_draws_each_head_by_kernels(made, card, monkeypatch):
     for name, (_, allowed) in list(cuda_check.CHECKS.items()):
         monkeypatch.setitem(cuda_check.CHECKS, name, (lambda device, allowed=allowed: allowed / 2, allowed))
-    assert dispatch.use_native("auto", card, made.trained_by)
-    assert made is PaperHead or dispatch.use_native("auto", card, made.drawn_by)
+    assert backends.use_native("auto", card, made.trained_by)
+    assert made is PaperHead or backends.use_native("auto", card, made.drawn_by)
 
 
 def test_what_has_no_kernel_on_a_card_goes_by_torch(card):
-    assert not dispatch.use_native("auto", card, "paint")
+    assert not backends.use_native("auto", card, "paint")
     with pytest.raises(SetupError, match="paint on cuda"):
-        dispatch.use_native("native", card, "paint")
+        backends.use_native("native", card, "paint")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from jean.errors import SetupError
-from jean.kernels import library
+from jean.kernels import structures
 from jean.kernels.cuda import driver as cuda_driver
 from jean.kernels.cuda import launch as cuda_launch
 from jean.kernels.cuda.driver import Driver
@@ -52,7 +52,7 @@ def test_a_thread_without_context_gets_torchs():
 
 def test_arguments_are_handed_over_by_their_places():
     notes = Notes()
-    values = [ctypes.c_void_p(0x1234), ctypes.c_int64(-7), library.Picture(1, 2, 3, 0.5)]
+    values = [ctypes.c_void_p(0x1234), ctypes.c_int64(-7), structures.Picture(1, 2, 3, 0.5)]
     Driver(notes).launch(ctypes.c_void_p(9), 3, 128, 77, values, shared=64)
     (function, *size, stream, _, extra), (address, number, picture) = notes.launched[0]
     assert function.value == 9 and [n.value for n in size] == [3, 1, 1, 128, 1, 1, 64]
@@ -102,7 +102,7 @@ def test_a_launcher_uses_torchs_stream_and_the_cards_own_cubin(monkeypatch, tmp_
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: SimpleNamespace(multi_processor_count=132))
     launch = cuda_launch.Launcher(torch.device("cuda", 0))
-    numbers, march = torch.zeros(3), library.March(rays=5)
+    numbers, march = torch.zeros(3), structures.March(rays=5)
     for _ in range(2):
         launch("picture", "jean_march", 4, march, numbers, 11)
     assert launch.processors == 132 and built == [("picture", "sm_90")]  # loaded once

@@ -7,8 +7,8 @@ import ctypes
 import pytest
 import torch
 
+from jean.kernels.arguments import PictureCall
 from jean.kernels.cuda.launch import launch_picture
-from jean.kernels.ops.picture import PictureCall
 from jean.kernels.reference import Composite
 from jean.models.head.fast import FastHead
 from tests.helpers.cuda_emulator import emulator as emulator

@@ -11,7 +11,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from jean.drivers.person_frames import open_person
-from jean.kernels import dispatch
+from jean.kernels import backend as backends
 from jean.kernels.cuda.check import Verdict
 from jean.train.nerf import stage as nerf_stage
 from jean.train.nerf.presets import resolve
@@ -92,7 +92,7 @@ def test_a_step_can_be_recorded(clip, case, backend, fourth, smoothing):
 @pytest.mark.parametrize("device, kernels, case, fourth, smoothing", choices())
 def test_losses_and_gradients_stay_on_the_card(clip, case, kernels, fourth, smoothing, device, monkeypatch):
     """With tensors that have a device and a shape, but no numbers that anything could wait for."""
-    monkeypatch.setattr(dispatch, "cuda_verdict", lambda operation, device: Verdict(kernels, ""))
+    monkeypatch.setattr(backends, "cuda_verdict", lambda operation, device: Verdict(kernels, ""))
     monkeypatch.setattr(FakeTensor, "is_cuda", property(lambda tensor: True))
     monkeypatch.setattr(torch, "autocast", lambda *options, **named: nullcontext())  # which knows its devices
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *device: False)
