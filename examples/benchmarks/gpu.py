@@ -25,6 +25,7 @@ import torch
 from torch import Tensor
 
 from jean.drivers.person_frames import PersonFrames, open_person
+from jean.kernels.backend import Backend
 from jean.kernels.cuda import build as cuda_build
 from jean.kernels.cuda import check as cuda_check
 from jean.kernels.cuda import launch as cuda_launch
@@ -100,7 +101,7 @@ def picture_speed(
     device, measured = model.expression_mean.device, {}
     pictures: dict[str, Tensor] = {}
     for backend, wanted in (("reference", "fp32"), ("auto", precision)):
-        model.head.use(backend, wanted)
+        model.head.use(Backend.resolve(backend, device, wanted))
 
         def work(backend: str = backend) -> None:
             pictures[backend] = image(model, frames, size, CHUNK[preset])
@@ -217,9 +218,9 @@ def measure(
     assert isinstance(head, PaperHead)
     large = resized(frames, sizes[1] / data.size_px)
     g1 = picture_speed(paper.ema, resized(frames, sizes[0] / data.size_px), sizes[0], "paper", precision, rounds)
-    head.use("reference")
+    head.use(Backend.resolve("reference", device))
     exact = image(paper.ema, large, sizes[1], CHUNK["paper"])
-    head.use("auto", precision)
+    head.use(Backend.resolve("auto", device, precision))
     with torch.no_grad():
         shown = [paper.ema.condition(paper.frames([int(i)])) for i in data.held_out[:24]]
         head.skip_empty(torch.cat(shown))

@@ -21,6 +21,7 @@ from jean.checkpoint import load_checkpoint
 from jean.drivers.person_frames import PersonFrames
 from jean.drivers.tracks import DriverTracks
 from jean.kernels import library
+from jean.kernels.backend import Backend
 from jean.kernels.reference import Composite, camera_rays, over
 from jean.metrics.crops import hull_mask
 from jean.models.head.base import HeadArguments
@@ -89,7 +90,7 @@ def make_case(run: Path | None, data: PersonFrames, index: int) -> Case:
 @torch.no_grad()
 def traced(case: Case, backend: str, chunk: int, precision: str = "fp32") -> Composite:
     """The case's rays, so many at a time."""
-    case.head.use(backend, precision)
+    case.head.use(Backend.resolve(backend, "cpu", precision))
     parts = []
     for start in range(0, len(case.origins), chunk):
         part = slice(start, start + chunk)
@@ -176,12 +177,12 @@ def skipping(
     frames = [tracks.frames(int(index)) for index in indices]
     plates, reals = [data.plate(int(i)) for i in indices], [data.image(int(i)) for i in indices]
     faces = [hull_mask(data.landmarks[i], data.size_px, data.size_px) for i in indices]
-    head.use("native")
+    head.use(Backend.resolve("native", "cpu"))
     head.occupancy = None
     exactly = [picture(model, f, plate).rgb for f, plate in zip(frames, plates, strict=True)]
     result: dict[str, object] = {}
     for precision in ("fp32", *(["bf16"] if library.half_targets() else [])):
-        head.use("native", precision)
+        head.use(Backend.resolve("native", "cpu", precision))
         began = time.perf_counter()
         with torch.no_grad():
             head.skip_empty(torch.cat([model.condition(tracks.frames(int(index))) for index in some]))
@@ -218,7 +219,7 @@ def skipping(
             "frames": [int(index) for index in indices],
             "dispatch": library.target() if precision == "fp32" else library.half_target(),
         }
-    head.use("native")
+    head.use(Backend.resolve("native", "cpu"))
     head.occupancy = None
     return result
 

@@ -33,6 +33,7 @@ from train_speed import stolen_s
 from jean.checkpoint import load_checkpoint
 from jean.drivers.person_frames import PersonFrames, open_person
 from jean.kernels import library
+from jean.kernels.backend import Backend
 from jean.models.paint import picture
 from jean.models.talking_head import TalkingHead
 from jean.rendering.load import load_model
@@ -79,7 +80,7 @@ def flicker(model: TalkingHead, data: PersonFrames, backend: str, precision: str
     """Largest change of a still head, and mean change a frame of a drifting one: median and largest frame."""
     index = int(data.held_out[len(data.held_out) // 2])
     frames, white = frame_of(data, index), np.full((data.size_px, data.size_px, 3), 255, np.uint8)
-    model.head.use(backend, precision)
+    model.head.use(Backend.resolve(backend, "cpu", precision))
     images = []
     for step in range(DRIFT_FRAMES):
         moved = replace(frames, center_px=frames.center_px + torch.tensor([[DRIFT_PX * step, 0.0]]))

@@ -24,6 +24,7 @@ from jean.checkpoint import load_checkpoint
 from jean.drivers.person_frames import open_person
 from jean.files import read_json
 from jean.kernels import library
+from jean.kernels.backend import Backend
 from jean.models.paint import picture
 from jean.rendering.load import load_model
 
@@ -83,7 +84,7 @@ def main() -> None:
         wall[backend], cpu[backend] = [], []
     for _ in range(options.rounds):
         for backend in ("reference", "native"):
-            model.head.use(backend)
+            model.head.use(Backend.resolve(backend, "cpu"))
 
             def work(backend: str = backend) -> None:
                 images[backend] = picture(model, frames, data.plate(index)).rgb

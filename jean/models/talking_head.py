@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from jean.kernels.backend import Backend
 from jean.kernels.dispatch import Composite, Seen, camera_rays, on_host, over
 from jean.models.audio_encoder import AudioAttention, AudioEncoder
 from jean.models.head.base import Box, Head, HeadArguments
@@ -161,9 +162,14 @@ class TalkingHead(nn.Module):
         """Where the head's tensors are."""
         return self.expression_mean.device
 
-    def use(self, backend: str, precision: str = "fp32") -> None:
-        """Chooses compiled kernels or torch for head and torso, see ``Head.use``."""
-        self.head.use(backend, precision)
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """The operations of ``jean.kernels.backend.OPERATIONS`` that head and torso use."""
+        return tuple(dict.fromkeys((*self.head.operations, *self.torso.operations)))
+
+    def use(self, backend: Backend) -> None:
+        """Uses a backend that was resolved for ``operations``."""
+        self.head.use(backend)
         self.torso.backend = backend
 
     def audio_embedding(self, audio: Tensor) -> Tensor:

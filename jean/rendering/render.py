@@ -19,7 +19,7 @@ from jean.clips.clip import Clip
 from jean.drivers.person import read_person
 from jean.errors import InputError, UsageError
 from jean.files import check_writable, folder_lock, read_json, sha256
-from jean.kernels.dispatch import resolve_backend
+from jean.kernels.backend import Backend
 from jean.media import open_writer, read_audio_native
 from jean.media.write import VIDEO_SUFFIXES
 from jean.models.paint import picture
@@ -76,10 +76,10 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         progress.say(f"{output} is finished: nothing to do.")
         return finished
     model = load_model(checkpoint, config.device)
-    model.use(config.backend, config.precision)
+    resolved = Backend.resolve(config.backend, model.device, config.precision, model.operations, progress.say)
+    model.use(resolved)
     drive = gather_drivers(config, checkpoint, model, person, fps, size, progress)
-    device = model.device
-    backend = resolve_backend(config.backend, device, model.head.drawn_by, progress.say)
+    backend = resolved.implementation(model.head.rendered_by)
     progress.say(f"backend: {backend}, {config.precision}.")
     behind = Backgrounds(config, person, size, drive.own_frames)
     part = _part(config.shard, len(drive))

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from jean.kernels.arguments import PictureCall
+from jean.kernels.backend import Backend
 from jean.kernels.cuda.launch import launch_picture, launch_rays
 from jean.kernels.dispatch import picture
 from jean.kernels.occupancy import DensityGrid
@@ -102,7 +103,7 @@ def test_training_knows_nothing_of_it(path, monkeypatch):
 def test_a_head_that_is_trained_takes_all_samples(backend, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     made, shown = misty(), {}
-    made.use(backend)
+    made.use(Backend.resolve(backend, "cpu"))
     origins, directions = rays(200)
     inputs = (torch.ones(1, 16), torch.ones(1, 3), torch.zeros(200, dtype=torch.long))
     for thick in (0.0, 0.9):
@@ -125,7 +126,7 @@ def misty():
 
 @torch.no_grad()
 def by_torch(made, condition, view, bend, count: int):
-    made.use("reference")
+    made.use(Backend.resolve("reference", "cpu"))
     origins, directions = rays(count)
     return made.trace(origins, directions, condition, view, torch.zeros(count, dtype=torch.long), None, bend)[-1]
 
@@ -169,7 +170,7 @@ def test_a_thin_ray_through_a_field_that_is_no_number_gives_none(path, monkeypat
     made.full_samples_opacity = 2.0
     made.field.second.bias.data[3] = torch.nan
     want = by_torch(made, torch.ones(1, 16), torch.ones(1, 3), None, 100)
-    made.use("native")
+    made.use(Backend.resolve("native", "cpu"))
     got = made.trace(*rays(100), torch.ones(1, 16), torch.ones(1, 3), torch.zeros(100, dtype=torch.long), None)[-1]
     assert torch.equal(got.channels.isnan(), want.channels.isnan()) and got.channels.isnan().any()
 
@@ -179,7 +180,7 @@ def paper(scene) -> PaperHead:
     made = PaperHead(HeadArguments((4, 5, 0), BOX, []))
     made.fine, made.occupancy = scene
     made.occupancy.sampling *= 0.02
-    made.use("reference")
+    made.use(Backend.resolve("reference", "cpu"))
     return made
 
 

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from jean.errors import UsageError
+from jean.kernels.backend import Backend
 from jean.kernels.dispatch import FrameTorso, Seen
 from jean.kernels.reference import Composite
 from jean.models.pose import view_directions
@@ -79,33 +80,26 @@ class Head(nn.Module, ABC):
     """Base class of all heads. A head is built from ``HeadArguments`` alone.
 
     Attributes:
-        backend: compiled kernels or torch, see ``use``.
-        precision: of rendered frames, "fp32" or "bf16".
-        trained_by: the kernel operation that decides the speed of training.
+        backend: what computes each operation, see ``use``.
+        operations: the operations of ``jean.kernels.backend.OPERATIONS`` that the head uses.
+        trained_by: the one that decides the speed of training.
+        rendered_by: the one that decides the speed of rendering.
         training_defaults: configuration values of ``train-nerf`` for this head, for fields that the user leaves open.
     """
 
-    backend: str = "auto"
-    precision: str = "fp32"
+    backend: Backend
+    operations: ClassVar[tuple[str, ...]]
     trained_by: ClassVar[str]
+    rendered_by: ClassVar[str]
     training_defaults: ClassVar[Mapping[str, Any]] = {}
 
-    @property
-    @abstractmethod
-    def drawn_by(self) -> str:
-        """The kernel operation that decides the speed of rendering."""
+    def __init__(self, arguments: HeadArguments) -> None:
+        super().__init__()
+        self.backend = Backend.default()
 
     @abstractmethod
-    def use(self, backend: str, precision: str = "fp32") -> None:
-        """Chooses compiled kernels or torch, and the precision of rendered frames.
-
-        Args:
-            backend: "auto", "native" or "reference".
-            precision: "fp32" or "bf16" (kernels only, without gradients).
-
-        Raises:
-            UsageError: bf16 without kernels for it.
-        """
+    def use(self, backend: Backend) -> None:
+        """Uses a backend that was resolved for ``operations``, in the head and in its fields."""
 
     @abstractmethod
     def trace(

@@ -7,16 +7,13 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from jean.errors import UsageError
+from jean.kernels.backend import Backend
 from jean.kernels.dispatch import (
     FrameTorso,
     Seen,
     composite,
     picture,
-    require_half,
     trace,
-    use_native,
-    use_on_processor,
 )
 from jean.kernels.occupancy import DensityGrid
 from jean.kernels.reference import Composite, box_interval, scatter
@@ -44,10 +41,11 @@ class FastHead(Head):
 
     full_samples_opacity = 0.5  # rays with less opacity in the grid get fewer samples in rendering: 58 dB against all
     every_ray = False  # whether training keeps rays that meet nothing, so that shapes never change (CUDA graphs)
-    trained_by = "triplane"
+    operations = ("triplane", "trace", "render_rays", "render_pixels", "march", "composite", "roughness")
+    trained_by, rendered_by = "triplane", "render_rays"
 
     def __init__(self, arguments: HeadArguments, samples: int = SAMPLES):
-        super().__init__()
+        super().__init__(arguments)
         self.samples = samples
         widths, box = arguments.widths, arguments.box
         self.face_deformation = FaceDeformation(arguments.shape, box, widths[0], arguments.audio_drives_mouth)
@@ -57,16 +55,8 @@ class FastHead(Head):
         self.field.relief.copy_(relief(shape, box))
         self.occupancy = DensityGrid(box)
 
-    @property
-    def drawn_by(self) -> str:  # noqa: D102
-        return "picture"
-
-    def use(self, backend: str, precision: str = "fp32") -> None:  # noqa: D102
-        if precision == "bf16" and self.field.low.is_cuda:
-            raise UsageError("on a GPU the fast head has one precision.", "Leave --precision away.")
-        require_half(precision, backend, self.field.low, self.drawn_by)
+    def use(self, backend: Backend) -> None:  # noqa: D102
         self.backend = self.field.backend = backend
-        self.precision = precision
 
     def prepare_training(self, device: torch.device, visual_hull: Callable[[Tensor], Tensor]) -> None:
         """Begins with a mean head inside the visual hull."""
@@ -99,18 +89,16 @@ class FastHead(Head):
     def frame_scene(  # noqa: D102
         self, condition: Tensor, view: Tensor, deformation: Tensor | None, torso: Callable[[], FrameTorso]
     ) -> Seen | None:
-        if condition.is_cuda or condition.dtype != torch.float32:
+        if not self.backend.uses_kernels("render_pixels", condition):
             return None
-        if not use_native(self.backend, condition, "picture"):
-            return None
-        field = self.field.of_frame(condition, view, deformation, self.precision)
+        field = self.field.of_frame(condition, view, deformation, self.backend.precision)
         grid = self.occupancy
         return Seen(field, grid.sampling, grid.low, grid.high, torso(), self.samples, self.full_samples_opacity)
 
     def trace(self, origins, directions, condition, view, frame, generator, deformation=None):  # noqa: D102
         inference = generator is None and len(condition) == 1 and not torch.is_grad_enabled()
-        if inference and origins.dtype == torch.float32 and use_native(self.backend, origins, "picture"):
-            grid, field = self.occupancy, self.field.of_frame(condition, view, deformation, self.precision)
+        if inference and self.backend.uses_kernels("render_rays", origins):
+            grid, field = self.occupancy, self.field.of_frame(condition, view, deformation, self.backend.precision)
             rays = (origins, directions, self.samples)
             return [picture(field, grid.sampling, grid.low, grid.high, *rays, thick=self.full_samples_opacity)]
         near, far = box_interval(origins, directions, self.field.low, self.field.low + self.field.size)
@@ -126,7 +114,7 @@ class FastHead(Head):
             every=every,
             thick=self.full_samples_opacity if inference else 0.0,
         )
-        if not every and use_on_processor(self.backend, origins, "triplane"):
+        if not every and self.backend.uses_kernels("trace", origins):
             return [trace(origins, directions, hit, edges, frame, self.field.of_frames(condition, view, deformation))]
         if not every:
             origins, directions, frame = origins[hit], directions[hit], frame[hit]

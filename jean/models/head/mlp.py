@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jean.kernels.dispatch import MlpSpec, mlp_field, mlp_values, on_host, use_native
+from jean.kernels.backend import REFERENCE, Backend
+from jean.kernels.dispatch import MlpSpec, mlp_field, mlp_values, on_host
 from jean.models.encoding import encode, encoded_width, spread_over
 
 POSITION_FREQUENCIES = 10  # section 8.4.2
@@ -31,7 +32,7 @@ class MlpField(nn.Module):
 
     middle: Tensor
     reach: Tensor
-    backend = "reference"
+    backend: Backend
 
     def __init__(
         self,
@@ -43,6 +44,7 @@ class MlpField(nn.Module):
     ):
         super().__init__()
         low, high = torch.tensor(box[0]), torch.tensor(box[1])
+        self.backend = REFERENCE
         self.register_buffer("middle", (low + high) / 2)
         self.register_buffer("reach", (high - low) / 2)
         inputs = encoded_width(3, POSITION_FREQUENCIES) + condition_width
@@ -74,7 +76,7 @@ class MlpField(nn.Module):
         Returns:
             density [N], not negative, per cm, and rgb [N, 3] in [0, 1].
         """
-        if use_native(self.backend, positions, "mlp"):
+        if self.backend.uses_kernels("mlp", positions):
             return mlp_field(positions, frame, self.folded(condition, direction))
         encoded = encode((positions - self.middle) / self.reach, POSITION_FREQUENCIES)
         of_frame = spread_over(frame, len(condition))

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from jean.errors import UsageError
-from jean.kernels.dispatch import composite, mlp_picture, require_half, use_native
+from jean.kernels.backend import Backend
+from jean.kernels.dispatch import composite, mlp_picture
 from jean.kernels.occupancy import DensityGrid, absorbed
 from jean.kernels.reference import (
     Composite,
@@ -35,14 +36,15 @@ class PaperHead(Head):
 
     low: Tensor
     high: Tensor
-    trained_by = "mlp"
+    operations = ("mlp", "mlp_values", "render_mlp_rays", "march", "composite")
+    trained_by, rendered_by = "mlp", "mlp_values"
     few_samples = 13
     # For few-sample rendering. The grid averages over conditions and misses what single frames show, so part of the
     # samples is spread uniformly over occupied space; rays below the opacity get fewer samples.
     uniform_weight, full_samples_opacity = 0.3, 0.5
 
     def __init__(self, arguments: HeadArguments, coarse_samples: int = 64, fine_samples: int = 128):
-        super().__init__()
+        super().__init__(arguments)
         widths, box = arguments.widths, arguments.box
         self.coarse_samples, self.fine_samples = coarse_samples, fine_samples
         self.register_buffer("low", torch.tensor(box[0]))
@@ -51,15 +53,8 @@ class PaperHead(Head):
         self.fine = MlpField(sum(widths), box)
         self.occupancy: DensityGrid | None = None
 
-    @property
-    def drawn_by(self) -> str:
-        """The kernel operation that decides the speed of rendering; bf16 has one of its own."""
-        return "mlp_half" if self.precision == "bf16" else "mlp_values"
-
-    def use(self, backend: str, precision: str = "fp32") -> None:  # noqa: D102
-        require_half(precision, backend, self.low, "mlp_half")
+    def use(self, backend: Backend) -> None:  # noqa: D102
         self.backend = self.coarse.backend = self.fine.backend = backend
-        self.precision = precision
 
     @torch.no_grad()
     def skip_empty(self, conditions: Tensor) -> str:
@@ -77,7 +72,7 @@ class PaperHead(Head):
         Raises:
             UsageError: the compiled kernels are not in use.
         """
-        if not use_native(self.backend, self.low, self.drawn_by):
+        if not self.backend.uses_kernels("mlp_values", self.low):
             raise UsageError("skipping empty space needs the compiled kernels.", "Leave --sampling or --backend away.")
         device = self.low.device
         grid = DensityGrid((tuple(self.low.tolist()), tuple(self.high.tolist())), CELL_CM).to(device)
@@ -88,7 +83,9 @@ class PaperHead(Head):
             cells = slice(number % TURNS, None, TURNS)
             shift = CELL_CM * (torch.rand(centres[cells].shape, generator=generator).to(device) - 0.5)
             frame = torch.zeros(len(shift), dtype=torch.long, device=device)
-            density, _ = self.fine.infer(centres[cells] + shift, condition[None], view, frame, False, self.precision)
+            density, _ = self.fine.infer(
+                centres[cells] + shift, condition[None], view, frame, False, self.backend.precision
+            )
             largest[cells] = torch.maximum(largest[cells], density)
             alpha[cells] += absorbed(density, CELL_CM)
             visits[cells] += 1
@@ -98,12 +95,12 @@ class PaperHead(Head):
         return f"sampling: skip, up to {self.few_samples} samples per ray."
 
     def trace(self, origins, directions, condition, view, frame, generator, deformation=None):  # noqa: D102
-        inference = not torch.is_grad_enabled() and use_native(self.backend, origins, self.drawn_by)
+        inference = not torch.is_grad_enabled() and self.backend.uses_kernels("mlp_values", origins)
         if inference and generator is None and self.occupancy is not None and len(condition) == 1:
             if origins.is_cuda:
                 return [self.trace_few(origins, directions, condition, view)]
             spec, grid = self.fine.folded(condition, view), self.occupancy
-            rays = (origins, directions, self.few_samples, LOOKUPS, self.precision)
+            rays = (origins, directions, self.few_samples, LOOKUPS, self.backend.precision)
             return [
                 mlp_picture(
                     spec,
@@ -125,7 +122,7 @@ class PaperHead(Head):
             positions = origins[:, None] + directions[:, None] * depths[..., None]
             flat = frame[:, None].expand_as(depths).reshape(-1)
             inputs = (positions.reshape(-1, 3), condition, view, flat)
-            density, rgb = field.infer(*inputs, colour, self.precision) if inference else field(*inputs)
+            density, rgb = field.infer(*inputs, colour, self.backend.precision) if inference else field(*inputs)
             rgb = rgb.view(*depths.shape, rgb.shape[1])
             return composite(density.view_as(depths), rgb, depths, intervals, self.backend)
 
@@ -152,7 +149,7 @@ class PaperHead(Head):
         own = intervals != 0  # where a ray has fewer samples, its last edge is repeated
         positions = (origins[hit][:, None] + directions[hit][:, None] * depths[..., None])[own]
         frame = torch.zeros(len(positions), dtype=torch.long, device=positions.device)
-        values = self.fine.infer(positions, condition, view, frame, True, self.precision)
+        values = self.fine.infer(positions, condition, view, frame, True, self.backend.precision)
         density, rgb = depths.new_zeros(depths.shape), depths.new_zeros(*depths.shape, 3)
         density[own], rgb[own] = values
         traced = composite(density, rgb, depths, intervals, self.backend)

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jean.kernels.dispatch import roughness, use_on_processor
+from jean.kernels.backend import Backend
+from jean.kernels.dispatch import roughness
 
 PLANE_RATE = 5e-2  # learning rate of the tables
 # A cell that few rays meet has gradients near zero, and Adam would turn them into whole steps: streaks along the
@@ -71,9 +72,9 @@ class FeaturePlane(nn.Module):
         """[height · width, C]: what the lookup reads."""
         return self.table * self.mask if self.fade else self.table
 
-    def roughness(self, backend: str = "auto") -> Tensor:
-        """Mean squared difference of neighbouring cells, the smoothness prior; by kernels as ``backend`` says."""
-        if use_on_processor(backend, self.table, "roughness"):
+    def roughness(self, backend: Backend) -> Tensor:
+        """Mean squared difference of neighbouring cells, the smoothness prior; computed as ``backend`` says."""
+        if backend.uses_kernels("roughness", self.table):
             return roughness(self.table, self.height, self.width)
         grid = self.table.view(self.height, self.width, -1)
         return (grid[1:] - grid[:-1]).square().mean() + (grid[:, 1:] - grid[:, :-1]).square().mean()

@@ -11,7 +11,8 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from jean.kernels.dispatch import FrameTorso, PlaneSpec, torso_layer, use_on_processor
+from jean.kernels.backend import Backend
+from jean.kernels.dispatch import FrameTorso, PlaneSpec, torso_layer
 from jean.models.head.base import ParameterGroup
 from jean.models.head.planes import PLANE_EPS, PLANE_RATE, FeaturePlane, Kept
 
@@ -25,13 +26,15 @@ class TorsoLayer(nn.Module):
         reach: largest shift that the pose can cause, share of the image.
 
     Attributes:
-        backend: "auto", "native" or "reference": compiled kernels or the torch of this file.
+        backend: whether compiled kernels or the torch of this file compute the layer.
     """
 
-    backend = "auto"
+    backend: Backend
+    operations = ("torso", "roughness")
 
     def __init__(self, pose_width: int = 6, channels: int = 16, reach: float = 0.1):
         super().__init__()
+        self.backend = Backend.default()
         self.reach = reach
         self._multiplied = Kept()  # planes times the layer that reads them
         self.coarse = FeaturePlane(48, 48, channels)
@@ -50,7 +53,7 @@ class TorsoLayer(nn.Module):
             pose: [F, pose_width] head poses of F frames, standardised.
             frame: [R] int, each position's frame.
         """
-        if use_on_processor(self.backend, coordinates, "torso"):
+        if self.backend.uses_kernels("torso", coordinates):
             return self._native(coordinates, pose, frame)
         pose = pose[frame]
         bent = coordinates + self.reach * torch.tanh(self.bend(torch.cat([coordinates * 2 - 1, pose], -1)))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from jean.kernels.backend import Backend
 from jean.kernels.dispatch import (
     FieldOfFrames,
     FrameField,
@@ -24,7 +25,6 @@ from jean.kernels.dispatch import (
     on_host,
     pairs,
     triplane_field,
-    use_native,
 )
 from jean.models.encoding import spread_over
 from jean.models.head.base import ParameterGroup
@@ -71,13 +71,13 @@ class TriplaneField(nn.Module):
         hidden: width of the MLP.
 
     Attributes:
-        backend: "auto", "native" or "reference": compiled kernels or the torch of this file.
+        backend: whether compiled kernels or the torch of this file compute the field.
     """
 
     low: Tensor
     size: Tensor
     relief: Tensor
-    backend = "auto"
+    backend: Backend
 
     def __init__(
         self,
@@ -90,6 +90,7 @@ class TriplaneField(nn.Module):
         hidden: int = 64,
     ):
         super().__init__()
+        self.backend = Backend.default()
         self.register_buffer("low", torch.tensor(box[0]))
         self.register_buffer("size", torch.tensor(box[1]) - torch.tensor(box[0]))
         self.register_buffer("relief", torch.zeros(RELIEF_CELLS**2, 1))
@@ -126,7 +127,7 @@ class TriplaneField(nn.Module):
         Returns:
             density [N], not negative, per cm, and rgb [N, 3] in [0, 1].
         """
-        if use_native(self.backend, positions, "triplane"):
+        if self.backend.uses_kernels("triplane", positions):
             return self._native(positions, condition, direction, frame, deformation)
         if deformation is not None:
             positions = to_canonical(positions, deformation, frame, self.low, self.size)

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from jean.kernels.dispatch import use_on_processor
+from jean.kernels.backend import Backend
 from jean.models.talking_head import TalkingHead
 from jean.train.nerf.ema_adam import AdamWithEma
 from jean.train.nerf.latents import FrameLatents
@@ -17,7 +17,7 @@ WARM_UP_STEPS = 20
 
 
 def make_optimiser(
-    model: TalkingHead, ema: TalkingHead, latents: FrameLatents, config: ResolvedNerfConfig
+    model: TalkingHead, ema: TalkingHead, latents: FrameLatents, config: ResolvedNerfConfig, backend: Backend
 ) -> AdamWithEma:
     """Adam over networks, speech part, the head's own groups, and latent codes, each at its own rate.
 
@@ -29,6 +29,7 @@ def make_optimiser(
         ema: the model that follows it; ``model`` itself for none.
         latents: of the training frames.
         config: the configuration.
+        backend: resolved for "adam".
     """
     groups = parameter_groups(model, latents, config)
     device = latents.weight.device
@@ -36,9 +37,8 @@ def make_optimiser(
         for group in groups:
             group["lr"] = torch.tensor(group["lr"], device=device)
     weights, averages = ([] if ema is model else list(m.parameters()) for m in (model, ema))
-    backend = "native" if use_on_processor(config.backend, latents.weight, "adam") else "reference"
     options: dict[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-12, "capturable": device.type == "cuda"}
-    return AdamWithEma(groups, weights, averages, backend, **options)
+    return AdamWithEma(groups, weights, averages, backend.implementation("adam"), **options)
 
 
 def parameter_groups(model: TalkingHead, latents: FrameLatents, config: ResolvedNerfConfig) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch import Tensor
 from jean.drivers.offsets import lip_coordinates
 from jean.drivers.person_frames import PersonFrames
 from jean.drivers.tracks import DriverTracks
+from jean.kernels.backend import Backend
 from jean.models.head.base import OccupancyUpdate
 from jean.models.talking_head import Frames, TalkingHead
 from jean.train.nerf.batch import RayBatches
@@ -39,18 +41,27 @@ class NerfStage:
         data: the person's frames, with the method's drivers.
         config: the configuration.
         device: where training runs.
+        say: receives one line for each check of GPU kernels.
     """
 
     name = "nerf"
 
-    def __init__(self, data: PersonFrames, config: ResolvedNerfConfig, device: torch.device):
+    def __init__(
+        self,
+        data: PersonFrames,
+        config: ResolvedNerfConfig,
+        device: torch.device,
+        say: Callable[[str], None] | None = None,
+    ):
         self.data, self.config, self.device = data, config, device
         torch.manual_seed(config.seed)
         self.model = TalkingHead(**model_arguments(data, config)).to(device)
         self.generator = torch.Generator(device).manual_seed(config.seed)
         set_statistics(self.model, data)
         load_audio_encoder_weights(self.model, data.method)
-        self.model.use(config.backend)
+        operations = (*self.model.operations, "adam")
+        self.backend = Backend.resolve(config.backend, device, operations=operations, say=say)
+        self.model.use(self.backend)
 
         def hull(centres: Tensor) -> Tensor:
             return dilate_cells(visual_hull(centres.cpu(), data)).to(device)
@@ -58,7 +69,7 @@ class NerfStage:
         self.model.head.prepare_training(device, hull)
         self.ema = ema_copy(self.model) if config.ema_decay else self.model
         self.latents = FrameLatents(len(data.camera_to_world), config.latent_width).to(device)
-        self.optimiser = make_optimiser(self.model, self.ema, self.latents, config)
+        self.optimiser = make_optimiser(self.model, self.ema, self.latents, config, self.backend)
         self.modules: dict[str, torch.nn.Module] = {"model": self.ema, "latents": self.latents}
         if config.ema_decay:
             self.modules["training"] = self.model

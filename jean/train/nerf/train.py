@@ -15,7 +15,6 @@ from jean.drivers.person import write_person
 from jean.drivers.person_frames import PersonFrames, check_alike, open_clips
 from jean.environment import pick_device
 from jean.files import check_writable
-from jean.kernels.dispatch import resolve_backend
 from jean.progress import Progress
 from jean.train.engine.loop import Schedule, run
 from jean.train.nerf.config import NerfConfig
@@ -54,12 +53,12 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         resolved = trial
     else:
         resolved = resolve(config, stored_steps(output) or _steps_in(config.minutes, trial, data, device, progress))
-    stage = NerfStage(data, resolved, device)
+    stage = NerfStage(data, resolved, device, progress.say)
     every = max(1, resolved.steps // 8)
     schedule = Schedule(
         resolved.steps, save_every=every, evaluate_every=2 * every, log_every=50, preview_every=2 * every
     )
-    backend = resolve_backend(config.backend, device, stage.model.head.trained_by, progress.say)
+    backend = stage.backend.implementation(stage.model.head.trained_by)
     progress.say(f"backend: {backend}.")
     if device.type == "cuda":
         progress.say(stage.batches.images.line)

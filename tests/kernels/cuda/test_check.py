@@ -9,6 +9,7 @@ import torch
 
 from jean.errors import SetupError
 from jean.kernels import backend as backends
+from jean.kernels.backend import Backend
 from jean.kernels.cuda import check as cuda_check
 from jean.kernels.cuda import example as cuda_example
 from jean.kernels.cuda import triplane as cuda_triplane
@@ -28,7 +29,7 @@ CPU = torch.device("cpu")
 @torch.no_grad()
 def test_the_readable_picture_equals_the_heads_own():
     made = head()
-    made.use("reference")
+    made.use(Backend.resolve("reference", "cpu"))
     origins, directions = rays(200)
     condition, view, bend = torch.randn(1, 16), torch.randn(1, 3), torch.randn(1, 64 * 64, 2) * 0.2
     want = made.trace(origins, directions, condition, view, torch.zeros(200, dtype=torch.long), None, bend)[-1]
@@ -47,7 +48,7 @@ def test_the_readable_mlp_equals_the_fields_own():
     torch.manual_seed(0)
     field, positions, frame = MlpField(12, cuda_example.BOX), torch.randn(50, 3) * 8, torch.arange(50) % 2
     condition, direction = torch.randn(2, 12), torch.randn(2, 3)
-    field.backend = "reference"
+    field.backend = Backend.resolve("reference", "cpu")
     want = field(positions, condition, direction, frame)
     got = cuda_example.readable_mlp(positions, frame, field.folded(condition, direction))
     torch.testing.assert_close(got[0], want[0], atol=1e-5, rtol=1e-4)

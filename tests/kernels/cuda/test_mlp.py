@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from jean.kernels.backend import Backend
 from jean.kernels.cuda.mlp import launch_mlp
 from jean.kernels.ops.mlp import MlpCall
 from jean.models.head.base import HeadArguments
@@ -28,7 +29,7 @@ def vivid(samples: int, frames: int = 3):
         field.density.bias.fill_(100.0)  # so that none is cut off at zero
         if samples:
             field.density.bias -= field(*rest)[0].median()
-    field.backend = "reference"
+    field.backend = Backend.resolve("reference", "cpu")
     return field, *rest
 
 
@@ -78,7 +79,7 @@ def test_few_samples_operation_by_operation_are_a_picture():
     torch.manual_seed(0)
     made = PaperHead(HeadArguments((3, 3, 3), BOX, []))
     smooth(made.fine)
-    made.use("native")
+    made.use(Backend.resolve("native", "cpu"))
     condition, view = torch.ones(1, 9), torch.ones(1, 3)
     made.skip_empty(condition)
     origins, directions = rays(200)

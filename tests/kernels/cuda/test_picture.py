@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from jean.kernels.arguments import PictureCall
+from jean.kernels.backend import Backend
 from jean.kernels.cuda.launch import launch_picture
 from jean.kernels.reference import Composite
 from jean.models.head.fast import FastHead
@@ -37,7 +38,7 @@ def problem(count: int, bent: bool = True):
 
 @torch.no_grad()
 def expected(made, origins, directions, condition, view, bend) -> Composite:
-    made.use("reference")
+    made.use(Backend.resolve("reference", "cpu"))
     frame = torch.zeros(len(origins), dtype=torch.long)
     return made.trace(origins, directions, condition, view, frame, None, bend)[-1]
 

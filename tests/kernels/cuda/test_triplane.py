@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from jean.kernels.backend import Backend
 from jean.kernels.cuda import products as cuda_products
 from jean.kernels.cuda import triplane as cuda_triplane
 from jean.kernels.ops import triplane as triplane_op
@@ -114,7 +115,7 @@ def test_a_field_without_parts_has_no_gates():
 
 def test_what_is_not_a_number_stays_so_and_harms_no_other_sample():
     field, positions, condition, direction, frame = make(64)
-    field.backend = "native"
+    field.backend = Backend.resolve("native", "cpu")
     good = field(positions, condition, direction, frame)
     positions[5, 1] = torch.nan
     density, rgb = field(positions, condition, direction, frame)
@@ -143,6 +144,6 @@ def test_torch_accepts_the_operator():
 def test_another_shape_of_field_is_refused():
     field, positions, condition, direction, frame = make(4)
     wide = TriplaneField(12, 3, (field.low.tolist(), (field.low + field.size).tolist()), PARTS, 4, hidden=128)
-    wide.backend = "native"
+    wide.backend = Backend.resolve("native", "cpu")
     with pytest.raises(ValueError, match="64 and 32 hidden"):
         wide(positions, condition, direction, frame)

@@ -7,6 +7,7 @@ import math
 import pytest
 import torch
 
+from jean.kernels.backend import Backend
 from jean.kernels.ops.mlp import MlpSpec, mlp_field, mlp_values
 from jean.models.head.base import HeadArguments
 from jean.models.head.mlp import MlpField
@@ -33,7 +34,7 @@ def make(samples: int, frames: int = 3, seed: int = 0):
 
 
 def gradients(field, positions, condition, direction, frame, backend):
-    field.backend = backend
+    field.backend = Backend.resolve(backend, "cpu")
     inputs = [t.detach().clone().requires_grad_() for t in (positions, condition, direction)]
     field.zero_grad()
     density, rgb = field(*inputs, frame)
@@ -56,7 +57,7 @@ def clear_of_kinks(field, positions, condition, direction, frame, monkeypatch):
 
     with monkeypatch.context() as patch, torch.no_grad():
         patch.setattr(torch.nn.functional, "relu", watched)
-        field.backend = "reference"
+        field.backend = Backend.resolve("reference", "cpu")
         field(positions, condition, direction, frame)
     keep = torch.stack(distances).amin(0) > 1e-6
     assert len(distances) == 12 and keep.float().mean() > 0.8
@@ -149,7 +150,7 @@ def test_no_samples_give_no_values_and_zero_gradients(path, monkeypatch):
 def test_what_is_not_a_number_stays_so_and_harms_no_other_sample(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     field, positions, condition, direction, frame = make(64)
-    field.backend = "native"
+    field.backend = Backend.resolve("native", "cpu")
     good = field(positions, condition, direction, frame)
     positions[5, 1] = torch.nan
     positions[40] = torch.inf
@@ -164,7 +165,7 @@ def test_what_is_not_a_number_stays_so_and_harms_no_other_sample(path, monkeypat
 
 def test_strided_tensors_are_read_right():
     field, positions, condition, direction, frame = make(100)
-    field.backend = "native"
+    field.backend = Backend.resolve("native", "cpu")
     wide = torch.zeros(100, 6)
     wide[:, ::2] = positions
     strided = field(wide[:, ::2], condition, direction, frame[:, None].expand(-1, 3)[:, 1])
@@ -208,7 +209,7 @@ def test_ten_million_samples_in_one_call():
 
 def test_widths_that_do_not_fit_are_named():
     field = MlpField(4, BOX, width=96)
-    field.backend = "native"
+    field.backend = Backend.resolve("native", "cpu")
     with pytest.raises(ValueError, match="multiple of 64 outputs, not 96"):
         field(torch.zeros(2, 3), torch.zeros(1, 4), torch.ones(1, 3), torch.zeros(2, dtype=torch.long))
 
@@ -231,7 +232,7 @@ def test_pictures_of_the_paper_head_equal_the_reference(rays, path, monkeypatch)
     frame = torch.zeros(rays, dtype=torch.long)
     seen = {}
     for backend in ("reference", "native"):
-        head.use(backend)
+        head.use(Backend.resolve(backend, "cpu"))
         with torch.no_grad():
             seen[backend] = head.trace(origins, directions, torch.ones(1, 9), torch.ones(1, 3), frame, None)[-1]
     for name in ("channels", "opacity"):

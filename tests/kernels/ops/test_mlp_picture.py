@@ -7,6 +7,7 @@ import torch
 
 from jean.errors import UsageError
 from jean.kernels import library
+from jean.kernels.backend import Backend
 from jean.kernels.occupancy import DensityGrid
 from jean.kernels.ops.mlp import mlp_values
 from jean.kernels.ops.mlp_picture import mlp_picture
@@ -96,10 +97,10 @@ def test_bf16_keeps_what_is_not_a_number(half_path, monkeypatch):
 def test_bf16_is_refused_where_it_cannot_be(monkeypatch):
     head = PaperHead(HeadArguments((4, 5, 0), BOX, []))
     with pytest.raises(UsageError, match="compiled kernels"):
-        head.use("reference", "bf16")
+        head.use(Backend.resolve("reference", "cpu", "bf16"))
     monkeypatch.setattr(library, "half_targets", list)
     with pytest.raises(UsageError, match="no bf16"):
-        head.use("auto", "bf16")
+        head.use(Backend.resolve("auto", "cpu", "bf16"))
     assert head.precision == "fp32"
 
 
@@ -153,7 +154,7 @@ def test_leaving_empty_space_out_keeps_the_picture(path, monkeypatch):
     head = PaperHead(HeadArguments((4, 5, 0), BOX, []))
     field = smooth(head.fine)
     head.coarse.load_state_dict(field.state_dict())
-    head.use("native")
+    head.use(Backend.resolve("native", "cpu"))
     origins, directions = rays(400)
     inputs = (torch.ones(1, 9), torch.ones(1, 3), torch.zeros(400, dtype=torch.long), None)
     with torch.no_grad():

@@ -8,6 +8,7 @@ import torch
 
 from jean.errors import UsageError
 from jean.kernels import library
+from jean.kernels.backend import Backend
 from jean.kernels.ops.picture import pairs
 from jean.models.paint import in_squares, paint, picture
 from jean.models.talking_head import Frames, TalkingHead
@@ -51,7 +52,7 @@ def frame() -> Frames:
 
 
 def painted(made: TalkingHead, backend: str, pixels: torch.Tensor, driven: Frames | None = None, precision="fp32"):
-    made.head.use(backend, precision)
+    made.head.use(Backend.resolve(backend, "cpu", precision))
     background = torch.rand(len(pixels), 3, generator=torch.Generator().manual_seed(2))
     return paint(made, driven or frame(), pixels, background, SIZE)
 
@@ -70,7 +71,7 @@ def test_pixels_equal_the_reference(count, path, monkeypatch):
     assert ((got_far - far).abs() > 5e-4 * 80).sum() <= 0.01 * count
     if count == 1000:  # the pixels show head, torso and background
         background = torch.zeros(count, 3)
-        made.head.use("native")
+        made.head.use(Backend.resolve("native", "cpu"))
         assert 0.1 < (far > 0).float().mean() < 0.9
         assert (paint(made, frame(), pixels, background, SIZE)[0] - got).abs().mean() > 0.01
 
@@ -114,7 +115,7 @@ def test_what_is_no_number_stays_none(path, monkeypatch):
 
 def test_any_number_of_threads_paints_the_same():
     made, background = person(), np.full((SIZE, SIZE, 3), 90, np.uint8)
-    made.head.use("native")
+    made.head.use(Backend.resolve("native", "cpu"))
     before = torch.get_num_threads()
     try:
         images = []
@@ -152,7 +153,7 @@ def test_pairs_hold_each_value_beside_that_of_the_next_cell():
 
 def test_bf16_without_kernels_is_refused():
     with pytest.raises(UsageError, match="bf16"):
-        person().head.use("reference", "bf16")
+        person().head.use(Backend.resolve("reference", "cpu", "bf16"))
 
 
 @pytest.mark.parametrize(("size", "side"), [(16, 8), (19, 8), (5, 8), (12, 1)])

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from jean.kernels.backend import Backend
 from jean.models.head.base import HeadArguments
 from jean.models.head.fast import FastHead
 from tests.helpers.kernel_paths import path as path
@@ -35,7 +36,7 @@ def rays(count: int):
 
 @torch.no_grad()
 def seen(made: FastHead, backend: str, count: int, bent: bool = True):
-    made.use(backend)
+    made.use(Backend.resolve(backend, "cpu"))
     origins, directions = rays(count)
     generator = torch.Generator().manual_seed(2)
     condition, view = torch.randn(1, 16, generator=generator), torch.randn(1, 3, generator=generator)
@@ -76,7 +77,7 @@ def test_a_change_of_weights_is_seen(path, monkeypatch):
 def test_rays_that_see_nothing(kind, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     made = head(empty=1.1 if kind == "empty" else 0.3)
-    made.use("native")
+    made.use(Backend.resolve("native", "cpu"))
     origins, directions = rays(0 if kind == "none" else 70)
     origins = origins + (500 if kind == "missed" else 0)
     directions = directions * (torch.nan if kind == "nan" else 1)
@@ -89,7 +90,7 @@ def test_rays_that_see_nothing(kind, path, monkeypatch):
 def test_any_number_of_threads_gives_the_same_bits(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     before, made, results = torch.get_num_threads(), head(), []
-    made.use("native")
+    made.use(Backend.resolve("native", "cpu"))
     frame = made.field.of_frame(torch.ones(1, 16), torch.ones(1, 3), None)
     try:
         for threads in (1, 2, 5):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
+from jean.kernels.backend import Backend
 from jean.kernels.ops.torso import torso_layer
 from jean.models.head.torso import TorsoLayer
 from tests.helpers.kernel_paths import path as path
@@ -22,7 +23,7 @@ def make(pixels: int, frames: int = 3, seed: int = 0):
 
 
 def run(layer, coordinates, pose, frame, backend):
-    layer.backend = backend
+    layer.backend = Backend.resolve(backend, "cpu")
     layer.zero_grad()
     pose = pose.clone().requires_grad_()
     rgb, opacity = layer(coordinates, pose, frame)
@@ -106,7 +107,7 @@ def test_no_pixels_give_no_values_and_zero_gradients():
 def test_what_is_not_a_number_stays_so_and_harms_no_other_pixel(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     layer, coordinates, pose, frame = make(64)
-    layer.backend = "native"
+    layer.backend = Backend.resolve("native", "cpu")
     good = layer(coordinates, pose, frame)
     coordinates[5, 0] = torch.nan
     rgb, opacity = layer(coordinates, pose, frame)

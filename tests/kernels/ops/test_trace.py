@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from jean.kernels import reference
+from jean.kernels.backend import Backend
 from jean.kernels.ops.trace import FieldOfFrames, trace
 from jean.kernels.ops.triplane import PlaneSpec, Prior
 from tests.helpers.kernel_paths import path as path
@@ -28,7 +29,7 @@ def make(rays: int, samples: int = 10, seed: int = 0):
 
 
 def by_torch(field, origins, directions, hit, edges, condition, direction, frame, bend):
-    field.backend = "reference"
+    field.backend = Backend.resolve("reference", "cpu")
     depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
     positions = origins[hit][:, None] + directions[hit][:, None] * depths[..., None]
     flat = frame[hit][:, None].expand_as(depths).reshape(-1)

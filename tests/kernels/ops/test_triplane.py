@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from jean.kernels.backend import Backend
 from jean.kernels.ops.triplane import PlaneSpec, Prior, triplane_field
 from jean.models.head.triplane import Part, TriplaneField
 from tests.helpers.kernel_paths import path as path
@@ -29,7 +30,7 @@ def make(samples: int, frames: int = 4, spread: float = 1.05, seed: int = 0):
 
 
 def gradients(field, positions, condition, direction, frame, backend):
-    field.backend = backend
+    field.backend = Backend.resolve(backend, "cpu")
     inputs = [t.detach().clone().requires_grad_() for t in (positions, condition, direction)]
     field.zero_grad()
     bend = torch.randn(len(condition), 64 * 64, 2, generator=torch.Generator().manual_seed(5)) * 0.3
@@ -52,7 +53,7 @@ def clear_of_kinks(field, positions, condition, direction, frame, monkeypatch):
 
     with monkeypatch.context() as patch, torch.no_grad():
         patch.setattr(torch.nn.functional, "relu", watched)
-        field.backend = "reference"
+        field.backend = Backend.resolve("reference", "cpu")
         bend = torch.randn(len(condition), 64 * 64, 2, generator=torch.Generator().manual_seed(5)) * 0.3
         field(positions, condition, direction, frame, bend)
     keep = torch.stack(distances).amin(0) > 1e-5
@@ -140,7 +141,7 @@ def test_no_samples_give_no_values_and_zero_gradients(path, monkeypatch):
 def test_what_is_not_a_number_stays_so_and_harms_no_other_sample(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     field, positions, condition, direction, frame = make(64)
-    field.backend = "native"
+    field.backend = Backend.resolve("native", "cpu")
     good = field(positions, condition, direction, frame)
     positions[5, 1] = torch.nan
     positions[40] = torch.inf
@@ -153,7 +154,7 @@ def test_what_is_not_a_number_stays_so_and_harms_no_other_sample(path, monkeypat
 
 def test_strided_tensors_are_read_right():
     field, positions, condition, direction, frame = make(100)
-    field.backend = "native"
+    field.backend = Backend.resolve("native", "cpu")
     wide = torch.zeros(100, 6)
     wide[:, ::2] = positions
     for plain, strided in zip(
@@ -189,7 +190,7 @@ def test_any_number_of_threads_gives_the_same_bits(path, monkeypatch):
 def test_ten_million_samples(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     field, positions, condition, direction, frame = make(1000, frames=1)
-    field.backend = "native"
+    field.backend = Backend.resolve("native", "cpu")
     with torch.no_grad():
         few = field(positions, condition, direction, frame)
         # ten million in all: what each keeps for its gradients lets a quarter of them fit into 3 GB

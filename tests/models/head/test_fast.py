@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from jean.kernels import occupancy
+from jean.kernels.backend import Backend
 from jean.kernels.reference import quantile_grid
 from jean.models.head.base import HeadArguments
 from jean.models.head.fast import FastHead
@@ -23,7 +24,7 @@ def test_rays_that_meet_nothing_change_nothing(backend, monkeypatch):
     torch.manual_seed(0)
     shape = torch.randn(68, 3) * torch.tensor([5.0, 6.0, 1.0]) - torch.tensor([0.0, 0.0, 5.0])
     head = FastHead(HeadArguments((6, 16, 0), BOX, shape.tolist()))
-    head.use(backend)
+    head.use(Backend.resolve(backend, "cpu"))
     centres = head.occupancy.cell_centres()
     head.initialise(centres.norm(dim=-1) < 9)
     origins = torch.tensor([0.0, 0.0, -60.0]).expand(300, 3)
