@@ -24,7 +24,7 @@ LAYERS = [
     ["jean.clips", "jean.models"],
     ["jean.features", "jean.provenance", "jean.environment"],
     ["jean.media", "jean.weights", "jean.kernels", "jean.checkpoint", "jean.geometry", "jean.config"],
-    ["jean.files", "jean.progress", "jean.landmarks", "jean.losses"],
+    ["jean.files", "jean.progress", "jean.landmarks", "jean.losses", "jean.plugins"],
     ["jean.errors"],
     ["jean"],
 ]
