@@ -9,11 +9,22 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jean import files
 from jean.errors import ArtefactError, SetupError
-from jean.files import atomic_path, check_writable, folder_lock, read_json, sha256, write_error, write_json, write_text
+from jean.files import (
+    atomic_path,
+    check_writable,
+    folder_lock,
+    plain,
+    read_json,
+    sha256,
+    write_error,
+    write_json,
+    write_text,
+)
 
 
 def _names(folder):
@@ -277,3 +288,22 @@ def test_a_lock_that_cannot_be_made(tmp_path):
     (tmp_path / ".lock").mkdir()
     with pytest.raises(SetupError, match="cannot write"), folder_lock(tmp_path):
         pytest.fail("held")
+
+
+# JSON values
+
+
+def test_plain_values_are_json_values():
+    value = {1: (np.int64(3), {2, 1}, np.arange(2), None, True), "x": [np.float32(0.5), Path("a/b"), float("nan")]}
+    assert plain(value) == {"1": [3, [1, 2], [0, 1], None, True], "x": [0.5, "a/b", None]}
+    assert plain(np.array([[np.nan, 1.0]])) == [[None, 1.0]]
+
+
+def test_plain_values_convert_paths_and_non_finite_numbers_as_asked():
+    value = [Path("private/a.wav"), float("inf"), np.float64("nan")]
+    assert plain(value, path=lambda path: path.name, non_finite=str) == ["a.wav", "inf", "nan"]
+
+
+def test_plain_rejects_other_types():
+    with pytest.raises(TypeError, match="bytes"):
+        plain({"a": [b"x"]})
