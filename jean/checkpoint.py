@@ -1,13 +1,13 @@
-"""Checkpoints on disk: tensors in safetensors beside a JSON document, both checked by sha256, never a pickle.
+"""Checkpoints on disk: a safetensors file and a JSON file, both verified by sha256; no pickle.
 
-A checkpoint of step N is ``checkpoints/last-N.safetensors`` (module, optimiser and random state) and
+The checkpoint of step N consists of ``checkpoints/last-N.safetensors`` (modules, optimisers, random state) and
 ``checkpoints/last-N.json``::
 
     {"sha256": of the payload as written, "payload": {"kind", "format", "stage", "step", "steps",
      "seconds", "config", "meta", "log_bytes", "tensors_sha256", "state"}}
 
-The JSON is written last and removed first, so a JSON file means that both are whole; the checkpoint before
-it is removed only afterwards, so one that loads exists at every moment.
+The JSON file is written last and removed first, so its presence means that both files are complete. The previous
+checkpoint is removed only after that, so a loadable checkpoint exists at every moment.
 """
 
 from __future__ import annotations
@@ -27,24 +27,24 @@ from jean.errors import ArtefactError
 from jean.files import atomic_path
 
 FORMAT = 1
-KEPT = 2  # one to load, one to fall back on
-_JSON_LIMIT_BYTES = 64 << 20  # a payload takes kilobytes: anything larger is refused before it is parsed
+KEPT = 2  # checkpoints per run: the newest, and one in case the newest is damaged
+_JSON_LIMIT_BYTES = 64 << 20  # a payload takes kilobytes; larger files are rejected before parsing
 _KEYS = {"stage", "step", "steps", "seconds", "config", "meta", "log_bytes", "tensors_sha256", "state"}
 _NAME = re.compile(r"last-(\d+)\.json")
 
 
 class _Damaged(Exception):
-    """One of the two files is not what was written."""
+    """One of the two files differs from what was written."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole, verified checkpoint.
+    """A verified checkpoint.
 
     Attributes:
         path: its JSON file.
-        tensors: everything in the safetensors file, on the CPU, keys as ``<module>/<parameter>``.
-        payload: see the head of this file.
+        tensors: all tensors of the safetensors file, on the CPU, with keys ``<module>/<parameter>``.
+        payload: see the top of this file.
     """
 
     path: Path
@@ -53,12 +53,12 @@ class Checkpoint:
 
     @property
     def step(self) -> int:
-        """Optimisation steps done."""
+        """Number of completed optimisation steps."""
         return int(self.payload["step"])
 
     @property
     def content_hash(self) -> str:
-        """Hex sha256 of the tensors file: equal for equal weights, optimiser and random state."""
+        """Hexadecimal sha256 of the tensors file: equal for equal weights, optimiser and random state."""
         return str(self.payload["tensors_sha256"])
 
     def module_state(self, name: str) -> dict[str, torch.Tensor]:
@@ -69,32 +69,32 @@ class Checkpoint:
         """
         state = self.under(f"{name}/")
         if not state:
-            raise ArtefactError(f"{self.path} holds no module {name!r}.", "Train it again with this version.")
+            raise ArtefactError(f"{self.path} has no module {name!r}.", "Train it again with this version.")
         return state
 
     def under(self, prefix: str) -> dict[str, torch.Tensor]:
-        """The tensors whose key begins with ``prefix``, by the rest of the key."""
+        """The tensors whose key begins with ``prefix``, by the remainder of the key."""
         return {key[len(prefix) :]: value for key, value in self.tensors.items() if key.startswith(prefix)}
 
 
 def save_checkpoint(run_folder: Path, tensors: dict[str, torch.Tensor], payload: dict[str, Any]) -> dict[str, Any]:
-    """Writes a checkpoint and removes all but the last ``KEPT``.
+    """Writes a checkpoint, then removes all but the last ``KEPT``.
 
     Args:
-        run_folder: the run.
+        run_folder: folder of the training run.
         tensors: on the CPU, contiguous, without shared memory.
-        payload: JSON values, see the head of this file; the kind, the format and the hash of the tensors are added.
+        payload: JSON values, see the top of this file; kind, format and the hash of the tensors are added.
 
     Returns:
-        The payload as it was written.
+        The complete payload.
 
     Raises:
-        SetupError: it cannot be written; the checkpoints before it are untouched.
+        SetupError: the checkpoint cannot be written; earlier ones are unchanged.
     """
     from safetensors.torch import save
 
     json_path = _json_path(run_folder, payload["step"])
-    json_path.unlink(missing_ok=True)  # only a damaged one can be there: its tensors are about to change
+    json_path.unlink(missing_ok=True)  # only a damaged checkpoint can exist here; its tensors are replaced next
     content = save(tensors)
     with atomic_path(json_path.with_suffix(".safetensors")) as temporary:
         temporary.write_bytes(content)
@@ -111,38 +111,38 @@ def save_checkpoint(run_folder: Path, tensors: dict[str, torch.Tensor], payload:
 def load_checkpoint(
     run_folder: str | Path, *, stage: str | None = None, warn: Callable[[str], None] = warnings.warn
 ) -> Checkpoint:
-    """The newest valid checkpoint of a run.
+    """Loads the newest valid checkpoint of a run.
 
     Args:
-        run_folder: the run.
-        stage: the stage it must be of, e.g. "nerf"; None takes any.
-        warn: told when a damaged checkpoint is passed over for the one before it.
+        run_folder: folder of the training run.
+        stage: the required stage, for example "nerf"; None accepts any.
+        warn: called when a damaged checkpoint is skipped in favour of the previous one.
 
     Raises:
-        ArtefactError: there is none, none is valid, or the newest is of another stage or format.
+        ArtefactError: there is no checkpoint, none is valid, or the newest has another stage or format.
     """
     paths = _json_paths(Path(run_folder))
     for path in paths:
         try:
             payload = _read_payload(path)
-            _check_kind(path, payload, stage)  # a mismatch is an answer; only damage falls back
+            _check_kind(path, payload, stage)  # a mismatch is an error; only damage skips to the previous checkpoint
             return Checkpoint(path, _read_tensors(path, payload), payload)
         except _Damaged as error:
-            warn(f"checkpoint {path} is damaged ({error}): passed over, looking for the one before it.")
+            warn(f"the checkpoint {path} is damaged ({error}); trying the previous one.")
     if paths:
-        raise ArtefactError(f"no checkpoint in {run_folder} is whole.", "Train again into another folder.")
-    raise ArtefactError(f"{run_folder} holds no checkpoint.", "Train first, or name the folder of a training run.")
+        raise ArtefactError(f"every checkpoint in {run_folder} is damaged.", "Train again into another folder.")
+    raise ArtefactError(f"{run_folder} holds no checkpoint.", "Train first, or give the folder of a training run.")
 
 
 def has_checkpoint(run_folder: str | Path) -> bool:
-    """Whether ``run_folder`` holds a checkpoint, whole or damaged."""
+    """Whether ``run_folder`` holds a checkpoint, valid or damaged."""
     return bool(_json_paths(Path(run_folder)))
 
 
 def stored_steps(run_folder: str | Path) -> int | None:
-    """The total step count that an interrupted or finished run was begun with; None if nothing tells.
+    """Total number of steps that a run was started with; None if it has no readable checkpoint.
 
-    For trainers that turn a time into steps: the count must stay when the run goes on.
+    Trainers that convert a time limit to steps use it, because a resumed run must keep its number of steps.
     """
     for path in _json_paths(Path(run_folder)):
         try:
@@ -153,7 +153,7 @@ def stored_steps(run_folder: str | Path) -> int | None:
 
 
 def sweep(run_folder: Path) -> None:
-    """Removes what a killed save left behind; only for the process that holds the folder's lock."""
+    """Removes the files of a save that was killed. Only the process that holds the lock of the folder may call it."""
     folder = Path(run_folder) / "checkpoints"
     for path in [*folder.glob(".last-*.partial.*"), *folder.glob("last-*.safetensors")]:
         if path.name.startswith(".") or not path.with_suffix(".json").exists():
@@ -165,14 +165,14 @@ def _json_path(run_folder: Path, step: int) -> Path:
 
 
 def _json_paths(run_folder: Path) -> list[Path]:
-    """The JSON files, newest first."""
+    """The JSON files of the checkpoints of a run, newest first."""
     folder = run_folder / "checkpoints"
     named = [(int(match[1]), path) for path in folder.glob("last-*.json") if (match := _NAME.fullmatch(path.name))]
     return [path for _, path in sorted(named, reverse=True)]
 
 
 def _document(payload: dict[str, Any]) -> bytes:
-    """The JSON file of ``payload``; one payload has exactly one such file."""
+    """Content of the JSON file for ``payload``; it is unique, byte for byte."""
     digest = hashlib.sha256(json.dumps(payload, allow_nan=False).encode()).hexdigest()
     return (json.dumps({"sha256": digest, "payload": payload}, indent=1, allow_nan=False) + "\n").encode()
 
@@ -180,31 +180,34 @@ def _document(payload: dict[str, Any]) -> bytes:
 def _read_payload(path: Path) -> dict[str, Any]:
     try:
         if path.stat().st_size > _JSON_LIMIT_BYTES:
-            raise _Damaged("its JSON is far too large")
+            raise _Damaged("its JSON file is too large")
         content = path.read_bytes()
         payload = json.loads(content)["payload"]
-        # Writing it again must give the same bytes: no flipped bit hides in a blank or in an exponent's "e".
+        # Serialising the payload again must give the same bytes, so that changed white space is detected as well.
         if not isinstance(payload, dict) or _document(payload) != content:
-            raise _Damaged("its JSON is not what was written")
+            raise _Damaged("its JSON file was changed")
     except OSError as error:
         raise _Damaged(f"{error.strerror}") from error
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _Damaged("its JSON is not what was written") from error
+        raise _Damaged("its JSON file was changed") from error
     return payload
 
 
 def _check_kind(path: Path, payload: dict[str, Any], stage: str | None) -> None:
     if payload.get("kind") != "checkpoint":
-        raise ArtefactError(f"{path} is of kind {payload.get('kind')}, no checkpoint.", "Name a run folder.")
+        raise ArtefactError(
+            f"{path} is not a checkpoint (its kind is {payload.get('kind')}).", "Give the folder of a training run."
+        )
     if payload.get("format") != FORMAT:
         raise ArtefactError(
-            f"{path} has checkpoint format {payload.get('format')}, this version reads {FORMAT}.", "Train it again."
+            f"{path} has checkpoint format {payload.get('format')}; this version reads {FORMAT}.", "Train it again."
         )
     if missing := _KEYS - payload.keys():
         raise ArtefactError(f"{path} lacks {', '.join(sorted(missing))}.", "Train it again.")
     if stage is not None and payload["stage"] != stage:
         raise ArtefactError(
-            f"{path} is of stage {payload['stage']!r}, {stage!r} is needed.", "Name the folder of such a run."
+            f"{path} is a checkpoint of the stage {payload['stage']!r}, not {stage!r}.",
+            f"Give the folder of a training run of the stage {stage!r}.",
         )
 
 
@@ -213,13 +216,13 @@ def _read_tensors(path: Path, payload: dict[str, Any]) -> dict[str, torch.Tensor
     from safetensors.torch import load
 
     try:
-        # Read once, so that the bytes that were checked are the bytes that are parsed.
+        # Read once, so that exactly the verified bytes are parsed.
         content = path.with_suffix(".safetensors").read_bytes()
     except OSError as error:
         raise _Damaged(f"tensors: {error.strerror}") from error
     if hashlib.sha256(content).hexdigest() != payload.get("tensors_sha256"):
-        raise _Damaged("its tensors are not what was written")
+        raise _Damaged("its tensors were changed")
     try:
         return load(content)
     except (SafetensorError, KeyError, ValueError) as error:
-        raise _Damaged("its tensors do not parse") from error
+        raise _Damaged("its tensors cannot be parsed") from error

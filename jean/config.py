@@ -1,8 +1,8 @@
-"""The configuration of a stage: defaults, then a YAML file, then ``--set``, then options.
+"""Configuration of a stage: defaults, overridden by a YAML file, by ``--set``, and by command-line options.
 
-The dialect of YAML is the core schema of YAML 1.2 without tags, anchors and repeated keys: ``on``,
-``no``, ``12:30`` and ``2024-01-01`` are text, ``1e-3`` is a number. What reads as a value on one
-machine reads so on all, and nothing in a file can make an object or run.
+YAML is read with the core schema of YAML 1.2, without tags, anchors and repeated keys. So ``on``, ``no``, ``12:30``
+and ``2024-01-01`` are text and ``1e-3`` is a number, unlike with PyYAML's default schema, and no file can create an
+object or run code.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from jean.errors import UsageError
 
-_LARGEST_FILE = 1 << 20  # bytes; a configuration is a page of text
+_LARGEST_FILE = 1 << 20  # bytes; a configuration is about a page of text
 
-# tag → (what it looks like, the characters it may begin with)
+# tag → (regular expression of its scalars, characters that they may begin with)
 _SCALARS = {
     "tag:yaml.org,2002:null": (r"^(?:~|null|Null|NULL|)$", ["~", "n", "N", ""]),
     "tag:yaml.org,2002:bool": (r"^(?:true|True|TRUE|false|False|FALSE)$", list("tTfF")),
@@ -33,11 +33,11 @@ _SCALARS = {
 
 
 class StageConfig(BaseModel):
-    """Base of every stage's configuration: no unknown key, no change after it is made.
+    """Base class of all stage configurations: immutable, and without unknown keys.
 
     Attributes:
-        seed: where every random number of the stage begins.
-        device: where tensors live; "auto" is the GPU where there is one.
+        seed: seed of all random numbers of the stage.
+        device: device of the tensors; "auto" is the GPU if there is one, otherwise the CPU.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
@@ -50,17 +50,17 @@ Config = TypeVar("Config", bound=StageConfig)
 
 
 def load_config(cls: type[Config], path: Path | None = None, sets: list[str] | None = None, **overrides: Any) -> Config:
-    """Makes the configuration of one stage.
+    """Creates the configuration of a stage.
 
     Args:
-        cls: its class; its defaults hold where nothing else is said.
-        path: a YAML file of keys and values; nested ones by indentation.
-        sets: ``key=value`` with dots for nested keys; the value is read as YAML.
-        overrides: fields given as options of the command; None means not given.
+        cls: its class, with the defaults.
+        path: a YAML file of keys and values.
+        sets: texts ``key=value``, with dots for nested keys; the value is read as YAML.
+        overrides: fields given as command-line options; None means not given.
 
     Raises:
-        UsageError: unreadable file, unknown key, wrong value, a key both set and given as an
-            option. Says where: the line of the file, the ``--set`` or the option.
+        UsageError: the file is unreadable, a key is unknown, a value is wrong, or a key is given both by ``--set``
+            and as an option. The message names the line of the file, the ``--set`` or the option.
     """
     values, places = _read_file(path) if path is not None else ({}, {})
     for text in sets or []:
@@ -73,7 +73,7 @@ def load_config(cls: type[Config], path: Path | None = None, sets: list[str] | N
             continue
         option = "--" + name.replace("_", "-")
         if places.get((name,), "").startswith("--set"):
-            raise UsageError(f"{option} and {places[(name,)]} contradict each other.", "Give one of them.")
+            raise UsageError(f"{option} and {places[(name,)]} contradict each other.", "Give only one of them.")
         places = {keys: place for keys, place in places.items() if keys[0] != name} | {(name,): option}
         values[name] = value
     try:
@@ -83,26 +83,29 @@ def load_config(cls: type[Config], path: Path | None = None, sets: list[str] | N
 
 
 def dump(config: StageConfig) -> str:
-    """The configuration as YAML that ``load_config`` reads back to an equal one."""
+    """The configuration as YAML text, from which ``load_config`` creates an equal configuration."""
     values = config.model_dump(mode="json")
     text = yaml.dump(values, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
-    if any(character in text for character in "\x85\u2028\u2029"):  # PyYAML reads its own unescaped ones as blanks
+    # PyYAML writes these line separators unescaped, and would read them as blanks
+    if any(character in text for character in "\x85\u2028\u2029"):
         text = yaml.dump(values, Dumper=_Dumper, sort_keys=False)
     return text
 
 
 def keys_of(cls: type[BaseModel]) -> list[str]:
-    """Every key of a configuration class, nested ones with dots."""
-    found = []
+    """All keys of a configuration class; keys of nested models follow their parent, with dots."""
+    keys = []
     for name, field in cls.model_fields.items():
-        found.append(name)
+        keys.append(name)
         for nested in _models_in(field.annotation):
-            found += [f"{name}.{key}" for key in keys_of(nested)]
-    return found
+            keys += [f"{name}.{key}" for key in keys_of(nested)]
+    return keys
 
 
 class _Loader(yaml.SafeLoader):
-    yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 - filled below, PyYAML's way
+    """YAML loader with the scalars of ``_SCALARS`` and without anchors."""
+
+    yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012 - a class attribute in PyYAML; filled below
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         event = self.peek_event()
@@ -112,6 +115,8 @@ class _Loader(yaml.SafeLoader):
 
 
 class _Dumper(yaml.SafeDumper):
+    """YAML dumper that quotes text which ``_Loader`` would read as another type."""
+
     yaml_implicit_resolvers: dict[Any, Any] = {}  # noqa: RUF012
 
     def ignore_aliases(self, data: Any) -> bool:
@@ -124,7 +129,7 @@ for _tag, (_pattern, _first) in _SCALARS.items():
 
 
 def _read_file(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], str]]:
-    """The values of a YAML file, and for each key "FILE, line N"."""
+    """Reads a YAML file: its values, and the place "FILE, line N" of each key."""
     try:
         with open(path, "rb") as handle:
             data = handle.read(_LARGEST_FILE + 1)
@@ -141,12 +146,20 @@ def _read_file(path: Path) -> tuple[dict[str, Any], dict[tuple[str, ...], str]]:
     if value is None:
         return {}, {}
     if not isinstance(value, dict):
-        raise UsageError(f"{path}, line 1: not a list of keys and values.", "Write lines like: key: value")
+        raise UsageError(f"{path}, line 1: the file is not a list of keys and values.", "Write lines like: key: value")
     return value, {keys: f"{path}, line {line}" for keys, line in lines.items()}
 
 
 def _parse(text: str, name: str) -> tuple[Any, dict[tuple[str, ...], int]]:
-    """A YAML document's value and the line of each of its keys."""
+    """Parses a YAML document.
+
+    Args:
+        text: the document.
+        name: of its source, for messages.
+
+    Returns:
+        Its value, and the line number of each key (nested keys as tuples).
+    """
     lines: dict[tuple[str, ...], int] = {}
     try:
         loader = _Loader(text)
@@ -161,13 +174,13 @@ def _parse(text: str, name: str) -> tuple[Any, dict[tuple[str, ...], int]]:
         raise UsageError(f"{name}, line {line}: {error.problem or error.context}.", "Correct the line.") from None
     except yaml.reader.ReaderError as error:
         line = text[: error.position].count("\n") + 1
-        raise UsageError(f"{name}, line {line}: a control character.", "Remove it.") from None
+        raise UsageError(f"{name}, line {line}: the text has a control character.", "Remove it.") from None
     except RecursionError:
         raise UsageError(f"{name} is nested too deeply.", "Write keys and values.") from None
 
 
 def _check_keys(node: yaml.Node, above: tuple[str, ...], lines: dict[tuple[str, ...], int]) -> None:
-    """Notes the line of each key; refuses tags, keys that are no words, and repeated keys."""
+    """Records the line of each key in ``lines``; rejects tags, keys that are not text, and repeated keys."""
     if not node.tag.startswith("tag:yaml.org,2002:") or node.tag.startswith("tag:yaml.org,2002:python"):
         problem = f"the tag {node.tag.replace('tag:yaml.org,2002:', '!!')} is not allowed"
         raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark)
@@ -176,28 +189,29 @@ def _check_keys(node: yaml.Node, above: tuple[str, ...], lines: dict[tuple[str, 
             _check_keys(item, (*above, "[]"), {})
     if not isinstance(node, yaml.MappingNode):
         return
-    seen = set()
+    keys = set()
     for key, value in node.value:
         if not isinstance(key, yaml.ScalarNode) or key.tag != "tag:yaml.org,2002:str":
             raise yaml.constructor.ConstructorError(None, None, "a key must be a word", key.start_mark)
-        if key.value in seen:
-            problem = f"the key {key.value!r} is there twice"
+        if key.value in keys:
+            problem = f"the key {key.value!r} occurs twice"
             raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
-        seen.add(key.value)
+        keys.add(key.value)
         lines[(*above, key.value)] = key.start_mark.line + 1
         _check_keys(value, (*above, key.value), lines)
 
 
 def _parse_set(text: str) -> tuple[tuple[str, ...], Any]:
-    """("a", "b") and 1 from ``a.b=1``."""
+    """Parses ``a.b=1`` to the key ("a", "b") and the value 1."""
     key, equals, value = text.partition("=")
     keys = tuple(part.strip() for part in key.split("."))
     if not equals or not all(keys):
-        raise UsageError(f"--set {text}: no key=value.", "Write, for example: --set size=256")
+        raise UsageError(f"--set {text}: this is no key=value.", "Write, for example: --set size=256")
     return keys, _parse(value, f"--set {text}")[0]
 
 
 def _put(values: dict[str, Any], keys: tuple[str, ...], value: Any, text: str) -> None:
+    """Stores ``value`` in nested dictionaries."""
     for key in keys[:-1]:
         values = values.setdefault(key, {})
         if not isinstance(values, dict):
@@ -206,9 +220,15 @@ def _put(values: dict[str, Any], keys: tuple[str, ...], value: Any, text: str) -
 
 
 def _explain(cls: type[BaseModel], error: ValidationError, places: dict[tuple[str, ...], str]) -> UsageError:
-    """One line for the first of pydantic's complaints."""
+    """Converts the first validation error of pydantic to one line.
+
+    Args:
+        cls: the configuration class.
+        error: from pydantic.
+        places: where each key was given.
+    """
     complaints = error.errors(include_url=False)
-    # an unknown key explains more than what follows from it
+    # an unknown key comes first, because it often causes the other errors
     first = min(complaints, key=lambda item: item["type"] != "extra_forbidden")
     location = tuple(str(part) for part in first["loc"])
     known = set(keys_of(cls))
@@ -218,7 +238,7 @@ def _explain(cls: type[BaseModel], error: ValidationError, places: dict[tuple[st
     if first["type"] == "extra_forbidden":
         key = ".".join(location)
         return UsageError(f"{prefix}unknown key {key!r}{more}.", _suggest(key, sorted(known)))
-    # pydantic adds the branch of a union to the location: name only what the user can write
+    # pydantic appends the branch of a union to the location: name only the part that is a key
     named = next((location[:n] for n in range(len(location), 0, -1) if ".".join(location[:n]) in known), location)
     if first["type"] == "missing":
         return UsageError(f"no value for {'.'.join(named)!r}{more}.", f"Give one: --set {'.'.join(named)}=VALUE")
@@ -230,6 +250,7 @@ def _explain(cls: type[BaseModel], error: ValidationError, places: dict[tuple[st
 
 
 def _suggest(key: str, known: list[str]) -> str:
+    """The remedy for an unknown key: the nearest key, or the list of all keys."""
     near = difflib.get_close_matches(key, known, 1, 0.5)
     if not near:
         leaf = difflib.get_close_matches(key.split(".")[-1], [name.split(".")[-1] for name in known], 1, 0.6)
@@ -238,6 +259,7 @@ def _suggest(key: str, known: list[str]) -> str:
 
 
 def _models_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yields the models that a type annotation contains."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation
     for inner in get_args(annotation):

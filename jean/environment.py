@@ -1,4 +1,4 @@
-"""What this machine has, what it lacks, what is lost by that, and the command that cures it."""
+"""Inspects the machine: hardware, packages, libraries, weights and folders, with the remedy for what is missing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jean.errors import SetupError
 from jean.files import check_writable
 from jean.weights import store as weights
 
-# name on the registry: (module, what is lost without it)
+# name on PyPI → (module, what does not work without it)
 PACKAGES = {
     "torch": ("torch", "training and rendering"),
     "numpy": ("numpy", "everything"),
@@ -28,7 +28,7 @@ PACKAGES = {
     "filelock": ("filelock", "locks: every command that writes"),
     "rich": ("rich", "progress bars"),
     "av": ("av", "reading and writing video: prepare, demo; render writes PNG frames and a wav instead"),
-    "librosa": ("librosa", "audio features: prepare, demo, render from a new sound"),
+    "librosa": ("librosa", "audio features: prepare, demo, render from new audio"),
     "mediapipe": ("mediapipe", "prepare --tracker mediapipe and --matting selfie"),
     "face-alignment": ("face_alignment", "prepare --tracker face-alignment"),
     "scikit-image": ("skimage", "evaluate"),
@@ -42,7 +42,7 @@ PACKAGES = {
     "fastdtw": ("fastdtw", "aligning sentences of different emotions"),
 }
 
-# shared library: (package of Debian and Ubuntu that has it, what loads it)
+# shared library → (package of Debian and Ubuntu that contains it, Python package that loads it)
 LIBRARIES = {
     "libGL.so.1": ("libgl1", "opencv-python"),
     "libglib-2.0.so.0": ("libglib2.0-0", "opencv-python"),
@@ -51,13 +51,13 @@ LIBRARIES = {
     "libGLESv2.so.2": ("libgles2", "mediapipe"),
 }
 
-# flags of /proc/cpuinfo that decide which kernels can run
+# flags of /proc/cpuinfo that determine which kernels can run
 _CPU_FEATURES = ("avx2", "fma", "avx512f", "avx512_bf16", "amx_tile", "amx_bf16", "amx_int8")
-_LITTLE_SPACE_BYTES = 5 * 10**9  # a demo and a clip of some minutes at 512 px take about this much
+_LITTLE_SPACE_BYTES = 5 * 10**9  # a demo and a clip of some minutes at 512 px need about this much
 
 
 def inspect() -> dict[str, Any]:
-    """Every fact, as plain values; see the single functions."""
+    """All facts about this machine as JSON values; one key per function of this module."""
     return {
         "jean": __version__,
         "python": platform.python_version(),
@@ -69,28 +69,31 @@ def inspect() -> dict[str, Any]:
         "libraries": libraries(),
         "encoders": encoders(),
         "weights": [weights.state(name) for name in weights.register()],
-        "folders": places(),
+        "folders": folders(),
     }
 
 
-def pick_device(wanted: str) -> str:
-    """ "cpu" or "cuda" for a configured ``device``; "auto" is the GPU where there is one.
+def pick_device(device: str) -> str:
+    """Resolves a configured device to one that torch accepts.
+
+    Args:
+        device: "auto" (the GPU if there is one, otherwise the CPU), "cpu", "cuda" or "cuda:N".
 
     Raises:
-        SetupError: a GPU is wanted and there is none.
+        SetupError: a GPU is requested and there is none.
     """
-    if wanted == "cpu":
-        return wanted
+    if device == "cpu":
+        return device
     import torch
 
-    there = torch.cuda.is_available()
-    if wanted != "auto" and not there:
-        raise SetupError("there is no CUDA device.", "Leave out --device, or see: jean doctor")
-    return wanted if wanted != "auto" else "cuda" if there else "cpu"
+    available = torch.cuda.is_available()
+    if device != "auto" and not available:
+        raise SetupError("there is no CUDA device.", "Leave out --device, or run: jean doctor")
+    return device if device != "auto" else "cuda" if available else "cpu"
 
 
 def missing_module(name: str) -> SetupError:
-    """The error for a module that cannot be imported, with the command that installs it."""
+    """The error for a module that cannot be imported, with the command that installs its package."""
     names = {module: package for package, (module, _) in PACKAGES.items()}
     package = names.get(name.split(".")[0], name.split(".")[0])
     lost = PACKAGES[package][1] if package in PACKAGES else ""
@@ -100,7 +103,11 @@ def missing_module(name: str) -> SetupError:
 
 
 def missing_library(message: str) -> SetupError | None:
-    """The error for a shared library that ``message`` (of an ImportError or OSError) names, if known."""
+    """The error for a missing shared library; None if no library of ``LIBRARIES`` is named.
+
+    Args:
+        message: text of an ImportError or OSError.
+    """
     for name, (package, user) in LIBRARIES.items():
         if name in message:
             return SetupError(f"the system library {name} is missing ({user} loads it).", f"Run: {apt_line([package])}")
@@ -108,24 +115,24 @@ def missing_library(message: str) -> SetupError | None:
 
 
 def apt_line(names: list[str]) -> str:
-    """The one command that installs Debian packages."""
+    """The command that installs packages of Debian or Ubuntu."""
     return f"{'' if os.geteuid() == 0 else 'sudo '}apt-get install -y {' '.join(sorted(set(names)))}"
 
 
 def packages() -> list[dict[str, Any]]:
-    """Name, version (None: missing), what is lost without it, and the command that installs it."""
-    found = []
+    """Python packages: name, version (None: missing), what does not work without it, and the install command."""
+    rows = []
     for name, (module, lost) in PACKAGES.items():
         version = _version(name) if util.find_spec(module) else None
-        found.append({"name": name, "version": version, "lost": lost, "remedy": f"pip install {name}"})
-    return found
+        rows.append({"name": name, "version": version, "lost": lost, "remedy": f"pip install {name}"})
+    return rows
 
 
 def _version(name: str) -> str | None:
     try:
         return metadata.version(name)
     except metadata.PackageNotFoundError:
-        # opencv-python and opencv-python-headless, among others, give the same module
+        # a module may come from another package: cv2 from opencv-python-headless, for example
         return metadata.version("opencv-python-headless") if name == "opencv-python" and _has_headless() else "unknown"
 
 
@@ -134,21 +141,21 @@ def _has_headless() -> bool:
 
 
 def libraries() -> list[dict[str, Any]]:
-    """Shared libraries that pip cannot install: name, found or not, what loads it, the command."""
+    """Shared libraries that pip cannot install: name, whether it was found, what needs it, the install command."""
     if sys.platform != "linux":
         return []
-    found = []
+    rows = []
     for name, (package, user) in LIBRARIES.items():
-        found.append({"name": name, "found": _loads(name), "lost": user, "remedy": apt_line([package])})
-    return found
+        rows.append({"name": name, "found": _loads(name), "lost": user, "remedy": apt_line([package])})
+    return rows
 
 
 def debian_packages() -> list[str]:
-    """Packages of Debian and Ubuntu without which ``make`` cannot set the project up here."""
-    found = {LIBRARIES[item["name"]][0] for item in libraries() if not item["found"]}
-    if util.find_spec("ensurepip") is None:  # Debian splits it off
-        found.add(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")
-    return sorted(found)
+    """Packages of Debian and Ubuntu that are missing here and that ``make`` needs to set up the project."""
+    missing = {LIBRARIES[item["name"]][0] for item in libraries() if not item["found"]}
+    if util.find_spec("ensurepip") is None:  # a package of its own in Debian
+        missing.add(f"python{sys.version_info[0]}.{sys.version_info[1]}-venv")
+    return sorted(missing)
 
 
 def _loads(name: str) -> bool:
@@ -160,7 +167,7 @@ def _loads(name: str) -> bool:
 
 
 def cpu() -> dict[str, Any]:
-    """Model, processors this process may use, memory in bytes (None: unknown), instruction sets."""
+    """CPU model, threads available to this process, memory in bytes (None: unknown), instruction sets."""
     text = _read("/proc/cpuinfo")
     fields = dict(line.split(":", 1) for line in text.split("\n\n")[0].splitlines() if ":" in line)
     fields = {key.strip(): value.strip() for key, value in fields.items()}
@@ -175,30 +182,30 @@ def cpu() -> dict[str, Any]:
 
 
 def gpu() -> dict[str, Any]:
-    """Whether torch can use a GPU; ``devices`` with name, memory and compute capability; else the reason."""
+    """Whether torch can use a GPU: its ``devices`` (name, memory, compute capability), or the ``reason`` if not."""
     try:
         import torch
     except ImportError as error:
         return {"available": False, "devices": [], "reason": f"torch cannot be imported ({error})", "remedy": None}
     if torch.cuda.is_available():
-        found = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+        properties = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
         devices = [
             {"name": item.name, "memory_bytes": item.total_memory, "capability": f"{item.major}.{item.minor}"}
-            for item in found
+            for item in properties
         ]
         return {"available": True, "devices": devices, "cuda": torch.version.cuda, "reason": None, "remedy": None}
     driver = Path("/proc/driver/nvidia/version").exists()
     if driver and torch.version.cuda is None:
         reason, remedy = "this torch was built without CUDA", "pip install --force-reinstall torch torchvision"
     elif driver:
-        reason, remedy = "the NVIDIA driver is too old for this torch, or gives it no card", "nvidia-smi"
+        reason, remedy = "the NVIDIA driver is too old for this torch, or offers it no GPU", "nvidia-smi"
     else:
         reason, remedy = "no NVIDIA driver", None
     return {"available": False, "devices": [], "cuda": torch.version.cuda, "reason": reason, "remedy": remedy}
 
 
 def kernels() -> dict[str, Any]:
-    """The compiled code, for GPUs too: library (None: missing), instruction sets, what is lost without it."""
+    """Compiled kernels for CPU and GPU: library (None: missing), instruction sets, what does not work without them."""
     from jean.kernels import library
     from jean.kernels.cuda import build as cuda_build
 
@@ -206,7 +213,7 @@ def kernels() -> dict[str, Any]:
 
 
 def encoders() -> dict[str, bool]:
-    """Which encoders that ``render`` uses PyAV has; empty without PyAV."""
+    """Whether PyAV has each encoder that ``render`` uses; empty without PyAV."""
     if util.find_spec("av") is None:
         return {}
     import av
@@ -225,9 +232,9 @@ def _encodes(name: str) -> bool:
     return True
 
 
-def places() -> list[dict[str, Any]]:
-    """The folders written to: path, purpose, writable or not, free bytes, whether that is little."""
-    found = []
+def folders() -> list[dict[str, Any]]:
+    """The folders that commands write to: path, purpose, whether writable, free bytes, whether that is little."""
+    rows = []
     for purpose, folder in (("here", Path.cwd()), ("weights", weights.folders()[0])):
         try:
             existing = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
@@ -236,7 +243,7 @@ def places() -> list[dict[str, Any]]:
         except SetupError:
             writable = False
         free = shutil.disk_usage(existing).free
-        found.append(
+        rows.append(
             {
                 "path": str(folder),
                 "purpose": purpose,
@@ -245,7 +252,7 @@ def places() -> list[dict[str, Any]]:
                 "little_space": free < _LITTLE_SPACE_BYTES,
             }
         )
-    return found
+    return rows
 
 
 def _read(path: str) -> str:

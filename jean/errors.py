@@ -1,12 +1,15 @@
-"""Errors a user can act on, each with the exit code that a shell script sees."""
+"""Errors that a user can act on, with the exit codes of the command line."""
 
 
 class JeanError(Exception):
-    """Base of every expected failure.
+    """Base class of all expected failures.
 
     Args:
         message: one line that says what is wrong.
-        remedy: one line that says what to do about it; shown after the message.
+        remedy: one line that says what to do about it; it is shown after the message.
+
+    Attributes:
+        exit_code: what the command line returns to the shell.
     """
 
     exit_code = 1
@@ -21,45 +24,50 @@ class JeanError(Exception):
 
 
 class UsageError(JeanError):
-    """Wrong option, unknown configuration key, impossible combination."""
+    """A wrong option, an unknown configuration key, or an impossible combination of options."""
 
     exit_code = 2
 
 
 class InputError(JeanError):
-    """Media or data that cannot be used: no face, no sound, mismatch of lengths."""
+    """Media or data that cannot be used, for example without a face, without audio, or of different lengths."""
 
     exit_code = 3
 
 
 class ArtefactError(JeanError):
-    """A clip, run or checkpoint that is corrupt, untrusted, or made for something else."""
+    """A clip, run or checkpoint that is damaged, untrusted, or incompatible."""
 
     exit_code = 4
 
 
 class SetupError(JeanError):
-    """The machine lacks something: weights, a package, disk, memory, a free lock."""
+    """A missing requirement of the machine: weights, a package, disk space, memory, a free lock."""
 
     exit_code = 5
 
 
 class DivergedError(JeanError):
-    """Training produced a value that is not finite."""
+    """Training produced NaN or infinity."""
 
     exit_code = 6
 
 
 class Interrupted(JeanError):
-    """Stopped by a signal after saving; ``signum`` decides between 130 and 143."""
+    """The work was saved and stopped after a signal.
+
+    Args:
+        signum: number of the signal; the exit code is 128 + ``signum`` (130 for Ctrl-C, 143 for SIGTERM).
+        message: one line; by default "interrupted".
+    """
 
     def __init__(self, signum: int, message: str = ""):
-        super().__init__(message or "interrupted", "Run the same command again to go on.")
+        super().__init__(message or "interrupted", "Run the same command again to resume.")
         self.exit_code = 128 + signum
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an allocation failed, in Python, numpy or torch (which has no class of its own for the CPU)."""
+    """Whether ``error`` is a failed allocation in Python, numpy or torch (which has no class for it on the CPU)."""
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
         return True
     signs = ("can't allocate memory", "out of memory", "ALLOC_FAILED")

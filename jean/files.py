@@ -1,13 +1,14 @@
-"""Files that are either whole or absent: atomic writes, hashes, folder locks."""
+"""Files: atomic writing, JSON, hashes and folder locks."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import json
+import math
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,16 @@ from jean.errors import ArtefactError, SetupError
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside ``path``; on success it is fsynced and renamed over it.
+    """Writes a file atomically: yields a temporary path, then syncs it to the disk and renames it to ``path``.
+
+    The folder is created if necessary. After an exception the temporary file is removed and ``path`` keeps its
+    old content.
+
+    Yields:
+        A path in the same folder with the same suffix.
 
     Raises:
-        SetupError: the folder cannot be written or the disk is full; ``path`` keeps its
-            old content.
+        SetupError: the folder cannot be written, or the disk is full.
     """
     path = Path(path)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.partial{path.suffix}")
@@ -33,24 +39,27 @@ def atomic_path(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
         _fsync_folder(path.parent)
     except Exception as error:
-        if (refused := _system_error(error)) is None:
+        if (system_error := _system_error(error)) is None:
             raise
-        raise write_error(path, refused) from error
+        raise write_error(path, system_error) from error
     finally:
-        with suppress(OSError):  # a path that cannot be has nothing to clean up, and its reason is on its way
+        with suppress(OSError):  # if the path is impossible there is nothing to remove, and the cause is being raised
             temporary.unlink()
 
 
 def _system_error(error: Exception) -> OSError | None:
-    """The refusal of the operating system that ``error`` is or, from a library written in Rust, tells of."""
+    """The error of the operating system behind ``error``; None if there is none.
+
+    Libraries written in Rust report it only in the text of their exceptions.
+    """
     if isinstance(error, OSError):
         return error
-    told = re.search(r"\(os error (\d+)\)", str(error))
-    return OSError(int(told[1]), os.strerror(int(told[1]))) if told else None
+    match = re.search(r"\(os error (\d+)\)", str(error))
+    return OSError(int(match[1]), os.strerror(int(match[1]))) if match else None
 
 
 def write_error(path: Path, error: OSError) -> SetupError:
-    """The one-line error for a failed write."""
+    """The error to raise when ``path`` cannot be written."""
     return SetupError(f"cannot write {path}: {error.strerror or error}.", "Free some space or choose another --output.")
 
 
@@ -59,7 +68,7 @@ def _fsync_folder(folder: Path) -> None:
     try:
         os.fsync(handle)
     except OSError as error:
-        # Some network file systems cannot sync a folder; the file is in its place all the same.
+        # Some network file systems cannot sync a folder; the file is in place nevertheless.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
             raise
     finally:
@@ -67,30 +76,81 @@ def _fsync_folder(folder: Path) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes ``text`` as UTF-8, atomically."""
+    """Writes ``text`` to a file as UTF-8, atomically."""
     with atomic_path(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes ``value`` as indented JSON, atomically."""
+    """Writes ``value`` to a file as indented JSON, atomically.
+
+    Raises:
+        ValueError: it contains NaN or infinity; see ``plain``.
+        SetupError: the file cannot be written.
+    """
     write_text(path, json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Reads a JSON artefact.
+def plain(
+    value: Any, *, path: Callable[[Path], Any] = str, non_finite: Callable[[float], Any] = lambda number: None
+) -> Any:
+    """Converts ``value`` to what JSON can hold.
+
+    Mappings get text keys; tuples and numpy arrays become lists, numpy scalars Python numbers; sets are sorted.
+
+    Args:
+        value: nested mappings, sequences, sets, paths, numbers, text and None.
+        path: converts a path; by default to its text.
+        non_finite: converts NaN and infinity; by default to None.
 
     Raises:
-        ArtefactError: missing, unreadable, or not JSON.
+        TypeError: a value of another type.
+
+    Example:
+        >>> plain({1: (2.5, float("nan")), "file": Path("a/b.wav")})
+        {'1': [2.5, None], 'file': 'a/b.wav'}
+    """
+
+    def convert(item: Any) -> Any:
+        if isinstance(item, Mapping):
+            return {str(key): convert(each) for key, each in item.items()}
+        if isinstance(item, (list, tuple)):
+            return [convert(each) for each in item]
+        if isinstance(item, (set, frozenset)):
+            return sorted((convert(each) for each in item), key=str)
+        if isinstance(item, Path):
+            return path(item)
+        if hasattr(item, "tolist"):  # a numpy array or scalar; numpy is not imported here
+            return convert(item.tolist())
+        if isinstance(item, float):
+            return item if math.isfinite(item) else non_finite(item)
+        if item is None or isinstance(item, (bool, int, str)):
+            return item
+        raise TypeError(f"JSON cannot hold {type(item).__name__}: {item!r:.80}")
+
+    return convert(value)
+
+
+def read_json(path: Path) -> Any:
+    """Reads a JSON file that a command has written.
+
+    Raises:
+        ArtefactError: it is missing, unreadable, or not JSON.
     """
     try:
         return json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        raise ArtefactError(f"{path} is missing or damaged ({type(error).__name__}).", "Make it again.") from error
+        raise ArtefactError(
+            f"{path} is missing or damaged ({type(error).__name__}).", "Run the command that writes it again."
+        ) from error
 
 
 def sha256(path: Path) -> str:
-    """Hex sha256 of a file, read in blocks."""
+    """Hexadecimal sha256 of a file, read in blocks.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     digest = hashlib.sha256()
     with open(path, "rb") as handle:
         while block := handle.read(1 << 20):
@@ -99,10 +159,10 @@ def sha256(path: Path) -> str:
 
 
 def check_writable(folder: Path) -> None:
-    """Fails now rather than after an hour of work.
+    """Checks that files can be written to ``folder``, creating it if necessary, before any long work.
 
     Raises:
-        SetupError: ``folder`` cannot be made or written.
+        SetupError: ``folder`` cannot be created or written.
     """
     folder = Path(folder)
     probe = folder / f".probe.{os.getpid()}"
@@ -112,16 +172,16 @@ def check_writable(folder: Path) -> None:
     except OSError as error:
         raise write_error(folder, error) from error
     finally:
-        with suppress(OSError):  # a full disk takes the name, but not the byte
+        with suppress(OSError):  # on a full disk the file is created but stays empty
             probe.unlink()
 
 
 @contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
-    """Holds an exclusive lock on ``folder``; it dies with the process.
+    """Holds an exclusive lock on ``folder``; the operating system releases it when the process ends.
 
     Raises:
-        SetupError: another process holds it, or the folder cannot be written.
+        SetupError: another process holds the lock, or the folder cannot be written.
     """
     from filelock import FileLock, Timeout
 

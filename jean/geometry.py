@@ -1,17 +1,57 @@
-"""Rotations, rigid poses and projection: small pure functions that know nothing of faces.
+"""Pinhole camera, rotations, rigid poses and projection, as pure functions.
 
-A pose is ``camera_to_world`` [..., 4, 4] with OpenCV axes (x right, y down, z forward). Lengths are
-whatever the world uses (cm in head space), angles radians, image positions px with pixel centres at
-half-integers.
+A pose is ``camera_to_world`` [..., 4, 4] with OpenCV axes (x right, y down, z forward). Lengths have the unit of
+the world (cm in head space), angles are in radians, image positions in px with pixel centres at half-integers.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
-from jean.types import Camera
-
 _TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera without distortion, in pixels of one image.
+
+    Pixel centres lie at half-integers: the top left pixel covers [0, 1] × [0, 1].
+
+    Attributes:
+        focal_px: focal length, the same along both axes.
+        center_px: principal point (x, y).
+        width_px: image width.
+        height_px: image height.
+    """
+
+    focal_px: float
+    center_px: tuple[float, float]
+    width_px: int
+    height_px: int
+
+    def matrix(self) -> np.ndarray:
+        """The intrinsic matrix K, float64 [3, 3]."""
+        cx, cy = self.center_px
+        return np.array([[self.focal_px, 0, cx], [0, self.focal_px, cy], [0, 0, 1]], np.float64)
+
+    def cropped(self, left_px: float, top_px: float, side_px: float, size_px: int) -> Camera:
+        """The camera of a square crop of this image, resized.
+
+        Args:
+            left_px: left edge of the crop, px of this image.
+            top_px: top edge, px of this image.
+            side_px: side of the crop, px of this image.
+            size_px: side of the result, px.
+        """
+        scale = size_px / side_px
+        cx, cy = self.center_px
+        return Camera(self.focal_px * scale, ((cx - left_px) * scale, (cy - top_px) * scale), size_px, size_px)
+
+    def resized(self, size_px: int) -> Camera:
+        """The camera of this image, which must be square, resized to ``size_px``."""
+        return self.cropped(0.0, 0.0, float(self.width_px), size_px)
 
 
 def rotation_matrix(vector: np.ndarray) -> np.ndarray:
@@ -19,7 +59,7 @@ def rotation_matrix(vector: np.ndarray) -> np.ndarray:
     vector = np.asarray(vector, np.float64)
     angle = np.linalg.norm(vector, axis=-1)[..., None, None]
     cross = cross_matrix(vector)
-    # sin(a)/a and (1 - cos(a))/a² by numpy's sinc, which is exact at zero.
+    # sin(a)/a and (1 - cos(a))/a² with numpy's sinc, which is exact at zero.
     first = np.sinc(angle / np.pi)
     second = 0.5 * np.sinc(angle / (2 * np.pi)) ** 2
     return np.eye(3) + first * cross + second * (cross @ cross)
@@ -38,7 +78,7 @@ def rotation_vector(matrix: np.ndarray) -> np.ndarray:
 
 
 def _quaternion(matrix: np.ndarray) -> np.ndarray:
-    """Unit quaternions [..., 4] (w, x, y, z), stable at every angle (Shepperd's choice of pivot)."""
+    """Unit quaternions [..., 4] (w, x, y, z) of rotation matrices; stable at every angle (Shepperd's method)."""
     m = np.asarray(matrix, np.float64)
     xx, yy, zz = m[..., 0, 0], m[..., 1, 1], m[..., 2, 2]
     zy, xz, yx = m[..., 2, 1] - m[..., 1, 2], m[..., 0, 2] - m[..., 2, 0], m[..., 1, 0] - m[..., 0, 1]
@@ -59,7 +99,7 @@ def _quaternion(matrix: np.ndarray) -> np.ndarray:
 
 
 def cross_matrix(vector: np.ndarray) -> np.ndarray:
-    """[..., 3, 3] with ``cross_matrix(a) @ b == cross(a, b)``."""
+    """Skew-symmetric matrices [..., 3, 3] of vectors [..., 3]: ``cross_matrix(a) @ b == cross(a, b)``."""
     x, y, z = np.moveaxis(np.asarray(vector, np.float64), -1, 0)
     zero = np.zeros_like(x)
     rows = [np.stack(row, -1) for row in ((zero, -z, y), (z, zero, -x), (-y, x, zero))]
@@ -67,7 +107,7 @@ def cross_matrix(vector: np.ndarray) -> np.ndarray:
 
 
 def nearest_rotation(matrix: np.ndarray) -> np.ndarray:
-    """The rotations [..., 3, 3] nearest to any matrices [..., 3, 3] in the Frobenius norm."""
+    """The rotations [..., 3, 3] nearest to matrices [..., 3, 3] in the Frobenius norm."""
     left, _, right = np.linalg.svd(matrix)
     sign = np.sign(np.linalg.det(left @ right))
     left = left.copy()
@@ -92,21 +132,32 @@ def invert_pose(pose: np.ndarray) -> np.ndarray:
 
 
 def to_camera(points: np.ndarray, camera_to_world: np.ndarray) -> np.ndarray:
-    """World points [P, 3] or [..., P, 3] in the axes of cameras [..., 4, 4]: [..., P, 3]."""
+    """Transforms points from world to camera coordinates.
+
+    Args:
+        points: [P, 3] or [..., P, 3], world.
+        camera_to_world: [..., 4, 4].
+
+    Returns:
+        [..., P, 3].
+    """
     return (points - camera_to_world[..., None, :3, 3]) @ camera_to_world[..., :3, :3]
 
 
 def project(points: np.ndarray, camera: Camera, camera_to_world: np.ndarray) -> np.ndarray:
-    """Where world points appear: px [..., P, 2]; NaN for points at or behind the camera.
+    """Projects world points into an image.
 
     Args:
         points: [P, 3] or [..., P, 3], world.
         camera: intrinsics.
         camera_to_world: [..., 4, 4].
+
+    Returns:
+        px [..., P, 2]; NaN for points at or behind the camera.
     """
-    seen = to_camera(points, camera_to_world)
-    depth = np.where(seen[..., 2:] > _TINY, seen[..., 2:], np.nan)
-    return camera.focal_px * seen[..., :2] / depth + np.asarray(camera.center_px)
+    in_camera = to_camera(points, camera_to_world)
+    depth = np.where(in_camera[..., 2:] > _TINY, in_camera[..., 2:], np.nan)
+    return camera.focal_px * in_camera[..., :2] / depth + np.asarray(camera.center_px)
 
 
 def similarity(
@@ -117,64 +168,71 @@ def similarity(
     Args:
         source: [P, D].
         target: [P, D].
-        weights: [P], not negative, not all zero; None weighs all alike.
+        weights: [P], not negative, not all zero; None for equal weights.
         scaled: False fixes the scale to 1.
 
     Returns:
         scale, rotation [D, D] (never a reflection), offset [D].
     """
-    share = np.ones(len(source)) if weights is None else np.asarray(weights, np.float64)
-    share = share / share.sum()
-    source_mean, target_mean = share @ source, share @ target
+    normalised = np.ones(len(source)) if weights is None else np.asarray(weights, np.float64)
+    normalised = normalised / normalised.sum()
+    source_mean, target_mean = normalised @ source, normalised @ target
     a, b = source - source_mean, target - target_mean
-    left, singular, right = np.linalg.svd((b * share[:, None]).T @ a)
+    left, singular, right = np.linalg.svd((b * normalised[:, None]).T @ a)
     sign = np.ones(len(singular))
     sign[-1] = np.sign(np.linalg.det(left @ right)) or 1.0
     rotation = (left * sign) @ right
-    scale = float((singular * sign).sum() / max((share @ a**2).sum(), _TINY)) if scaled else 1.0
+    scale = float((singular * sign).sum() / max((normalised @ a**2).sum(), _TINY)) if scaled else 1.0
     return scale, rotation, target_mean - scale * rotation @ source_mean
 
 
 def rotation_angle(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Angle between rotations or poses [..., 3 or 4, 3 or 4], rad in [0, pi]."""
+    """Angle [...] between two rotations [..., 3, 3] or the rotations of poses [..., 4, 4], rad in [0, π]."""
     relative = np.swapaxes(first[..., :3, :3], -1, -2) @ second[..., :3, :3]
     return np.linalg.norm(rotation_vector(relative), axis=-1)
 
 
 def mean_rotation(rotations: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """The rotation [3, 3] with the least squared chordal distance to rotations [N, 3, 3]."""
+    """Chordal mean [3, 3] of rotations [N, 3, 3], with optional weights [N]."""
     return nearest_rotation(np.average(rotations, axis=0, weights=weights))
 
 
 def mean_pose(poses: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
-    """Average of poses [N, 4, 4]: chordal mean of rotations, mean of positions."""
+    """Mean pose [4, 4] of poses [N, 4, 4]: chordal mean of the rotations, arithmetic mean of the positions."""
     rotation = mean_rotation(poses[:, :3, :3], weights)
     return make_pose(rotation, np.average(poses[:, :3, 3], axis=0, weights=weights))
 
 
 def slerp(first: np.ndarray, second: np.ndarray, fraction: np.ndarray | float) -> np.ndarray:
-    """Rotations [..., 3, 3] on the shortest arc; ``fraction`` 0 gives ``first``, 1 ``second``."""
+    """Interpolates rotations [..., 3, 3] along the shortest arc; ``fraction`` 0 gives ``first``, 1 ``second``."""
     relative = rotation_vector(np.swapaxes(first, -1, -2) @ second)
     return first @ rotation_matrix(relative * np.asarray(fraction, np.float64)[..., None])
 
 
 def blend_poses(first: np.ndarray, second: np.ndarray, fraction: np.ndarray | float) -> np.ndarray:
-    """Poses [..., 4, 4] between two: the arc for the rotation, a line for the position."""
+    """Interpolates poses [..., 4, 4]: ``slerp`` for the rotations, linear for the positions."""
     fraction = np.asarray(fraction, np.float64)
     rotation = slerp(first[..., :3, :3], second[..., :3, :3], fraction)
-    share = fraction[..., None]
-    return make_pose(rotation, (1 - share) * first[..., :3, 3] + share * second[..., :3, 3])
+    weight = fraction[..., None]
+    return make_pose(rotation, (1 - weight) * first[..., :3, 3] + weight * second[..., :3, 3])
 
 
-def fill_poses(poses: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Poses [T, 4, 4] with unknown ones blended from their neighbours in time, held at the ends.
+def fill_poses(poses: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Fills invalid poses by interpolation in time; the ends repeat the nearest valid pose.
+
+    Args:
+        poses: [T, 4, 4]; invalid ones are ignored.
+        valid: bool [T].
+
+    Returns:
+        [T, 4, 4].
 
     Raises:
-        ValueError: ``known`` [T] has no True.
+        ValueError: no pose is valid.
     """
-    index = np.flatnonzero(known)
+    index = np.flatnonzero(valid)
     if len(index) == 0:
-        raise ValueError("no pose is known")
+        raise ValueError("no pose is valid")
     frames = np.arange(len(poses))
     after = np.clip(np.searchsorted(index, frames), 0, len(index) - 1)
     before = np.clip(np.searchsorted(index, frames, side="right") - 1, 0, len(index) - 1)
@@ -184,10 +242,13 @@ def fill_poses(poses: np.ndarray, known: np.ndarray) -> np.ndarray:
 
 
 def pose_steps(poses: np.ndarray) -> np.ndarray:
-    """Motion from each frame to the next, [T - 1, 6]: rotation of the view (rad), of its translation.
+    """Motion from each frame to the next, [T - 1, 6]: rotation vector (rad), then translation.
 
-    Both are of ``world_to_camera``, because that is what moves the image: the rotation step is
-    ``log(R[t+1] R[t]ᵀ)``, the translation step the change of where the world's origin is seen.
+    Both belong to ``world_to_camera``, because that moves the image: the rotation step is ``log(R[t+1] R[t]ᵀ)``,
+    the translation step is the change of the world's origin in camera coordinates.
+
+    Args:
+        poses: ``camera_to_world`` [T, 4, 4].
     """
     view = invert_pose(poses)
     turn = rotation_vector(view[1:, :3, :3] @ np.swapaxes(view[:-1, :3, :3], -1, -2))
@@ -195,10 +256,16 @@ def pose_steps(poses: np.ndarray) -> np.ndarray:
 
 
 def pose_jitter(poses: np.ndarray) -> tuple[float, float]:
-    """Root mean square acceleration of poses [T, 4, 4]: (degrees, world units) a frame squared.
+    """Root mean square acceleration of poses.
 
-    Rotation and translation are those of ``world_to_camera`` (see ``pose_steps``). Frames next to
-    a pose that is NaN do not count; NaN if fewer than three poses follow one another.
+    Rotation and translation belong to ``world_to_camera`` (see ``pose_steps``). Frames next to a NaN pose are
+    ignored.
+
+    Args:
+        poses: ``camera_to_world`` [T, 4, 4].
+
+    Returns:
+        Degrees per frame², and world units per frame²; NaN if there are no three consecutive poses.
     """
     acceleration = np.diff(pose_steps(poses), axis=0)
     acceleration = acceleration[np.isfinite(acceleration).all(axis=1)]

@@ -1,6 +1,6 @@
-"""The iBUG-68 face points: which index is what, how big the face is, gaps in time.
+"""The 68 landmarks of iBUG: indices of the parts, size of the face, gaps in time.
 
-"Right" and "left" are the subject's own: the right eye (36 to 41) is on the image's left.
+"Right" and "left" are the subject's own: the right eye (36 to 41) is on the left of the image.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import numpy as np
 
 COUNT = 68
 
-# part: (first index, one past the last); the last twenty points are the mouth
+# part → (first index, one past the last)
 PARTS: dict[str, tuple[int, int]] = {
     "jaw": (0, 17),
     "right_brow": (17, 22),
@@ -21,28 +21,22 @@ PARTS: dict[str, tuple[int, int]] = {
     "outer_lips": (48, 60),
     "inner_lips": (60, 68),
 }
+JAW = slice(0, 17)
+NOSE = slice(27, 36)
+RIGHT_EYE, LEFT_EYE = slice(36, 42), slice(42, 48)
+EYES = slice(36, 48)
+NOSE_AND_EYES = slice(27, 48)  # moved little by speech
+UPPER_FACE = slice(17, 48)  # brows, nose and eyes
 MOUTH = slice(48, 68)
-UPPER_FACE = slice(17, 48)
+WITHOUT_JAW = slice(17, 68)
 
-RIGHT_EYE_OUTER, RIGHT_EYE_INNER, LEFT_EYE_INNER, LEFT_EYE_OUTER = 36, 39, 42, 45
+RIGHT_EYE_OUTER, LEFT_EYE_OUTER = 36, 45
 CHIN, NOSE_TIP, MOUTH_RIGHT, MOUTH_LEFT = 8, 30, 48, 54
 UPPER_LIP_INNER, LOWER_LIP_INNER = 62, 66
 
-# A point's index in the face seen in a mirror
-MIRROR = np.array(
-    [
-        *range(16, -1, -1),
-        *range(26, 16, -1),
-        *range(27, 31),
-        *range(35, 30, -1),
-        *(45, 44, 43, 42, 47, 46),
-        *(39, 38, 37, 36, 41, 40),
-        *range(54, 47, -1),
-        *range(59, 54, -1),
-        *range(64, 59, -1),
-        *range(67, 64, -1),
-    ]
-)
+# Distance of the outer eye corners in head space, as in MediaPipe's canonical face. One camera cannot measure the
+# size of a head, so this convention sets the scale of every clip.
+INTER_OCULAR_CM = 8.89
 
 
 def _part_names() -> tuple[str, ...]:
@@ -53,7 +47,7 @@ NAMES: tuple[str, ...] = _part_names()
 
 
 def indices(*parts: str) -> np.ndarray:
-    """The indices of one or more ``PARTS``, in the order given."""
+    """Indices of the points of one or more ``PARTS``, int64 [P], in the order given."""
     return np.concatenate([np.arange(*PARTS[part]) for part in parts])
 
 
@@ -61,59 +55,71 @@ def inter_ocular(landmarks: np.ndarray) -> np.ndarray:
     """Distance between the outer eye corners.
 
     Args:
-        landmarks: [..., 68, D], any unit, D of 2 or 3.
+        landmarks: [..., 68, D] in any unit, D = 2 or 3.
 
     Returns:
-        [...], the same unit; NaN where a corner is NaN.
+        [...] in the same unit; NaN where a corner is NaN.
     """
     landmarks = np.asarray(landmarks)
     return np.linalg.norm(landmarks[..., LEFT_EYE_OUTER, :] - landmarks[..., RIGHT_EYE_OUTER, :], axis=-1)
 
 
 def mouth_opening(landmarks: np.ndarray) -> np.ndarray:
-    """Distance between the inner lips at their middle, as a share of the inter-ocular distance [...]."""
+    """Distance between the inner lips at their middle, as a fraction of the inter-ocular distance.
+
+    Args:
+        landmarks: [..., 68, D] in any unit, D = 2 or 3.
+
+    Returns:
+        [...]; NaN where a point is NaN.
+    """
     landmarks = np.asarray(landmarks)
     gap = np.linalg.norm(landmarks[..., UPPER_LIP_INNER, :] - landmarks[..., LOWER_LIP_INNER, :], axis=-1)
     return gap / inter_ocular(landmarks)
 
 
 def bounding_box(landmarks: np.ndarray) -> np.ndarray:
-    """(left, top, right, bottom) of the points [..., P, 2] → [..., 4]; NaN where any point is NaN."""
+    """Bounding boxes (left, top, right, bottom) [..., 4] of points [..., P, 2]; NaN where any point is NaN."""
     landmarks = np.asarray(landmarks)
     return np.concatenate([landmarks.min(axis=-2), landmarks.max(axis=-2)], axis=-1)
 
 
-def fill_gaps(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Fills frames that are not known: linear in time between known ones, held before and after.
+def fill_gaps(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
+    """Fills invalid frames by linear interpolation in time; the ends repeat the nearest valid frame.
 
     Args:
-        values: [T, ...], float; rows that are not known are ignored, NaN allowed there.
-        known: bool [T].
+        values: float [T, ...]; invalid rows are ignored and may be NaN.
+        valid: bool [T].
 
     Returns:
-        [T, ...], a copy, the same where known.
+        [T, ...], a copy with the valid rows unchanged.
 
     Raises:
-        ValueError: no frame is known.
+        ValueError: no frame is valid.
     """
-    values, known = np.asarray(values), np.asarray(known, bool)
-    if not known.any():
-        raise ValueError("no frame is known")
-    at = np.flatnonzero(known)
-    missing = np.flatnonzero(~known)
+    values, valid = np.asarray(values), np.asarray(valid, bool)
+    if not valid.any():
+        raise ValueError("no frame is valid")
+    at = np.flatnonzero(valid)
+    missing = np.flatnonzero(~valid)
     if missing.size == 0:
         return values.copy()
     after = np.clip(np.searchsorted(at, missing), 0, len(at) - 1)
     before = np.clip(np.searchsorted(at, missing) - 1, 0, len(at) - 1)
     first, last = at[before], at[after]
-    share = np.where(last > first, (missing - first) / np.maximum(last - first, 1), 0.0)
-    share = np.clip(share, 0.0, 1.0).reshape((-1,) + (1,) * (values.ndim - 1))
+    fraction = np.where(last > first, (missing - first) / np.maximum(last - first, 1), 0.0)
+    fraction = np.clip(fraction, 0.0, 1.0).reshape((-1,) + (1,) * (values.ndim - 1))
     filled = values.copy()
-    filled[missing] = (values[first] * (1.0 - share) + values[last] * share).astype(values.dtype)
+    filled[missing] = (values[first] * (1.0 - fraction) + values[last] * fraction).astype(values.dtype)
     return filled
 
 
 def ranges(flags: np.ndarray) -> list[list[int]]:
-    """Runs of true values: [[first, one past the last], …] of a bool array [T]."""
+    """Runs of true values in a bool array [T], as [[first, one past the last], …].
+
+    Example:
+        >>> ranges(np.array([True, False, True, True]))
+        [[0, 1], [2, 4]]
+    """
     edges = np.flatnonzero(np.diff(np.concatenate([[False], np.asarray(flags, bool), [False]]).astype(np.int8)))
     return [[int(start), int(end)] for start, end in zip(edges[::2], edges[1::2], strict=True)]

@@ -1,4 +1,4 @@
-"""How a long-running function tells its caller how far it is, without knowing about terminals."""
+"""Progress reports of long-running functions, independent of terminals."""
 
 from __future__ import annotations
 
@@ -7,42 +7,52 @@ from typing import Protocol
 
 
 class Advance(Protocol):
-    """Moves one task forward."""
+    """Function that advances one task."""
 
     def __call__(self, count: int, note: str = "") -> None:
-        """Adds ``count`` finished units; ``note`` is shown beside the bar, e.g. ``"PSNR 24.1 dB"``."""
+        """Adds ``count`` finished units.
+
+        Args:
+            count: number of units finished since the last call.
+            note: shown beside the bar, for example ``"PSNR 24.1 dB"``.
+        """
         ...
 
 
 class Progress(Protocol):
-    """What every library function that takes long accepts as ``progress``."""
+    """Receiver of progress, messages and warnings; the argument ``progress`` of long-running functions."""
 
     def task(self, name: str, total: int | None) -> AbstractContextManager[Advance]:
-        """Opens a task of ``total`` units (None: unknown); use it in a ``with`` statement."""
+        """Starts a task; use it in a ``with`` statement.
+
+        Args:
+            name: shown before the bar.
+            total: number of units; None if unknown.
+        """
         ...
 
     def say(self, message: str) -> None:
-        """Tells something worth one line."""
+        """Shows one line of information."""
         ...
 
     def warn(self, message: str) -> None:
-        """Tells something that the user should look at."""
+        """Shows one line of warning."""
         ...
 
 
 class Silent:
-    """A ``Progress`` that shows nothing."""
+    """A ``Progress`` that ignores everything."""
 
     def task(self, name: str, total: int | None) -> AbstractContextManager[Advance]:
-        """Shows nothing."""
-        return nullcontext(_nothing)
+        """Returns a context whose function does nothing."""
+        return nullcontext(_ignore)
 
     def say(self, message: str) -> None:
-        """Shows nothing."""
+        """Ignores the message."""
 
     def warn(self, message: str) -> None:
-        """Shows nothing."""
+        """Ignores the warning."""
 
 
-def _nothing(count: int, note: str = "") -> None:
+def _ignore(count: int, note: str = "") -> None:
     pass

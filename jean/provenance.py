@@ -1,7 +1,7 @@
-"""Says of every result that it is synthetic, what made it and from what; and checks that it still does.
+"""Provenance: marks results as synthetic, records how they were made, and checks these marks.
 
-Two places, so that one survives the loss of the other: a manifest beside the file (``out.mp4.json``)
-and tags inside the mp4. Both carry the manifest's ``id``.
+The marks are in two places, so that one survives the loss of the other: a manifest beside the file
+(``out.mp4.json``) and tags inside the video. Both contain the ``id`` of the manifest.
 """
 
 from __future__ import annotations
@@ -13,15 +13,13 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from jean import __version__
 from jean.errors import ArtefactError, InputError
-from jean.files import read_json, sha256, write_json
+from jean.files import plain, read_json, sha256, write_json
 
-FORMAT = 1
+FORMAT = 1  # of the manifest
 STATEMENT = "Synthetic: made by a computer, not a recording of what anyone said or did."
-TAGGED = (".mp4", ".m4v", ".mov", ".mkv")
+TAGGED = (".mp4", ".m4v", ".mov", ".mkv")  # video formats that hold tags
 
 
 def manifest(
@@ -30,14 +28,17 @@ def manifest(
     options: Mapping[str, Any],
     result: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """The manifest of a result that is about to be made.
+    """Creates the manifest of a result before it is written.
 
     Args:
-        kind: what made it, e.g. ``"render"``.
-        inputs: file or folder by the part it plays, e.g. ``{"audio": Path("a.wav")}``; all are hashed.
-            Only their names are kept, not where they lie.
-        options: everything that decides the result, as JSON-like values, paths and numpy numbers.
-        result: facts about it, e.g. ``{"frames": 200, "fps": 25}``.
+        kind: the command that makes the result, for example ``"render"``.
+        inputs: file or folder by its role, for example ``{"audio": Path("a.wav")}``. All are hashed. Only their
+            names are stored, not their folders.
+        options: everything that determines the result: JSON-like values, paths and numpy numbers.
+        result: properties of the result, for example ``{"frames": 200, "fps": 25}``.
+
+    Returns:
+        JSON values; ``id`` identifies the manifest.
 
     Raises:
         InputError: an input cannot be read.
@@ -49,23 +50,27 @@ def manifest(
         "kind": kind,
         "tool": {"name": "jean", "version": __version__},
         "created_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "inputs": {part: _facts(Path(path)) for part, path in inputs.items()},
-        "options": plain(options),
-        "result": plain(result or {}),
+        "inputs": {role: _fingerprint(Path(path)) for role, path in inputs.items()},
+        "options": _plain(options),
+        "result": _plain(result or {}),
     }
     return {**body, "id": _identity(body)}
 
 
-def metadata_tags(made: Mapping[str, Any]) -> dict[str, str]:
-    """Short tags for the video file itself: ``comment`` for programs, ``description`` for people."""
-    inputs = ",".join(f"{part}:{facts['sha256'][:16]}" for part, facts in made["inputs"].items())
-    tool = f"{made['tool']['name']} {made['tool']['version']}"
+def metadata_tags(document: Mapping[str, Any]) -> dict[str, str]:
+    """Tags for the video file: ``comment`` for programs, ``description`` for people.
+
+    Args:
+        document: from ``manifest``.
+    """
+    inputs = ",".join(f"{role}:{facts['sha256'][:16]}" for role, facts in document["inputs"].items())
+    tool = f"{document['tool']['name']} {document['tool']['version']}"
     fields = {
         "synthetic": "true",
         "tool": tool,
-        "kind": made["kind"],
-        "created": made["created_utc"],
-        "manifest": made["id"],
+        "kind": document["kind"],
+        "created": document["created_utc"],
+        "manifest": document["id"],
         "inputs": inputs,
     }
     return {
@@ -75,47 +80,57 @@ def metadata_tags(made: Mapping[str, Any]) -> dict[str, str]:
 
 
 def manifest_path(output: str | Path) -> Path:
-    """Where the manifest of ``output`` (file or folder) lies: beside it, ``.json`` added to its name."""
+    """Path of the manifest of a file or folder: beside it, with ``.json`` added to its name."""
     output = Path(output)
     return output.with_name(output.name + ".json")
 
 
-def write_manifest(output: str | Path, made: Mapping[str, Any]) -> Path:
-    """Writes the manifest beside the finished ``output``, with its hash; returns its path.
+def write_manifest(output: str | Path, document: Mapping[str, Any]) -> Path:
+    """Writes a manifest beside the finished result, with the hash of the result.
+
+    Args:
+        output: the result, a file or folder.
+        document: from ``manifest``.
+
+    Returns:
+        The path of the manifest.
 
     Raises:
-        InputError: the output is not there.
-        SetupError: it cannot be written.
+        InputError: the result does not exist.
+        SetupError: the manifest cannot be written.
     """
     path = manifest_path(output)
-    write_json(path, {**made, "output": _facts(Path(output))})
+    write_json(path, {**document, "output": _fingerprint(Path(output))})
     return path
 
 
 def check(path: str | Path) -> dict[str, Any]:
-    """Whether a result is marked as synthetic and unchanged since it was made.
+    """Checks whether a result is marked as synthetic and unchanged.
+
+    Args:
+        path: the result, a file or folder.
 
     Returns:
-        ``ok`` (manifest there and whole, hash of the output right, tags right where the file can carry
-        them), ``synthetic`` (the manifest or the tags say so), ``hash_matches`` and ``tags_match``
-        (None: not checked), ``problems`` (one line each), and ``manifest``, its content or None.
+        ``ok``: no problem was found; ``synthetic``: the manifest or the tags mark it as synthetic;
+        ``hash_matches`` and ``tags_match``: True, False, or None if not checked; ``problems``: one line each;
+        ``manifest``: its content, or None.
 
     Raises:
         InputError: ``path`` cannot be read.
     """
     path = Path(path)
-    found = _facts(path)
+    fingerprint = _fingerprint(path)
     problems: list[str] = []
-    made = _read(manifest_path(path), problems)
-    marked = made is not None and made.get("synthetic") is True
+    document = _read(manifest_path(path), problems)
+    marked = document is not None and document.get("synthetic") is True
     hash_matches = None
-    if made is not None:
+    if document is not None:
         if not marked:
-            problems.append("the manifest does not say that it is synthetic")
-        if made.get("id") != _identity(made):
+            problems.append("the manifest does not mark the file as synthetic")
+        if document.get("id") != _identity(document):
             problems.append("the manifest was changed after it was written")
-        output = made.get("output")
-        hash_matches = isinstance(output, dict) and output.get("sha256") == found["sha256"]
+        output = document.get("output")
+        hash_matches = isinstance(output, dict) and output.get("sha256") == fingerprint["sha256"]
         if not hash_matches:
             problems.append(f"{path.name} is not the file that the manifest describes")
     tags_match = None
@@ -124,7 +139,7 @@ def check(path: str | Path) -> dict[str, Any]:
         fields = _fields(path, problems)
         if fields is not None:
             tagged = fields.get("synthetic") == "true"
-            tags_match = tagged and (made is None or fields.get("manifest") == made.get("id"))
+            tags_match = tagged and (document is None or fields.get("manifest") == document.get("id"))
             if not tags_match:
                 problems.append(
                     f"the tags inside {path.name} " + ("name another manifest" if tagged else "are missing")
@@ -136,51 +151,37 @@ def check(path: str | Path) -> dict[str, Any]:
         "hash_matches": hash_matches,
         "tags_match": tags_match,
         "problems": problems,
-        "manifest": made,
+        "manifest": document,
     }
 
 
-def plain(value: Any) -> Any:
-    """``value`` as JSON can hold it: a path becomes its name, a number that is not finite its spelling."""
-    if isinstance(value, Mapping):
-        return {str(name): plain(one) for name, one in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain(one) for one in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted((plain(one) for one in value), key=str)
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, Path):
-        return value.name
-    if isinstance(value, float):
-        return value if np.isfinite(value) else str(value)
-    return value if value is None or isinstance(value, (bool, int, str)) else str(value)
+def _plain(value: Any) -> Any:
+    """``value`` for JSON: without the folders of paths, which may be private; NaN and infinity as text."""
+    return plain(value, path=lambda path: path.name, non_finite=str)
 
 
-def _identity(made: Mapping[str, Any]) -> str:
-    """16 hex digits over everything but the id itself and the output, which comes later."""
-    body = {name: value for name, value in made.items() if name not in ("id", "output")}
+def _identity(document: Mapping[str, Any]) -> str:
+    """16 hexadecimal digits over the whole manifest except the id itself and the output, which is added later."""
+    body = {name: value for name, value in document.items() if name not in ("id", "output")}
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=True).encode()).hexdigest()[:16]
 
 
-def _facts(path: Path) -> dict[str, Any]:
-    """Name, sha256 and size of a file, or of a folder: over the names and hashes of all its files."""
+def _fingerprint(path: Path) -> dict[str, Any]:
+    """Name, sha256 and size of a file, or of a folder (sha256 over the names and hashes of all its files)."""
     try:
         if not path.is_dir():
             return {"name": path.name, "sha256": sha256(path), "bytes": path.stat().st_size}
         root = path.resolve()
         # Hidden files are locks and unfinished writes, not content
         files = sorted(
-            one
-            for one in root.rglob("*")
-            if one.is_file() and not any(p[0] == "." for p in one.relative_to(root).parts)
+            file
+            for file in root.rglob("*")
+            if file.is_file() and not any(part[0] == "." for part in file.relative_to(root).parts)
         )
         digest = hashlib.sha256()
-        for one in files:
-            digest.update(f"{one.relative_to(root).as_posix()}\0{sha256(one)}\n".encode())
-        size = sum(one.stat().st_size for one in files)
+        for file in files:
+            digest.update(f"{file.relative_to(root).as_posix()}\0{sha256(file)}\n".encode())
+        size = sum(file.stat().st_size for file in files)
         return {"name": root.name, "sha256": digest.hexdigest(), "bytes": size, "files": len(files)}
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}.", "Check the path.") from error
@@ -191,18 +192,18 @@ def _read(path: Path, problems: list[str]) -> dict[str, Any] | None:
         problems.append(f"there is no manifest {path.name}")
         return None
     try:
-        made = read_json(path)
+        document = read_json(path)
     except ArtefactError as error:
         problems.append(error.message)
         return None
-    if not isinstance(made, dict) or made.get("format") != FORMAT:
-        problems.append(f"{path.name} is not a manifest that this version reads")
+    if not isinstance(document, dict) or document.get("format") != FORMAT:
+        problems.append(f"{path.name} is not a manifest that this version can read")
         return None
-    return made
+    return document
 
 
 def _fields(path: Path, problems: list[str]) -> dict[str, str] | None:
-    """The fields of the comment tag; None where they could not be looked at."""
+    """The fields of the comment tag; None if they cannot be read."""
     from jean.media import has_av, read_tags
 
     if not has_av():

@@ -51,7 +51,7 @@ def fails(path: Path | None = None, sets: list[str] | None = None, **overrides: 
     return str(caught.value)
 
 
-def test_defaults_file_set_and_option_in_that_order(tmp_path: Path) -> None:
+def test_set_overrides_the_file_and_options_override_both(tmp_path: Path) -> None:
     path = write(tmp_path, "steps: 1\nname: a\nsize: 256\nadam:\n  learning_rate: 1e-3\n  betas: [0.8, 0.9]\n")
     config = load_config(Toy, path, ["name=b", "adam.learning_rate=2e-3"], steps=7, size=None)
     assert config.steps == 7
@@ -80,11 +80,11 @@ def test_defaults_file_set_and_option_in_that_order(tmp_path: Path) -> None:
         ("weights.l1=3", {"weights": {"l1": 3.0}}),
     ],
 )
-def test_values_of_set(text: str, want: dict[str, object]) -> None:
+def test_set_reads_values_as_yaml(text: str, want: dict[str, object]) -> None:
     assert load_config(Toy, None, [text]) == Toy(**want)
 
 
-def test_empty_file_and_byte_order_mark(tmp_path: Path) -> None:
+def test_empty_files_and_byte_order_marks_are_accepted(tmp_path: Path) -> None:
     assert load_config(Toy, write(tmp_path, "# nothing\n")) == Toy()
     assert load_config(Toy, write(tmp_path, b"\xef\xbb\xbfsteps: 3\n")).steps == 3
 
@@ -129,7 +129,7 @@ def test_bad_files_name_the_line(tmp_path: Path, text: str | bytes, parts: list[
         "[1, !!python/object/apply:os.system ['touch {canary}']]",
     ],
 )
-def test_tags_never_run(tmp_path: Path, payload: str) -> None:
+def test_tags_never_run_code(tmp_path: Path, payload: str) -> None:
     canary = tmp_path / "canary"
     message = fails(write(tmp_path, "steps: 3\nname: " + payload.format(canary=canary) + "\n"))
     assert "line 2" in message
@@ -137,7 +137,7 @@ def test_tags_never_run(tmp_path: Path, payload: str) -> None:
     assert not canary.exists()
 
 
-def test_bad_sets_and_options(tmp_path: Path) -> None:
+def test_wrong_sets_and_options_are_rejected(tmp_path: Path) -> None:
     assert "--set stepps=3: unknown key 'stepps'. Did you mean 'steps'?" in fails(None, ["stepps=3"])
     assert "no key=value" in fails(None, ["steps"])
     assert "no key=value" in fails(None, ["a..b=1"])
@@ -150,7 +150,7 @@ def test_bad_sets_and_options(tmp_path: Path) -> None:
     assert "2 more" in fails(None, ["steps=x", "size=1", "flag=7"])
 
 
-def test_a_missing_value() -> None:
+def test_a_missing_value_is_named() -> None:
     class Needs(StageConfig):
         reference: Path
 
@@ -158,23 +158,23 @@ def test_a_missing_value() -> None:
         load_config(Needs)
 
 
-def test_file_too_large(tmp_path: Path) -> None:
+def test_a_too_large_file_is_rejected(tmp_path: Path) -> None:
     assert "larger" in fails(write(tmp_path, "# " + "x" * (1 << 20)))
 
 
-def test_a_config_never_changes() -> None:
+def test_a_config_cannot_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
         Toy().steps = 3  # type: ignore[misc]
 
 
-def test_keys() -> None:
+def test_keys_of_nested_models_have_dots() -> None:
     assert keys_of(Toy)[:2] == ["seed", "device"]
     assert {"adam", "adam.learning_rate", "adam.betas", "weights"} < set(keys_of(Toy))
 
 
 @settings(max_examples=40, deadline=None)
 @given(st.text(), st.floats(min_value=1e-9, allow_nan=False, allow_infinity=False), st.text(max_size=5))
-def test_dump_reads_back(name: str, rate: float, key: str) -> None:
+def test_dump_survives_a_round_trip(name: str, rate: float, key: str) -> None:
     import tempfile
 
     config = Toy(name=name, adam=Adam(learning_rate=rate), weights={key: rate}, background=Path("a b"))
@@ -187,6 +187,6 @@ def test_dump_reads_back(name: str, rate: float, key: str) -> None:
 @pytest.mark.parametrize(
     "name", ["1e-3", "on", "null", "012", "0x1f", "12:30", "true", "=", "<<", ".inf", "- a", "\x85"]
 )
-def test_dump_keeps_text_text(tmp_path: Path, name: str) -> None:
+def test_dump_keeps_text_as_text(tmp_path: Path, name: str) -> None:
     path = write(tmp_path, dump(Toy(name=name)))
     assert load_config(Toy, path).name == name

@@ -9,11 +9,22 @@ import sys
 import threading
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jean import files
 from jean.errors import ArtefactError, SetupError
-from jean.files import atomic_path, check_writable, folder_lock, read_json, sha256, write_error, write_json, write_text
+from jean.files import (
+    atomic_path,
+    check_writable,
+    folder_lock,
+    plain,
+    read_json,
+    sha256,
+    write_error,
+    write_json,
+    write_text,
+)
 
 
 def _names(folder):
@@ -23,7 +34,7 @@ def _names(folder):
 # Whole or absent
 
 
-def test_a_file_appears_whole(tmp_path):
+def test_a_file_appears_only_when_complete(tmp_path):
     path = tmp_path / "new" / "deep" / "file.bin"
     with atomic_path(path) as temporary:
         assert temporary.parent == path.parent and temporary.suffix == ".bin"
@@ -43,7 +54,7 @@ def test_an_error_keeps_the_old_content(tmp_path):
     assert path.read_text() == "old" and _names(tmp_path) == ["file"]
 
 
-def test_a_full_disk_is_named_and_keeps_the_old_content(tmp_path, monkeypatch):
+def test_a_full_disk_is_reported_and_keeps_the_old_content(tmp_path, monkeypatch):
     path = tmp_path / "file"
     path.write_text("old")
     with (
@@ -64,7 +75,7 @@ def _full(handle):
 
 
 @pytest.mark.parametrize("limit", [0, 1, 4095, 4096, 9999])
-def test_every_write_that_the_kernel_refuses(tmp_path, limit):
+def test_a_failure_at_any_size_keeps_the_old_content(tmp_path, limit):
     """Fault 3 with real failing writes: nothing past ``limit`` bytes of a file is taken."""
     path = tmp_path / "file"
     path.write_text("old")
@@ -81,7 +92,7 @@ def test_every_write_that_the_kernel_refuses(tmp_path, limit):
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != limit
 
 
-def test_a_full_disk_met_by_safetensors_is_named(tmp_path):
+def test_a_full_disk_in_safetensors_is_reported(tmp_path):
     """Its error is no OSError, yet means the same."""
     safetensors = pytest.importorskip("safetensors")
     with pytest.raises(SetupError, match="No space left on device"), atomic_path(tmp_path / "file") as temporary:
@@ -93,7 +104,7 @@ def test_a_full_disk_met_by_safetensors_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("operation", ["open", "os.rename"])
-def test_killed_while_writing(tmp_path, operation):
+def test_a_killed_write_keeps_the_old_content(tmp_path, operation):
     """Fault 2: SIGKILL before the file is opened and before it is renamed."""
     path = tmp_path / "file"
     path.write_text("old")
@@ -110,7 +121,7 @@ def test_killed_while_writing(tmp_path, operation):
     assert path.read_text() == "newer"
 
 
-def test_a_path_that_cannot_be_is_one_clear_error(tmp_path):
+def test_an_impossible_path_is_one_clear_error(tmp_path):
     """The clean-up of what was never written must not hide the reason."""
     (tmp_path / "file").write_text("")
     for path in (tmp_path / "file" / "below", tmp_path / "file" / "far" / "below", tmp_path / ("n" * 250)):
@@ -119,7 +130,7 @@ def test_a_path_that_cannot_be_is_one_clear_error(tmp_path):
     assert _names(tmp_path) == ["file"]
 
 
-def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_synced_is_accepted(tmp_path, monkeypatch):
     """Some network file systems refuse to sync a folder; the file is there all the same."""
     sync = os.fsync
 
@@ -133,7 +144,7 @@ def test_a_folder_that_cannot_be_synced_is_no_failure(tmp_path, monkeypatch):
     assert (tmp_path / "file").read_text() == "x"
 
 
-def test_odd_names(tmp_path):
+def test_special_characters_in_names_are_written(tmp_path):
     """Fault 22."""
     for name in ("a b", "名前.json", "-rf", "quote'\";$(x)", ".hidden", "two\nlines"):
         write_text(tmp_path / name, name)
@@ -144,7 +155,7 @@ def test_odd_names(tmp_path):
 # JSON and hashes
 
 
-def test_json_comes_back(tmp_path):
+def test_json_survives_a_round_trip(tmp_path):
     value = {"text": "Ü\u2028", "list": [1, 2.5, None, True], "small": 5e-324}
     write_json(tmp_path / "a.json", value)
     assert read_json(tmp_path / "a.json") == value
@@ -154,19 +165,19 @@ def test_json_comes_back(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff\xfe{", b"[" * 200_000, json.dumps({"a": 1})[:-1].encode()])
-def test_damaged_json_is_named(tmp_path, content):
+def test_damaged_json_is_reported(tmp_path, content):
     (tmp_path / "a.json").write_bytes(content)
     with pytest.raises(ArtefactError, match=r"a\.json is missing or damaged"):
         read_json(tmp_path / "a.json")
 
 
-def test_missing_json_is_named(tmp_path):
+def test_missing_json_is_reported(tmp_path):
     for path in (tmp_path / "a.json", tmp_path):
         with pytest.raises(ArtefactError, match="missing or damaged"):
             read_json(path)
 
 
-def test_sha256_by_known_values(tmp_path):
+def test_sha256_agrees_with_known_values(tmp_path):
     """FIPS 180-2, its appendix B: "abc" and a million times "a"."""
     (tmp_path / "abc").write_bytes(b"abc")
     assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
@@ -177,7 +188,7 @@ def test_sha256_by_known_values(tmp_path):
 # Folders
 
 
-def test_check_writable(tmp_path, monkeypatch):
+def test_check_writable_accepts_and_rejects_folders(tmp_path, monkeypatch):
     check_writable(tmp_path / "new")
     assert _names(tmp_path / "new") == []
     (tmp_path / "file").write_text("")
@@ -195,7 +206,7 @@ def test_check_writable(tmp_path, monkeypatch):
     assert _names(tmp_path / "new") == []
 
 
-def test_an_error_without_a_text_is_still_one(tmp_path):
+def test_a_system_error_without_text_is_reported(tmp_path):
     assert "odd" in str(write_error(tmp_path, OSError("odd")))
 
 
@@ -227,7 +238,7 @@ def _end(process):
 
 
 @pytest.mark.parametrize("rounds", [1, pytest.param(20, marks=pytest.mark.slow)])
-def test_one_of_eight_wins(tmp_path, rounds):
+def test_one_of_eight_processes_gets_the_lock(tmp_path, rounds):
     """Fault 26: all are let go at the same moment."""
     for i in range(rounds):
         processes = _holders(tmp_path / str(i), 8)
@@ -239,7 +250,7 @@ def test_one_of_eight_wins(tmp_path, rounds):
         assert sorted(_end(process) for process in processes) == [0] + [5] * 7
 
 
-def test_a_lock_dies_with_its_process(tmp_path):
+def test_a_lock_ends_with_its_process(tmp_path):
     holder = _holders(tmp_path, 1)[0]
     _tell(holder)
     assert holder.stdout.readline() == "held\n"
@@ -251,7 +262,7 @@ def test_a_lock_dies_with_its_process(tmp_path):
         pass
 
 
-def test_a_lock_is_given_back(tmp_path):
+def test_a_lock_is_released(tmp_path):
     for _ in range(2):
         with pytest.raises(ValueError, match="mine"), folder_lock(tmp_path):
             raise ValueError("mine")
@@ -273,7 +284,26 @@ def _is_refused(folder):
         return True
 
 
-def test_a_lock_that_cannot_be_made(tmp_path):
+def test_a_lock_that_cannot_be_created_is_reported(tmp_path):
     (tmp_path / ".lock").mkdir()
     with pytest.raises(SetupError, match="cannot write"), folder_lock(tmp_path):
         pytest.fail("held")
+
+
+# JSON values
+
+
+def test_plain_values_are_json_values():
+    value = {1: (np.int64(3), {2, 1}, np.arange(2), None, True), "x": [np.float32(0.5), Path("a/b"), float("nan")]}
+    assert plain(value) == {"1": [3, [1, 2], [0, 1], None, True], "x": [0.5, "a/b", None]}
+    assert plain(np.array([[np.nan, 1.0]])) == [[None, 1.0]]
+
+
+def test_plain_values_convert_paths_and_non_finite_numbers_as_asked():
+    value = [Path("private/a.wav"), float("inf"), np.float64("nan")]
+    assert plain(value, path=lambda path: path.name, non_finite=str) == ["a.wav", "inf", "nan"]
+
+
+def test_plain_rejects_other_types():
+    with pytest.raises(TypeError, match="bytes"):
+        plain({"a": [b"x"]})

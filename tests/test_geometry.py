@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from jean.geometry import (
+    Camera,
     blend_poses,
     fill_poses,
     invert_pose,
@@ -17,7 +18,6 @@ from jean.geometry import (
     similarity,
     slerp,
 )
-from jean.types import Camera
 
 RNG = np.random.default_rng(0)
 CAMERA = Camera(100.0, (50.0, 40.0), 100, 80)

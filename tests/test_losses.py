@@ -23,7 +23,7 @@ def test_equation_1_is_the_sum_of_two_mean_distances():
     assert landmark_loss(a, torch.zeros_like(a), b, torch.zeros_like(b)).item() == 1.5
 
 
-def test_equation_2_by_hand():
+def test_equation_2_agrees_with_values_by_hand():
     # cosines 1 and 0 with τ = 0.1: d = 10 and 0
     mouth = torch.tensor([[2.0, 0.0]])
     loss = contrastive_loss(torch.tensor([[5.0, 0.0]]), torch.tensor([[[0.0, 3.0]]]), mouth, 0.1)
@@ -37,23 +37,23 @@ def test_equation_2_by_hand():
     )
 
 
-def test_the_temperature_is_inside_the_distance_and_lengths_do_not_count():
+def test_the_temperature_is_inside_the_distance_and_vector_lengths_do_not_matter():
     x, y = torch.tensor([[3.0, 4.0]]), torch.tensor([[4.0, 3.0]])
     assert math.isclose(cosine_scores(x, y, 0.1).item(), 9.6, rel_tol=1e-6)
     assert torch.allclose(cosine_scores(7 * x, 0.2 * y, 0.1), cosine_scores(x, y, 0.1))
 
 
-def test_the_negatives_of_a_batch_are_those_allowed():
+def test_only_allowed_frames_of_a_batch_are_negatives():
     torch.manual_seed(0)
     audio, mouth = torch.randn(4, 8), torch.randn(4, 8)
-    rivals = torch.zeros(4, 4, dtype=torch.bool)
-    rivals[0, 1] = rivals[1, 3] = rivals[2, 0] = rivals[3, 2] = True  # one each: Eq. 2 as it stands
+    negatives = torch.zeros(4, 4, dtype=torch.bool)
+    negatives[0, 1] = negatives[1, 3] = negatives[2, 0] = negatives[3, 2] = True  # one each: Eq. 2 as it stands
     expected = contrastive_loss(audio, audio[[1, 3, 0, 2]][:, None], mouth)
-    assert torch.allclose(contrastive_batch_loss(audio, mouth, rivals), expected)
+    assert torch.allclose(contrastive_batch_loss(audio, mouth, negatives), expected)
     assert contrastive_batch_loss(audio, mouth, torch.zeros(4, 4, dtype=torch.bool)).item() == 0
 
 
-def test_equation_4_by_hand():
+def test_equation_4_agrees_with_values_by_hand():
     zero = torch.zeros(1, 2, 4)
     assert emotion_loss(zero + 2, zero, zero, zero - 1).item() == 3.0
 

@@ -1,4 +1,4 @@
-"""Marks of synthesis: written, complete, and noticed when they are lost or changed."""
+"""Provenance: marks are complete, and lost or changed marks are reported."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from jean import __version__
 from jean.errors import InputError
 from jean.files import sha256
 from jean.media import FramesWriter, VideoWriter, read_tags
-from jean.provenance import check, manifest, manifest_path, metadata_tags, plain, write_manifest
+from jean.provenance import check, manifest, manifest_path, metadata_tags, write_manifest
 from tests.helpers.media_make import picture
 
 
 @pytest.fixture
-def made(tmp_path: Path) -> dict:
+def document(tmp_path: Path) -> dict:
     (tmp_path / "speech.wav").write_bytes(b"sound")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "weights").write_bytes(b"numbers")
@@ -28,16 +28,16 @@ def made(tmp_path: Path) -> dict:
 
 
 @pytest.fixture
-def video(tmp_path: Path, made: dict) -> Path:
+def video(tmp_path: Path, document: dict) -> Path:
     path = tmp_path / "out.mp4"
-    with VideoWriter(path, (96, 64), 25, metadata=metadata_tags(made)) as writer:
+    with VideoWriter(path, (96, 64), 25, metadata=metadata_tags(document)) as writer:
         for number in range(3):
             writer.write(picture(number))
-    assert write_manifest(path, made) == tmp_path / "out.mp4.json"
+    assert write_manifest(path, document) == tmp_path / "out.mp4.json"
     return path
 
 
-def test_the_manifest_says_everything(tmp_path, made, video):
+def test_the_manifest_records_inputs_options_and_output(tmp_path, document, video):
     stored = json.loads((tmp_path / "out.mp4.json").read_text())
     assert stored["synthetic"] is True and stored["tool"] == {"name": "jean", "version": __version__}
     assert stored["inputs"]["audio"] == {"name": "speech.wav", "sha256": sha256(tmp_path / "speech.wav"), "bytes": 5}
@@ -47,35 +47,35 @@ def test_the_manifest_says_everything(tmp_path, made, video):
     assert stored["created_utc"].endswith("+00:00") and str(tmp_path) not in json.dumps(stored)
 
 
-def test_the_file_itself_says_so(made, video):
+def test_the_video_has_tags(document, video):
     comment = read_tags(video)["comment"]
-    assert comment.startswith("synthetic=true; tool=jean") and made["id"] in comment
-    assert "audio:" + made["inputs"]["audio"]["sha256"][:16] in comment
+    assert comment.startswith("synthetic=true; tool=jean") and document["id"] in comment
+    assert "audio:" + document["inputs"]["audio"]["sha256"][:16] in comment
     assert read_tags(video)["description"].startswith("Synthetic")
 
 
-def test_a_whole_result_passes(video):
-    found = check(video)
-    assert found["ok"] and found["synthetic"] and found["hash_matches"] and found["tags_match"]
-    assert not found["problems"]
+def test_an_unchanged_result_passes(video):
+    result = check(video)
+    assert result["ok"] and result["synthetic"] and result["hash_matches"] and result["tags_match"]
+    assert not result["problems"]
 
 
-def test_a_changed_output_is_noticed(video):
+def test_a_changed_output_is_reported(video):
     data = bytearray(video.read_bytes())
     data[-1] ^= 1
     video.write_bytes(data)
-    found = check(video)
-    assert not found["ok"] and found["hash_matches"] is False and found["synthetic"]
+    result = check(video)
+    assert not result["ok"] and result["hash_matches"] is False and result["synthetic"]
 
 
-def test_a_lost_manifest_is_noticed_but_the_tags_still_tell(video):
+def test_a_lost_manifest_is_reported_and_the_tags_still_mark_the_video(video):
     manifest_path(video).unlink()
-    found = check(video)
-    assert not found["ok"] and found["synthetic"] and found["manifest"] is None
+    result = check(video)
+    assert not result["ok"] and result["synthetic"] and result["manifest"] is None
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"format": 1}', '{"format": 1, "output": 3}', "not json", "\xff"])
-def test_a_damaged_manifest_is_noticed(video, content):
+def test_a_damaged_manifest_is_reported(video, content):
     manifest_path(video).write_text(content, encoding="latin-1")
     assert not check(video)["ok"]
 
@@ -83,36 +83,36 @@ def test_a_damaged_manifest_is_noticed(video, content):
 @pytest.mark.parametrize(
     "change", [{"synthetic": False}, {"options": {}}, {"inputs": {}}, {"tool": {"name": "camera", "version": "1"}}]
 )
-def test_a_changed_manifest_is_noticed(video, change):
+def test_a_changed_manifest_is_reported(video, change):
     stored = json.loads(manifest_path(video).read_text())
     manifest_path(video).write_text(json.dumps({**stored, **change}))
     assert not check(video)["ok"]
 
 
-def test_stripped_tags_and_strange_files_are_noticed(tmp_path, made, video):
+def test_missing_tags_and_other_files_are_reported(tmp_path, document, video):
     with VideoWriter(tmp_path / "bare.mp4", (96, 64), 25) as writer:
         writer.write(picture(0))
-    write_manifest(tmp_path / "bare.mp4", made)
-    found = check(tmp_path / "bare.mp4")
-    assert not found["ok"] and found["hash_matches"] and found["tags_match"] is False
+    write_manifest(tmp_path / "bare.mp4", document)
+    result = check(tmp_path / "bare.mp4")
+    assert not result["ok"] and result["hash_matches"] and result["tags_match"] is False
     (tmp_path / "noise.mp4").write_bytes(b"noise")
-    found = check(tmp_path / "noise.mp4")
-    assert not found["ok"] and not found["synthetic"] and len(found["problems"]) == 2
+    result = check(tmp_path / "noise.mp4")
+    assert not result["ok"] and not result["synthetic"] and len(result["problems"]) == 2
     with pytest.raises(InputError):
         check(tmp_path / "absent.mp4")
 
 
-def test_another_manifest_is_noticed(tmp_path, made, video):
+def test_the_manifest_of_another_result_is_reported(tmp_path, document, video):
     other = manifest("render", {"audio": tmp_path / "speech.wav"}, {})
     write_manifest(video, other)
-    found = check(video)
-    assert not found["ok"] and found["tags_match"] is False and found["hash_matches"]
+    result = check(video)
+    assert not result["ok"] and result["tags_match"] is False and result["hash_matches"]
 
 
-def test_a_folder_of_frames(tmp_path, made):
+def test_a_folder_of_frames_has_a_manifest(tmp_path, document):
     with FramesWriter(tmp_path / "f", (96, 64), 25) as writer:
         writer.write(picture(0))
-    assert write_manifest(tmp_path / "f", made).name == "f.json"
+    assert write_manifest(tmp_path / "f", document).name == "f.json"
     assert check(tmp_path / "f")["ok"]
     (tmp_path / "f" / "000000.png").write_bytes(b"x")
     assert check(tmp_path / "f")["hash_matches"] is False
@@ -120,16 +120,10 @@ def test_a_folder_of_frames(tmp_path, made):
 
 def test_without_pyav_the_hash_is_checked_and_the_tags_are_not(video, monkeypatch):
     monkeypatch.setitem(sys.modules, "av", None)
-    found = check(video)
-    assert found["ok"] and found["tags_match"] is None
+    result = check(video)
+    assert result["ok"] and result["tags_match"] is None
 
 
-def test_an_absent_input_is_refused(tmp_path):
+def test_an_absent_input_is_rejected(tmp_path):
     with pytest.raises(InputError, match="absent"):
         manifest("render", {"audio": tmp_path / "absent.wav"}, {})
-
-
-def test_plain_values():
-    assert plain({1: (np.int64(3), {2, 1}, np.arange(2), None, True, b"x")}) == {
-        "1": [3, [1, 2], [0, 1], None, True, "b'x'"]
-    }

@@ -27,7 +27,7 @@ import numpy as np
 
 from jean.errors import ArtefactError, InputError
 from jean.files import read_json
-from jean.types import Camera
+from jean.geometry import Camera
 
 FORMAT = 1
 

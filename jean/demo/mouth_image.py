@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from jean.geometry import Camera
 from jean.landmarks import MOUTH
-from jean.types import Camera
 
 PATCH_PX = 64
 # The patch around the resting mouth's box, as shares of its width: the corners stay out (lip shadows),

@@ -18,7 +18,7 @@ from jean.drivers.person_frames import PersonFrames
 from jean.drivers.support import DriverSupport
 from jean.errors import ArtefactError
 from jean.files import atomic_path
-from jean.types import Camera
+from jean.geometry import Camera
 
 NAME = "person.safetensors"
 

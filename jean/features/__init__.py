@@ -1,1 +1,1 @@
-"""Adapters to other people's networks: face trackers, audio features, matting."""
+"""Feature extractors: face trackers, audio features, emotion features and mattings."""

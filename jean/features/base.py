@@ -1,8 +1,8 @@
-"""What an adapter must offer. Everything else in the project knows only these Protocols."""
+"""Protocols of the feature extractors. The rest of the project knows an extractor only through its Protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,17 +11,17 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Face:
-    """One face in one frame, in pixels of that frame.
+    """One face in one frame; positions in pixels of that frame, pixel centres at half-integers.
 
     Attributes:
         landmarks: float32 [68, 2], iBUG-68 points (x, y), px.
-        points: float32 [P, 2], every point that the tracker gives (68 of them if it has no more), px.
-            The meaning and the order are the same in all frames.
-        irises: float32 [2, 2], iris centres (subject's right, left), px; NaN where unknown.
-        expression: float32 [E], the tracker's expression coefficients; E = 0 if it has none.
-        camera_to_world: float64 [4, 4] in head space, from the tracker itself, under the camera
-            that the tracker assumes (``FaceTracker.assumed_focal``); None if it gives no pose.
-        score: how sure the tracker is, 0 to 1.
+        points: float32 [P, 2], all points of the tracker, px (the 68 landmarks if it has no others).
+            Number, order and meaning are the same in all frames.
+        irises: float32 [2, 2], iris centres (subject's right, left), px; NaN if unknown.
+        expression: float32 [E], expression coefficients of the tracker; E = 0 if it has none.
+        camera_to_world: float64 [4, 4] in head space, estimated by the tracker itself with the focal length
+            ``FaceTracker.assumed_focal_px``; None if the tracker gives no pose.
+        score: confidence of the tracker, 0 to 1.
     """
 
     landmarks: np.ndarray
@@ -32,19 +32,23 @@ class Face:
     score: float
 
 
-class FaceTracker(Protocol):
-    """Finds faces in a video, frame by frame.
+def largest(faces: Sequence[Face]) -> Face | None:
+    """The face whose landmarks have the bounding box of the largest area; None if ``faces`` is empty."""
+    return max(faces, key=lambda face: float(np.prod(np.ptp(face.landmarks, axis=0))), default=None)
 
-    Every tracker is built by keywords: ``video`` (path of the file being tracked; only the synthetic
-    speaker's truth reads it) and ``device``.
+
+class FaceTracker(Protocol):
+    """Finds the faces in the frames of a video.
+
+    The class is called with the keywords ``video`` (path of the video, or None) and ``device`` ("cpu" or "cuda").
 
     Attributes:
-        name: as in the registry and ``clip.json``.
-        version: of the library and weights; clips of different trackers are never mixed.
-        expression_names: a name for each expression coefficient [E].
-        upper_face: bool [E], coefficients of brows, eyes, cheeks and nose.
-        canonical_points: float32 [P, 3], a mean face in head space (cm) for ``Face.points``, or None.
-        stable_points: int indices into ``Face.points`` that move least with speech and expression.
+        name: the registered name, as stored in ``clip.json``.
+        version: of the library and weights; clips with different versions cannot be mixed.
+        expression_names: name of each expression coefficient [E].
+        upper_face: bool [E], True for coefficients of brows, eyes, cheeks and nose.
+        canonical_points: float32 [P, 3], mean face in head space (cm) for ``Face.points``; None if there is none.
+        stable_points: int [K], indices into ``Face.points`` of points that speech and expression hardly move.
     """
 
     name: str
@@ -55,11 +59,11 @@ class FaceTracker(Protocol):
     stable_points: np.ndarray
 
     def assumed_focal_px(self, width_px: int, height_px: int) -> float:
-        """Focal length of the camera under which ``Face.camera_to_world`` holds."""
+        """Focal length (px) assumed for ``Face.camera_to_world``; where the camera fit starts."""
         ...
 
     def track(self, frames: Iterable[tuple[float, np.ndarray]]) -> Iterator[list[Face]]:
-        """Yields the faces of each frame, in order.
+        """Yields the faces of each frame, in order; an empty list for a frame without a face.
 
         Args:
             frames: (time in seconds, RGB uint8 [H, W, 3]), times strictly increasing.
@@ -68,14 +72,14 @@ class FaceTracker(Protocol):
 
 
 class AudioFeatures(Protocol):
-    """Turns sound into a sequence of feature vectors.
+    """Converts audio to a sequence of feature vectors. The class is called without arguments.
 
     Attributes:
-        name: as in the registry, ``clip.json`` and every checkpoint.
-        version: changes when the numbers change.
-        width: D, features in a vector.
-        window: rows in the window given to the audio encoder for one video frame.
-        rate_hz: vectors a second.
+        name: the registered name, as stored in ``clip.json`` and in checkpoints.
+        version: must change whenever the values change.
+        width: D, values per vector.
+        window: vectors in the window that the audio encoder gets per video frame.
+        rate_hz: vectors per second.
     """
 
     name: str
@@ -85,21 +89,23 @@ class AudioFeatures(Protocol):
     rate_hz: float
 
     def extract(self, wave: np.ndarray) -> np.ndarray:
-        """float32 [N, D] from mono float32 ``wave`` [S] in [-1, 1] at 16 kHz.
+        """Features float32 [N, D] of a mono waveform float32 [S] in [-1, 1] at 16 kHz.
 
-        Row n describes the sound around n / ``rate_hz`` seconds.
+        Row n describes the audio around n / ``rate_hz`` seconds.
         """
         ...
 
 
 class EmotionFeatures(Protocol):
-    """Turns pictures of a face into a vector that says how it feels, for the expression transformer.
+    """Converts images of a face to emotion features for the expression transformer.
+
+    The class is called with the keyword ``device`` ("cpu" or "cuda").
 
     Attributes:
-        name: as in ``clip.json`` and every checkpoint; without machine-specific paths.
-        version: changes when the numbers change.
-        width: D.
-        network: whether an emotion network makes them; without one the result is the paper's variant (d).
+        name: the registered name, as stored in ``clip.json`` and in checkpoints; contains no path.
+        version: must change whenever the values change.
+        width: D, values per vector.
+        network: whether an emotion network computes them. Without one, the result is the paper's variant (d).
     """
 
     name: str
@@ -108,29 +114,29 @@ class EmotionFeatures(Protocol):
     network: bool
 
     def extract(self, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
-        """Yields float32 [D] of each frame, NaN where there is no face.
+        """Yields float32 [D] for each frame, NaN for a frame without a face.
 
         Args:
-            frames: (RGB uint8 [H, W, 3], landmarks [68, 2] px), in order; landmarks may be NaN.
+            frames: (RGB uint8 [H, W, 3], landmarks [68, 2] px) in order; landmarks may be NaN.
         """
         ...
 
 
 class Matting(Protocol):
-    """Separates head, torso and background.
+    """Separates head, torso and background. The class is called without arguments.
 
     Attributes:
-        name: as in the registry and ``clip.json``.
-        version: changes when the result changes.
+        name: the registered name, as stored in ``clip.json``.
+        version: must change whenever the result changes.
     """
 
     name: str
     version: str
 
     def segment(self, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
-        """Yields uint8 [H, W, 2] (head with hair, torso with neck: opacity 0 to 255) for each frame.
+        """Yields uint8 [H, W, 2] for each frame: opacity (0 to 255) of head with hair, and of torso with neck.
 
         Args:
-            frames: (RGB uint8 [H, W, 3], landmarks [68, 2] px), in order; landmarks may be NaN.
+            frames: (RGB uint8 [H, W, 3], landmarks [68, 2] px) in order; landmarks may be NaN.
         """
         ...

@@ -1,9 +1,9 @@
-"""The sound of a file, in step with its pictures."""
+"""Reads the audio of a media file, aligned with its video."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,32 +11,33 @@ import numpy as np
 
 from jean.errors import InputError
 from jean.media.container import MAX_GAP_S, audio_stream, check_file, has_av, import_av, open_media, video_stream
-from jean.media.read import timed_frames
+from jean.media.decode import Warn, timed_frames
+from jean.media.rates import RATE_HZ
 from jean.media.resample import resample_blocks
 from jean.media.wav import to_float, wav_blocks
 
-Warn = Callable[[str], None]
-Block = tuple[np.ndarray, int]
+Block = tuple[np.ndarray, int]  # samples float32 [n, C], sampling rate in Hz
 
-# Time stamps that disagree by less are left alone: cutting or padding would click, and no one hears it
+# Smaller time stamp errors are ignored: cutting or padding the audio would click, while the shift is inaudible.
 JITTER_S = 0.025
-LOUD = 1.5  # decoders overshoot full scale a little; more than this is a wrong scale
+# Lossy decoders overshoot full scale slightly. A larger peak means that the samples have another scale.
+MAX_PEAK = 1.5
 
 
-def read_audio(path: str | Path, rate_hz: int = 16000, warn: Warn = warnings.warn) -> np.ndarray:
-    """float32 mono [S] in [-1, 1]: the mean of the channels, resampled; sample 0 is time zero.
+def read_audio(path: str | Path, rate_hz: int = RATE_HZ, warn: Warn = warnings.warn) -> np.ndarray:
+    """Reads audio as mono float32 [S] in [-1, 1]: the mean of the channels, resampled.
 
-    Time zero is the first picture if the file has any. Sound before it is cut, later sound is
-    preceded by silence, gaps are filled with silence, and the encoder's own padding is taken off.
+    Sample 0 is time zero: the first frame if the file has video. Audio before it is cut, audio that begins
+    later is preceded by silence, gaps are filled with silence, and the padding of the encoder is removed.
 
     Args:
-        path: any file with sound.
-        rate_hz: samples a second wanted.
-        warn: told about damage, and about samples far outside [-1, 1], which are clipped.
+        path: any file with audio.
+        rate_hz: sampling rate of the result.
+        warn: called with a message about damage, and about samples far outside [-1, 1], which are clipped.
 
     Raises:
-        InputError: no sound, not one sample, samples that are not numbers, or no media.
-        SetupError: PyAV is not installed and the file is no plain PCM wav.
+        InputError: not a media file, no audio, no samples, or samples that are NaN or infinite.
+        SetupError: PyAV is not installed and the file is not a plain PCM wav.
     """
     blocks = _blocks(Path(path), warn)
     first, native_hz = next(blocks)
@@ -51,7 +52,10 @@ def read_audio(path: str | Path, rate_hz: int = 16000, warn: Warn = warnings.war
 
 
 def read_audio_native(path: str | Path, warn: Warn = warnings.warn) -> tuple[np.ndarray, int]:
-    """(float32 [S, C] in [-1, 1], samples a second): all channels at their own rate, as ``read_audio``.
+    """Reads audio with all channels at the sampling rate of the file; otherwise like ``read_audio``.
+
+    Returns:
+        float32 [S, C] in [-1, 1], and the sampling rate in Hz.
 
     Raises:
         InputError, SetupError: as ``read_audio``.
@@ -62,46 +66,46 @@ def read_audio_native(path: str | Path, warn: Warn = warnings.warn) -> tuple[np.
 
 
 def _blocks(path: Path, warn: Warn) -> Iterator[Block]:
-    """Yields (float32 [n, C], rate), placed on the time line, checked; at least one block."""
+    """Yields at least one block (float32 [n, C], sampling rate), aligned with time zero and checked."""
     check_file(path)
     if has_av():
         source = _placed(path, warn)
     elif path.suffix.lower() == ".wav":
         source = wav_blocks(path)
     else:
-        import_av(f"reading the sound of {path}")
+        import_av(f"reading the audio of {path}")
         return
     shape: tuple[int, int] | None = None
-    loudest = 0.0
+    peak = 0.0
     count = 0
     for block, rate_hz in source:
         if not np.isfinite(block).all():
-            raise InputError(f"{path} holds sound samples that are not numbers.", "Export the sound again.")
+            raise InputError(f"{path} has audio samples that are not numbers.", "Export the audio again.")
         if shape is None:
             shape = (block.shape[1], rate_hz)
         elif shape != (block.shape[1], rate_hz):
-            raise InputError(f"{path} changes its sampling rate or channels.", "Convert it first.")
+            raise InputError(f"{path} changes its sampling rate or number of channels.", "Convert it first.")
         if len(block):
             count += len(block)
-            loudest = max(loudest, float(np.abs(block).max()))
+            peak = max(peak, float(np.abs(block).max()))
             yield block, rate_hz
     if not count:
-        raise InputError(f"{path} holds no sound.", "Give a file with sound.")
-    if loudest > LOUD:
-        warn(f"{path} holds samples up to {loudest:.3g}, outside [-1, 1]; they are clipped")
+        raise InputError(f"{path} has no audio.", "Give a file with audio.")
+    if peak > MAX_PEAK:
+        warn(f"{path} has audio samples up to {peak:.3g}, outside [-1, 1]; they are clipped")
 
 
 def _placed(path: Path, warn: Warn) -> Iterator[Block]:
-    """Decoded blocks with silence where there is none, from time zero to the stream's end."""
+    """Yields decoded blocks from time zero to the end of the stream, with silence in the gaps."""
     video_s = _video_start(path)
     with open_media(path) as container:
         stream = audio_stream(container)
         if stream is None:
-            raise InputError(f"{path} has no sound.", "Give a file with sound, or record some.")
+            raise InputError(f"{path} has no audio.", "Give a file with audio.")
         zero_s, written, tolerance = 0.0, 0, -1
-        end: int | None = None  # in samples, where the container knows it exactly
+        end: int | None = None  # in samples, if the container states it exactly
         for time_s, block, rate_hz in _decoded(container, stream, path, warn):
-            if tolerance < 0:  # the first one is placed to the sample
+            if tolerance < 0:  # the first block is aligned to the sample
                 tolerance = 0
                 zero_s = video_s if video_s is not None else time_s or 0.0
                 if "mp4" in container.format.name and stream.duration:
@@ -109,7 +113,7 @@ def _placed(path: Path, warn: Warn) -> Iterator[Block]:
                     end = round((ends_s - zero_s) * rate_hz)
             gap = 0 if time_s is None else round((time_s - zero_s) * rate_hz) - written
             if abs(gap) > MAX_GAP_S * rate_hz:
-                raise InputError(f"{path} is damaged: its sound jumps by {gap / rate_hz:.0f} s.", "Convert it first.")
+                raise InputError(f"{path} is damaged: its audio jumps by {gap / rate_hz:.0f} s.", "Convert it first.")
             if gap > tolerance:
                 yield np.zeros((gap, block.shape[1]), np.float32), rate_hz
                 written += gap
@@ -149,15 +153,15 @@ def _decoded(container: Any, stream: Any, path: Path, warn: Warn) -> Iterator[tu
             samples = samples.T if frame.format.is_planar else samples.reshape(frame.samples, -1)
             yield (None if frame.pts is None else float(frame.pts * frame.time_base)), samples, frame.sample_rate
     if unreadable:
-        warn(f"{path} is damaged: {unreadable} of {packets} pieces of its sound could not be decoded")
+        warn(f"{path} is damaged: {unreadable} of {packets} audio packets could not be decoded")
 
 
 def _video_start(path: Path) -> float | None:
-    """Time stamp of the first picture, None for a file without pictures."""
+    """Time stamp of the first frame in seconds; None for a file without video."""
     with open_media(path) as container:
         try:
             stream = video_stream(container, path)
             frame = next(timed_frames(container, stream, path, lambda _: None))[2]
-        except InputError:  # a song, or pictures beyond repair: the sound stands alone
+        except InputError:  # no video, or none that can be decoded: use the audio alone
             return None
         return None if frame.pts is None else float(frame.pts * frame.time_base)

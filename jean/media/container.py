@@ -1,4 +1,4 @@
-"""Opens media files safely and turns every failure of the decoder into one line."""
+"""Opens media files safely and reports decoder failures as ``InputError``."""
 
 from __future__ import annotations
 
@@ -10,28 +10,31 @@ from typing import Any
 
 from jean.errors import InputError, SetupError
 
-# Demuxers that read one self-contained file. Left out on purpose: playlists and manifests (hls, dash,
-# concat, sdp: they open other files and addresses), devices, and tty, which takes any text for a video.
+# Demuxers that read one self-contained file. Excluded for safety: playlists and manifests (hls, dash,
+# concat, sdp), which open other files and URLs; devices; and tty, which accepts any text as video.
 DEMUXERS = (
     "mov,matroska,webm,avi,mpeg,mpegts,mpegvideo,m4v,h264,hevc,av1,obu,ivf,flv,asf,ogg,mxf,nut,gif,apng,dv,rm,wtv,"
     "yuv4mpegpipe,wav,w64,aiff,caf,au,mp3,aac,flac,ac3,eac3,amr,amrnb,amrwb,wv,tta,"
     "png_pipe,jpeg_pipe,jpegls_pipe,webp_pipe,bmp_pipe,tiff_pipe,pam_pipe,pgm_pipe,ppm_pipe"
 )
 
-# Room for 8K (33 megapixels) in any shape; a damaged header may claim far more and take all memory.
+# Enough for 8K (33 megapixels) in any shape. A damaged header may state far more and exhaust the memory.
 MAX_PIXELS = 1 << 26
 
-# A longer pause between time stamps is taken for damage: filling it would go on for hours.
+# A longer gap between time stamps counts as damage; filling it could take hours.
 MAX_GAP_S = 60.0
 
 CONVERT = "Convert it, for example: ffmpeg -i FILE -c:v libx264 -c:a aac NEW.mp4"
 
 
 def import_av(need: str) -> Any:
-    """The ``av`` module.
+    """Imports PyAV.
 
     Args:
-        need: what it is wanted for, the start of the message.
+        need: what needs it; the start of the error message.
+
+    Returns:
+        The module ``av``.
 
     Raises:
         SetupError: PyAV is not installed.
@@ -53,74 +56,74 @@ def has_av() -> bool:
 
 
 def check_file(path: str | Path) -> Path:
-    """The path of a readable, non-empty, regular file.
+    """Checks that ``path`` is a readable, non-empty, regular file, and returns it.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not.
     """
     path = Path(path)
     try:
-        facts = path.stat()
-        if stat.S_ISREG(facts.st_mode):
+        status = path.stat()
+        if stat.S_ISREG(status.st_mode):
             with open(path, "rb"):
                 pass
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}.", "Check the path.") from error
     except ValueError as error:  # a NUL in the name
         raise InputError(f"cannot read {str(path)!r}: {error}.", "Check the path.") from error
-    if not stat.S_ISREG(facts.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         raise InputError(f"{path} is not a file.", "Give the path of a media file.")
-    if facts.st_size == 0:
+    if status.st_size == 0:
         raise InputError(f"{path} is empty.", "Copy or download it again.")
     return path
 
 
 @contextmanager
 def decoder_errors(path: Path) -> Iterator[None]:
-    """Turns what PyAV raises over damaged data into an ``InputError``."""
+    """Converts the exceptions that PyAV raises on damaged data to ``InputError``."""
     av = import_av(f"reading {path}")
     try:
         yield
     except InputError:
         raise
-    # Damaged headers also surface as plain Python errors out of PyAV's arithmetic and text decoding
+    # Damaged headers also cause plain Python errors in PyAV's arithmetic and text decoding
     except (av.error.FFmpegError, ValueError, ArithmeticError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InputError(f"{path} is damaged or of an unknown kind ({reason}).", CONVERT) from error
+        raise InputError(f"{path} is damaged or has an unknown format ({reason}).", CONVERT) from error
 
 
 @contextmanager
 def open_media(path: str | Path) -> Iterator[Any]:
-    """Opens a file for reading; the body's decoder failures become ``InputError``.
+    """Opens a media file for reading; decoder failures in the ``with`` block become ``InputError``.
 
-    The name is handed over as a ``file:`` address, so that no character in it (``:``, ``|``, a leading
-    ``-``) means anything, and nothing but this file can be opened by it.
+    FFmpeg receives the path as a ``file:`` URL, so that no character in it (``:``, ``|``, a leading ``-``)
+    has a special meaning, and no other file can be opened through it.
 
     Yields:
         An ``av.container.InputContainer``.
 
     Raises:
-        InputError: unreadable, empty, or not media.
+        InputError: the file is unreadable, empty, or not a media file.
         SetupError: PyAV is not installed.
     """
     path = check_file(path)
     av = import_av(f"reading {path}")
     options = {"protocol_whitelist": "file", "format_whitelist": DEMUXERS}
     try:
-        # Not ``options``, which PyAV 16 also gives to streams that are not there yet, and crashes
+        # Not ``options``: PyAV 16 also applies those to streams that do not exist yet, and crashes
         container = av.open(f"file:{path.absolute()}", container_options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError, ArithmeticError) as error:
-        raise InputError(f"{path} is not a video or sound file that can be read.", CONVERT) from error
+        raise InputError(f"{path} is not a readable video or audio file.", CONVERT) from error
     with container:
         with decoder_errors(path):
             yield container
 
 
 def read_tags(path: str | Path) -> dict[str, str]:
-    """The tags of a media file, e.g. ``comment``.
+    """The metadata tags of a media file, for example ``comment``.
 
     Raises:
-        InputError: not media.
+        InputError: not a media file.
         SetupError: PyAV is not installed.
     """
     with open_media(path) as container:
@@ -128,29 +131,29 @@ def read_tags(path: str | Path) -> dict[str, str]:
 
 
 def video_stream(container: Any, path: Path) -> Any:
-    """The picture stream (not the cover of a song), decoding on several threads.
+    """Selects the video stream (not the cover image of a song) and sets it to decode on several threads.
 
     Raises:
-        InputError: there is none, or its pictures are larger than ``MAX_PIXELS``.
+        InputError: there is none, it cannot be decoded, or its frames are larger than ``MAX_PIXELS``.
     """
     from av.stream import Disposition
 
     streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
     if not streams:
-        raise InputError(f"{path} holds no video.", "Give a video file.")
+        raise InputError(f"{path} has no video.", "Give a video file.")
     stream = _first_choice(streams)
     if stream.codec_context is None or not stream.codec_context.width or not stream.codec_context.height:
-        raise InputError(f"{path}: its video is of a kind that cannot be decoded.", CONVERT)
+        raise InputError(f"{path} has video in a format that cannot be decoded.", CONVERT)
     if stream.codec_context.width * stream.codec_context.height > MAX_PIXELS:
         size = f"{stream.codec_context.width}×{stream.codec_context.height}"
-        raise InputError(f"{path} claims pictures of {size} pixels.", "Scale it down to 8K or less first.")
+        raise InputError(f"{path} states frames of {size} pixels.", "Scale it down to 8K or less first.")
     stream.thread_type = "AUTO"
-    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # pictures may also grow on the way
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}  # the frame size may also change later
     return stream
 
 
 def audio_stream(container: Any) -> Any | None:
-    """The sound stream that a player would choose, or None."""
+    """Selects the audio stream that a player would choose; None if there is none."""
     streams = [stream for stream in container.streams.audio if stream.codec_context is not None]
     return _first_choice(streams) if streams else None
 

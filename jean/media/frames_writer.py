@@ -1,4 +1,4 @@
-"""PNG frames and a wav in a folder: a result where there is no video encoder."""
+"""Writes a result as PNG frames and a wav file, for machines without a video encoder."""
 
 from __future__ import annotations
 
@@ -10,28 +10,30 @@ from types import TracebackType
 
 import numpy as np
 
-from jean.errors import InputError, SetupError, UsageError
+from jean.errors import InputError, UsageError
 from jean.files import write_error, write_json
+from jean.media.image import check_rgb, encode_png
+from jean.media.rates import rational_fps
 from jean.media.wav import write_wav
 
 
 class FramesWriter:
-    """Writes ``000000.png`` and on, ``audio.wav`` and ``frames.json``; used like ``VideoWriter``.
+    """Writes ``000000.png``, ``000001.png``, …, ``audio.wav`` and ``frames.json``; a ``Writer``.
 
-    The folder appears, whole, at a clean end. ``frames.json`` holds the exact rate, the size, the
-    number of frames and the tags.
+    The folder appears under its name only after the ``with`` block ends without an exception.
+    ``frames.json`` holds the exact frame rate, the size, the number of frames and the tags.
 
     Args:
-        folder: absent, empty, or from an earlier ``FramesWriter``, which is then replaced.
+        folder: must be absent, empty, or written by an earlier ``FramesWriter``, which it then replaces.
         size: (width, height) px.
-        fps: frames a second, a number or an exact fraction.
-        audio: (float [S] or [S, C] in [-1, 1], samples a second), or None.
-        metadata: kept in ``frames.json``.
+        fps: frames per second, a number or an exact fraction.
+        audio: (float [S] or [S, C] in [-1, 1], sampling rate in Hz), or None.
+        metadata: tags, stored in ``frames.json``.
 
     Raises:
-        UsageError: the folder holds other things.
-        SetupError: it cannot be written.
-        InputError: no frame came, or the sound holds samples that are not numbers.
+        UsageError: the folder holds other files.
+        SetupError: the folder cannot be written.
+        InputError: no frame was written, or audio samples are NaN or infinite.
     """
 
     def __init__(
@@ -42,10 +44,8 @@ class FramesWriter:
         audio: tuple[np.ndarray, int] | None = None,
         metadata: dict[str, str] | None = None,
     ):
-        from jean.media.write import rational_fps
-
         self.path = Path(folder)
-        self.note = f"PNG frames and a wav go to {self.path}."
+        self.note = f"Wrote PNG frames and a wav to {self.path}."
         self._size = size
         self._rate = fps if isinstance(fps, Fraction) else rational_fps(fps)
         self._audio = audio
@@ -56,7 +56,7 @@ class FramesWriter:
     def __enter__(self) -> FramesWriter:
         foreign = self.path.exists() and not (self.path / "frames.json").is_file()
         if foreign and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise UsageError(f"{self.path} is there and holds other things.", "Choose another --output.")
+            raise UsageError(f"{self.path} exists and holds other files.", "Choose another --output.")
         try:
             shutil.rmtree(self._partial, ignore_errors=True)
             self._partial.mkdir(parents=True)
@@ -65,21 +65,15 @@ class FramesWriter:
         return self
 
     def write(self, rgb: np.ndarray) -> None:
-        """Adds a frame, uint8 [H, W, 3].
+        """Appends a frame, uint8 [H, W, 3].
 
         Raises:
             ValueError: another shape or type.
-            SetupError: it cannot be written.
+            SetupError: the frame cannot be written.
         """
-        import cv2
-
-        if rgb.dtype != np.uint8 or rgb.shape != (self._size[1], self._size[0], 3):
-            raise ValueError(f"frame is {rgb.dtype} {rgb.shape}, not uint8 of {self._size[0]}×{self._size[1]}")
-        done, data = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
-        if not done:
-            raise SetupError(f"cannot encode a PNG of {self._size[0]}×{self._size[1]} pixels.")
+        check_rgb(rgb, self._size)
         try:
-            (self._partial / f"{self._frames:06d}.png").write_bytes(data.tobytes())
+            (self._partial / f"{self._frames:06d}.png").write_bytes(encode_png(rgb))
         except OSError as error:
             raise write_error(self.path, error) from error
         self._frames += 1
@@ -95,7 +89,7 @@ class FramesWriter:
 
     def _finish(self) -> None:
         if not self._frames:
-            raise InputError(f"no frame was made for {self.path}.", "Check the length of the inputs.")
+            raise InputError(f"{self.path} would have no frame.", "Check the length of the inputs.")
         if self._audio is not None and len(self._audio[0]):
             write_wav(self._partial / "audio.wav", *self._audio)
         write_json(

@@ -1,9 +1,8 @@
-"""What a video file holds, found by reading it once without decoding."""
+"""Properties of a video file, read from its packets without decoding all frames."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,25 +11,25 @@ import numpy as np
 
 from jean.errors import InputError
 from jean.media.container import audio_stream, open_media, video_stream
+from jean.media.decode import Warn, timed_frames
 from jean.media.frame import ToRgb
-from jean.media.read import timed_frames
 
 
 @dataclass(frozen=True)
 class MediaInfo:
-    """Facts about a video.
+    """Properties of a video file.
 
     Attributes:
         path: of the file.
-        width_px: of the images that ``read_frames`` yields (upright, square pixels).
-        height_px: likewise.
-        fps: frames a second, the mean for a variable rate.
-        duration_s: from the first picture to the end of the last.
-        frame_count: pictures in the file (an estimate where it is damaged).
-        rotation: clockwise turn that was asked for and is applied: 0, 90, 180, 270 degrees.
-        variable_rate: the pictures are not equally far apart.
-        audio_rate_hz: samples a second, None for a silent file.
-        audio_duration_s: from the first picture to the end of the sound; 0 for a silent file.
+        width_px: width of the images that ``read_frames`` yields (upright, square pixels).
+        height_px: height of these images.
+        fps: frames per second; the mean if the rate varies.
+        duration_s: from the first frame to the end of the last.
+        frame_count: frames in the file; an estimate if the file is damaged.
+        rotation: clockwise rotation stored in the file, already applied to the images: 0, 90, 180 or 270 degrees.
+        variable_rate: whether the distance between frames varies.
+        audio_rate_hz: sampling rate; None for a file without audio.
+        audio_duration_s: from the first frame to the end of the audio; 0 for a file without audio.
     """
 
     path: Path
@@ -46,58 +45,61 @@ class MediaInfo:
 
     @property
     def has_audio(self) -> bool:
-        """Whether there is sound."""
+        """Whether the file has audio."""
         return self.audio_rate_hz is not None
 
 
-def probe(path: str | Path, warn: Callable[[str], None] = warnings.warn) -> MediaInfo:
-    """Reads the facts: decodes the first picture and walks over all packets.
+def probe(path: str | Path, warn: Warn = warnings.warn) -> MediaInfo:
+    """Reads the properties of a video: decodes the first frame and scans all packets.
+
+    Args:
+        path: any video file.
+        warn: called with a message about damage or an unusual rotation.
 
     Raises:
-        InputError: no media, no video, empty, or damaged beyond the first picture.
+        InputError: not a media file, no video, empty, or no frame can be decoded.
         SetupError: PyAV is not installed.
     """
     path = Path(path)
     with open_media(path) as container:
         stream = video_stream(container, path)
-        _, lasts_s, first = next(timed_frames(container, stream, path, warn))
+        _, first_duration_s, first = next(timed_frames(container, stream, path, warn))
         convert = ToRgb(first, stream.sample_aspect_ratio, str(path), warn)
         convert(first)
         start_s = _start(first, stream)
     with open_media(path) as container:
         video, audio = video_stream(container, path), audio_stream(container)
-        times_s, sound_end_s = _walk(container, video, audio)
+        times_s, audio_end_s = _scan(container, video, audio)
         times_s = times_s[times_s >= start_s - 1e-6]
         if not len(times_s):
-            raise InputError(f"{path} is damaged: it holds no time stamps.", "Convert it first.")
-        fps, variable = _rate(times_s, video, lasts_s)
-        gap_s = 1 / fps
+            raise InputError(f"{path} is damaged: it has no time stamps.", "Convert it first.")
+        fps, variable = _rate(times_s, video, first_duration_s)
         return MediaInfo(
             path=path,
             width_px=convert.size[0],
             height_px=convert.size[1],
             fps=fps,
-            duration_s=float(times_s[-1] - start_s + gap_s),
+            duration_s=float(times_s[-1] - start_s + 1 / fps),
             frame_count=len(times_s),
             rotation=convert.turn.degrees,
             variable_rate=variable,
             audio_rate_hz=None if audio is None else int(audio.codec_context.sample_rate),
-            audio_duration_s=0.0 if audio is None else max(0.0, sound_end_s - start_s),
+            audio_duration_s=0.0 if audio is None else max(0.0, audio_end_s - start_s),
         )
 
 
 def _start(first: Any, stream: Any) -> float:
-    """Time stamp of the first picture, seconds."""
+    """Time stamp of the first frame, seconds."""
     if first.pts is not None:
         return float(first.pts * first.time_base)
     return float((stream.start_time or 0) * stream.time_base)
 
 
-def _walk(container: Any, video: Any, audio: Any | None) -> tuple[np.ndarray, float]:
-    """Sorted time stamps of the pictures and the end of the sound, seconds."""
+def _scan(container: Any, video: Any, audio: Any | None) -> tuple[np.ndarray, float]:
+    """Sorted time stamps of the frames and the end of the audio, seconds."""
     import av
 
-    times_s, sound_end_s = [], 0.0
+    times_s, audio_end_s = [], 0.0
     streams = (video,) if audio is None else (video, audio)
     try:
         for packet in container.demux(*streams):
@@ -108,20 +110,20 @@ def _walk(container: Any, video: Any, audio: Any | None) -> tuple[np.ndarray, fl
             if packet.stream.index == video.index:
                 times_s.append(time_s)
             else:
-                sound_end_s = max(sound_end_s, time_s + float((packet.duration or 0) * packet.time_base))
+                audio_end_s = max(audio_end_s, time_s + float((packet.duration or 0) * packet.time_base))
     except av.error.InvalidDataError:
-        pass  # damaged from here on; what was read counts, and reading the frames warns
-    return np.unique(times_s), sound_end_s
+        pass  # damaged from here on: use the packets up to here; read_frames warns about the damage
+    return np.unique(times_s), audio_end_s
 
 
-def _rate(times_s: np.ndarray, stream: Any, first_lasts_s: float) -> tuple[float, bool]:
-    """(frames a second, whether they vary)."""
+def _rate(times_s: np.ndarray, stream: Any, first_duration_s: float) -> tuple[float, bool]:
+    """Frames per second, and whether the rate varies."""
     stated = float(stream.average_rate or 0)
     if len(times_s) < 2:
-        return stated or 1 / first_lasts_s, False
+        return stated or 1 / first_duration_s, False
     gaps_s = np.diff(times_s)
     measured = float(1 / gaps_s.mean())
-    # Two ticks: rounding to the container's clock is no variation
-    spread_s = 0.1 * float(np.median(gaps_s)) + 2 * float(stream.time_base)
-    variable = bool(gaps_s.max() - gaps_s.min() > spread_s)
+    # Two ticks of tolerance, because time stamps are rounded to the clock of the container
+    tolerance_s = 0.1 * float(np.median(gaps_s)) + 2 * float(stream.time_base)
+    variable = bool(gaps_s.max() - gaps_s.min() > tolerance_s)
     return (stated if not variable and abs(stated / measured - 1) < 0.005 else measured), variable

@@ -1,4 +1,4 @@
-"""Changes the sampling rate of sound, block by block."""
+"""Resamples audio, block by block."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from math import gcd
 
 import numpy as np
 
-ZERO_CROSSINGS = 64  # of the sinc on each side
-KAISER_BETA = 9.0  # stop band at -90 dB, below the noise of 16 bits
-TRANSITION = 0.09  # of the lower Nyquist rate: what Kaiser's formula gives for the two above
+ZERO_CROSSINGS = 64  # of the sinc filter on each side
+KAISER_BETA = 9.0  # stop band at -90 dB, below the noise of 16-bit audio
+TRANSITION = 0.09  # transition band, fraction of the lower Nyquist rate: Kaiser's formula for the two values above
 BLOCK_S = 10
 
 
@@ -18,14 +18,23 @@ BLOCK_S = 10
 def _filter(up: int, down: int) -> np.ndarray:
     from scipy.signal import firwin
 
-    widest = max(up, down)
-    cutoff = (1 - TRANSITION / 2) / widest  # leaves the whole transition below Nyquist
-    taps = firwin(2 * ZERO_CROSSINGS * widest + 1, cutoff, window=("kaiser", KAISER_BETA))
+    factor = max(up, down)
+    cutoff = (1 - TRANSITION / 2) / factor  # keeps the whole transition band below Nyquist
+    taps = firwin(2 * ZERO_CROSSINGS * factor + 1, cutoff, window=("kaiser", KAISER_BETA))
     return taps.astype(np.float32)
 
 
 def resample(wave: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
-    """float32 [⌈S · to / from⌉] or [.., C] from ``wave`` [S] or [S, C]; sample 0 stays sample 0."""
+    """Resamples a waveform with a Kaiser-windowed sinc filter; sample 0 stays at time zero.
+
+    Args:
+        wave: float [S] or [S, C].
+        from_hz: its sampling rate.
+        to_hz: sampling rate of the result.
+
+    Returns:
+        float32 [⌈S · to_hz / from_hz⌉] or [⌈S · to_hz / from_hz⌉, C].
+    """
     if from_hz == to_hz or not len(wave):
         return wave.astype(np.float32, copy=False)
     from scipy.signal import resample_poly
@@ -36,29 +45,29 @@ def resample(wave: np.ndarray, from_hz: int, to_hz: int) -> np.ndarray:
 
 
 def resample_blocks(blocks: Iterable[np.ndarray], from_hz: int, to_hz: int) -> Iterator[np.ndarray]:
-    """The same as ``resample`` of all blocks joined, without holding them all.
+    """Yields the same samples as ``resample`` of the concatenated blocks, in constant memory.
 
     Args:
         blocks: float32 [S] each.
-        from_hz: their rate.
-        to_hz: the rate wanted.
+        from_hz: their sampling rate.
+        to_hz: sampling rate of the result.
     """
     if from_hz == to_hz:
         yield from blocks
         return
     common = gcd(from_hz, to_hz)
     up, down = to_hz // common, from_hz // common
-    # Both in whole multiples of ``down``, so that block borders fall on output samples
+    # Both are multiples of ``down``, so that block borders fall on output samples
     margin = -(-(ZERO_CROSSINGS * max(up, down) // up + 1) // down) * down
     size = max(1, BLOCK_S * from_hz // down) * down
-    held = np.zeros(margin, np.float32)  # the last ``margin`` samples before the block, then the block
-    ahead = margin * up // down
+    buffer = np.zeros(margin, np.float32)  # the last ``margin`` samples of the output so far, then new samples
+    skip = margin * up // down
     for block in blocks:
-        held = np.concatenate((held, block.astype(np.float32, copy=False)))
-        while len(held) >= size + 2 * margin:
-            piece = resample(held[: size + 2 * margin], from_hz, to_hz)
-            yield piece[ahead : ahead + size * up // down]
-            held = held[size:]
-    rest = len(held) - margin
-    if rest > 0:
-        yield resample(held, from_hz, to_hz)[ahead : ahead - (-rest * up // down)]
+        buffer = np.concatenate((buffer, block.astype(np.float32, copy=False)))
+        while len(buffer) >= size + 2 * margin:
+            piece = resample(buffer[: size + 2 * margin], from_hz, to_hz)
+            yield piece[skip : skip + size * up // down]
+            buffer = buffer[size:]
+    remaining = len(buffer) - margin
+    if remaining > 0:
+        yield resample(buffer, from_hz, to_hz)[skip : skip - (-remaining * up // down)]

@@ -1,4 +1,4 @@
-"""Plain PCM ``.wav`` files by the standard library alone."""
+"""Reads and writes plain PCM ``.wav`` files with the standard library alone."""
 
 from __future__ import annotations
 
@@ -12,11 +12,14 @@ from jean.errors import InputError
 from jean.files import atomic_path
 from jean.media.container import check_file
 
-BLOCK = 1 << 18  # samples read at once
+BLOCK = 1 << 18  # samples per block
 
 
 def to_float(samples: np.ndarray) -> np.ndarray:
-    """float32 in [-1, 1) from integers of any width (uint8 is centred at 128); floats stay as they are."""
+    """Converts integer samples of any width to float32 in [-1, 1); floating-point samples keep their scale.
+
+    uint8 samples are centred at 128, as in wav files.
+    """
     if samples.dtype.kind == "f":
         return samples.astype(np.float32, copy=False)
     if samples.dtype == np.uint8:
@@ -25,10 +28,13 @@ def to_float(samples: np.ndarray) -> np.ndarray:
 
 
 def read_wav(path: str | Path) -> tuple[np.ndarray, int]:
-    """(float32 [S, C] in [-1, 1), samples a second) of a PCM wav of 8, 16, 24 or 32 bits.
+    """Reads a PCM wav file of 8, 16, 24 or 32 bits.
+
+    Returns:
+        float32 [S, C] in [-1, 1), and the sampling rate in Hz.
 
     Raises:
-        InputError: not such a file, or without samples.
+        InputError: not such a file, or it has no samples.
     """
     blocks = list(wav_blocks(path))
     rate_hz = blocks[0][1]
@@ -36,27 +42,32 @@ def read_wav(path: str | Path) -> tuple[np.ndarray, int]:
 
 
 def wav_blocks(path: str | Path) -> Iterator[tuple[np.ndarray, int]]:
-    """Yields (float32 [n, C], rate) block by block; see ``read_wav``."""
+    """Yields the blocks of a PCM wav file, (float32 [n, C], sampling rate in Hz); see ``read_wav``."""
     path = check_file(path)
     try:
         with stdlib_wave.open(str(path), "rb") as reader:
             channels, width, rate_hz = reader.getnchannels(), reader.getsampwidth(), reader.getframerate()
             if not rate_hz or width not in (1, 2, 3, 4):
-                raise InputError(f"{path}: {8 * width} bits at {rate_hz} Hz cannot be read.", "Convert it first.")
+                raise InputError(
+                    f"{path} has samples of {8 * width} bits at {rate_hz} Hz, which cannot be read.",
+                    "Convert it first.",
+                )
             empty = True
             while data := reader.readframes(BLOCK):
-                data = data[: len(data) // (channels * width) * channels * width]  # a cut file ends anywhere
+                data = data[: len(data) // (channels * width) * channels * width]  # drop an incomplete last sample
                 if data:
                     empty = False
                     yield to_float(_integers(data, width).reshape(-1, channels)), rate_hz
     except (stdlib_wave.Error, EOFError) as error:
-        raise InputError(f"{path} is no plain PCM wav file ({error or 'cut short'}).", "Convert it first.") from error
+        raise InputError(
+            f"{path} is not a plain PCM wav file ({error or 'cut short'}).", "Convert it first."
+        ) from error
     if empty:
-        raise InputError(f"{path} holds no sound.", "Record or export it again.")
+        raise InputError(f"{path} has no audio.", "Record or export it again.")
 
 
 def _integers(data: bytes, width: int) -> np.ndarray:
-    if width == 3:  # as the upper bytes of 32 bits
+    if width == 3:  # store them as the upper bytes of 32 bits
         wide = np.zeros((len(data) // 3, 4), np.uint8)
         wide[:, 1:] = np.frombuffer(data, np.uint8).reshape(-1, 3)
         return wide.view("<i4")[:, 0]
@@ -64,22 +75,22 @@ def _integers(data: bytes, width: int) -> np.ndarray:
 
 
 def write_wav(path: str | Path, wave: np.ndarray, rate_hz: int) -> None:
-    """Writes 16-bit PCM, atomically; what exceeds [-1, 1] is clipped.
+    """Writes a 16-bit PCM wav file, atomically.
 
     Args:
         path: the file.
-        wave: float [S] or [S, C] in [-1, 1].
-        rate_hz: samples a second.
+        wave: float [S] or [S, C]; values outside [-1, 1] are clipped.
+        rate_hz: sampling rate.
 
     Raises:
-        InputError: a sample is not a number.
+        InputError: a sample is NaN or infinite.
         SetupError: the file cannot be written.
     """
     samples = np.asarray(wave)
     samples = samples[:, None] if samples.ndim == 1 else samples
     if not np.isfinite(samples).all():
-        raise InputError(f"the sound for {path} holds samples that are not numbers.", "Check where it comes from.")
-    # The inverse of to_float, so that reading and writing again changes nothing
+        raise InputError(f"the audio for {path} has samples that are not numbers.", "Check where it comes from.")
+    # The inverse of to_float, so that reading and writing a file again changes nothing
     integers = np.clip(np.rint(samples * 32768.0), -32768, 32767).astype("<i2")
     with atomic_path(Path(path)) as temporary:
         with stdlib_wave.open(str(temporary), "wb") as writer:

@@ -16,13 +16,13 @@ from jean import landmarks as ibug
 from jean.drivers.audio_windows import extract_windows
 from jean.errors import InputError
 from jean.features.base import AudioFeatures, EmotionFeatures, FaceTracker, Matting
+from jean.geometry import Camera
 from jean.prepare import face_motion
 from jean.prepare.config import PrepareConfig
 from jean.prepare.crop import Crop, choose_crop
 from jean.prepare.tracking import choose_face
 from jean.prepare.tracking.tracks import Tracks, write_tracks
 from jean.progress import Progress
-from jean.types import Camera
 
 RATE_HZ = 16000
 PIECE = 2000  # frames of points converted at once

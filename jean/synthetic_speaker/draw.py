@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jean.geometry import Camera
 from jean.synthetic_speaker.pose_meshes import place
 from jean.synthetic_speaker.raster import Fragments, interpolate, normals, rasterise
 from jean.synthetic_speaker.speaker import KINDS, Speaker
-from jean.types import Camera
 
 SUPERSAMPLING = 2
 # kind: (wrap of the light into the shadow for R, G, B; strength and sharpness of the highlight)

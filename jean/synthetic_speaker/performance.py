@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from jean.errors import UsageError
+from jean.geometry import Camera
 from jean.synthetic_speaker.controls import CONTROLS, UPPER_CONTROLS
 from jean.synthetic_speaker.face import Face, mouth_opening, mouth_rounding, move
 from jean.synthetic_speaker.identity import Identity
@@ -18,7 +19,6 @@ from jean.synthetic_speaker.shape import EYE_CENTER, EYE_RADIUS
 from jean.synthetic_speaker.speaker import Speaker
 from jean.synthetic_speaker.speech import PROSODY, Utterance, pad, prosody, schedule, synthesise
 from jean.synthetic_speaker.tracks import Motion, motion
-from jean.types import Camera
 
 FOCAL = 1.76  # focal length over the side of the picture: a portrait lens
 HEAD_AT_CM = (0.0, 2.0, 62.0)  # the resting head before the camera

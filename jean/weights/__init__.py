@@ -1,1 +1,1 @@
-"""Weights of other people's networks: register, download, import, safe reading."""
+"""Pretrained weights: register, download, import and safe reading."""

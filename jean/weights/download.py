@@ -1,4 +1,4 @@
-"""One file from one address, over connections that break; the downloading itself is pooch's."""
+"""Downloads one file from one URL with pooch, and resumes broken downloads."""
 
 from __future__ import annotations
 
@@ -13,37 +13,39 @@ from urllib.parse import urldefrag
 from jean.errors import SetupError
 from jean.progress import Advance, Progress
 
-TRIES = 3  # connections to one address before the next one is tried
-BLOCK_BYTES = 1 << 14  # what a broken connection loses at most
+TRIES = 3  # connections to one URL before the next URL is tried
+BLOCK_BYTES = 1 << 14  # at most this much of a download is lost when the connection breaks
 ELSEWHERE = "Free some space, or set JEAN_MODELS to another folder."
 
 
-def fetch(
-    url: str, path: Path, label: str, size: int | None, verdict: Callable[[Path], str], progress: Progress
-) -> str:
-    """Completes the partial file ``path`` from ``url``; an empty string if it is right, else the reason.
+def fetch(url: str, path: Path, label: str, size: int | None, verify: Callable[[Path], str], progress: Progress) -> str:
+    """Downloads ``url`` to ``path``, or the missing part of it.
 
-    What a broken connection left is kept and continued, by this call and by the next. A file that
-    ``verdict`` finds wrong is deleted.
+    If the connection breaks, the partial file stays and the next attempt resumes it. A complete file with the wrong
+    content is deleted.
 
     Args:
-        url: may end in ``#NAME``: the address is of a zip archive, and ``path`` becomes its member NAME.
-        path: what earlier calls left there is continued.
-        label: shown beside the progress.
-        size: bytes of the file, None if not known.
-        verdict: an empty string for the right content, else what is wrong with it.
+        url: if it ends in ``#NAME``, it is a zip archive, and its member NAME is written to ``path``.
+        path: the file; may hold a part of it from earlier calls.
+        label: name of the progress bar.
+        size: bytes of the file, None if unknown.
+        verify: returns an empty string for the right content, otherwise what is wrong with it.
+        progress: receives the progress.
+
+    Returns:
+        An empty string if the file is complete and right, otherwise the reason.
 
     Raises:
         SetupError: ``path`` cannot be written.
     """
     address, member = urldefrag(url)
     if not member:
-        return _complete(address, path, label, size, verdict, progress)
+        return _complete(address, path, label, size, verify, progress)
     archive = path.with_name(path.name + ".zip")
     reason = _complete(address, archive, label, None, _is_archive, progress)
     if reason:
         return reason
-    reason = extract(archive, member, path) or verdict(path)
+    reason = extract(archive, member, path) or verify(path)
     archive.unlink(missing_ok=True)
     if reason:
         path.unlink(missing_ok=True)
@@ -51,19 +53,22 @@ def fetch(
 
 
 def extract(archive: Path, member: str, path: Path) -> str:
-    """Writes the one file called ``member``, in whatever folder of the archive, to ``path``.
+    """Writes the only file called ``member`` in a zip archive, in any of its folders, to ``path``.
 
-    Only its content is taken from the archive, never a path, so no archive can write elsewhere.
+    Paths in the archive are not used for writing, so no archive can write to another place.
 
     Returns:
         An empty string, or what is wrong with the archive.
+
+    Raises:
+        SetupError: ``path`` cannot be written.
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            found = [info for info in opened.infolist() if PurePosixPath(info.filename).name == member]
-            if len(found) != 1:
-                return f"the archive holds {len(found)} files called {member}"
-            with opened.open(found[0]) as source, open(path, "wb") as target:
+            matches = [info for info in opened.infolist() if PurePosixPath(info.filename).name == member]
+            if len(matches) != 1:
+                return f"the archive holds {len(matches)} files called {member}"
+            with opened.open(matches[0]) as source, open(path, "wb") as target:
                 while block := source.read(1 << 20):
                     target.write(block)
     except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
@@ -74,10 +79,10 @@ def extract(archive: Path, member: str, path: Path) -> str:
 
 
 def install(path: Path, target: Path) -> None:
-    """Syncs ``path`` to the disk and gives it its final name.
+    """Syncs ``path`` to the disk, then renames it to ``target``.
 
     Raises:
-        SetupError: the disk is full or refuses.
+        SetupError: the disk is full or not writable.
     """
     try:
         with open(path, "rb+") as handle:
@@ -88,18 +93,19 @@ def install(path: Path, target: Path) -> None:
 
 
 def write_error(path: Path, error: OSError) -> SetupError:
-    """The one-line error for a failed write of weights."""
+    """The error to raise when a file of weights cannot be written."""
     return SetupError(f"cannot write {path}: {error.strerror or error}.", ELSEWHERE)
 
 
 def _complete(
-    url: str, path: Path, label: str, size: int | None, verdict: Callable[[Path], str], progress: Progress
+    url: str, path: Path, label: str, size: int | None, verify: Callable[[Path], str], progress: Progress
 ) -> str:
+    """Downloads the missing part of ``path``, in up to ``TRIES`` connections; returns the reason of a failure."""
     import requests
     from pooch import HTTPDownloader
 
     reason = ""
-    mark = path.with_name(path.name + ".etag")
+    etag_path = path.with_name(path.name + ".etag")
     for _ in range(TRIES):
         with _open(path) as handle, progress.task(label, size) as advance:
             done = handle.tell()
@@ -107,45 +113,45 @@ def _complete(
             download = HTTPDownloader(
                 progressbar=_Counter(advance),
                 chunk_size=BLOCK_BYTES,
-                headers={"Accept-Encoding": "identity"} | (_rest(done, mark) if done else {}),
-                hooks={"response": partial(_on_answer, handle, mark)},
+                headers={"Accept-Encoding": "identity"} | (_resume_headers(done, etag_path) if done else {}),
+                hooks={"response": partial(_on_response, handle, etag_path)},
             )
             try:
                 download(url, handle, None)
             except requests.RequestException as error:
                 reason = _reason(error)
-                complete = getattr(error.response, "status_code", None) == 416  # nothing is left to send
+                complete = getattr(error.response, "status_code", None) == 416  # the file was already complete
                 if not complete:
                     continue
             except OSError as error:
                 raise write_error(path, error) from error
-        mark.unlink(missing_ok=True)
-        reason = verdict(path)
+        etag_path.unlink(missing_ok=True)
+        reason = verify(path)
         if not reason:
             return ""
         path.unlink()
-        if not done:  # a continued file may have been wrong from before: once more from the start
+        if not done:  # only a resumed file is worth another try: its first part may have been wrong
             break
     return reason
 
 
-def _rest(done: int, mark: Path) -> dict[str, str]:
-    """Headers that ask for what is missing; for everything, should the server have another version by now."""
-    tag = mark.read_text("utf-8") if mark.is_file() else ""
-    return {"Range": f"bytes={done}-"} | ({"If-Range": tag} if tag else {})
+def _resume_headers(done: int, etag_path: Path) -> dict[str, str]:
+    """Headers that request the bytes after ``done``, or the whole file if its version on the server has changed."""
+    etag = etag_path.read_text("utf-8") if etag_path.is_file() else ""
+    return {"Range": f"bytes={done}-"} | ({"If-Range": etag} if etag else {})
 
 
-def _on_answer(handle: BinaryIO, mark: Path, response: Any, **_: Any) -> None:
-    """Empties the partial file when the server sends everything instead of the rest; notes the version."""
+def _on_response(handle: BinaryIO, etag_path: Path, response: Any, **_: Any) -> None:
+    """Empties the partial file if the server sends the whole file; stores the version (ETag) of the file."""
     if response.status_code == 200:
         handle.truncate(0)
-    tag = response.headers.get("ETag", "")
-    if response.ok and tag and not tag.startswith("W/"):
-        mark.write_text(tag, "utf-8")
+    etag = response.headers.get("ETag", "")
+    if response.ok and etag and not etag.startswith("W/"):
+        etag_path.write_text(etag, "utf-8")
 
 
 def _is_archive(path: Path) -> str:
-    return "" if zipfile.is_zipfile(path) else "it sends no zip archive"
+    return "" if zipfile.is_zipfile(path) else "the download is not a zip archive"
 
 
 def _open(path: Path) -> BinaryIO:
@@ -156,7 +162,7 @@ def _open(path: Path) -> BinaryIO:
 
 
 def _reason(error: Exception) -> str:
-    """A few words for a failed connection."""
+    """A short reason for a failed connection."""
     response = getattr(error, "response", None)
     if response is not None:
         return f"HTTP {response.status_code}"
@@ -166,19 +172,19 @@ def _reason(error: Exception) -> str:
 
 
 class _Counter:
-    """What pooch calls while it downloads, passed on as progress."""
+    """Progress bar for pooch that passes the progress on."""
 
     def __init__(self, advance: Advance):
         self._advance = advance
         self.total = 0
 
     def update(self, count: int) -> None:
-        """Counts one block; the call at the end with the total is left out."""
+        """Adds one block; ignores pooch's last call, which repeats the total."""
         if count != self.total:
             self._advance(count)
 
     def reset(self) -> None:
-        """Nothing to do."""
+        """Does nothing; pooch calls it."""
 
     def close(self) -> None:
-        """Nothing to do."""
+        """Does nothing; pooch calls it."""

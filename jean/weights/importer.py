@@ -1,4 +1,4 @@
-"""Weights for machines without internet: files from a folder become those of the register."""
+"""Imports weights from a folder, for machines without internet."""
 
 from __future__ import annotations
 
@@ -14,66 +14,72 @@ from jean.weights.download import extract, install, write_error
 
 
 def import_from(source: Path, progress: Progress | None = None) -> dict[str, Any]:
-    """Copies every registered file found in a folder, or below it, into the first of ``weights.folders()``.
+    """Copies all registered files in a folder and its subfolders into the first of ``weights.folders()``.
 
-    Files are recognised by name, archives by the name in the address; content that is not the
-    registered one is left where it is.
+    Files are recognised by name, zip archives by the name in their URL. Files with another content than the
+    registered one are not copied.
+
+    Args:
+        source: the folder.
+        progress: receives one line per imported file.
 
     Returns:
-        ``imported`` and ``there`` (name → path), ``wrong`` (path → what is wrong with it).
+        ``imported`` and ``there`` (already present) map names to paths, ``wrong`` maps paths to what is wrong.
 
     Raises:
-        InputError: no folder, or nothing in it is in the register.
+        InputError: ``source`` is not a folder, or holds no registered file.
         SetupError: the folder of weights cannot be written or is locked.
     """
     progress = progress or Silent()
     source = Path(source)
     if not source.is_dir():
-        raise InputError(f"{source} is no folder.", "Give a folder that holds files of weights.")
-    found: dict[str, Any] = {"imported": {}, "there": {}, "wrong": {}}
+        raise InputError(f"{source} is not a folder.", "Give a folder that holds weights.")
+    result: dict[str, Any] = {"imported": {}, "there": {}, "wrong": {}}
     folder = weights.writable_folder()
     with folder_lock(folder):
         for name, item in weights.register().items():
             candidates = _candidates(source, item)
-            there = weights.locate(name)
-            if candidates and there is not None and not weights.wrong(there, item):
-                found["there"][name] = there
+            present = weights.locate(name)
+            if candidates and present is not None and not weights.mismatch(present, item):
+                result["there"][name] = present
                 continue
             for path, member in candidates:
-                reason = _take(path, member, folder / name, item)
+                reason = _import_file(path, member, folder / name, item)
                 if not reason:
-                    found["imported"][name] = folder / name
+                    result["imported"][name] = folder / name
                     progress.say(f"{name}: imported. Licence: {item.licence}.")
                     break
-                found["wrong"][str(path)] = reason
-    if not any(found.values()):
-        raise InputError(f"{source} holds no weights that jean knows.", f"Known: {', '.join(weights.register())}.")
-    return found
+                result["wrong"][str(path)] = reason
+    if not any(result.values()):
+        raise InputError(
+            f"{source} holds no weights that jean knows.", f"Registered names: {', '.join(weights.register())}."
+        )
+    return result
 
 
 def _candidates(source: Path, item: weights.Weights) -> list[tuple[Path, str]]:
-    """(file, member of the archive or nothing) below ``source`` that may be these weights."""
-    wanted = {Path(item.name).name: ""}
+    """Files below ``source`` that may be these weights, as (path, member of the archive or an empty string)."""
+    members = {Path(item.name).name: ""}
     for url in item.urls:
         address, _, member = url.partition("#")
         if member:
-            wanted[address.rsplit("/", 1)[1]] = member
-    files = [path for path in sorted(source.rglob("*")) if path.name in wanted and path.is_file()]
-    # a file such as config.json exists for many models: its folder must be the right one too
+            members[address.rsplit("/", 1)[1]] = member
+    files = [path for path in sorted(source.rglob("*")) if path.name in members and path.is_file()]
+    # many models have a file such as config.json, so the name of its folder must match too
     parent = Path(item.name).parent.name
-    return [(path, wanted[path.name]) for path in files if not parent or path.parent.name == parent]
+    return [(path, members[path.name]) for path in files if not parent or path.parent.name == parent]
 
 
-def _take(path: Path, member: str, target: Path, item: weights.Weights) -> str:
-    """Copies one file to its place if it is right; an empty string, or what is wrong with it."""
+def _import_file(path: Path, member: str, target: Path, item: weights.Weights) -> str:
+    """Copies one file to ``target`` if its content is right; returns an empty string, or what is wrong with it."""
     target.parent.mkdir(exist_ok=True)
     partial_file = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         reason = extract(path, member, partial_file) if member else _copy(path, partial_file)
-        reason = reason or weights.wrong(partial_file, item)
+        reason = reason or weights.mismatch(partial_file, item)
         if not reason:
             install(partial_file, target)
-            if not item.known:
+            if not item.has_sha256:
                 weights.record(target, item.name)
         return reason
     finally:
@@ -81,6 +87,7 @@ def _take(path: Path, member: str, target: Path, item: weights.Weights) -> str:
 
 
 def _copy(path: Path, target: Path) -> str:
+    """Copies a file; returns an empty string, or why it cannot be read."""
     try:
         with open(path, "rb") as source:
             with open(target, "wb") as handle:

@@ -1,9 +1,9 @@
-"""Pretrained weights: where they lie, where they come from, and that they are what they should be.
+"""Pretrained weights: register, search folders, download, and verification.
 
-The register is ``jean/weights/weights.json``: to add weights, add an entry there. A file is looked for in
-``$JEAN_MODELS``, then in the user's cache, and it counts only when its sha256 is the registered one. Where
-the register knows none, the sha256 is noted in ``recorded.json`` beside the file when it first arrives, and
-the file counts only as long as it has that one.
+The register is ``jean/weights/weights.json``; to add weights, add an entry there. A file is searched in
+``$JEAN_MODELS``, then in the user's cache, and is used only if it has the registered sha256. If the register has
+no sha256 for it, the sha256 is recorded in ``recorded.json`` beside the file when it is first downloaded, and the
+file is used only as long as it has the recorded one.
 """
 
 from __future__ import annotations
@@ -31,15 +31,15 @@ class Weights:
     """One entry of the register.
 
     Attributes:
-        name: file name, exactly as the libraries that load it expect it; may lie in a folder of its own.
-        command: which command of jean needs it.
-        used_by: what needs it, for people.
-        licence: its licence, for people.
-        restricted: its licence forbids commercial use and must be accepted.
-        bytes: size of the file, None if not known.
-        sha256: of the file, whole; a first part of it where its authors tell only that; None if not known.
-        sha1: of the file, where its authors tell that instead.
-        urls: where it can be had, tried in order; ``#NAME`` at the end: a file in a zip archive.
+        name: file name as the library that loads it expects it; may include a folder.
+        command: the command of jean that needs it.
+        used_by: what needs it, as text for users.
+        licence: its licence, as text for users.
+        restricted: whether its licence forbids commercial use and must be accepted.
+        bytes: size of the file; None if unknown.
+        sha256: of the file, or the first digits of it if the authors publish only these; None if unknown.
+        urls: addresses, tried in order; ``#NAME`` at the end selects a file in a zip archive.
+        sha1: of the file, if the authors publish that instead.
     """
 
     name: str
@@ -53,50 +53,51 @@ class Weights:
     sha1: str | None = None
 
     @property
-    def known(self) -> bool:
-        """Whether the register tells the whole sha256."""
+    def has_sha256(self) -> bool:
+        """Whether the register holds the complete sha256."""
         return self.sha256 is not None and len(self.sha256) == 64
 
 
 def register() -> dict[str, Weights]:
-    """All known weights by name."""
+    """All entries of the register by name."""
     return {
         name: Weights(name, **{**facts, "urls": tuple(facts["urls"])}) for name, facts in read_json(REGISTER).items()
     }
 
 
 def entry(name: str) -> Weights:
-    """One entry of the register.
+    """The entry of the register with this name.
 
     Raises:
-        UsageError: no weights have this name.
+        UsageError: there is none.
     """
-    known = register()
-    if name not in known:
-        raise UsageError(f"no weights are called {name!r}.", f"Known: {', '.join(known)}.")
-    return known[name]
+    entries = register()
+    if name not in entries:
+        raise UsageError(f"no weights are called {name!r}.", f"Choose from: {', '.join(entries)}.")
+    return entries[name]
 
 
 def folders() -> list[Path]:
-    """Where weights are looked for, in order; ``pull`` writes into the first."""
+    """The folders in which weights are searched, in order; ``pull`` writes to the first."""
     home = Path.home()
     base = home / "Library" / "Caches" if sys.platform == "darwin" else home / ".cache"
     cache = Path(os.environ.get("XDG_CACHE_HOME") or base) / "jean" / "models"
-    chosen = os.environ.get("JEAN_MODELS")
-    return [Path(chosen).expanduser(), cache] if chosen else [cache]
+    folder = os.environ.get("JEAN_MODELS")
+    return [Path(folder).expanduser(), cache] if folder else [cache]
 
 
 def locate(name: str) -> Path | None:
-    """The first file called ``name``, its content not looked at; None if there is none."""
+    """The first file called ``name``, without verifying its content; None if there is none."""
     return next((folder / name for folder in folders() if (folder / entry(name).name).is_file()), None)
 
 
 def find(name: str) -> Path:
-    """The file of ``name``, with the right content.
+    """The verified file of the weights ``name``.
 
     Raises:
-        SetupError: it is not there; names the command that gets it.
-        ArtefactError: it is there with another content.
+        UsageError: no such weights are registered.
+        SetupError: the file is missing; the remedy names the command that downloads it.
+        ArtefactError: the file has another content.
     """
     path = locate(name)
     if path is None:
@@ -106,7 +107,7 @@ def find(name: str) -> Path:
 
 
 def digest(path: Path) -> str:
-    """Hex sha256 of a file of weights.
+    """Hexadecimal sha256 of a file of weights.
 
     Raises:
         ArtefactError: it cannot be read.
@@ -118,37 +119,49 @@ def digest(path: Path) -> str:
 
 
 def check(path: Path, name: str) -> None:
-    """Compares a file with what is known of ``name``; notes its sha256 where nothing was.
+    """Verifies a file of the weights ``name``; records its sha256 if none is registered or recorded.
 
     Raises:
-        ArtefactError: it has another content, or cannot be read.
+        ArtefactError: the file has another content, or cannot be read.
     """
-    reason = wrong(path, entry(name), _recorded(path, name))
+    reason = mismatch(path, entry(name), _recorded(path, name))
     if reason:
         raise ArtefactError(
-            f"{path} is not the file it should be ({reason}).", f"Delete it and run: jean models pull {name}"
+            f"{path} is not the registered file ({reason}).", f"Delete it and run: jean models pull {name}"
         )
-    if not entry(name).known and not _recorded(path, name):
-        with suppress(SetupError):  # a folder that cannot be written keeps what the register knows
+    if not entry(name).has_sha256 and not _recorded(path, name):
+        with suppress(SetupError):  # in a read-only folder, only the register can be compared
             record(path, name)
 
 
 def record(path: Path, name: str) -> None:
-    """Notes the sha256 of a file in the folder of weights that it lies in."""
-    book = _book(path, name)
-    write_json(book, (read_json(book) if book.is_file() else {}) | {name: digest(path)})
+    """Records the sha256 of a file in ``recorded.json`` of its folder of weights.
+
+    Raises:
+        SetupError: the folder cannot be written.
+    """
+    records = _records_path(path, name)
+    write_json(records, (read_json(records) if records.is_file() else {}) | {name: digest(path)})
 
 
 def pull(name: str, accept_licence: bool = False, progress: Progress | None = None) -> Path:
-    """Downloads ``name`` into the first of ``folders()``, unless it is there already.
+    """Downloads the weights ``name`` into the first of ``folders()``, unless they exist already.
 
-    What a broken connection left is kept beside it and continued by the next call; a file gets its
-    name only after its content was found right.
+    If the connection breaks, the partial download stays, and the next call resumes it. The file gets its name only
+    after its content was verified.
+
+    Args:
+        name: registered name.
+        accept_licence: accept a licence that forbids commercial use.
+        progress: receives the progress.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        UsageError: no such weights, or the licence must be accepted first.
-        SetupError: no address gave the file, or the folder cannot be written or is locked.
-        ArtefactError: a file with this name is there and has another content.
+        UsageError: no such weights are registered, or the licence must be accepted first.
+        SetupError: no URL delivered the file, or the folder cannot be written or is locked.
+        ArtefactError: a file with this name exists and has another content.
     """
     progress = progress or Silent()
     weights = entry(name)
@@ -169,28 +182,31 @@ def pull(name: str, accept_licence: bool = False, progress: Progress | None = No
         partial_file = target.with_name(f".{target.name}.{stamp}.partial")
         reasons = []
         for url in weights.urls:
-            verdict = partial(wrong, weights=weights, recorded=_recorded(target, name))
-            reason = fetch(url, partial_file, name, weights.bytes, verdict, progress)
+            verify = partial(mismatch, weights=weights, recorded=_recorded(target, name))
+            reason = fetch(url, partial_file, name, weights.bytes, verify, progress)
             if not reason:
                 install(partial_file, target)
-                if not weights.known:
+                if not weights.has_sha256:
                     record(target, name)
-                    progress.say(f"{name}: no sha256 is published; {digest(target)} is noted and checked from now on.")
+                    progress.say(f"{name}: no sha256 is published; recorded {digest(target)} for later checks.")
                 return target
             reasons.append(f"{url.split('/')[2]}: {reason}")
     raise SetupError(
         f"cannot download {name} ({'; '.join(reasons)}).",
-        f"Run the same command again to go on, or put the file at {target}.",
+        f"Run the same command again to resume, or put the file at {target}.",
     )
 
 
 def as_safetensors(name: str) -> Path:
-    """The tensors of ``name``, a pickle of torch's, as safetensors: converted once, beside the original.
+    """A safetensors file with the tensors of ``name``, a torch pickle; converted once, beside the original.
 
-    Where the folder cannot be written, the original (which is then read as safely, but slower).
+    Returns:
+        The path of the converted file, or of the original if the folder cannot be written. Both are read safely;
+        the original is slower.
 
     Raises:
-        SetupError, ArtefactError: as ``find``; ArtefactError too where it holds more than tensors.
+        SetupError: as ``find``.
+        ArtefactError: as ``find``, or the file holds other objects than tensors.
     """
     from jean.weights.tensors import convert
 
@@ -206,12 +222,12 @@ def as_safetensors(name: str) -> Path:
 
 
 def state(name: str) -> dict[str, Any]:
-    """What is known of one file: where it is and whether it is ``right``, ``wrong`` or ``missing``."""
+    """The properties of the weights ``name``, and the ``state`` of the file: "right", "wrong" or "missing"."""
     weights = entry(name)
     path = locate(name)
     facts: dict[str, Any] = {"name": name, "path": str(path) if path else None, "licence": weights.licence}
     facts |= {"restricted": weights.restricted, "used_by": weights.used_by, "command": weights.command}
-    facts |= {"bytes": weights.bytes, "hash": "registered" if weights.known else "recorded at the first download"}
+    facts |= {"bytes": weights.bytes, "hash": "registered" if weights.has_sha256 else "recorded at the first download"}
     facts |= {"urls": list(weights.urls)}
     if path is None:
         return {**facts, "state": "missing", "remedy": _command(weights)}
@@ -222,16 +238,21 @@ def state(name: str) -> dict[str, Any]:
     return {**facts, "state": "right", "remedy": None}
 
 
-def wrong(path: Path, weights: Weights, recorded: str | None = None) -> str:
-    """What is wrong with the content of ``path``; an empty string for nothing.
+def mismatch(path: Path, weights: Weights, recorded: str | None = None) -> str:
+    """Compares the content of a file with the register.
 
     Args:
-        recorded: its sha256 when it first arrived.
+        path: the file.
+        weights: the entry of the register.
+        recorded: sha256 that was recorded at the first download.
+
+    Returns:
+        What is wrong with the content; an empty string if it is right.
     """
-    found = digest(path)
-    for want, whose in ((weights.sha256, ""), (recorded, " as at the first download")):
-        if want and not found.startswith(want):
-            return f"wrong sha256: {found[:12]}…, not {want[:12]}…{whose}"
+    actual = digest(path)
+    for expected, origin in ((weights.sha256, ""), (recorded, " as at the first download")):
+        if expected and not actual.startswith(expected):
+            return f"wrong sha256: {actual[:12]}…, not {expected[:12]}…{origin}"
     if weights.sha1 is not None and _sha1(path) != weights.sha1:
         return f"wrong sha1, not {weights.sha1[:12]}…"
     return ""
@@ -249,21 +270,21 @@ def _sha1(path: Path) -> str:
     return total.hexdigest()
 
 
-def _book(path: Path, name: str) -> Path:
-    """Where the sha256 of a file is noted: in the folder of weights, above a folder of its own."""
+def _records_path(path: Path, name: str) -> Path:
+    """Path of ``recorded.json``: in the folder of weights, not in a subfolder of the file."""
     return path.parents[len(Path(name).parts) - 1] / RECORD
 
 
 def _recorded(path: Path, name: str) -> str | None:
-    book = _book(path, name)
-    return read_json(book).get(name) if book.is_file() else None
+    records = _records_path(path, name)
+    return read_json(records).get(name) if records.is_file() else None
 
 
 def writable_folder() -> Path:
-    """The folder that new files go to.
+    """The folder for new files; created if necessary.
 
     Raises:
-        SetupError: it cannot be made or written.
+        SetupError: it cannot be created or written.
     """
     folder = folders()[0]
     try:

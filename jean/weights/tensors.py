@@ -1,4 +1,4 @@
-"""State dicts from files that others made, without running anything that they may hold."""
+"""Reads state dicts from untrusted files without running code that they may contain."""
 
 from __future__ import annotations
 
@@ -12,14 +12,13 @@ if TYPE_CHECKING:
 
 
 def read_tensors(path: Path) -> dict[str, torch.Tensor]:
-    """The named tensors in a ``.safetensors`` file or in one that torch saved, on the CPU.
+    """Reads the named tensors of a ``.safetensors`` file or of a file that torch saved, on the CPU.
 
-    A file of torch's is a pickle, which could run code when it is read; ``weights_only=True`` admits
-    tensors and plain containers and nothing else. A checkpoint that wraps its state dict in
-    ``state_dict`` is unwrapped.
+    A torch file is a pickle, which could run code when it is loaded; ``weights_only=True`` accepts only tensors and
+    plain containers. If the file is a checkpoint with the key ``state_dict``, its state dict is returned.
 
     Raises:
-        ArtefactError: missing, damaged, holding something else than tensors.
+        ArtefactError: the file is missing or damaged, or holds other objects than tensors.
     """
     import pickle
 
@@ -41,7 +40,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         pickle.UnpicklingError,
         _safetensors_error(),
     ) as error:
-        reason = "it holds more than tensors" if isinstance(error, pickle.UnpicklingError) else type(error).__name__
+        reason = (
+            "it holds other objects than tensors" if isinstance(error, pickle.UnpicklingError) else type(error).__name__
+        )
         raise ArtefactError(
             f"{path} cannot be read as weights ({reason}).", "Delete it and get it again: jean models pull NAME"
         ) from error
@@ -53,7 +54,11 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def convert(path: Path, target: Path) -> None:
-    """Writes the tensors of ``path``, as ``read_tensors`` reads them, as a safetensors file.
+    """Converts a file that ``read_tensors`` can read to a safetensors file.
+
+    Args:
+        path: the file to read.
+        target: the file to write.
 
     Raises:
         ArtefactError: as ``read_tensors``.
@@ -63,7 +68,7 @@ def convert(path: Path, target: Path) -> None:
 
     from jean.files import atomic_path
 
-    # copies, since tensors that share memory are refused
+    # copies, because safetensors rejects tensors that share memory
     tensors = {name: value.clone().contiguous() for name, value in read_tensors(path).items()}
     with atomic_path(target) as temporary:
         save_file(tensors, str(temporary))

@@ -123,7 +123,7 @@ def test_every_module_name_is_right() -> None:
 
 
 def test_facts_are_plain_values() -> None:
-    facts = {name: getattr(environment, name)() for name in ("packages", "libraries", "cpu", "places", "encoders")}
+    facts = {name: getattr(environment, name)() for name in ("packages", "libraries", "cpu", "folders", "encoders")}
     assert json.loads(json.dumps(facts)) == facts
     assert facts["cpu"]["threads"] >= 1
     assert all(item["version"] not in (None, "unknown") for item in facts["packages"])

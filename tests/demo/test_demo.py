@@ -14,13 +14,13 @@ from jean.demo.mouth_image import lower_lip_edge, mouth_patch
 from jean.demo.plan import EXPRESSION, POSE, SPEECH, TRAIN, DemoClip, of_role, plan
 from jean.demo.stages import Stages
 from jean.features.trackers.truth_file import load_truth
+from jean.geometry import Camera
 from jean.metrics.mouth import correlation
 from jean.progress import Silent
 from jean.synthetic_speaker.clip import write_clip
 from jean.synthetic_speaker.controls import CONTROLS, SPEECH_CONTROLS
 from jean.synthetic_speaker.identity import identity
 from jean.synthetic_speaker.performance import perform
-from jean.types import Camera
 from jean.weights import store as weights
 
 

@@ -10,7 +10,7 @@ from jean.drivers.offsets import fit_offsets
 from jean.drivers.person import Person, read_person, write_person
 from jean.drivers.person_frames import open_person
 from jean.drivers.support import DriverSupport
-from jean.types import Camera
+from jean.geometry import Camera
 from tests.helpers.tiny_clip import make_clip
 
 

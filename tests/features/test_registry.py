@@ -1,4 +1,4 @@
-"""Every adapter of the registry keeps the contract that the rest of the project relies on."""
+"""Every extractor of the registry keeps its Protocol."""
 
 from __future__ import annotations
 
@@ -33,19 +33,19 @@ def models(tmp_path_factory):
 @pytest.fixture
 def there(models, monkeypatch):
     monkeypatch.setenv("JEAN_MODELS", str(models))
-    # what was made here is not what was published, and has another hash
+    # the files made here differ from the published ones, and so do their hashes
     monkeypatch.setattr(weights, "check", lambda path, name: None)
     return models
 
 
 @pytest.mark.parametrize("name", audio_names())
-def test_audio_features_are_rows_at_a_rate(name, there):
+def test_audio_features_keep_the_protocol(name, there):
     extractor = registry.create("audio", name)
     assert extractor.name == name and extractor.version and extractor.window == 16
     rows = extractor.extract(wave())
     assert rows.dtype == np.float32 and rows.ndim == 2 and rows.shape[1] == extractor.width
     assert abs(len(rows) - 1.3 * extractor.rate_hz) <= 2 and np.isfinite(rows).all()
-    assert np.array_equal(rows, extractor.extract(wave()))  # nothing is kept from call to call
+    assert np.array_equal(rows, extractor.extract(wave()))  # calls do not depend on earlier ones
     assert not np.allclose(rows, extractor.extract(wave(seed=1))[: len(rows)])
     assert np.isfinite(extractor.extract(np.zeros(RATE, np.float32))).all()
     assert len(extractor.extract(np.zeros(10, np.float32))) >= 1
@@ -54,9 +54,9 @@ def test_audio_features_are_rows_at_a_rate(name, there):
             extractor.extract(bad)
 
 
-@pytest.mark.parametrize("name", ["logmel"])  # the others look at the whole sound (LSTM both ways, attention)
-def test_rows_stand_where_they_are_heard(name, there):
-    """Sound that begins at 0.8 s of 1.6 changes rows around 40 and leaves the first ones alone."""
+@pytest.mark.parametrize("name", ["logmel"])  # the others depend on the whole audio (bidirectional LSTM, attention)
+def test_rows_are_at_the_time_of_their_audio(name, there):
+    """Audio that begins at 0.8 s of 1.6 s changes rows from about 40 on, and no earlier ones."""
     silent = np.zeros(int(1.6 * RATE), np.float32)
     begun = silent.copy()
     begun[int(0.8 * RATE) :] = wave(0.8)
@@ -66,7 +66,7 @@ def test_rows_stand_where_they_are_heard(name, there):
 
 
 @pytest.mark.parametrize("name", [*registry.ADAPTERS["emotion"], "onnx-tiny@features", "onnx-tiny"])
-def test_emotion_features_are_a_vector_a_frame(name, there):
+def test_emotion_features_are_one_vector_per_frame(name, there):
     extractor = registry.create("emotion", name)
     assert extractor.network is True and extractor.version
     random = np.random.default_rng(0)
@@ -81,14 +81,14 @@ def test_emotion_features_are_a_vector_a_frame(name, there):
 
 
 @pytest.mark.parametrize("kind", registry.ADAPTERS)
-def test_every_line_of_the_registry_names_a_class(kind):
+def test_every_entry_of_the_registry_is_a_class(kind):
     for place in [*registry.ADAPTERS[kind].values(), *registry.PREFIXES.get(kind, {}).values()]:
         module, attribute = place.split(":")
         assert isinstance(getattr(import_module(module), attribute), type)
 
 
 @pytest.mark.parametrize(("kind", "name"), [("audio", "hf-"), ("audio", "mp3"), ("emotion", "smile")])
-def test_other_names_are_refused_with_those_that_there_are(kind, name):
+def test_unknown_names_list_the_registered_ones(kind, name):
     with pytest.raises(UsageError, match="NAME"):
         registry.create(kind, name)
 

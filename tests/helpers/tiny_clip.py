@@ -10,9 +10,8 @@ from safetensors.numpy import save_file
 from jean.clips.clip import FORMAT
 from jean.features.audio.logmel import LogMel
 from jean.files import sha256, write_json
-from jean.geometry import invert_pose, make_pose, project, rotation_matrix
+from jean.geometry import Camera, invert_pose, make_pose, project, rotation_matrix
 from jean.media import write_wav
-from jean.types import Camera
 
 NAMES = ["browInnerUp", "eyeBlinkLeft", "jawOpen"]
 

@@ -22,8 +22,7 @@ def test_a_ray_through_the_principal_point_looks_along_z():
 
 
 def test_a_point_on_a_ray_projects_back_to_its_pixel():
-    from jean.geometry import make_pose, project, rotation_matrix
-    from jean.types import Camera
+    from jean.geometry import Camera, make_pose, project, rotation_matrix
 
     camera = Camera(300.0, (120.0, 131.0), 256, 256)
     pose = make_pose(rotation_matrix(np.array([0.2, -0.4, 0.1])), np.array([3.0, -5.0, -60.0]))

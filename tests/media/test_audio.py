@@ -26,15 +26,15 @@ def correlation(a: np.ndarray, b: np.ndarray) -> float:
 @pytest.mark.parametrize("rate_hz", [8000, 11025, 16000, 22050, 44100, 48000, 96000])
 def test_any_rate_becomes_16_khz_without_delay(tmp_path, rate_hz):
     write_wav(tmp_path / "a.wav", chirp(2.003, rate_hz), rate_hz)
-    heard = read_audio(tmp_path / "a.wav")
-    assert heard.dtype == np.float32 and heard.ndim == 1
-    assert abs(len(heard) - 2.003 * 16000) <= 1.5
+    decoded = read_audio(tmp_path / "a.wav")
+    assert decoded.dtype == np.float32 and decoded.ndim == 1
+    assert abs(len(decoded) - 2.003 * 16000) <= 1.5
     expected = chirp(2.003, 16000)[:, 0]
     middle = slice(800, 30500)
-    assert np.abs(heard[middle] - expected[middle]).max() < 2e-3
+    assert np.abs(decoded[middle] - expected[middle]).max() < 2e-3
 
 
-def test_resampling_removes_what_would_alias():
+def test_resampling_removes_frequencies_above_nyquist():
     t = np.arange(48000) / 48000
     high = resample(np.sin(2 * np.pi * 9000 * t).astype(np.float32), 48000, 16000)
     low = resample(np.sin(2 * np.pi * 7000 * t).astype(np.float32), 48000, 16000)
@@ -44,7 +44,7 @@ def test_resampling_removes_what_would_alias():
 
 @settings(deadline=None, max_examples=15)
 @given(st.lists(st.integers(0, 400_000), min_size=1, max_size=4), st.sampled_from([8000, 44100, 48000]))
-def test_blocks_give_what_the_whole_gives(sizes, rate_hz):
+def test_resampling_in_blocks_equals_resampling_at_once(sizes, rate_hz):
     whole = np.random.default_rng(0).standard_normal(sum(sizes)).astype(np.float32)
     blocks = np.split(whole, np.cumsum(sizes)[:-1])
     joined = list(resample_blocks(blocks, rate_hz, 16000))
@@ -53,7 +53,7 @@ def test_blocks_give_what_the_whole_gives(sizes, rate_hz):
     assert len(joined) == len(expected) and np.allclose(joined, expected, atol=1e-5)
 
 
-def test_stereo_is_averaged_and_kept(tmp_path):
+def test_read_audio_averages_channels_and_read_audio_native_keeps_them(tmp_path):
     left, right = chirp(1, 16000)[:, 0], np.full(16000, 0.25, np.float32)
     write_wav(tmp_path / "a.wav", np.stack([left, right], axis=1), 16000)
     assert np.allclose(read_audio(tmp_path / "a.wav"), (left + right) / 2, atol=1e-4)
@@ -63,36 +63,36 @@ def test_stereo_is_averaged_and_kept(tmp_path):
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.mov", "v.ts"])
 @pytest.mark.parametrize("rate_hz, channels", [(48000, 2), (16000, 1), (44100, 1)])
-def test_sound_of_a_video_is_in_step(tmp_path, name, rate_hz, channels):
+def test_audio_of_a_video_is_aligned(tmp_path, name, rate_hz, channels):
     sound = chirp(1.6, rate_hz, channels)
     path = make_video(tmp_path / name, 40, audio=sound, audio_hz=rate_hz)
-    heard, native_hz = read_audio_native(path)
-    assert native_hz == rate_hz and heard.shape[1] == channels
-    lag = lag_samples(sound[:, 0], heard[:, 0])
+    decoded, native_hz = read_audio_native(path)
+    assert native_hz == rate_hz and decoded.shape[1] == channels
+    lag = lag_samples(sound[:, 0], decoded[:, 0])
     assert abs(lag) <= rate_hz / 1000  # containers keep start times to a millisecond
-    assert correlation(sound[max(0, -lag) :, 0], heard[max(0, lag) :, 0]) > 0.99
+    assert correlation(sound[max(0, -lag) :, 0], decoded[max(0, lag) :, 0]) > 0.99
     if name in ("v.mp4", "v.mov"):
-        assert len(heard) == len(sound)
+        assert len(decoded) == len(sound)
         assert probe(path).audio_duration_s == pytest.approx(1.6, abs=1e-3)
 
 
 @pytest.mark.parametrize("name", ["v.mp4", "v.mkv", "v.ts"])
 @pytest.mark.parametrize("sound_s, video_s", [(0.5, 0.0), (0.0, 0.4), (2.0, 2.0)])
-def test_offsets_of_the_streams_are_kept(tmp_path, name, sound_s, video_s):
+def test_offsets_between_streams_are_kept(tmp_path, name, sound_s, video_s):
     sound = chirp(2, 48000)
     path = make_video(tmp_path / name, 40, audio=sound, audio_start_s=sound_s, video_start_s=video_s)
-    heard, _ = read_audio_native(path)
+    decoded, _ = read_audio_native(path)
     offset = round((sound_s - video_s) * 48000)
     if offset > 0:
-        assert np.abs(heard[: offset - 2048]).max() < 0.01
-        heard = heard[offset:]
+        assert np.abs(decoded[: offset - 2048]).max() < 0.01
+        decoded = decoded[offset:]
     sound = sound[max(0, -offset) :]
-    lag = lag_samples(sound[:, 0], heard[:, 0])
+    lag = lag_samples(sound[:, 0], decoded[:, 0])
     assert abs(lag) <= 48  # containers keep start times to a millisecond
-    assert correlation(sound[max(0, -lag) :, 0], heard[max(0, lag) :, 0]) > 0.98
+    assert correlation(sound[max(0, -lag) :, 0], decoded[max(0, lag) :, 0]) > 0.98
 
 
-def test_a_gap_in_the_sound_becomes_silence(tmp_path):
+def test_a_gap_in_the_audio_becomes_silence(tmp_path):
     import av
 
     sound = chirp(2, 48000)
@@ -106,14 +106,14 @@ def test_a_gap_in_the_sound_becomes_silence(tmp_path):
                 frame.sample_rate, frame.pts = 48000, start
                 out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-    heard = read_audio_native(tmp_path / "a.mkv")[0]
+    decoded = read_audio_native(tmp_path / "a.mkv")[0]
     expected = sound.copy()
     expected[24000:60480] = 0
-    assert len(heard) == 96000 and np.abs(heard - expected).max() < 1e-3
+    assert len(decoded) == 96000 and np.abs(decoded - expected).max() < 1e-3
 
 
 @pytest.mark.parametrize("share", [0.5, 1.5, 0.96, 1.04])
-def test_sound_shorter_or_longer_than_the_pictures(tmp_path, share):
+def test_audio_may_be_shorter_or_longer_than_the_video(tmp_path, share):
     sound = chirp(2 * share, 48000)
     path = make_video(tmp_path / "v.mp4", 50, audio=sound)
     assert len(read_audio(path)) == round(2 * share * 16000)
@@ -124,7 +124,7 @@ def test_sound_shorter_or_longer_than_the_pictures(tmp_path, share):
 @pytest.mark.parametrize(
     "name, codec", [("a.mp3", "libmp3lame"), ("a.m4a", "aac"), ("a.flac", "flac"), ("a.ogg", "opus")]
 )
-def test_sound_files(tmp_path, name, codec):
+def test_audio_files_of_all_formats_are_read(tmp_path, name, codec):
     import av
 
     sound = chirp(2, 48000, 2)
@@ -139,15 +139,15 @@ def test_sound_files(tmp_path, name, codec):
         for piece in [*resampler.resample(frame), *resampler.resample(None)]:
             out.mux(stream.encode(piece))
         out.mux(stream.encode(None))
-    heard, rate_hz = read_audio_native(tmp_path / name)
-    assert rate_hz == 48000 and heard.shape[1] == 2
-    assert abs(lag_samples(sound[:, 0], heard[:, 0])) <= 48
-    assert correlation(sound[:, 0], heard[:, 0]) > 0.98
-    assert abs(len(heard) - len(sound)) <= (1152 if name == "a.mp3" else 0)
+    decoded, rate_hz = read_audio_native(tmp_path / name)
+    assert rate_hz == 48000 and decoded.shape[1] == 2
+    assert abs(lag_samples(sound[:, 0], decoded[:, 0])) <= 48
+    assert correlation(sound[:, 0], decoded[:, 0]) > 0.98
+    assert abs(len(decoded) - len(sound)) <= (1152 if name == "a.mp3" else 0)
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_samples_that_are_no_numbers_are_refused(tmp_path, bad):
+def test_nan_and_infinite_samples_are_rejected(tmp_path, bad):
     sound = chirp(1, 16000)
     sound[9000] = bad
     path = write_float_wav(tmp_path / "a.wav", sound, 16000)
@@ -156,17 +156,17 @@ def test_samples_that_are_no_numbers_are_refused(tmp_path, bad):
             call(path)
 
 
-def test_clipped_and_overscaled_sound(tmp_path):
+def test_clipped_audio_is_accepted_and_overscaled_audio_warns(tmp_path):
     loud = np.clip(4 * chirp(1, 48000), -1, 1)
     write_wav(tmp_path / "clipped.wav", loud, 48000)
-    heard = read_audio(tmp_path / "clipped.wav")
-    assert np.isfinite(heard).all() and np.abs(heard).max() <= 1
+    decoded = read_audio(tmp_path / "clipped.wav")
+    assert np.isfinite(decoded).all() and np.abs(decoded).max() <= 1
     said: list[str] = []
     wild = read_audio(write_float_wav(tmp_path / "wild.wav", 1000 * chirp(1, 16000), 16000), warn=said.append)
     assert np.abs(wild).max() <= 1 and "outside" in said[0]
 
 
-def test_no_sound_is_said(tmp_path):
+def test_files_without_audio_are_rejected_in_one_line(tmp_path):
     (tmp_path / "empty.wav").write_bytes(b"")
     with wave.open(str(tmp_path / "zero.wav"), "wb") as out:
         out.setparams((1, 2, 16000, 0, "NONE", ""))
@@ -179,7 +179,7 @@ def test_no_sound_is_said(tmp_path):
             assert "\n" not in str(error.value)
 
 
-def test_one_sample_is_sound(tmp_path):
+def test_one_sample_is_valid_audio(tmp_path):
     write_wav(tmp_path / "a.wav", np.array([0.5], np.float32), 16000)
     assert read_audio(tmp_path / "a.wav").tolist() == [0.5]
 
@@ -196,7 +196,7 @@ def test_wav_round_trip_is_exact(tmp_path):
 
 
 @pytest.mark.parametrize("width", [1, 2, 3, 4])
-def test_wav_of_any_width_reads_as_pyav_reads_it(tmp_path, width):
+def test_wav_reader_agrees_with_pyav_for_every_sample_width(tmp_path, width):
     data = np.random.default_rng(width).bytes(600 * width)
     with wave.open(str(tmp_path / "a.wav"), "wb") as out:
         out.setparams((2, width, 8000, 0, "NONE", ""))
@@ -223,7 +223,7 @@ for call in (lambda: probe(video), lambda: read_audio(video), lambda: next(read_
 """
 
 
-def test_without_pyav_wav_works_and_the_rest_names_it(tmp_path):
+def test_without_pyav_wav_works_and_other_formats_name_the_package(tmp_path):
     write_wav(tmp_path / "a.wav", chirp(1, 48000, 2), 48000)
     make_video(tmp_path / "v.mp4", 2)
     done = subprocess.run([sys.executable, "-c", WITHOUT_AV, str(tmp_path)], capture_output=True, text=True)
@@ -237,8 +237,8 @@ def test_setup_error_has_its_exit_code():
 
 
 @pytest.mark.real
-def test_real_sound(shared_data: Path):
+def test_real_audio_files(shared_data: Path):
     assert len(read_audio(shared_data / "data" / "radio31.wav")) == 128000
     assert len(read_audio(shared_data / "data" / "hill.mp4")) == 128000
-    with pytest.raises(InputError, match="no sound"):
+    with pytest.raises(InputError, match="no audio"):
         read_audio(shared_data / "data" / "happy_silent.mp4")

@@ -104,11 +104,11 @@ def run_mutants(folder: Path, count: int, seed: int) -> None:
     assert any(set(end) == {"0"} for end in ends) and any("3" in end for end in ends)  # both kinds were tried
 
 
-def test_60_mutants(tmp_path):
+def test_60_damaged_files_are_read_or_rejected(tmp_path):
     run_mutants(tmp_path, 60, seed=1)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_500_mutants(tmp_path):
+def test_500_damaged_files_are_read_or_rejected(tmp_path):
     run_mutants(tmp_path, 500, seed=2)

@@ -1,4 +1,4 @@
-"""Pictures: times, rates, turns, pixels, colours, odd files."""
+"""Reading video: times, rates, rotation, pixels, colours, damaged files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def numbers(path: Path, *args, **kwargs) -> list[int]:
 @pytest.mark.parametrize(
     "duration_s, fps, frames", [(8, 25, 200), (8.0000625, 25, 201), (0, 25, 0), (0.1 + 0.2, 10, 3), (1 / 3, 30, 10)]
 )
-def test_frame_count_is_the_ceiling(duration_s, fps, frames):
+def test_frame_count_is_rounded_up(duration_s, fps, frames):
     assert count_frames(duration_s, fps) == frames
 
 
@@ -49,7 +49,7 @@ def test_every_frame_comes_with_its_own_time(tmp_path, fps):
 
 @pytest.mark.parametrize("source", RATES)
 @pytest.mark.parametrize("fps", [25, 29.97])
-def test_resampling_takes_the_nearest_picture(tmp_path, source, fps):
+def test_changing_the_rate_selects_the_nearest_frame(tmp_path, source, fps):
     path = make_video(tmp_path / "v.mp4", 60, source)
     seen = list(read_frames(path, fps))
     assert len(seen) == count_frames(60 / float(source), fps)
@@ -67,7 +67,7 @@ def test_ten_minutes_drift_by_less_than_a_frame():
         assert max(abs(n / source - time) for time, n in chosen[:-1]) <= 0.5 / source + 0.002
 
 
-def test_a_variable_rate_is_read_by_time_stamps(tmp_path):
+def test_variable_rate_video_is_read_by_time_stamps(tmp_path):
     rng = np.random.default_rng(3)
     times = np.cumsum(rng.uniform(0.01, 0.12, 60)) - 0.01
     times -= times[0]
@@ -91,7 +91,7 @@ def test_pick_agrees_with_a_search_over_all_times(gaps_ms, fps):
         assert abs(times[n] - time) <= np.abs(times - time).min() + 1e-6
 
 
-def test_a_range_of_time(tmp_path):
+def test_start_and_stop_select_a_range_of_time(tmp_path):
     path = make_video(tmp_path / "v.mp4", 50)
     assert numbers(path, None, 0.4, 0.8) == list(range(10, 20))
     assert numbers(path, 25, 0.4, 0.8) == list(range(10, 20))
@@ -99,7 +99,7 @@ def test_a_range_of_time(tmp_path):
     assert numbers(path, 25, 9.0) == []
 
 
-def test_samples_are_spread_over_the_video(tmp_path):
+def test_sampled_frames_are_evenly_spaced(tmp_path):
     path = make_video(tmp_path / "v.mp4", 100)
     seen = [number_of(image) for _, image in sample_frames(path, 10)]
     assert len(seen) == 10 and seen == sorted(set(seen)) and seen[0] < 10 and seen[-1] >= 90
@@ -107,7 +107,7 @@ def test_samples_are_spread_over_the_video(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["v.mkv", "v.avi", "v.mov", "v.ts", "v.mpg", "v.webm"])
-def test_containers(tmp_path, name):
+def test_common_containers_are_read(tmp_path, name):
     codec = {"v.avi": "mpeg4", "v.mpg": "mpeg2video", "v.webm": "libvpx"}.get(name, "libx264")
     path = make_video(tmp_path / name, 30, codec=codec, video_start_s=0.0 if name == "v.avi" else 1.4)
     assert numbers(path, 25) == list(range(30))
@@ -128,7 +128,7 @@ def test_rotation_is_applied(tmp_path, degrees):
 
 
 @pytest.mark.parametrize("matrix", [*ROTATIONS.values(), (-1, 0, 0, 1), (1, 0, 0, -1), (0, 1, 1, 0), (0, -1, -1, 0)])
-def test_turns_agree_with_the_definition_of_the_matrix(matrix):
+def test_rotation_agrees_with_the_definition_of_the_display_matrix(matrix):
     a, b, c, d = matrix
     image = np.arange(6).reshape(2, 3)
     wide = np.array([value << 16 for value in (a, b, 0, c, d, 0, 0, 0, 1 << 14)])
@@ -142,10 +142,10 @@ def test_turns_agree_with_the_definition_of_the_matrix(matrix):
     assert np.array_equal(turn_of(wide).apply(image), expected)
 
 
-def test_an_odd_angle_is_told():
-    heard = []
-    turn_of(np.array([46341, 46341, 0, -46341, 46341, 0, 0, 0, 1 << 30]), heard.append)
-    assert "odd angle" in heard[0]
+def test_a_rotation_that_is_no_multiple_of_90_degrees_warns():
+    messages = []
+    turn_of(np.array([46341, 46341, 0, -46341, 46341, 0, 0, 0, 1 << 30]), messages.append)
+    assert "not a multiple of 90°" in messages[0]
 
 
 @pytest.mark.parametrize("aspect, width", [(Fraction(2), 192), (Fraction(16, 15), 102), (Fraction(1, 2), 48)])
@@ -170,7 +170,7 @@ def test_pixels_become_square(tmp_path, aspect, width):
         ("mpeg4", "yuv420p", "v.mp4"),
     ],
 )
-def test_pixel_formats(tmp_path, codec, pix_fmt, name):
+def test_common_pixel_formats_are_read(tmp_path, codec, pix_fmt, name):
     path = make_video(tmp_path / name, 4, codec=codec, pix_fmt=pix_fmt)
     images = [image for _, image in read_frames(path)]
     assert [number_of(image) for image in images] == [0, 1, 2, 3]
@@ -180,7 +180,7 @@ def test_pixel_formats(tmp_path, codec, pix_fmt, name):
     assert np.allclose(red, grey if "gray" in pix_fmt else (200, 40, 40), atol=6)
 
 
-def test_untagged_hd_is_bt709_and_tags_win(tmp_path):
+def test_untagged_hd_is_bt709_and_tags_take_precedence(tmp_path):
     import av
 
     for height, space, tag in ((64, 5, 2), (720, 1, 2), (64, 1, 1), (720, 5, 5)):
@@ -201,14 +201,14 @@ def test_untagged_hd_is_bt709_and_tags_win(tmp_path):
 
 
 @pytest.mark.parametrize("size", [(97, 65), (2, 2), (1, 1), pytest.param((7680, 4320), marks=pytest.mark.slow)])
-def test_odd_sizes(tmp_path, size):
+def test_odd_sizes_are_read(tmp_path, size):
     path = make_video(tmp_path / "v.mkv", 1, size=size, codec="mjpeg", pix_fmt="yuvj420p")
     info = probe(path)
     assert (info.width_px, info.height_px, info.frame_count) == (*size, 1)
     assert next(read_frames(path, 25))[1].shape == (size[1], size[0], 3)
 
 
-def test_one_frame_and_a_still_image(tmp_path):
+def test_videos_of_one_frame_and_still_images_are_read(tmp_path):
     import cv2
 
     path = make_video(tmp_path / "v.mp4", 1)
@@ -218,14 +218,14 @@ def test_one_frame_and_a_still_image(tmp_path):
     assert numbers(tmp_path / "s.png", 25) == [5] and info.frame_count == 1 and not info.has_audio
 
 
-def test_a_repeated_picture_is_a_copy(tmp_path):
+def test_a_repeated_frame_is_a_copy(tmp_path):
     path = make_video(tmp_path / "v.mp4", 5, fps=5)
     for _, image in read_frames(path, 25):
         assert not (image == 77).all()
         image[:] = 77
 
 
-def test_a_picture_that_changes_its_size_keeps_the_first(tmp_path):
+def test_frames_that_change_size_are_scaled_to_the_first(tmp_path):
     a, b = make_video(tmp_path / "a.ts", 5), make_video(tmp_path / "b.ts", 5, size=(192, 128), video_start_s=0.2)
     (tmp_path / "c.ts").write_bytes(a.read_bytes() + b.read_bytes())
     assert {image.shape for _, image in read_frames(tmp_path / "c.ts", warn=lambda _: None)} == {(64, 96, 3)}
@@ -237,14 +237,14 @@ def test_a_picture_that_changes_its_size_keeps_the_first(tmp_path):
 
 @pytest.mark.parametrize("name", ["a b.mp4", "讲话.mp4", "it's \"q\".mp4", "; touch canary;.mp4", "-i.mp4", "c:d|e.mp4",
                                   "%03d.mp4", "é\n.mp4"])  # fmt: skip
-def test_any_name(tmp_path, name, monkeypatch):
+def test_special_characters_in_names_are_read(tmp_path, name, monkeypatch):
     monkeypatch.chdir(tmp_path)
     make_video(tmp_path / "v.mp4", 3).rename(tmp_path / name)
     assert numbers(Path(name), 25) == [0, 1, 2] and probe(name).frame_count == 3
     assert not (tmp_path / "canary").exists()
 
 
-def test_what_is_no_video_is_refused_in_one_line(tmp_path):
+def test_other_files_are_rejected_in_one_line(tmp_path):
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "text.txt").write_text("a video\n" * 100)
     (tmp_path / "text.mp4").write_text("a video\n" * 100)
@@ -264,7 +264,7 @@ def test_what_is_no_video_is_refused_in_one_line(tmp_path):
             assert error.value.exit_code == 3 and "\n" not in str(error.value), name
 
 
-def test_sound_alone_is_no_video(tmp_path):
+def test_audio_files_are_rejected_as_video(tmp_path):
     import av
 
     path = make_video(tmp_path / "v.mp4", 2, audio=chirp(1, 48000))
@@ -280,7 +280,7 @@ def test_sound_alone_is_no_video(tmp_path):
             call(song)
 
 
-def test_a_cut_file_says_so(tmp_path):
+def test_a_truncated_file_warns(tmp_path):
     path = make_video(tmp_path / "v.mkv", 100, size=(192, 128), quality="4")
     data = path.read_bytes()
     path.write_bytes(data[: len(data) * 2 // 3])
@@ -293,12 +293,12 @@ def test_a_cut_file_says_so(tmp_path):
             writer.write(image)
     whole = (tmp_path / "x.mp4").read_bytes()
     (tmp_path / "x.mp4").write_bytes(whole[: len(whole) * 2 // 3])
-    heard: list[str] = []
-    seen = numbers(tmp_path / "x.mp4", 25, warn=heard.append)
-    assert 30 < len(seen) < 90 and any("promises" in line or "damaged" in line for line in heard)
+    messages: list[str] = []
+    seen = numbers(tmp_path / "x.mp4", 25, warn=messages.append)
+    assert 30 < len(seen) < 90 and any("states" in line or "damaged" in line for line in messages)
 
 
-def test_damage_in_the_middle_is_told_and_keeps_the_time(tmp_path):
+def test_damage_in_the_middle_warns_and_keeps_the_times(tmp_path):
     path = make_video(tmp_path / "v.mp4", 100, size=(192, 128), quality="4")
     data = bytearray(path.read_bytes())
     at = data.index(b"mdat")
@@ -306,20 +306,20 @@ def test_damage_in_the_middle_is_told_and_keeps_the_time(tmp_path):
     middle, size = at + length // 2, length // 10
     data[middle : middle + size] = np.random.default_rng(1).bytes(size)
     path.write_bytes(data)
-    heard: list[str] = []
-    seen = numbers(path, 25, warn=heard.append)
+    messages: list[str] = []
+    seen = numbers(path, 25, warn=messages.append)
     assert len(seen) == 100 and seen[:30] == list(range(30)) and seen[-10:] == list(range(90, 100))
-    assert heard and all("\n" not in line for line in heard)
+    assert messages and all("\n" not in line for line in messages)
 
 
-def test_impossible_time_stamps_end_at_once(tmp_path):
+def test_impossible_time_stamps_are_rejected_immediately(tmp_path):
     path = make_video(tmp_path / "v.mkv", 3, times_s=[0, 0.04, 100_000])
     with pytest.raises(InputError, match="jump"):
         list(read_frames(path, 25))
 
 
 @pytest.mark.skipif(not shutil.which("ffmpeg"), reason="an independent reader: ffmpeg is not installed")
-def test_ffmpeg_turns_the_same_way(tmp_path):
+def test_ffmpeg_rotates_in_the_same_direction(tmp_path):
     path = make_video(tmp_path / "v.mp4", 1)
     for degrees, matrix in ROTATIONS.items():
         set_matrix(path, matrix)

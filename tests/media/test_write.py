@@ -1,4 +1,4 @@
-"""Results: frames, colours, rates, sound, tags, whole or absent."""
+"""Writing video: frames, colours, rates, audio, tags, atomic files."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def scene(width: int = 192, height: int = 128) -> np.ndarray:
     [(25, (25, 1)), (29.97, (30000, 1001)), (30000 / 1001, (30000, 1001)), (23.976, (24000, 1001)),
      (23.98, (24000, 1001)), (59.94, (60000, 1001)), (12.5, (25, 2)), (30, (30, 1)), (24, (24, 1))],
 )  # fmt: skip
-def test_rates_become_exact(fps, exact):
+def test_rounded_rates_become_exact_fractions(fps, exact):
     assert rational_fps(fps) == Fraction(*exact)
 
 
 @pytest.mark.parametrize("fps", [0, -25, float("nan"), float("inf"), 1e9])
-def test_impossible_rates_are_refused(fps):
+def test_impossible_rates_are_rejected(fps):
     with pytest.raises(UsageError):
         rational_fps(fps)
 
 
 @pytest.mark.parametrize("fps", [25, 30000 / 1001, 24000 / 1001, 12.5, 60])
-def test_frames_come_back_at_their_times(tmp_path, fps):
+def test_written_frames_are_read_at_their_times(tmp_path, fps):
     with VideoWriter(tmp_path / "o.mp4", (96, 64), fps) as writer:
         for number in range(30):
             writer.write(picture(number))
@@ -61,7 +61,7 @@ def test_frames_come_back_at_their_times(tmp_path, fps):
 
 
 @pytest.mark.parametrize("size", [(192, 128), (191, 127), (193, 128), (640, 720)])
-def test_colours_and_sizes(tmp_path, size):
+def test_colours_survive_at_every_size(tmp_path, size):
     import av
 
     image = scene(*size)
@@ -91,31 +91,31 @@ def test_flat_colours_are_within_two_levels(tmp_path):
 
 @pytest.mark.parametrize("rate_hz, channels", [(16000, 1), (48000, 2), (44100, 2), (96000, 6)])
 @pytest.mark.parametrize("duration_s", [1.2345, 0.011])
-def test_the_whole_sound_is_in_step(tmp_path, rate_hz, channels, duration_s):
+def test_written_audio_is_complete_and_aligned(tmp_path, rate_hz, channels, duration_s):
     sound = chirp(duration_s, rate_hz, channels)
     frames = count_frames(len(sound) / rate_hz, 25)
     with VideoWriter(tmp_path / "o.mp4", (96, 64), 25, (sound, rate_hz)) as writer:
         for number in range(frames):
             writer.write(picture(number))
     assert probe(tmp_path / "o.mp4").frame_count == frames
-    heard, heard_hz = read_audio_native(tmp_path / "o.mp4")
-    assert heard_hz == rate_hz and heard.shape == sound.shape
+    decoded, heard_hz = read_audio_native(tmp_path / "o.mp4")
+    assert heard_hz == rate_hz and decoded.shape == sound.shape
     if duration_s > 0.5:
         for channel in range(min(channels, 2)):
-            assert abs(lag_samples(sound[:, channel], heard[:, channel])) <= rate_hz / 1000
-            assert np.corrcoef(sound[:, channel], heard[:, channel])[0, 1] > 0.97
+            assert abs(lag_samples(sound[:, channel], decoded[:, channel])) <= rate_hz / 1000
+            assert np.corrcoef(sound[:, channel], decoded[:, channel])[0, 1] > 0.97
 
 
-def test_an_unusual_rate_becomes_48_khz(tmp_path):
+def test_a_sampling_rate_that_aac_lacks_becomes_48_khz(tmp_path):
     with VideoWriter(tmp_path / "o.mp4", (96, 64), 25, (chirp(1, 18000)[:, 0], 18000)) as writer:
         writer.write(picture(0))
-    heard, rate_hz = read_audio_native(tmp_path / "o.mp4")
-    assert (rate_hz, len(heard)) == (48000, 48000)
-    assert abs(lag_samples(chirp(1, 48000)[:, 0], heard[:, 0])) <= 48
+    decoded, rate_hz = read_audio_native(tmp_path / "o.mp4")
+    assert (rate_hz, len(decoded)) == (48000, 48000)
+    assert abs(lag_samples(chirp(1, 48000)[:, 0], decoded[:, 0])) <= 48
 
 
 @pytest.mark.parametrize("frames", [1, 10, 60])
-def test_sound_is_whole_whatever_the_number_of_frames(tmp_path, frames):
+def test_audio_is_complete_for_any_number_of_frames(tmp_path, frames):
     with VideoWriter(tmp_path / "o.mp4", (96, 64), 25, (chirp(1, 16000), 16000)) as writer:
         for number in range(frames):
             writer.write(picture(number))
@@ -123,7 +123,7 @@ def test_sound_is_whole_whatever_the_number_of_frames(tmp_path, frames):
     assert probe(tmp_path / "o.mp4").frame_count == frames
 
 
-def test_tags_and_fast_start(tmp_path):
+def test_tags_are_written_and_the_index_comes_first(tmp_path):
     tags = {"comment": "synthetic=true; tool=jean", "title": '讲话 "q"', "description": "made"}
     with VideoWriter(tmp_path / "o.mp4", (96, 64), 25, metadata=tags) as writer:
         writer.write(picture(0))
@@ -136,7 +136,7 @@ def test_tags_and_fast_start(tmp_path):
 @pytest.mark.parametrize(
     "name", ["a b.mp4", "讲话.mp4", 'it\'s "q".mp4', "; touch canary;.mp4", "-i.mp4", "c:d|e.mp4", "%d.mp4"]
 )
-def test_any_name(tmp_path, name, monkeypatch):
+def test_special_characters_in_names_are_written(tmp_path, name, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with open_writer(name, (96, 64), 25) as writer:
         writer.write(picture(3))
@@ -145,7 +145,7 @@ def test_any_name(tmp_path, name, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", [VideoWriter, FramesWriter])
-def test_an_error_leaves_nothing_and_keeps_what_was_there(tmp_path, kind):
+def test_an_error_keeps_the_previous_file_and_leaves_no_other(tmp_path, kind):
     path = tmp_path / ("o.mp4" if kind is VideoWriter else "o")
     with kind(path, (96, 64), 25) as writer:
         writer.write(picture(1))
@@ -180,7 +180,7 @@ except SetupError as error:
 
 
 @pytest.mark.parametrize("limit", [0, 100, 40_000, 100_000])
-def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, limit):
+def test_a_full_disk_gives_one_line_and_leaves_no_file(tmp_path, limit):
     command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "o.mp4"), str(limit)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and not done.stderr, done.stderr
@@ -188,7 +188,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, limit):
     assert not list(tmp_path.iterdir())
 
 
-def test_sound_that_cannot_be_written_is_refused_before_anything_is(tmp_path):
+def test_audio_that_cannot_be_written_is_rejected_before_writing(tmp_path):
     for wave in (np.full(100, np.nan), np.zeros((100, 9))):
         with pytest.raises(InputError):
             VideoWriter(tmp_path / "o.mp4", (96, 64), 25, (wave, 16000))
@@ -200,7 +200,7 @@ def test_sound_that_cannot_be_written_is_refused_before_anything_is(tmp_path):
         writer.write(picture(0))
 
 
-def test_frames_and_a_wav_without_pyav(tmp_path, monkeypatch):
+def test_without_pyav_png_frames_and_a_wav_are_written(tmp_path, monkeypatch):
     import cv2
 
     monkeypatch.setitem(sys.modules, "av", None)
@@ -221,10 +221,10 @@ def test_frames_and_a_wav_without_pyav(tmp_path, monkeypatch):
         VideoWriter(tmp_path / "o.mp4", (96, 64), 25)
 
 
-def test_frames_never_replace_what_is_not_theirs(tmp_path):
+def test_a_folder_with_other_files_is_never_replaced(tmp_path):
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "mine.png").write_bytes(b"x")
-    with pytest.raises(UsageError, match="other things"), FramesWriter(tmp_path / "photos", (96, 64), 25):
+    with pytest.raises(UsageError, match="other files"), FramesWriter(tmp_path / "photos", (96, 64), 25):
         pass
     for count in (3, 2):
         with FramesWriter(tmp_path / "f", (96, 64), 25) as writer:

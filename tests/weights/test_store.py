@@ -104,7 +104,7 @@ def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     return _add
 
 
-def test_the_register_is_sound() -> None:
+def test_every_entry_of_the_register_is_complete() -> None:
     known = weights.register()
     assert {"face_landmarker.task", "selfie_multiclass_256x256.tflite"} <= set(known)
     for entry in known.values():
@@ -118,14 +118,14 @@ def test_the_register_is_sound() -> None:
         assert entry.licence
 
 
-def test_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_follow_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert weights.folders() == [tmp_path / "jean" / "models"]
     monkeypatch.setenv("JEAN_MODELS", "~/weights")
     assert weights.folders() == [Path.home() / "weights", tmp_path / "jean" / "models"]
 
 
-def test_find(models: Path, add, tmp_path: Path) -> None:
+def test_find_returns_only_verified_files(models: Path, add, tmp_path: Path) -> None:
     add("a.bin", "http://127.0.0.1:1/a.bin")
     with pytest.raises(SetupError, match=r"jean models pull a\.bin"):
         weights.find("a.bin")
@@ -138,7 +138,7 @@ def test_find(models: Path, add, tmp_path: Path) -> None:
     assert weights.find("a.bin") == models / "a.bin"
     assert weights.state("a.bin")["state"] == "right"
     (models / "a.bin").write_bytes(CONTENT[:-1] + b"\0")
-    with pytest.raises(ArtefactError, match="not the file it should be"):
+    with pytest.raises(ArtefactError, match="not the registered file"):
         weights.find("a.bin")
     assert weights.state("a.bin")["state"] == "wrong"
     with pytest.raises(ArtefactError):
@@ -146,7 +146,7 @@ def test_find(models: Path, add, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["b.bin", "../a.bin", "", "a.bin/../a.bin"])
-def test_unknown_names(models: Path, add, name: str) -> None:
+def test_unknown_names_list_the_registered_ones(models: Path, add, name: str) -> None:
     add("a.bin")
     with pytest.raises(UsageError, match="no weights are called"):
         weights.find(name)
@@ -154,7 +154,7 @@ def test_unknown_names(models: Path, add, name: str) -> None:
         weights.pull(name)
 
 
-def test_pull(models: Path, add, server) -> None:
+def test_pull_downloads_once(models: Path, add, server) -> None:
     add("a.bin", f"{server.address}/a.bin")
     assert weights.pull("a.bin") == models / "a.bin"
     assert (models / "a.bin").read_bytes() == CONTENT
@@ -164,7 +164,7 @@ def test_pull(models: Path, add, server) -> None:
 
 
 @pytest.mark.parametrize("path", ["a.bin", "norange"])
-def test_cut_at_twenty_points(models: Path, add, server, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_downloads_are_resumed(models: Path, add, server, path: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(download, "TRIES", 1)
     size = len(CONTENT)
     for point in [0, 1, 2, *range(5000, size, size // 17), size - 1]:
@@ -179,7 +179,7 @@ def test_cut_at_twenty_points(models: Path, add, server, path: str, monkeypatch:
         assert server.requests == [None, f"bytes={kept}-" if kept else None]
 
 
-def test_one_call_goes_on_by_itself(models: Path, add, server) -> None:
+def test_one_call_resumes_broken_connections(models: Path, add, server) -> None:
     add("a.bin", f"{server.address}/a.bin")
     block = download.BLOCK_BYTES
     server.cuts[:] = [2 * block, 3 * block + 1]
@@ -187,7 +187,7 @@ def test_one_call_goes_on_by_itself(models: Path, add, server) -> None:
     assert server.requests == [None, f"bytes={2 * block}-", f"bytes={5 * block}-"]
 
 
-def test_a_spoilt_partial_file_is_not_installed(models: Path, add, server, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_damaged_partial_files_are_dropped(models: Path, add, server, monkeypatch: pytest.MonkeyPatch) -> None:
     name = add("a.bin", f"{server.address}/a.bin")
     server.cuts[:] = [100_000]
     with monkeypatch.context() as patch:
@@ -199,7 +199,7 @@ def test_a_spoilt_partial_file_is_not_installed(models: Path, add, server, monke
     assert weights.pull(name).read_bytes() == CONTENT
 
 
-def test_killed_before_the_rename(models: Path, add, server) -> None:
+def test_a_complete_partial_file_is_used_after_a_kill(models: Path, add, server) -> None:
     name = add("a.bin", f"{server.address}/a.bin")
     models.mkdir()
     digest = hashlib.sha256(CONTENT).hexdigest()
@@ -215,12 +215,12 @@ def test_wrong_content_is_never_installed(models: Path, add, server) -> None:
     assert server.requests == [None]
 
 
-def test_the_next_address_is_tried(models: Path, add, server) -> None:
+def test_the_next_url_is_tried(models: Path, add, server) -> None:
     add("a.bin", f"{server.address}/absent", f"{server.address}/wrong", f"{server.address}/a.bin")
     assert weights.pull("a.bin").read_bytes() == CONTENT
 
 
-def test_offline(models: Path, add) -> None:
+def test_a_missing_connection_is_reported(models: Path, add) -> None:
     add("a.bin", "http://127.0.0.1:1/a.bin")
     with pytest.raises(SetupError, match="no connection") as caught:
         weights.pull("a.bin")
@@ -236,20 +236,20 @@ def test_a_licence_must_be_accepted(models: Path, add, server) -> None:
     assert weights.pull("a.bin", accept_licence=True).is_file()
 
 
-def test_two_at_once(models: Path, add, server) -> None:
+def test_a_second_process_is_rejected(models: Path, add, server) -> None:
     add("a.bin", f"{server.address}/a.bin")
     with folder_lock(models), pytest.raises(SetupError, match="in use"):
         weights.pull("a.bin")
 
 
-def test_models_is_a_file(models: Path, add, server) -> None:
+def test_a_file_in_place_of_the_folder_is_reported(models: Path, add, server) -> None:
     add("a.bin", f"{server.address}/a.bin")
     models.write_text("")
     with pytest.raises(SetupError, match="JEAN_MODELS"):
         weights.pull("a.bin")
 
 
-def test_an_unknown_hash_is_recorded_and_checked_afterwards(models: Path, add, server) -> None:
+def test_an_unregistered_sha256_is_recorded_and_checked_later(models: Path, add, server) -> None:
     name = add("a.bin", f"{server.address}/a.bin", sha256=None)
     assert weights.state(name)["hash"] == "recorded at the first download"
     path = weights.pull(name)
@@ -265,7 +265,7 @@ def test_an_unknown_hash_is_recorded_and_checked_afterwards(models: Path, add, s
         weights.pull(name)
 
 
-def test_a_file_put_there_by_hand_is_recorded_too(models: Path, add) -> None:
+def test_a_file_copied_by_hand_is_recorded(models: Path, add) -> None:
     name = add("a.bin", sha256=None)
     models.mkdir()
     (models / name).write_bytes(CONTENT)
@@ -274,7 +274,7 @@ def test_a_file_put_there_by_hand_is_recorded_too(models: Path, add) -> None:
 
 
 @pytest.mark.parametrize("right", [True, False])
-def test_other_hashes_that_authors_tell(models: Path, add, server, right: bool) -> None:
+def test_partial_sha256_and_sha1_are_checked(models: Path, add, server, right: bool) -> None:
     content = CONTENT if right else CONTENT[:-1]
     sha1, sha256 = hashlib.sha1(content).hexdigest(), hashlib.sha256(content).hexdigest()
     for name, facts in (("a.bin", {"sha256": None, "sha1": sha1}), ("b.bin", {"sha256": sha256[:8]})):
@@ -286,7 +286,7 @@ def test_other_hashes_that_authors_tell(models: Path, add, server, right: bool) 
                 weights.pull(name)
 
 
-def test_another_version_on_the_server_is_not_mixed_in(models: Path, add, server, monkeypatch) -> None:
+def test_versions_of_a_file_are_not_mixed(models: Path, add, server, monkeypatch) -> None:
     monkeypatch.setattr(download, "TRIES", 1)
     name = add("a.bin", f"{server.address}/a.bin", sha256=None)
     server.tag = '"one"'
@@ -308,7 +308,7 @@ def archive(**files: bytes) -> bytes:
     return data.getvalue()
 
 
-def test_a_file_in_an_archive(models: Path, add, server) -> None:
+def test_a_file_is_extracted_from_an_archive(models: Path, add, server) -> None:
     name = add("a.bin", f"{server.address}/x.zip#a.bin")
     server.archive = archive(**{"../../a.bin": CONTENT, "other": b"x"})
     server.cuts[:] = [100_000]
@@ -326,14 +326,14 @@ def test_a_wrong_archive_installs_nothing(models: Path, add, server, content: by
     assert {path.name for path in models.iterdir()} == {".lock"}
 
 
-def test_a_file_in_a_folder_of_its_own(models: Path, add, server) -> None:
+def test_a_file_may_have_a_folder_of_its_own(models: Path, add, server) -> None:
     name = add("big/config.json", f"{server.address}/a.bin", sha256=None)
     assert weights.pull(name) == models / "big" / "config.json"
     assert name in json.loads((models / "recorded.json").read_text())
     assert weights.find(name).is_file()
 
 
-def test_import(models: Path, add, tmp_path: Path) -> None:
+def test_import_copies_verified_files(models: Path, add, tmp_path: Path) -> None:
     for name in ("a.bin", "b.bin", "c.bin", "big/config.json"):
         add(name, "http://127.0.0.1:1/files.zip#b.bin" if name == "b.bin" else "http://127.0.0.1:1/x")
     stick = tmp_path / "stick"
@@ -350,14 +350,14 @@ def test_import(models: Path, add, tmp_path: Path) -> None:
         assert weights.find(name).read_bytes() == CONTENT
     assert not (models / "c.bin").exists()
     assert set(import_from(stick)["there"]) == set(found["imported"])
-    with pytest.raises(InputError, match="no folder"):
+    with pytest.raises(InputError, match="not a folder"):
         import_from(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match="no weights that jean knows"):
         import_from(tmp_path / "empty")
 
 
-def test_conversion_happens_once_and_runs_nothing(models: Path, add, tmp_path: Path, monkeypatch) -> None:
+def test_conversion_happens_once_and_runs_no_code(models: Path, add, tmp_path: Path, monkeypatch) -> None:
     import torch
     from safetensors.torch import load_file
 
@@ -372,7 +372,7 @@ def test_conversion_happens_once_and_runs_nothing(models: Path, add, tmp_path: P
     assert weights.as_safetensors("a.bin") == path
 
 
-def test_a_pickle_with_code_is_refused(models: Path, add, tmp_path: Path) -> None:
+def test_a_pickle_with_code_is_rejected(models: Path, add, tmp_path: Path) -> None:
     class Bomb:
         def __reduce__(self):
             return (open, (str(tmp_path / "canary"), "w"))

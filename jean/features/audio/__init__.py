@@ -1,1 +1,1 @@
-"""Audio features: one extractor per file."""
+"""Audio features, one extractor per file."""

@@ -1,9 +1,9 @@
-"""DeepSpeech 0.1.0, the paper's audio features, in torch, from its frozen graph.
+"""Audio features of DeepSpeech 0.1.0, as in the paper, computed in torch from its frozen graph.
 
-26 cepstra in 19 frames of 20 ms (494 numbers) → 2048 → 2048 → 4096 → an LSTM in both directions (2 × 2048) →
-2048 → 29 logits, with ReLU clipped at 20; what goes in is brought to zero mean and unit spread over the whole
-sound. The logits before the softmax are the features, as in AD-NeRF. Built from the published structure and
-tried on graphs made in the tests; parity with the published file is not tried, as it could not be had.
+The network: 26 cepstra in 19 frames of 20 ms (494 values) → 2048 → 2048 → 4096 → bidirectional LSTM (2 × 2048) → 2048
+→ 29 logits, with ReLU clipped at 20. Inputs are normalised to zero mean and unit standard deviation over the whole
+audio. The features are the logits before the softmax, as in AD-NeRF. The code follows the published structure and is
+tested on small graphs; it has not been compared with the published file.
 """
 
 from __future__ import annotations
@@ -15,13 +15,15 @@ import numpy as np
 
 from jean.errors import ArtefactError, InputError
 from jean.features.audio.frozen_graph import read_constants
+from jean.media.rates import RATE_HZ
 from jean.weights import store as weights
 
 WEIGHTS = "deepspeech-0_1_0-b90017e8.pb"
-CEPSTRA, CONTEXT = 26, 9
-CLIP = 20.0  # of the ReLU
-FORGET_BIAS = 1.0  # TensorFlow's cell adds it, torch's does not
-CHUNK = 3000  # windows at a time through the dense layers
+CEPSTRA, CONTEXT = 26, 9  # coefficients per frame, and neighbouring frames on each side
+CLIP = 20.0  # upper limit of the ReLU
+FORGET_BIAS = 1.0  # TensorFlow's LSTM cell adds it, torch's does not
+CHUNK = 3000  # windows per batch in the dense layers
+MIN_SAMPLES = 400  # one analysis window of 25 ms
 _LSTM = "bidirectional_rnn/{}/basic_lstm_cell/{}"
 
 
@@ -29,11 +31,11 @@ class DeepSpeech:
     """Logits of DeepSpeech; see ``AudioFeatures``.
 
     Args:
-        graph: the frozen graph; None: the registered weights.
+        graph: path of the frozen graph; None for the registered weights.
 
     Raises:
         SetupError: the weights are missing.
-        ArtefactError: they are not DeepSpeech's graph.
+        ArtefactError: the file is not the graph of DeepSpeech.
     """
 
     name = "deepspeech"
@@ -48,16 +50,16 @@ class DeepSpeech:
         self.width = int(self._dense["6"][1].shape[0])
 
     def extract(self, wave: np.ndarray) -> np.ndarray:
-        """float32 [N, 29] from a mono wave [S] at 16 kHz, 50 rows a second.
+        """Features float32 [N, 29] of a mono waveform [S] at 16 kHz, 50 rows per second.
 
         Raises:
-            InputError: the wave is not one-dimensional or holds values that are not finite.
+            InputError: the waveform is not one-dimensional, or has NaN or infinite samples.
         """
         import torch
 
         wave = np.asarray(wave, np.float32)
         if wave.ndim != 1 or not np.isfinite(wave).all():
-            raise InputError("the sound is no mono wave of finite numbers.", "Export it again.")
+            raise InputError("the audio is not a mono waveform of finite samples.", "Export the audio again.")
         inputs = torch.from_numpy(input_windows(wave))
         with torch.no_grad():
             hidden = torch.cat([self._before(part) for part in inputs.split(CHUNK)])
@@ -79,28 +81,37 @@ class DeepSpeech:
 
 
 def input_windows(wave: np.ndarray) -> np.ndarray:
-    """float32 [N, 494]: cepstra every 20 ms with nine neighbours on both sides, zeros beyond the ends, whitened."""
+    """Input windows of the network, float32 [N, 494].
+
+    Each holds the cepstra of one frame of 20 ms and of nine neighbours on each side, with zeros beyond the ends;
+    all are normalised to zero mean and unit standard deviation.
+
+    Args:
+        wave: mono float32 [S] in [-1, 1] at 16 kHz.
+    """
     from python_speech_features import mfcc
 
     samples = (np.clip(wave, -1, 1) * 32767).astype(np.int16)
-    if len(samples) < 400:
-        samples = np.pad(samples, (0, 400 - len(samples)))
-    cepstra = mfcc(samples, 16000, numcep=CEPSTRA)[::2]
+    if len(samples) < MIN_SAMPLES:
+        samples = np.pad(samples, (0, MIN_SAMPLES - len(samples)))
+    cepstra = mfcc(samples, RATE_HZ, numcep=CEPSTRA)[::2]
     padded = np.pad(cepstra, ((CONTEXT, CONTEXT), (0, 0)))
     windows = np.stack([padded[n : n + 2 * CONTEXT + 1].reshape(-1) for n in range(len(cepstra))])
     return ((windows - windows.mean()) / max(float(windows.std()), 1e-6)).astype(np.float32)
 
 
 def _layers(constants: dict[str, np.ndarray], path: Path) -> tuple[dict[str, Any], Any]:
-    """Dense layers (weight, bias) by number, and the LSTM."""
+    """The dense layers (weight, bias) by number, and the LSTM."""
     import torch
 
     def named(name: str) -> Any:
-        # graphs are imported under prefixes, so the end of a name counts
-        found = [key for key in constants if key == name or key.endswith("/" + name)]
-        if len(found) != 1:
-            raise ArtefactError(f"{path} has no constant {name}: it is not DeepSpeech 0.1.0.", "Get the graph again.")
-        return torch.from_numpy(np.array(constants[found[0]], np.float32))
+        # names may have a prefix from importing the graph, so their end is compared
+        matches = [key for key in constants if key == name or key.endswith("/" + name)]
+        if len(matches) != 1:
+            raise ArtefactError(
+                f"{path} is not DeepSpeech 0.1.0: it has no constant {name}.", "Download the graph again."
+            )
+        return torch.from_numpy(np.array(constants[matches[0]], np.float32))
 
     dense = {layer: (named(f"h{layer}"), named(f"b{layer}")) for layer in ("1", "2", "3", "5", "6")}
     state = {}
@@ -109,7 +120,7 @@ def _layers(constants: dict[str, np.ndarray], path: Path) -> tuple[dict[str, Any
         kernel, bias = named(_LSTM.format(direction, "kernel")), named(_LSTM.format(direction, "bias"))
         hidden = kernel.shape[1] // 4
         inputs = kernel.shape[0] - hidden
-        # TensorFlow: input, new, forget, output; torch: input, forget, new, output
+        # order of the gates in TensorFlow: input, new, forget, output; in torch: input, forget, new, output
         i, j, f, o = kernel.T.split(hidden)
         bi, bj, bf, bo = bias.split(hidden)
         whole = torch.cat([i, f, j, o])
@@ -123,6 +134,6 @@ def _layers(constants: dict[str, np.ndarray], path: Path) -> tuple[dict[str, Any
         assert widths[0][0] == (2 * CONTEXT + 1) * CEPSTRA and widths[2][1] == inputs and widths[3][0] == 2 * hidden
     except (RuntimeError, AssertionError) as error:
         raise ArtefactError(
-            f"{path} is not DeepSpeech 0.1.0: its layers do not fit.", "Get the graph again."
+            f"{path} is not DeepSpeech 0.1.0: its layers have other sizes.", "Download the graph again."
         ) from error
     return dense, lstm.eval()

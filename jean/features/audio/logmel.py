@@ -1,10 +1,9 @@
-"""Log-mel spectrogram: the audio feature that needs no download.
+"""Log-mel spectrogram: the default audio feature, which needs no download.
 
-80 mel bands of 20 to 7600 Hz, windows of 40 ms every 20 ms: 50 rows a second and 16 rows (0.32 s) a
-video frame, the shape that the paper's audio network takes. The loudness of the whole sound is first
-brought to one level; nothing else is measured on the clip, so unseen sound is treated alike.
-The scale is fixed: 0 is silence (60 dB under the level of speech), 1 lies 60 dB above that. So the
-zeros that pad a window beyond the ends of the sound mean silence too.
+80 mel bands from 20 to 7600 Hz, windows of 40 ms every 20 ms: 50 rows per second and 16 rows (0.32 s) per video frame,
+the input shape of the paper's audio network. The audio is first scaled to a common speech level. No other statistics
+of the clip are used, so new audio is treated in the same way. The scale of the values is fixed: 0 is silence (60 dB
+below speech level), 1 is 60 dB above silence. So the zeros that pad a window beyond the ends of the audio mean silence.
 """
 
 from __future__ import annotations
@@ -14,22 +13,22 @@ from typing import Any
 import numpy as np
 
 from jean.errors import InputError, SetupError
+from jean.media.rates import RATE_HZ
 
-RATE_HZ = 16000
-HOP = 320  # 20 ms
-WINDOW = 640  # 40 ms: neighbours overlap by half, so no burst falls between two windows
+HOP = 320  # samples between rows: 20 ms
+WINDOW = 640  # samples per row: 40 ms; neighbours overlap by half, so that no short sound falls between two rows
 FFT = 1024
 BANDS = 80
 LOW_HZ, HIGH_HZ = 20.0, 7600.0
 RANGE_DB = 60.0
-SPEECH_RMS = 0.07  # about -23 dB of full scale, the usual level of speech recordings
-MAX_GAIN = 100.0  # +40 dB: what is quieter than that is noise, and stays quiet
-VOICED_DB = 25.0  # blocks up to this far under the loudest ones count as speech
-CHUNK = 3000  # rows at a time (a minute), so that memory does not grow with the sound
+SPEECH_RMS = 0.07  # about -23 dB below full scale, the usual level of speech recordings
+MAX_GAIN = 100.0  # +40 dB; quieter audio is noise and stays quiet
+VOICED_DB = 25.0  # blocks up to this much below the loudest ones count as speech
+CHUNK = 3000  # rows per batch (one minute), so that memory does not grow with the length
 
 
 class LogMel:
-    """Log-mel rows; see ``AudioFeatures``."""
+    """Log-mel spectrogram; see ``AudioFeatures``."""
 
     name = "logmel"
     version = "1"
@@ -38,17 +37,17 @@ class LogMel:
     rate_hz = RATE_HZ / HOP
 
     def extract(self, wave: np.ndarray) -> np.ndarray:
-        """float32 [N, 80] from a mono wave [S] at 16 kHz, N = S // 320 + 1, from 0 to about 1.3.
+        """Features float32 [N, 80] of a mono waveform [S] at 16 kHz; N = S // 320 + 1, values from 0 to about 1.3.
 
         Raises:
-            InputError: the wave is not one-dimensional or holds values that are not finite.
+            InputError: the waveform is not one-dimensional, or has NaN or infinite samples.
             SetupError: librosa is missing.
         """
         wave = np.asarray(wave, np.float32)
         if wave.ndim != 1:
-            raise InputError(f"the sound has shape {wave.shape}, mono [S] is needed.", "Mix it to one channel.")
+            raise InputError(f"the audio has shape {wave.shape}, not mono [S].", "Mix it down to one channel.")
         if not np.isfinite(wave).all():
-            raise InputError("the sound holds values that are not numbers.", "Export it again.")
+            raise InputError("the audio has samples that are not numbers.", "Export the audio again.")
         librosa = _library()
         bank = librosa.filters.mel(sr=RATE_HZ, n_fft=FFT, n_mels=BANDS, fmin=LOW_HZ, fmax=HIGH_HZ)
         gain = speech_gain(wave)
@@ -62,9 +61,9 @@ class LogMel:
 
 
 def speech_gain(wave: np.ndarray) -> float:
-    """The factor that brings the speech in ``wave`` [S] to ``SPEECH_RMS``.
+    """The gain that scales the speech in a waveform [S] to ``SPEECH_RMS``.
 
-    Only blocks near the level of the loudest tenth count, so pauses do not raise the rest.
+    Only blocks within ``VOICED_DB`` of the loudest tenth are measured, so that pauses do not change the gain.
     """
     blocks = wave[: len(wave) // HOP * HOP].reshape(-1, HOP)
     if len(blocks) == 0:
@@ -77,23 +76,24 @@ def speech_gain(wave: np.ndarray) -> float:
 
 
 def _power(wave: np.ndarray, first: int, last: int) -> np.ndarray:
-    """Power spectra [last - first, FFT // 2 + 1] of windows centred at row · HOP, zeros beyond the ends."""
+    """Power spectra [last - first, FFT // 2 + 1] of the windows centred at row · HOP, with zeros beyond the ends."""
     begin, end = first * HOP - WINDOW // 2, (last - 1) * HOP + WINDOW // 2
     piece = np.pad(wave[max(begin, 0) : end], (max(-begin, 0), max(end - len(wave), 0)))
     windows = np.lib.stride_tricks.sliding_window_view(piece, WINDOW)[::HOP]
     taper = np.hanning(WINDOW + 1)[:-1].astype(np.float32)
     spectrum = np.fft.rfft(windows * taper, FFT)
-    # white noise then has its mean square in every bin, whatever the taper
+    # so that each bin of white noise holds its mean square, for any taper
     return (np.square(np.abs(spectrum)) / np.sum(taper**2)).astype(np.float32)
 
 
 def _scale(mel: np.ndarray) -> np.ndarray:
-    """Mel power → 0 for silence, 1 for ``RANGE_DB`` above it."""
+    """Maps mel power to decibels, with 0 for silence and 1 for ``RANGE_DB`` above it."""
     silence = SPEECH_RMS**2 * 10 ** (-RANGE_DB / 10)
     return np.maximum(10.0 * np.log10(np.maximum(mel, 1e-20) / silence), 0.0) / RANGE_DB
 
 
 def _library() -> Any:
+    """Imports librosa."""
     try:
         import librosa
     except ImportError as error:

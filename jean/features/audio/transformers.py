@@ -1,8 +1,8 @@
-"""HuBERT, wav2vec 2.0 and their kin from a local folder, through the package transformers.
+"""Audio features of HuBERT, wav2vec 2.0 and similar models from a local folder, with the package transformers.
 
-The folder (``config.json``, the weights, and for logits a head) lies among the weights: ``hf-NAME`` is the folder
-NAME in ``$JEAN_MODELS``, ``hubert`` is ``hubert-large-ls960-ft``. Nothing is downloaded. Features are the last
-hidden states, or, for ``hf-NAME@logits``, what the recognition head says.
+The folder (``config.json``, weights, and a recognition head for logits) must be among the weights: ``hf-NAME`` uses the
+folder NAME in ``$JEAN_MODELS``, ``hubert`` uses ``hubert-large-ls960-ft``. Nothing is downloaded. The features are the
+last hidden states, or, for ``hf-NAME@logits``, the logits of the recognition head.
 """
 
 from __future__ import annotations
@@ -15,20 +15,21 @@ from typing import Any
 import numpy as np
 
 from jean.errors import ArtefactError, InputError, SetupError
+from jean.media.rates import RATE_HZ
 from jean.weights import store as weights
 
-HOP = 320  # samples a row, of all models of this family
-FIELD = 400  # samples that the first row sees
-CHUNK_S = 20.0  # seconds at a time; neighbours overlap, so that memory does not grow with the sound
-OVERLAP_S = 2.0
+HOP = 320  # samples between rows, in all models of this family
+FIELD = 400  # samples in the receptive field of the convolutions
+CHUNK_S = 20.0  # seconds per batch, so that memory does not grow with the length
+OVERLAP_S = 2.0  # context on each side of a batch
 
 
 class TransformersAudio:
-    """Hidden states of a speech transformer; see ``AudioFeatures``.
+    """Hidden states or logits of a speech transformer; see ``AudioFeatures``.
 
     Args:
-        model: NAME, or NAME@logits.
-        name: as in the registry; None: "hf-" and the model.
+        model: NAME or NAME@logits.
+        name: the registered name; None for "hf-" and ``model``.
 
     Raises:
         SetupError: the folder or the package is missing.
@@ -36,14 +37,14 @@ class TransformersAudio:
     """
 
     window = 16
-    rate_hz = 16000 / HOP
+    rate_hz = RATE_HZ / HOP
 
     def __init__(self, model: str = "hubert-large-ls960-ft", name: str | None = None):
         self.name = name or f"hf-{model}"
         folder_name, _, output = model.partition("@")
         self._logits = output == "logits"
         if output not in ("", "logits"):
-            raise SetupError(f"{self.name} asks for {output!r}.", "Write NAME or NAME@logits.")
+            raise SetupError(f"{self.name} has no output {output!r}.", "Write hf-NAME or hf-NAME@logits.")
         folder = next((f / folder_name for f in weights.folders() if (f / folder_name / "config.json").is_file()), None)
         if folder is None:
             raise SetupError(
@@ -56,25 +57,25 @@ class TransformersAudio:
         self.version = _fingerprint(folder)
 
     def extract(self, wave: np.ndarray) -> np.ndarray:
-        """float32 [N, D] from a mono wave [S] at 16 kHz, 50 rows a second.
+        """Features float32 [N, D] of a mono waveform [S] at 16 kHz, 50 rows per second.
 
         Raises:
-            InputError: the wave is not one-dimensional or holds values that are not finite.
+            InputError: the waveform is not one-dimensional, or has NaN or infinite samples.
         """
         wave = np.asarray(wave, np.float32)
         if wave.ndim != 1 or not np.isfinite(wave).all():
-            raise InputError("the sound is no mono wave of finite numbers.", "Export it again.")
+            raise InputError("the audio is not a mono waveform of finite samples.", "Export the audio again.")
         if self._normalise:
             wave = (wave - wave.mean()) / np.sqrt(wave.var() + 1e-7)
-        # row n sees samples 320 n to 320 n + 399: shifted by half of that, its middle is at n / 50 s
+        # row n covers samples 320 n to 320 n + 399: shifted by half of 400 samples, its centre is at n / 50 s
         padded = np.pad(wave, (FIELD // 2, FIELD))
         rows = len(wave) // HOP + 1
         step, extra = int((CHUNK_S - 2 * OVERLAP_S) * self.rate_hz), int(OVERLAP_S * self.rate_hz)
         parts = []
         for first in range(0, rows, step):
             begin, end = max(0, first - extra), min(rows, first + step + extra)
-            found = self._run(padded[begin * HOP : (end - 1) * HOP + FIELD])
-            parts.append(found[first - begin : first - begin + step])
+            features = self._run(padded[begin * HOP : (end - 1) * HOP + FIELD])
+            parts.append(features[first - begin : first - begin + step])
         return np.concatenate(parts)[:rows]
 
     def _run(self, samples: np.ndarray) -> np.ndarray:
@@ -86,14 +87,14 @@ class TransformersAudio:
 
 
 class Hubert(TransformersAudio):
-    """HuBERT large, fine-tuned on 960 hours (1024 numbers a row)."""
+    """HuBERT large, fine-tuned on 960 hours of speech; 1024 values per row."""
 
     def __init__(self) -> None:
         super().__init__("hubert-large-ls960-ft", "hubert")
 
 
 def _load(folder: Path, logits: bool) -> tuple[Any, bool]:
-    """The model, and whether it wants sound of zero mean and unit spread."""
+    """Loads the model; also returns whether its input must have zero mean and unit variance."""
     try:
         import transformers
     except ImportError as error:
@@ -105,14 +106,14 @@ def _load(folder: Path, logits: bool) -> tuple[Any, bool]:
         model = factory.from_pretrained(str(folder), local_files_only=True).eval()
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         reason = str(error).splitlines()[0][:100]
-        raise ArtefactError(f"{folder} holds no speech model ({reason}).", "Get the folder again.") from error
+        raise ArtefactError(f"{folder} holds no speech model ({reason}).", "Download the folder again.") from error
     preprocessor = folder / "preprocessor_config.json"
-    wanted = json.loads(preprocessor.read_text(encoding="utf-8")) if preprocessor.is_file() else {}
-    return model, bool(wanted.get("do_normalize", True))
+    settings = json.loads(preprocessor.read_text(encoding="utf-8")) if preprocessor.is_file() else {}
+    return model, bool(settings.get("do_normalize", True))
 
 
 def _fingerprint(folder: Path) -> str:
-    """Changes when configuration or weights do: hashes of the small files, sizes of the large."""
+    """12 hexadecimal digits over the configuration, and over size and first MiB of the weights."""
     digest = hashlib.sha256()
     for path in sorted(folder.iterdir()):
         if path.suffix == ".json":

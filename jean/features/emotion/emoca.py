@@ -1,9 +1,9 @@
-"""EMOCA's emotion network (AffectNet), the paper's emotion features: 2048 numbers before its heads.
+"""Emotion features of EMOCA's emotion network (AffectNet), as in the paper: the 2048 values before its heads.
 
-Its file comes from its authors after registration, for research that is not commercial. It is a checkpoint of
-PyTorch Lightning, that is, a pickle with objects of other packages: here its tensors alone are read, everything
-else becomes an empty shell, and they are kept as safetensors beside it. Built from the published structure; parity with
-the published file is not tried, as it could not be had.
+Its authors provide the file after registration, for non-commercial research. It is a PyTorch Lightning checkpoint, that
+is, a pickle with objects of other packages. Only its tensors are read; every other object is replaced by an empty one.
+The tensors are then stored as safetensors beside the file. The code follows the published structure; it has not been
+compared with the published file.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from jean.weights import store as weights
 WEIGHTS = "emoca_ResNet50.zip"
 SIZE_PX = 224
 BATCH = 16
-# what tensors in a pickle are made of; nothing else is ever called
+# the functions and classes that tensors in a pickle need; no others are called
 _ALLOWED = {
     ("collections", "OrderedDict"),
     ("torch._utils", "_rebuild_tensor_v2"),
@@ -39,8 +39,12 @@ class EmocaEmotion:
     """Features of EMOCA's ResNet50; see ``EmotionFeatures``.
 
     Args:
-        path: the file or its converted tensors; None: the registered weights.
-        device: where the network runs.
+        path: the checkpoint or its converted tensors; None for the registered weights.
+        device: device of the network, "cpu" or "cuda".
+
+    Raises:
+        SetupError: the weights are missing.
+        ArtefactError: the file is not EMOCA's network.
     """
 
     name = "emoca"
@@ -58,7 +62,11 @@ class EmocaEmotion:
         self._net.eval().to(device)
 
     def extract(self, frames: Iterable[tuple[np.ndarray, np.ndarray]]) -> Iterator[np.ndarray]:
-        """Yields float32 [2048] of each frame, NaN without a face; frames are (RGB uint8, landmarks [68, 2] px)."""
+        """Yields features float32 [2048] of each frame, NaN without a face.
+
+        Args:
+            frames: (RGB uint8 [H, W, 3], landmarks [68, 2] px), in order.
+        """
         batch: list[np.ndarray | None] = []
         for image, landmarks in frames:
             batch.append(face_square(image, landmarks, SIZE_PX))
@@ -68,20 +76,29 @@ class EmocaEmotion:
         yield from self._run(batch)
 
     def _run(self, batch: list[np.ndarray | None]) -> Iterator[np.ndarray]:
+        """Yields the features of each crop in a batch, NaN for None."""
         import torch
 
-        seen = [square for square in batch if square is not None]
-        found = iter(())
-        if seen:
-            pictures = torch.from_numpy(np.stack(seen)).to(self._device).permute(0, 3, 1, 2).float() / 255
+        crops = [crop for crop in batch if crop is not None]
+        features: Iterator[np.ndarray] = iter(())
+        if crops:
+            images = torch.from_numpy(np.stack(crops)).to(self._device).permute(0, 3, 1, 2).float() / 255
             with torch.no_grad():
-                found = iter(self._net(pictures).cpu().numpy())
-        for square in batch:
-            yield np.full(self.width, np.nan, np.float32) if square is None else next(found)
+                features = iter(self._net(images).cpu().numpy())
+        for crop in batch:
+            yield np.full(self.width, np.nan, np.float32) if crop is None else next(features)
 
 
 def converted(source: Path) -> dict[str, Any]:
-    """The tensors of EMOCA's file, from the safetensors beside it if they are there already."""
+    """The tensors of EMOCA's file; converts it to safetensors beside it at the first call.
+
+    Args:
+        source: the checkpoint, or a safetensors file.
+
+    Raises:
+        ArtefactError: the file is not a checkpoint.
+        SetupError: the safetensors file cannot be written.
+    """
     from safetensors.torch import load_file, save_file
 
     from jean.files import atomic_path
@@ -98,37 +115,40 @@ def converted(source: Path) -> dict[str, Any]:
 
 
 def read_lightning(source: Path) -> dict[str, Any]:
-    """The tensors of a checkpoint (or of the only one in a zip), without running anything that it may hold.
+    """Reads the tensors of a torch checkpoint without running code that it may contain.
+
+    Args:
+        source: the checkpoint, or a zip archive with one.
 
     Raises:
-        ArtefactError: no checkpoint, or no tensors in it.
+        ArtefactError: the file is not a checkpoint, or holds no tensors.
     """
     import torch
 
     try:
         with zipfile.ZipFile(source) as archive:
             inner = [name for name in archive.namelist() if name.endswith((".ckpt", ".pth", ".pt"))]
-            # torch's own files are zips too, with a data.pkl in them
+            # torch's own files are zip archives too; they contain data.pkl instead
             content = archive.read(inner[0]) if inner else source.read_bytes()
         module = ModuleType("careful")
         module.__dict__.update(Unpickler=_Careful, load=_refuse, loads=_refuse)
         value = torch.load(io.BytesIO(content), map_location="cpu", pickle_module=module, weights_only=False)
     except (OSError, RuntimeError, ValueError, EOFError, KeyError, pickle.UnpicklingError, zipfile.BadZipFile) as error:
-        raise ArtefactError(f"{source} is no checkpoint ({type(error).__name__}).", "Get it again.") from error
+        raise ArtefactError(f"{source} is not a checkpoint ({type(error).__name__}).", "Download it again.") from error
     state = value.get("state_dict", value) if isinstance(value, dict) else {}
     tensors = {str(name): item for name, item in state.items() if isinstance(item, torch.Tensor)}
     if not tensors:
-        raise ArtefactError(f"{source} holds no tensors.", "Get it again.")
+        raise ArtefactError(f"{source} holds no tensors.", "Download it again.")
     return tensors
 
 
 def _refuse(*_: Any, **__: Any) -> None:
-    """Of old files of torch's, which were several pickles one after the other."""
-    raise pickle.UnpicklingError("an old file of torch's")
+    """Rejects files of old torch versions, which are several pickles in a row."""
+    raise pickle.UnpicklingError("a file of an old torch version")
 
 
 class _Shell:
-    """Stands for every object of other packages; keeps nothing and does nothing."""
+    """Replaces every object of other packages; stores nothing and does nothing."""
 
     def __init__(self, *args: Any, **options: Any):
         pass
@@ -140,31 +160,37 @@ class _Shell:
         pass
 
     def append(self, item: Any) -> None:
-        """Takes nothing."""
+        """Ignores the item."""
 
     def extend(self, items: Any) -> None:
-        """Takes nothing."""
+        """Ignores the items."""
 
 
 class _Careful(pickle.Unpickler):
+    """Unpickler that replaces all classes and functions outside ``_ALLOWED`` by ``_Shell``."""
+
     def find_class(self, module: str, name: str) -> Any:
         return super().find_class(module, name) if (module, name) in _ALLOWED else _Shell
 
 
 def backbone(tensors: dict[str, Any], source: Path) -> dict[str, Any]:
-    """The tensors of the ResNet among those of the whole model.
+    """Selects the state dict of the ResNet50 from the tensors of the whole model.
+
+    Args:
+        tensors: all tensors by name.
+        source: path of their file, for messages.
 
     Raises:
-        ArtefactError: there is none, or it is not whole.
+        ArtefactError: there is no complete ResNet50.
     """
     from jean.features.emotion.resnet50_caffe import ResNet50Caffe
 
-    ends = [name[: -len("conv1.weight")] for name in tensors if name.endswith("conv1.weight")]
-    wanted = ResNet50Caffe().state_dict()
-    for prefix in sorted(ends, key=len):
-        found = {name: tensors.get(prefix + name) for name in wanted}
-        # old files count no batches
-        found |= {n: wanted[n] for n, v in found.items() if v is None and n.endswith("num_batches_tracked")}
-        if all(v is not None and v.shape == wanted[n].shape for n, v in found.items()):
-            return found
+    prefixes = [name[: -len("conv1.weight")] for name in tensors if name.endswith("conv1.weight")]
+    expected = ResNet50Caffe().state_dict()
+    for prefix in sorted(prefixes, key=len):
+        state = {name: tensors.get(prefix + name) for name in expected}
+        # old files have no counters of batches
+        state |= {n: expected[n] for n, v in state.items() if v is None and n.endswith("num_batches_tracked")}
+        if all(v is not None and v.shape == expected[n].shape for n, v in state.items()):
+            return state
     raise ArtefactError(f"{source} holds no ResNet50.", "Give EMOCA's ResNet50 emotion network.")

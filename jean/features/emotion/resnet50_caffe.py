@@ -1,8 +1,8 @@
-"""ResNet50 as VGGFace2's authors trained it in Caffe, which EMOCA's emotion network is built on.
+"""ResNet50 as trained in Caffe by the authors of VGGFace2; the backbone of EMOCA's emotion network.
 
-Two things differ from torchvision's network of the same name and the same tensors: the first 1×1 convolution of a
-block has the stride, not the 3×3 one; the pooling after the first layer rounds its size up and pads nothing.
-Weights load into either without complaint and give other features.
+It differs in two ways from torchvision's ResNet50, which has the same tensors: the stride of a block is in the first
+1×1 convolution instead of the 3×3 convolution, and the pooling after the first layer rounds its output size up and has
+no padding. Weights load into both networks without an error, but give different features.
 """
 
 from __future__ import annotations
@@ -12,7 +12,14 @@ from torch import Tensor, nn
 
 
 class Bottleneck(nn.Module):
-    """1×1 (with the stride), 3×3, 1×1, and the way around."""
+    """Residual block: 1×1 convolution with the stride, 3×3 and 1×1 convolutions, and a shortcut.
+
+    Args:
+        before: input channels.
+        inner: channels of the inner convolutions; the output has four times as many.
+        stride: of the block.
+        shortcut: whether the shortcut has a convolution.
+    """
 
     def __init__(self, before: int, inner: int, stride: int, shortcut: bool):
         super().__init__()
@@ -33,7 +40,7 @@ class Bottleneck(nn.Module):
 
 
 class ResNet50Caffe(nn.Module):
-    """2048 features [B, 2048] of pictures [B, 3, 224, 224]; tensors are named as torchvision names them."""
+    """Features [B, 2048] of images [B, 3, 224, 224]; tensors have the names of torchvision's ResNet50."""
 
     def __init__(self) -> None:
         super().__init__()

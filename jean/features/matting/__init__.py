@@ -1,1 +1,1 @@
-"""Matting: opacity of head and torso per pixel."""
+"""Mattings: separation of head, torso and background."""

@@ -1,4 +1,4 @@
-"""What every matting shares: its working size, streaming in blocks that fade into each other, bytes."""
+"""Shared by all mattings: working size, streaming in overlapping blocks, conversion to uint8."""
 
 from __future__ import annotations
 
@@ -8,23 +8,23 @@ import numpy as np
 
 Frame = tuple[np.ndarray, np.ndarray]
 
-# Mattes are computed at this side at most and brought up to the frame's own size along its edges.
+# Mattes are computed at most at this side length, then enlarged along the edges of the full frame.
 WORK_SIZE_PX = 256
-# Exponent that spreads out dark tones before colours are compared.
-TONE = 0.6
-# Frames looked at together. Longer blocks see more of the background; memory is what bounds them.
+# Exponent that brightens dark tones before colours are compared.
+GAMMA = 0.6
+# Frames processed together. Longer blocks uncover more of the background; memory limits the length.
 BLOCK_FRAMES, BLOCK_MIN_FRAMES, BLOCK_BYTES = 100, 24, 100_000_000
-# Frames in which one block's mattes fade into the next one's, so that no step is seen between them.
+# Frames in which the mattes of one block blend into those of the next, so that no step is visible.
 OVERLAP_FRAMES = 8
 
 
 def work_size(side_px: int) -> int:
-    """The side at which a frame of ``side_px`` is segmented."""
+    """Side length (px) at which a frame of side ``side_px`` is segmented."""
     return min(side_px, WORK_SIZE_PX)
 
 
 def shrink(rgb: np.ndarray, size_px: int) -> np.ndarray:
-    """uint8 [H, W, 3] → uint8 [size, size, 3], area-averaged."""
+    """Resizes uint8 [H, W, 3] to uint8 [size, size, 3] by area averaging."""
     import cv2
 
     if rgb.shape[0] == size_px == rgb.shape[1]:
@@ -32,31 +32,32 @@ def shrink(rgb: np.ndarray, size_px: int) -> np.ndarray:
     return cv2.resize(rgb, (size_px, size_px), interpolation=cv2.INTER_AREA)
 
 
-def compand(rgb: np.ndarray) -> np.ndarray:
-    """Lifts the darks of uint8 colours, so that dark hair and a dark wall lie apart as the eye sees them."""
-    table = 255.0 * (np.arange(256) / 255.0) ** TONE
+def brighten_darks(rgb: np.ndarray) -> np.ndarray:
+    """Brightens dark uint8 colours, so that the distance of dark hair to a dark wall matches its visibility."""
+    table = 255.0 * (np.arange(256) / 255.0) ** GAMMA
     return np.round(table).astype(np.uint8)[rgb]
 
 
 def block_length(frame_bytes: int) -> int:
-    """Frames in a block, so that its frames at full size stay below ``BLOCK_BYTES``."""
+    """Frames per block, so that the full-size frames of a block stay below ``BLOCK_BYTES``."""
     return int(np.clip(BLOCK_BYTES // max(frame_bytes, 1), BLOCK_MIN_FRAMES, BLOCK_FRAMES))
 
 
-def in_blocks(
+def process_blocks(
     frames: Iterable[Frame], process: Callable[[list[Frame]], np.ndarray], overlap: int = OVERLAP_FRAMES
 ) -> Iterator[np.ndarray]:
-    """Streams ``process`` over overlapping blocks and fades each block's mattes into the next one's.
+    """Applies ``process`` to overlapping blocks of a stream and blends the mattes of consecutive blocks.
 
     Args:
-        frames: (RGB uint8 [H, W, 3], landmarks [68, 2]).
-        process: block of frames → uint8 [N, H, W, 2].
+        frames: (RGB uint8 [H, W, 3], landmarks [68, 2] px).
+        process: converts a block of frames to mattes uint8 [N, H, W, 2].
+        overlap: frames that consecutive blocks share.
 
     Yields:
-        uint8 [H, W, 2] a frame, in order.
+        uint8 [H, W, 2] for each frame, in order.
     """
     block: list[Frame] = []
-    tail: np.ndarray | None = None  # the last mattes of the block before, of the frames that start this one
+    tail: np.ndarray | None = None  # last mattes of the previous block, for the frames that start this block
     length = 0
     for frame in frames:
         block.append(frame)
@@ -72,16 +73,17 @@ def in_blocks(
 
 
 def _fade(tail: np.ndarray | None, mattes: np.ndarray) -> np.ndarray:
+    """Blends the first mattes of a block with ``tail``, the mattes of the same frames in the previous block."""
     if tail is None:
         return mattes
-    share = (np.arange(1, len(tail) + 1, dtype=np.float32) / (len(tail) + 1))[:, None, None, None]
+    weight = (np.arange(1, len(tail) + 1, dtype=np.float32) / (len(tail) + 1))[:, None, None, None]
     mattes = mattes.copy()
-    mattes[: len(tail)] = np.round(tail * (1 - share) + mattes[: len(tail)] * share).astype(np.uint8)
+    mattes[: len(tail)] = np.round(tail * (1 - weight) + mattes[: len(tail)] * weight).astype(np.uint8)
     return mattes
 
 
-def to_bytes(head: np.ndarray, torso: np.ndarray) -> np.ndarray:
-    """uint8 [..., 2] from opacities in [0, 1] whose sum is at most 1; the bytes' sum stays at most 255."""
+def to_uint8(head: np.ndarray, torso: np.ndarray) -> np.ndarray:
+    """Converts opacities in [0, 1] with a sum of at most 1 to uint8 [..., 2] with a sum of at most 255."""
     head_bytes = np.round(np.clip(head, 0, 1) * 255)
     both = np.round(np.clip(head + torso, 0, 1) * 255)
     return np.stack([np.minimum(head_bytes, both), np.maximum(both - head_bytes, 0)], -1).astype(np.uint8)

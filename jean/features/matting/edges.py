@@ -1,4 +1,4 @@
-"""Maps drawn to the edges of an image: a guided filter with a colour guide, and enlarging by it."""
+"""Aligns maps with the edges of an image: guided filter with a colour guide, and edge-aware enlargement."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ Planes = tuple[np.ndarray, ...]
 
 
 def as_float(rgb: np.ndarray) -> np.ndarray:
-    """uint8 colours as float32 in [0, 1]."""
+    """Converts uint8 colours to float32 in [0, 1]."""
     return rgb.astype(np.float32) / 255.0
 
 
 class ColourGuide:
-    """Guided filter (He et al. 2010) with a colour guide: smooths a map without crossing the guide's edges.
+    """Guided filter (He et al. 2010) with a colour image as guide: smooths a map, but not across edges of the guide.
 
-    Works on planes rather than on interleaved colours, which is several times faster in numpy.
+    It works on separate colour planes, which is several times faster in numpy than interleaved colours.
 
     Args:
-        rgb: uint8 [H, W, 3].
-        radius_px: of the box in which the map is a linear function of the colours.
-        smoothness: variance of colour (in [0, 1]²) below which an area counts as flat.
+        rgb: the guide, uint8 [H, W, 3].
+        radius_px: radius of the box in which the map is modelled as a linear function of the colours.
+        smoothness: colour variance (of colours in [0, 1]) below which an area counts as flat.
     """
 
     def __init__(self, rgb: np.ndarray, radius_px: int, smoothness: float):
@@ -28,7 +28,7 @@ class ColourGuide:
         r, g, b = self.planes
         self.means = tuple(self._box(plane) for plane in self.planes)
         mr, mg, mb = self.means
-        # The six different entries of each window's 3×3 colour covariance, then its inverse by cofactors.
+        # The six distinct entries of the 3×3 colour covariance of each window, then its inverse by cofactors.
         rr, gg, bb = (self._box(p * p) - m * m + smoothness for p, m in zip(self.planes, self.means, strict=True))
         rg, rb, gb = self._box(r * g) - mr * mg, self._box(r * b) - mr * mb, self._box(g * b) - mg * mb
         first = (gg * bb - gb * gb, rb * gb - rg * bb, rg * gb - rb * gg)
@@ -42,7 +42,7 @@ class ColourGuide:
         return cv2.boxFilter(values, -1, (self.side, self.side), borderType=cv2.BORDER_REFLECT)
 
     def coefficients(self, values: np.ndarray) -> Planes:
-        """Four float32 [H, W]: factors of the three colours and an offset, for a map [H, W]."""
+        """Coefficients of the linear model of a map [H, W]: three colour factors and an offset, float32 [H, W] each."""
         mean = self._box(values)
         x, y, z = (self._box(p * values) - m * mean for p, m in zip(self.planes, self.means, strict=True))
         a, b, c, d, e, f = self.inverse
@@ -51,17 +51,17 @@ class ColourGuide:
         return tuple(self._box(plane) for plane in (*slopes, offset))
 
     def filter(self, values: np.ndarray) -> np.ndarray:
-        """The filtered map, float32 [H, W], of a float32 map [H, W]."""
+        """Filters a map, float32 [H, W]."""
         return _apply(self.coefficients(values), self.planes)
 
 
 def planes(rgb: np.ndarray) -> Planes:
-    """uint8 [H, W, 3] as three float32 [H, W] in [0, 1]."""
+    """Splits uint8 [H, W, 3] into three contiguous colour planes, float32 [H, W] in [0, 1]."""
     return tuple(np.ascontiguousarray(rgb[..., i], np.float32) / 255.0 for i in range(3))
 
 
 def enlarge(alpha: np.ndarray, small: np.ndarray, full: np.ndarray) -> np.ndarray:
-    """Brings an opacity map up to the frame's size, its edge drawn to the frame's own edges.
+    """Enlarges an opacity map to the size of the frame and aligns its edges with those of the frame.
 
     Args:
         alpha: float32 [h, w] in [0, 1].
@@ -82,7 +82,7 @@ def enlarge(alpha: np.ndarray, small: np.ndarray, full: np.ndarray) -> np.ndarra
 
     coefficients = ColourGuide(small, 2, 1e-4).coefficients(alpha)
     sharp = _apply(tuple(up(plane) for plane in coefficients), planes(full))
-    # The linear model may ring; the truth lies between the neighbours of the small map.
+    # The linear model may overshoot: clamp it to the range of the neighbours in the small map.
     kernel = np.ones((3, 3), np.uint8)
     low, high = up(cv2.erode(alpha, kernel)), up(cv2.dilate(alpha, kernel))
     return np.clip(np.clip(sharp, low, high), 0.0, 1.0)

@@ -1,9 +1,8 @@
-"""Head and torso without a network: GrabCut seeded by the landmarks, one model for a whole block of frames,
-and steadiness along the motion.
+"""Matting without a network: GrabCut seeded by the landmarks, shared by a block of frames and smoothed in time.
 
-Plain GrabCut on every frame flickers, because each frame learns colours of its own. Here a block of frames
-shares its models (``matting_models``); every frame's log odds are averaged with its neighbours' along the
-motion, drawn to the frame's edges, softened by the mixture of colours there, and averaged once more.
+GrabCut on single frames flickers, because each frame learns its own colours. Here all frames of a block share their
+models (``matting/models.py``). The log odds of each frame are smoothed in time along the motion, aligned with the
+edges of the frame, converted to opacity by the colour mixture along the edge, and smoothed once more.
 """
 
 from __future__ import annotations
@@ -12,71 +11,72 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from jean.features.matting.common import Frame, compand, in_blocks, shrink, to_bytes, work_size
+from jean.features.matting.common import Frame, brighten_darks, process_blocks, shrink, to_uint8, work_size
 from jean.features.matting.edges import enlarge
-from jean.features.matting.models import Memory, frame_guide, frame_mask, learn
-from jean.features.matting.motion import Steadier, parting_odds
+from jean.features.matting.models import KeyFrames, fit_models, frame_guide, frame_mask
+from jean.features.matting.motion import MotionSmoother, motion_log_odds
 from jean.features.matting.refine import soft_alpha
-from jean.features.matting.shape import crown, surely_inside
-from jean.features.matting.split import head_share
+from jean.features.matting.shape import certain_foreground, upper_head
+from jean.features.matting.split import head_fraction
 from jean.landmarks import fill_gaps
 
-FADE_FRAMES = 12.0  # how fast old landmarks lose their say in frames without a face
+FADE_FRAMES = 12.0  # decay of the confidence in interpolated landmarks with the distance to tracked ones
 
 
 class GrabCutMatting:
-    """Matting by colours, landmarks and time; needs no weights.
+    """Matting by colour, landmarks and motion; needs no weights. See ``Matting``.
 
-    Frames without landmarks are judged by colours and by their neighbours; a block in which no frame has
-    landmarks gets an empty matte, because nothing says what in it is a person.
+    Frames without landmarks are segmented by colour and by neighbouring frames. A block in which no frame has
+    landmarks gets an empty matte, because nothing tells where the person is.
     """
 
     name = "grabcut"
     version = "3"
 
     def segment(self, frames: Iterable[Frame]) -> Iterator[np.ndarray]:
-        """Yields uint8 [H, W, 2] (head, torso) a frame; looks up to a block (100 frames) ahead."""
-        memory: Memory = []
-        yield from in_blocks(frames, lambda block: _segment_block(block, memory))
+        """Yields uint8 [H, W, 2] (head, torso) for each frame; reads up to one block (100 frames) ahead."""
+        key_frames: KeyFrames = []
+        yield from process_blocks(frames, lambda block: _segment_block(block, key_frames))
 
 
-def _segment_block(block: list[Frame], memory: Memory) -> np.ndarray:
-    """uint8 [N, H, W, 2] for a block; ``memory`` gathers key frames for later blocks."""
+def _segment_block(block: list[Frame], key_frames: KeyFrames) -> np.ndarray:
+    """Mattes uint8 [N, H, W, 2] of a block; appends its key frames to ``key_frames`` for later blocks."""
     import cv2
 
     full = [rgb for rgb, _ in block]
     side = full[0].shape[0]
     size = work_size(side)
-    small = np.stack([compand(shrink(rgb, size)) for rgb in full])
-    marks = np.stack([points for _, points in block]).astype(np.float64) * (size / side)
-    valid = np.isfinite(marks).all((1, 2))
+    small = np.stack([brighten_darks(shrink(rgb, size)) for rgb in full])
+    landmarks = np.stack([points for _, points in block]).astype(np.float64) * (size / side)
+    valid = np.isfinite(landmarks).all((1, 2))
     if not valid.any():
         return np.zeros((len(block), side, side, 2), np.uint8)
-    marks = fill_gaps(marks, valid)
-    says = np.exp(-_frames_from(valid) / FADE_FRAMES)
-    models = learn(small, marks, valid, memory)
-    steadier = Steadier(small)
-    parting = parting_odds(small, marks, np.arange(len(small))) * says[:, None, None].astype(np.float32)
-    odds = steadier.steady(
-        np.stack([models.frame_odds(*each) for each in zip(small, marks, parting, says, strict=True)])
+    landmarks = fill_gaps(landmarks, valid)
+    confidences = np.exp(-_frames_from(valid) / FADE_FRAMES)
+    models = fit_models(small, landmarks, valid, key_frames)
+    smoother = MotionSmoother(small)
+    weights = confidences[:, None, None].astype(np.float32)
+    motion_odds = motion_log_odds(small, landmarks, np.arange(len(small))) * weights
+    odds = smoother.smooth(
+        np.stack([models.frame_odds(*each) for each in zip(small, landmarks, motion_odds, confidences, strict=True)])
     )
-    alphas, shares = np.empty_like(odds), np.empty_like(odds)
+    alphas, fractions = np.empty_like(odds), np.empty_like(odds)
     for i, rgb in enumerate(small):
         guide = frame_guide(rgb)
-        inside = surely_inside(marks[i], size) & (says[i] > 0.5)
-        expected = crown(marks[i], size) & (says[i] > 0.5)
-        mask = frame_mask(guide, odds[i], inside, expected, models.plate.known)
+        inside = certain_foreground(landmarks[i], size) & (confidences[i] > 0.5)
+        expected = upper_head(landmarks[i], size) & (confidences[i] > 0.5)
+        mask = frame_mask(guide, odds[i], inside, expected, models.plate.observed)
         alphas[i] = soft_alpha(rgb, guide, mask)
-        shares[i] = head_share(rgb, guide, alphas[i], marks[i], models.hair)
-    alphas, shares = steadier.steady(alphas), steadier.steady(shares)
+        fractions[i] = head_fraction(rgb, guide, alphas[i], landmarks[i], models.hair)
+    alphas, fractions = smoother.smooth(alphas), smoother.smooth(fractions)
     mattes = np.empty((len(block), side, side, 2), np.uint8)
     for i, rgb in enumerate(full):
         alpha = enlarge(alphas[i], shrink(rgb, size), rgb)
-        share = cv2.resize(shares[i], (side, side), interpolation=cv2.INTER_LINEAR)
-        mattes[i] = to_bytes(alpha * share, alpha * (1 - share))
+        fraction = cv2.resize(fractions[i], (side, side), interpolation=cv2.INTER_LINEAR)
+        mattes[i] = to_uint8(alpha * fraction, alpha * (1 - fraction))
     return mattes
 
 
 def _frames_from(valid: np.ndarray) -> np.ndarray:
-    """Distance of each frame to the nearest valid one, frames."""
+    """Distance of each frame to the nearest valid frame, in frames."""
     return np.abs(np.arange(len(valid))[:, None] - np.flatnonzero(valid)[None]).min(1).astype(np.float64)

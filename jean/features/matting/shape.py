@@ -1,29 +1,41 @@
-"""Where a head and its shoulders are expected, and where head ends and torso begins, from the 68 points.
+"""Expected position of head and torso in a frame, from the 68 landmarks.
 
-Head coordinates: origin at the mean of the points, y along the face downwards, unit = root mean square
-distance of the points from the origin. A face is about 2.5 wide there, the chin is at y = 1.45, brows at -1.15.
+Head coordinates are 2D: the origin is the mean of the landmarks, y points down along the face, and the unit is the
+root mean square distance of the landmarks from the origin. A face is about 2.5 units wide; the chin is at y = 1.45,
+the brows are at y = -1.15.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
+from jean.landmarks import LEFT_EYE, RIGHT_EYE
+
 CHIN_Y = 1.45
 
 
 def head_similarity(landmarks: np.ndarray) -> np.ndarray:
-    """float64 [2, 3]: the map from image px to head coordinates, for landmarks [68, 2] px."""
+    """Affine map float64 [2, 3] from image positions (px) to head coordinates.
+
+    Args:
+        landmarks: [68, 2] px.
+    """
     points = np.asarray(landmarks, np.float64)
     centre = points.mean(0)
     unit = max(float(np.sqrt(((points - centre) ** 2).sum(1).mean())), 1e-3)
-    eyes = points[42:48].mean(0) - points[36:42].mean(0)
+    eyes = points[LEFT_EYE].mean(0) - points[RIGHT_EYE].mean(0)
     right = eyes / max(float(np.linalg.norm(eyes)), 1e-6)
     turn = np.array([[right[0], right[1]], [-right[1], right[0]]]) / unit
     return np.concatenate([turn, -(turn @ centre)[:, None]], 1)
 
 
-def grid(size_px: int, similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Head coordinates x, y (float32 [size, size]) of every pixel centre."""
+def head_grid(size_px: int, similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Head coordinates x and y of all pixel centres, float32 [size, size] each.
+
+    Args:
+        size_px: side of the frame.
+        similarity: [2, 3], from ``head_similarity``.
+    """
     across = np.arange(size_px, dtype=np.float64) + 0.5
     (a, b, c), (d, e, f) = similarity
     x = a * across[None, :] + b * across[:, None] + c
@@ -31,15 +43,15 @@ def grid(size_px: int, similarity: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x.astype(np.float32), y.astype(np.float32)
 
 
-def expectation(landmarks: np.ndarray, size_px: int) -> np.ndarray:
-    """Log odds of foreground before looking at colours, float32 [size, size], about -4 to 6.
+def prior_odds(landmarks: np.ndarray, size_px: int) -> np.ndarray:
+    """Log odds of foreground by position alone, float32 [size, size], about -4 to 6.
 
-    An ellipse for head and hair, a bell of shoulders below the chin. Long hair outside of both costs
-    little enough for its colour to win.
+    The shape is an ellipse for head and hair and a bell for the shoulders below the chin. Outside, the odds are low
+    but still allow long hair to be found by its colour.
     """
-    x, y = grid(size_px, head_similarity(landmarks))
+    x, y = head_grid(size_px, head_similarity(landmarks))
     around = np.sqrt((x / 1.65) ** 2 + ((y + 0.75) / 2.15) ** 2)
-    # Steeper within: a hole in the crown of the head is far less likely than hair outside of the ellipse.
+    # Steeper inside: a hole in the crown of the head is far less likely than hair outside the ellipse.
     head = np.where(around < 1.05, 12.0, 4.5) * (1.05 - around)
     below = np.maximum(y - CHIN_Y, 0.0)
     half_width = 0.85 + 2.8 * below
@@ -47,14 +59,14 @@ def expectation(landmarks: np.ndarray, size_px: int) -> np.ndarray:
     return np.clip(np.maximum(head, torso), -4.0, 6.0).astype(np.float32)
 
 
-def surely_inside(landmarks: np.ndarray, size_px: int) -> np.ndarray:
-    """bool [size, size]: the face, a forehead above the brows, and the neck's middle down to the border."""
+def certain_foreground(landmarks: np.ndarray, size_px: int) -> np.ndarray:
+    """Certain foreground: face, forehead, and the middle of the neck down to the border; bool [size, size]."""
     import cv2
 
-    x, y = grid(size_px, head_similarity(landmarks))
+    x, y = head_grid(size_px, head_similarity(landmarks))
     mask = np.zeros((size_px, size_px), np.uint8)
     points = np.asarray(landmarks, np.float64)
-    # The contour jumps onto cheeks and hair at the sides: stay a little inside of it.
+    # The tracked contour may jump to cheeks and hair at the sides: stay slightly inside it.
     centre = points.mean(0)
     hull = cv2.convexHull((centre + 0.9 * (points - centre)).astype(np.float32)).reshape(-1, 2)
     cv2.fillConvexPoly(mask, np.round(hull * 16 - 8).astype(np.int32), 1, shift=4)
@@ -63,23 +75,23 @@ def surely_inside(landmarks: np.ndarray, size_px: int) -> np.ndarray:
     return mask.astype(bool) | forehead | neck
 
 
-def crown(landmarks: np.ndarray, size_px: int) -> np.ndarray:
-    """bool [size, size]: the upper head, from the eyes to where hair mostly ends."""
-    _, y = grid(size_px, head_similarity(landmarks))
-    return (expectation(landmarks, size_px) > 0) & (y < -0.5)
+def upper_head(landmarks: np.ndarray, size_px: int) -> np.ndarray:
+    """The head from the eyes to the usual end of the hair, bool [size, size]."""
+    _, y = head_grid(size_px, head_similarity(landmarks))
+    return (prior_odds(landmarks, size_px) > 0) & (y < -0.5)
 
 
-def surely_outside(landmarks: np.ndarray, size_px: int) -> np.ndarray:
-    """bool [size, size]: so far above or beside the head that not even much hair reaches there."""
-    x, y = grid(size_px, head_similarity(landmarks))
+def certain_background(landmarks: np.ndarray, size_px: int) -> np.ndarray:
+    """Certain background: above or beside the head, beyond the reach of even much hair; bool [size, size]."""
+    x, y = head_grid(size_px, head_similarity(landmarks))
     return (np.sqrt((x / 1.65) ** 2 + ((y + 0.75) / 2.15) ** 2) > 1.95) & (y < 0.8)
 
 
 def jaw_distance(landmarks: np.ndarray, size_px: int) -> np.ndarray:
-    """Signed distance from the head's lower boundary, px, float32 [size, size]: positive in the head.
+    """Signed distance (px) to the lower boundary of the head, float32 [size, size]; positive inside the head.
 
-    The boundary is the jaw from corner to corner (points 3 to 13), prolonged sidewards at the height of the
-    corners, so that ears and the hair beside the cheeks are head and the neck's sides are not.
+    The boundary is the jaw from corner to corner (points 3 to 13), extended sidewards from the corners. So ears and
+    the hair beside the cheeks belong to the head, and the sides of the neck do not.
     """
     import cv2
 
@@ -90,12 +102,12 @@ def jaw_distance(landmarks: np.ndarray, size_px: int) -> np.ndarray:
     far = 3.0 * size_px
     outline = [points[3] - far * right, *points[3:14], points[13] + far * right]
     outline += [points[13] + far * (right + up), points[3] - far * (right - up)]
-    # Distances need a raster with room around the frame, or its borders would count as boundaries.
-    room = size_px // 4
-    mask = np.zeros((size_px + 2 * room, size_px + 2 * room), np.uint8)
-    corners = np.round((np.array(outline) + room) * 16 - 8).astype(np.int32)
+    # A margin around the frame, so that its borders do not count as boundaries.
+    margin = size_px // 4
+    mask = np.zeros((size_px + 2 * margin, size_px + 2 * margin), np.uint8)
+    corners = np.round((np.array(outline) + margin) * 16 - 8).astype(np.int32)
     cv2.fillPoly(mask, [corners], 1, shift=4)
     inside = cv2.distanceTransform(mask, cv2.DIST_L2, 5)
     outside = cv2.distanceTransform(1 - mask, cv2.DIST_L2, 5)
     signed = np.where(mask > 0, inside - 0.5, 0.5 - outside)
-    return signed[room : room + size_px, room : room + size_px].astype(np.float32)
+    return signed[margin : margin + size_px, margin : margin + size_px].astype(np.float32)

@@ -1,4 +1,4 @@
-"""Which part of the foreground is head: all above the jaw line, and the hair that hangs below it."""
+"""Separates the foreground into head and torso: the head is all above the jaw line, and hair that hangs below it."""
 
 from __future__ import annotations
 
@@ -8,76 +8,76 @@ import numpy as np
 
 from jean.features.matting.colour import UNIFORM, colour_density, look_up
 from jean.features.matting.edges import ColourGuide
-from jean.features.matting.shape import grid, head_similarity, jaw_distance
+from jean.features.matting.shape import head_grid, head_similarity, jaw_distance
 
-SOFT_PX = 1.0  # width of the step at the jaw, px at 256
-# Hair hangs farther out than this (head coordinates).
+SOFT_PX = 1.0  # width of the soft step at the jaw, at 256 px
+# Hanging hair is farther from the middle than this (head coordinates).
 THROAT_HALF_WIDTH = 0.95
 
 
 @dataclass(frozen=True)
 class HairModel:
-    """Colours of the hair around the face, and of throat and chest (densities)."""
+    """Colour densities of the hair around the face, and of the torso (throat, chest and skin)."""
 
     hair: np.ndarray
     torso: np.ndarray
 
 
-def learn_hair(frames: np.ndarray, alphas: np.ndarray, marks: np.ndarray) -> HairModel:
-    """Learns both from key frames.
+def fit_hair(frames: np.ndarray, alphas: np.ndarray, landmarks: np.ndarray) -> HairModel:
+    """Fits both colour densities to key frames.
 
     Args:
         frames: uint8 [K, h, w, 3].
         alphas: float32 [K, h, w], foreground opacity.
-        marks: [K, 68, 2] px.
+        landmarks: [K, 68, 2] px.
     """
     size = frames.shape[1]
     hair, torso = [], []
-    for rgb, alpha, points in zip(frames, alphas, marks, strict=True):
-        x, y = grid(size, head_similarity(points))
+    for rgb, alpha, points in zip(frames, alphas, landmarks, strict=True):
+        x, y = head_grid(size, head_similarity(points))
         solid = alpha > 0.9
-        crown = solid & (y < 0.4) & ((x / 1.3) ** 2 + ((y + 0.1) / 1.75) ** 2 > 1)
+        hair_area = solid & (y < 0.4) & ((x / 1.3) ** 2 + ((y + 0.1) / 1.75) ** 2 > 1)
         chest = solid & (y > 1.6) & (np.abs(x) < 0.75)
-        # The neck has the face's skin, and so has the crown of a bald head.
+        # The neck has the colour of the face, and so does the crown of a bald head.
         skin = (np.abs(x) < 0.8) & (np.abs(y) < 0.8)
-        hair.append(rgb[crown])
+        hair.append(rgb[hair_area])
         torso.append(rgb[chest | skin])
     densities = [colour_density(colours, np.ones(len(colours))) for colours in map(np.concatenate, (hair, torso))]
     return HairModel(densities[0], densities[1])
 
 
-def head_share(
-    rgb: np.ndarray, guide: ColourGuide, alpha: np.ndarray, marks: np.ndarray, model: HairModel
+def head_fraction(
+    rgb: np.ndarray, guide: ColourGuide, alpha: np.ndarray, landmarks: np.ndarray, model: HairModel
 ) -> np.ndarray:
-    """Share of the head in the foreground, float32 [h, w] in [0, 1].
+    """Fraction of the foreground that belongs to the head, float32 [h, w] in [0, 1].
 
     Args:
         rgb: uint8 [h, w, 3].
-        guide: of the same frame.
+        guide: guided filter of the same frame.
         alpha: float32 [h, w], foreground opacity.
-        marks: [68, 2] px.
-        model: the clip's colours of hair and torso.
+        landmarks: [68, 2] px.
+        model: colour densities of hair and torso.
     """
     import cv2
 
     size = rgb.shape[0]
-    distance = jaw_distance(marks, size)
+    distance = jaw_distance(landmarks, size)
     step = 1 / (1 + np.exp(-np.clip(distance / (SOFT_PX * size / 256), -30, 30)))
-    x, y = grid(size, head_similarity(marks))
-    # Clothes may have any colour: what is not known as hair is torso.
+    x, y = head_grid(size, head_similarity(landmarks))
+    # Clothes may have any colour: colours that are unlike the hair count as torso.
     odds = np.log(look_up(model.hair, rgb) / (look_up(model.torso, rgb) + 3 * UNIFORM))
     odds = np.clip(odds, -4, 4) - 0.5
     # Hair hangs at the sides, not over the throat, and seldom far below.
     odds += np.clip(6 * (np.abs(x) - THROAT_HALF_WIDTH), -6, 1) - 1.5 * np.maximum(y - 1.6, 0)
     hanging = guide.filter(1 / (1 + np.exp(-odds)))
-    # It hangs from hair above the jaw, in more than threads.
-    hairy = cv2.morphologyEx((hanging > 0.5).astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0
-    joined = _joined(hairy, hairy & (distance > 0) & (alpha > 0.5))
-    return np.maximum(step, joined * np.clip(2 * hanging - 0.5, 0, 1)).astype(np.float32)
+    # Hanging hair is connected to hair above the jaw, and is thicker than single strands.
+    hair_mask = cv2.morphologyEx((hanging > 0.5).astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0
+    connected = _connected(hair_mask, hair_mask & (distance > 0) & (alpha > 0.5))
+    return np.maximum(step, connected * np.clip(2 * hanging - 0.5, 0, 1)).astype(np.float32)
 
 
-def _joined(mask: np.ndarray, anchor: np.ndarray) -> np.ndarray:
-    """bool: the parts of ``mask`` that touch ``anchor``."""
+def _connected(mask: np.ndarray, anchor: np.ndarray) -> np.ndarray:
+    """The connected parts of a mask that touch ``anchor``, bool [h, w]."""
     import cv2
 
     count, labels = cv2.connectedComponents((mask | anchor).astype(np.uint8), connectivity=4)

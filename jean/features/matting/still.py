@@ -1,95 +1,102 @@
-"""Background found by its stillness.
+"""Finds background that is still throughout a block of frames.
 
-A camera on a stand sees a background that repeats to within its noise, while a living person never does:
-even a head held still outlines itself by breathing. Still areas that reach the frame's border beside or
-above the head are background, whatever their colours.
+With a camera on a stand, the background repeats within its noise, while a living person never does: even the outline of
+a head at rest moves with the breath. Still areas that touch the border of the frame beside or above the head are
+background, whatever their colours.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from jean.features.matting.shape import expectation, grid, head_similarity
+from jean.features.matting.shape import head_grid, head_similarity, prior_odds
+from jean.landmarks import NOSE
 
-# Standard deviation over time (0 to 255, of slightly blurred colours) above which a pixel is not still:
-# a multiple of the clip's own quiet parts, within what video noise and compression can be.
-NOISE_FACTOR, LEAST_NOISE, MOST_NOISE = 3.0, 2.0, 5.0
+# A pixel is still if its standard deviation over time (0 to 255, of slightly blurred colours) is below a multiple of
+# that of the quietest parts of the clip, clipped to the range of video noise and compression.
+NOISE_FACTOR, MIN_NOISE, MAX_NOISE = 3.0, 2.0, 5.0
 BLUR_PX = 1.0
-# Gaps in a person's outline up to twice this wide do not let the background in, px at 256.
+# Gaps in the moving outline of a person up to twice this wide are closed, at 256 px.
 GAP_PX = 2
-# A pixel of the border counts as above the shoulders down to this height (head coordinates).
+# Pixels of the border count as above the shoulders down to this height (head coordinates).
 SHOULDERS_Y = 0.3
-# From here down shoulders are expected rather than hair.
+# Below this height, shoulders are expected rather than hair (head coordinates).
 TORSO_Y = 1.2
-# Share of the frame's side up to which a head's travel counts as resting.
-MOST_TRAVEL = 0.06
+# A head that travels less than this fraction of the frame side counts as resting.
+MAX_TRAVEL_FRACTION = 0.06
 
 
-def still_background(frames: np.ndarray, marks: np.ndarray) -> np.ndarray:
-    """bool [h, w]: background in all of the frames; empty where camera or surroundings move.
+def still_background(frames: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Finds pixels that are background in all frames; none if the camera or the surroundings move.
 
     Args:
-        frames: uint8 [K, h, w, 3], spread over some seconds.
-        marks: [K, 68, 2] px, finite.
+        frames: uint8 [K, h, w, 3], distributed over some seconds.
+        landmarks: [K, 68, 2] px, finite.
+
+    Returns:
+        bool [h, w].
     """
     import cv2
 
     size = frames.shape[1]
     if len(frames) < 4:
-        # Two or three frames of one instant say nothing about stillness.
+        # Two or three frames of one moment do not show what is still.
         return np.zeros((size, size), bool)
-    restless = temporal_deviation(frames)
-    noise = float(np.percentile(restless, 10))
-    moving = restless > np.clip(NOISE_FACTOR * noise, LEAST_NOISE, MOST_NOISE)
+    std = temporal_std(frames)
+    noise = float(np.percentile(std, 10))
+    moving = std > np.clip(NOISE_FACTOR * noise, MIN_NOISE, MAX_NOISE)
     gap = max(1, round(GAP_PX * size / 256))
-    # Single restless blocks of the compression are no outlines.
+    # Single blocks that change by video compression are not outlines.
     moving = _without_specks(moving, 30 * (size / 256) ** 2)
     kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * gap + 1, 2 * gap + 1))
     free = cv2.erode((~moving).astype(np.uint8), kernel, borderType=cv2.BORDER_REPLICATE)
-    middle = np.median(marks, axis=0)
-    start = _border(size) & (expectation(middle, size) < 0) & (free > 0)
-    start &= grid(size, head_similarity(middle))[1] < SHOULDERS_Y
-    for points in marks:
-        start &= expectation(points, size) < 2
+    middle = np.median(landmarks, axis=0)
+    start = _border(size) & (prior_odds(middle, size) < 0) & (free > 0)
+    start &= head_grid(size, head_similarity(middle))[1] < SHOULDERS_Y
+    for points in landmarks:
+        start &= prior_odds(points, size) < 2
     count, labels = cv2.connectedComponents(free, connectivity=4)
     keep = np.zeros(count, bool)
     keep[np.unique(labels[start])] = True
     keep[0] = False
     grown = cv2.dilate(keep[labels].astype(np.uint8), kernel)
-    found = (grown > 0) & ~moving
-    # A still area in the middle of a face is a fault of this reasoning, not background. Shoulders may rest.
-    expected = np.stack([expectation(points, size) for points in marks]).max(0)
-    below = grid(size, head_similarity(middle))[1] > TORSO_Y
-    return found & (expected < np.where(below, -3.0, 2.0))
+    still = (grown > 0) & ~moving
+    # Still areas in the middle of a face are errors of this method, not background; shoulders may be still.
+    expected = np.stack([prior_odds(points, size) for points in landmarks]).max(0)
+    below = head_grid(size, head_similarity(middle))[1] > TORSO_Y
+    return still & (expected < np.where(below, -3.0, 2.0))
 
 
-def never_uncovered(still: np.ndarray, marks: np.ndarray) -> np.ndarray:
-    """bool [h, w]: what is too far from the still background to be background in any frame.
+def always_covered(still: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
+    """Finds pixels that are too far from the still background to be background in any frame.
 
-    Background that is not still is covered now and then, so it lies within the head's travel of what is.
-    Curls at the frame's border are told from a wall by this, when the head hardly moves.
+    Background that is not still is covered in some frames only, so its distance to the still background is at most
+    the travel of the head. While the head hardly moves, this separates curls at the border of the frame from a wall.
 
     Args:
         still: bool [h, w], from ``still_background``.
-        marks: [K, 68, 2] px.
+        landmarks: [K, 68, 2] px.
+
+    Returns:
+        bool [h, w].
     """
     import cv2
 
     size = still.shape[0]
-    travel = float(np.linalg.norm(np.ptp(marks.mean(1), axis=0)))
-    if travel > MOST_TRAVEL * size:
-        # A head that passes the frame's border covers and uncovers far from what is always seen.
+    travel = float(np.linalg.norm(np.ptp(landmarks.mean(1), axis=0)))
+    if travel > MAX_TRAVEL_FRACTION * size:
+        # A head that crosses the border of the frame covers and uncovers areas far from the still background.
         return np.zeros_like(still)
     far = cv2.distanceTransform((~still).astype(np.uint8), cv2.DIST_L2, 5) > travel + 6 * GAP_PX * size / 256
     _, labels = cv2.connectedComponents(far.astype(np.uint8), connectivity=4)
-    x, y = np.clip(np.median(marks[:, 27:36], axis=(0, 1)).astype(int), 0, size - 1)
-    # Lower down stillness was not asked, see TORSO_Y.
-    above = grid(size, head_similarity(np.median(marks, axis=0)))[1] < TORSO_Y
+    x, y = np.clip(np.median(landmarks[:, NOSE], axis=(0, 1)).astype(int), 0, size - 1)
+    # Further down, still_background does not search; see TORSO_Y.
+    above = head_grid(size, head_similarity(np.median(landmarks, axis=0)))[1] < TORSO_Y
     return far & above & (labels == labels[y, x])
 
 
-def temporal_deviation(frames: np.ndarray) -> np.ndarray:
-    """Standard deviation over time of blurred frames uint8 [K, h, w, 3]: float32 [h, w], largest channel."""
+def temporal_std(frames: np.ndarray) -> np.ndarray:
+    """Standard deviation over time of blurred frames uint8 [K, h, w, 3]; the largest channel, float32 [h, w]."""
     import cv2
 
     total = np.zeros(frames.shape[1:], np.float64)
@@ -103,6 +110,7 @@ def temporal_deviation(frames: np.ndarray) -> np.ndarray:
 
 
 def _without_specks(mask: np.ndarray, area: float) -> np.ndarray:
+    """The mask without connected parts of at most ``area`` pixels."""
     import cv2
 
     _, labels, stats, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8), connectivity=8)
@@ -112,6 +120,7 @@ def _without_specks(mask: np.ndarray, area: float) -> np.ndarray:
 
 
 def _border(size: int) -> np.ndarray:
+    """The top, left and right border of a frame, two pixels wide, bool [size, size]."""
     border = np.zeros((size, size), bool)
     border[:2], border[:, :2], border[:, -2:] = True, True, True
     return border

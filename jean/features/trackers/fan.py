@@ -1,7 +1,7 @@
-"""face-alignment: the paper's 68 landmarks (S3FD finds the face, FAN the points). Made for a GPU.
+"""Face tracker on face-alignment: the paper's 68 landmarks (S3FD detects faces, FAN the landmarks).
 
-On a CPU a frame takes seconds. The network gives whole pixels of the frame, no irises, no blendshapes and
-no pose: ``prepare`` takes pose and expression from the camera fit.
+It needs a GPU: on a CPU, one frame takes seconds. The landmarks are whole pixels, without irises, blendshapes and pose;
+``prepare`` gets pose and expression from the camera fit.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from jean.features.base import Face
 
 DETECTOR_WEIGHTS = "s3fd-619a316812.pth"
 POINT_WEIGHTS = "2DFAN4-11f355bf06.pth.tar"
-FOCAL_WIDTHS = 1.2  # of the picture's longer side: about 45°, the middle of what cameras have
-SMALLEST_SCORE = 0.5
-# Nose, eye corners, the ends of the jaw at the ears: little moved by speech
+FOCAL_WIDTHS = 1.2  # focal length over the longer side of the frame: a field of view of about 45°, typical of cameras
+MIN_SCORE = 0.5  # faces with a lower score of the detector are ignored
+# Nose, eye corners and the ends of the jaw at the ears: hardly moved by speech
 STABLE = (27, 28, 29, 30, 31, 33, 35, 36, 39, 42, 45, 0, 16)
 
 
@@ -31,7 +31,7 @@ class FanTracker:
     """Face tracker on face-alignment; see ``FaceTracker``.
 
     Args:
-        video: not used (every tracker takes it).
+        video: not used.
         device: "cpu" or "cuda".
 
     Raises:
@@ -47,7 +47,7 @@ class FanTracker:
         self._detector_path = weights.find(DETECTOR_WEIGHTS)
         self._points_path = weights.find(POINT_WEIGHTS)
         self._device = device
-        # the names of the weights hold their hashes, and weights.find has checked them
+        # the names of the weights contain their hashes, which weights.find has verified
         self.version = f"{_version()}+2DFAN4-11f355bf06"
         self.expression_names: tuple[str, ...] = ()
         self.upper_face: tuple[bool, ...] = ()
@@ -55,7 +55,7 @@ class FanTracker:
         self.stable_points = np.array(STABLE)
 
     def assumed_focal_px(self, width_px: int, height_px: int) -> float:
-        """A guess for where the camera fit starts; the tracker itself gives no pose."""
+        """A typical focal length, where the camera fit starts; the tracker itself gives no pose."""
         return FOCAL_WIDTHS * max(width_px, height_px)
 
     def track(self, frames: Iterable[tuple[float, np.ndarray]]) -> Iterator[list[Face]]:
@@ -63,9 +63,9 @@ class FanTracker:
         network = self._open()
         for _, image in frames:
             with warnings.catch_warnings():
-                warnings.filterwarnings("ignore", "No faces were detected")  # a frame without one is no fault
-                found = network.get_landmarks_from_image(image, return_bboxes=True, return_landmark_score=True)
-            points, _, boxes = found
+                warnings.filterwarnings("ignore", "No faces were detected")  # frames without a face are allowed
+                result = network.get_landmarks_from_image(image, return_bboxes=True, return_landmark_score=True)
+            points, _, boxes = result
             yield [_face(each, float(box[4])) for each, box in zip(points or [], boxes or [], strict=True)]
 
     def _open(self) -> Any:
@@ -79,7 +79,7 @@ class FanTracker:
                     face_detector="sfd",
                     face_detector_kwargs={
                         "path_to_detector": str(self._detector_path),
-                        "filter_threshold": SMALLEST_SCORE,
+                        "filter_threshold": MIN_SCORE,
                     },
                 )
         except (RuntimeError, OSError, EOFError, KeyError, UnpicklingError) as error:
@@ -90,7 +90,8 @@ class FanTracker:
 
 
 def _face(points: np.ndarray, score: float) -> Face:
-    # whole numbers mean pixel centres there, which lie at half-integers here
+    """Converts landmarks [68, 2 or 3] of the network to a ``Face``."""
+    # whole numbers are pixel centres in the library; in jean, pixel centres lie at half-integers
     points = np.asarray(points, np.float32)[:, :2] + 0.5
     return Face(
         landmarks=points,
@@ -104,9 +105,10 @@ def _face(points: np.ndarray, score: float) -> Face:
 
 @contextmanager
 def _weights_folder(path: Path) -> Iterator[None]:
-    """Lets the library find its network where it looks, under the only name that it accepts.
+    """Makes the library load its network from ``path``.
 
-    It takes no path, only a file in torch's hub folder, and would download it there unchecked.
+    The library accepts no path. It loads a file with a fixed name from torch's hub folder, and would otherwise
+    download it there without verification. So this context sets the hub folder to a temporary one with a link.
     """
     import torch
 

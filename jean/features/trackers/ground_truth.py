@@ -1,4 +1,4 @@
-"""The synthetic speaker's own truth as a tracker."""
+"""Face tracker that returns the ground truth of the synthetic speaker."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from jean.errors import InputError
 from jean.features.base import Face
 from jean.features.trackers.truth_file import load_truth
 
-# of the 68 points, those on bone: brow ridge's ends aside, the nose and the corners of the eyes
+# landmarks that speech hardly moves: nose and eye corners
 _STABLE = (27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 39, 42, 45)
 
 
 class TruthTracker:
-    """Reads what is known about a synthetic video instead of looking at it.
+    """Face tracker on the ground truth of a synthetic video; see ``FaceTracker``.
 
     Args:
-        video: path of the synthetic video; its truth lies beside it.
-        device: unused; every tracker takes it.
+        video: path of the synthetic video; the truth is a file beside it.
+        device: not used.
 
     Raises:
         InputError: the video has no ground truth beside it.
@@ -40,14 +40,14 @@ class TruthTracker:
         self.stable_points = np.array(_STABLE)
 
     def assumed_focal_px(self, width_px: int, height_px: int) -> float:
-        """The true focal length, scaled to a picture of the given size."""
+        """The true focal length, scaled to frames of the given size."""
         return float(self._truth.meta["camera"]["focal_px"]) * width_px / self._truth.meta["size_px"]
 
     def track(self, frames: Iterable[tuple[float, np.ndarray]]) -> Iterator[list[Face]]:
-        """Yields the one true face of the frame nearest in time, in pixels of the frame given.
+        """Yields the true face at the time of each frame, in pixels of that frame; see ``FaceTracker.track``.
 
         Raises:
-            InputError: a frame is not square, or lies outside the clip's time.
+            InputError: a frame is not square, or its time is outside the video.
         """
         arrays = self._truth.arrays
         times = arrays["times_s"]
@@ -56,11 +56,13 @@ class TruthTracker:
             height, width = image.shape[:2]
             if width != height:
                 raise InputError(
-                    f"{self._video} is {width}×{height} here, but its truth is square.", "Use the video as written."
+                    f"{self._video} has frames of {width}×{height} px, but its ground truth is square.",
+                    "Use the unchanged video.",
                 )
             if not times[0] - step <= time_s <= times[-1] + step:
                 raise InputError(
-                    f"{self._video} has no truth at {time_s:.2f} s.", "Use the video as written, or make it again."
+                    f"{self._video} has no ground truth at {time_s:.2f} s.",
+                    "Use the unchanged video, or generate it again.",
                 )
             t = int(np.argmin(np.abs(times - time_s)))
             scale = width / self._truth.meta["size_px"]

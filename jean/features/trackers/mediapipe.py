@@ -1,8 +1,8 @@
-"""MediaPipe Face Landmarker: 468 mesh points, irises, 52 blendshapes, a head pose. CPU, permissive licence.
+"""Face tracker on MediaPipe Face Landmarker: 468 mesh points, irises, 52 blendshapes and a head pose, on the CPU.
 
-The tracker is asked for several faces even where there is one: with ``num_faces=1`` the library smooths
-the points over time, and they lag. Against optical flow on real clips the unsmoothed points follow the
-pixels 20 to 25 % better, and the camera fit smooths where it knows what is rigid.
+The library is always asked for several faces: with ``num_faces=1`` it smooths the points in time, and they lag behind.
+Measured against optical flow on real clips, the unsmoothed points follow the pixels 20 to 25 % better. The camera fit
+smooths later, where it knows which points are rigid.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from jean.files import sha256
 
 WEIGHTS = "face_landmarker.task"
 MAX_FACES = 4
-VERTICAL_FOV_RAD = np.radians(63.0)  # the pinhole that the library's face geometry assumes
-IRIS_POINTS = (468, 473)  # the subject's right, left
-FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])  # between y up, z backward and OpenCV's axes
+VERTICAL_FOV_RAD = np.radians(63.0)  # field of view that the library assumes for its face geometry
+IRIS_POINTS = (468, 473)  # iris centres, the subject's right and left
+FLIP_YZ = np.diag([1.0, -1.0, -1.0, 1.0])  # converts between axes with y up, z backward and OpenCV's axes
 
-# Mesh points along the jaw, from each ear to the chin; iBUG's 17 lie at equal arc lengths on them
+# Mesh points along the jaw, from each ear to the chin; the 17 iBUG points are placed on them at equal arc lengths
 JAW_RIGHT = (127, 234, 93, 132, 58, 172, 136, 150, 149, 176, 148, 152)
 JAW_LEFT = (152, 377, 400, 378, 379, 365, 397, 288, 361, 323, 454, 356)
 # Mesh points for iBUG 17 to 67, in order
@@ -36,7 +36,7 @@ INNER = (
     *(61, 40, 37, 0, 267, 270, 291, 321, 314, 17, 84, 91),
     *(78, 81, 13, 311, 308, 402, 14, 178),
 )
-# Forehead, temples, nose ridge, eye corners: little moved by speech, brows and lids
+# Forehead, temples, ridge of the nose and eye corners: hardly moved by speech, brows and lids
 STABLE = (
     *(10, 67, 297, 103, 332, 54, 284, 109, 338, 151, 21, 251, 162, 389, 127, 356, 34, 264),
     *(8, 168, 6, 197, 195, 5, 4, 193, 417, 122, 351, 245, 465, 133, 362, 33, 263, 143, 372, 234, 454),
@@ -57,13 +57,13 @@ BLENDSHAPES = (
 
 
 def ibug_weights(canonical: np.ndarray) -> np.ndarray:
-    """float32 [68, 468]: iBUG-68 points as fixed combinations of mesh points.
+    """Weights that combine mesh points to the iBUG-68 points, float32 [68, 468].
 
-    The jaw is divided by arc length on the canonical face, not in each image, so that a landmark
-    stays the same place of the head when the head turns.
+    The jaw is divided by arc length on the canonical face, not in each image, so that a landmark stays at the same
+    place of the head when the head turns.
 
     Args:
-        canonical: [468, 3] mesh, cm.
+        canonical: canonical mesh [468, 3], cm.
     """
     weights = np.zeros((ibug.COUNT, MESH_POINTS), np.float32)
     weights[:9] = _along(JAW_RIGHT, canonical, 9)
@@ -73,20 +73,20 @@ def ibug_weights(canonical: np.ndarray) -> np.ndarray:
 
 
 def _along(line: tuple[int, ...], canonical: np.ndarray, count: int) -> np.ndarray:
-    """[count, 468]: points at equal arc lengths along a line of mesh points, both ends included."""
+    """Weights [count, 468] of points at equal arc lengths along a line of mesh points, both ends included."""
     lengths = np.linalg.norm(np.diff(canonical[list(line)], axis=0), axis=-1)
     arc = np.concatenate([[0.0], np.cumsum(lengths)])
     weights = np.zeros((count, MESH_POINTS), np.float32)
     for n, target in enumerate(np.linspace(0.0, arc[-1], count)):
         segment = min(int(np.searchsorted(arc, target, side="right")) - 1, len(line) - 2)
-        share = (target - arc[segment]) / (arc[segment + 1] - arc[segment])
-        weights[n, line[segment]] += 1.0 - share
-        weights[n, line[segment + 1]] += share
+        fraction = (target - arc[segment]) / (arc[segment + 1] - arc[segment])
+        weights[n, line[segment]] += 1.0 - fraction
+        weights[n, line[segment + 1]] += fraction
     return weights
 
 
 def head_pose(transform: np.ndarray) -> np.ndarray:
-    """``camera_to_world`` [4, 4] from the library's 4×4 canonical-to-camera transform (y up, z backward)."""
+    """Converts the library's canonical-to-camera transform [4, 4] (y up, z backward) to ``camera_to_world``."""
     return np.linalg.inv(FLIP_YZ @ np.asarray(transform, np.float64) @ FLIP_YZ)
 
 
@@ -94,8 +94,8 @@ class MediaPipeTracker:
     """Face tracker on MediaPipe's Face Landmarker; see ``FaceTracker``.
 
     Args:
-        video: not used (every tracker takes it).
-        device: not used; the library runs on the CPU here.
+        video: not used.
+        device: not used; the library runs on the CPU.
 
     Raises:
         SetupError: mediapipe or its weights are missing.
@@ -116,7 +116,7 @@ class MediaPipeTracker:
         self.stable_points = np.array(STABLE)
 
     def assumed_focal_px(self, width_px: int, height_px: int) -> float:
-        """Focal length of the 63° vertical pinhole that the library's transform assumes."""
+        """Focal length (px) of the camera that the library assumes, with a vertical field of view of 63°."""
         return float(height_px / 2 / np.tan(VERTICAL_FOV_RAD / 2))
 
     def track(self, frames: Iterable[tuple[float, np.ndarray]]) -> Iterator[list[Face]]:
@@ -127,23 +127,23 @@ class MediaPipeTracker:
         last_ms = -1
         with landmarker:
             for n, (time_s, image) in enumerate(frames):
-                # the library wants whole milliseconds that increase, whatever the frame rate
+                # the library needs strictly increasing whole milliseconds, at any frame rate
                 last_ms = max(last_ms + 1, round(time_s * 1000))
-                picture = library.Image(
+                wrapped = library.Image(
                     image_format=library.ImageFormat.SRGB, data=np.ascontiguousarray(image, np.uint8)
                 )
                 if n == 0:
                     with quiet_native_log():
-                        result = landmarker.detect_for_video(picture, last_ms)
+                        result = landmarker.detect_for_video(wrapped, last_ms)
                 else:
-                    result = landmarker.detect_for_video(picture, last_ms)
+                    result = landmarker.detect_for_video(wrapped, last_ms)
                 yield self._faces(result, image.shape[1], image.shape[0])
 
     def _open(self) -> Any:
         from mediapipe.tasks.python import BaseOptions, vision
 
         options = vision.FaceLandmarkerOptions(
-            # the content, not the path: the library cannot open paths outside ASCII everywhere
+            # the content, not the path: on some systems the library cannot open paths outside ASCII
             base_options=BaseOptions(model_asset_buffer=self._bundle.read_bytes()),
             running_mode=vision.RunningMode.VIDEO,
             num_faces=MAX_FACES,
@@ -161,23 +161,23 @@ class MediaPipeTracker:
         faces = []
         scale = np.array([width_px, height_px], np.float32)
         for n, points in enumerate(result.face_landmarks):
-            everything = np.array([(point.x, point.y) for point in points], np.float32) * scale
-            mesh = everything[:MESH_POINTS]
+            positions = np.array([(point.x, point.y) for point in points], np.float32) * scale
+            mesh = positions[:MESH_POINTS]
             faces.append(
                 Face(
                     landmarks=self.landmark_weights @ mesh,
                     points=mesh,
-                    irises=everything[list(IRIS_POINTS)],
+                    irises=positions[list(IRIS_POINTS)],
                     expression=np.array([shape.score for shape in result.face_blendshapes[n]], np.float32),
                     camera_to_world=head_pose(result.facial_transformation_matrixes[n]),
-                    score=1.0,  # the library reports none for faces above its threshold
+                    score=1.0,  # the library gives no score for faces above its threshold
                 )
             )
         return faces
 
 
 def _library() -> Any:
-    """The mediapipe module."""
+    """Imports mediapipe."""
     try:
         import mediapipe
     except ImportError as error:

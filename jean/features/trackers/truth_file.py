@@ -1,4 +1,4 @@
-"""The ground truth beside a synthetic video: ``NAME.truth.safetensors``."""
+"""Files with the ground truth of a synthetic video: ``NAME.truth.safetensors`` and ``NAME.matte.npz`` beside it."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ FORMAT = "jean-truth-1"
 
 @dataclass(frozen=True)
 class Truth:
-    """What is known about a synthetic clip.
+    """Ground truth of a synthetic video.
 
     Attributes:
         arrays: ``times_s`` [T]; ``landmarks`` [T, 68, 2] px; ``landmarks_3d`` [T, 68, 3] head space, cm;
             ``irises`` [T, 2, 2] px (subject's right, left); ``camera_to_world`` [T, 4, 4] head space, cm;
-            ``expression`` [T, E]; ``mouth_opening`` and ``mouth_rounding`` [T] from the final geometry;
-            ``gaze`` [T, 2] rad (to the image's right, down, in the head); ``emotion_strength`` [T];
-            ``shape`` [68, 3], the person's neutral points, head space, cm;
+            ``expression`` [T, E]; ``mouth_opening`` and ``mouth_rounding`` [T], measured on the final geometry;
+            ``gaze`` [T, 2] rad (to the right of the image, down; relative to the head); ``emotion_strength`` [T];
+            ``shape`` [68, 3], neutral landmarks of the person, head space, cm;
             ``phoneme_starts_s``, ``phoneme_ends_s`` [N].
         meta: ``fps``, ``size_px``, ``camera`` (``focal_px``, ``center_px``), ``expression`` (``names``,
             ``upper``), ``emotion``, ``strength``, ``identity``, ``seed``, ``sentences``, ``phonemes`` [N].
@@ -35,12 +35,12 @@ class Truth:
 
 
 def truth_path(video: str | Path) -> Path:
-    """Where the truth of ``video`` lies."""
+    """Path of the ground-truth file of a video."""
     return Path(video).with_suffix(".truth.safetensors")
 
 
 def save_truth(path: Path, truth: Truth) -> None:
-    """Writes the truth atomically; the same truth gives the same bytes."""
+    """Writes a ground-truth file, atomically; equal ground truth gives equal bytes."""
     from safetensors.numpy import save
 
     meta = {"format": FORMAT, "truth": json.dumps(truth.meta, sort_keys=True)}
@@ -49,11 +49,11 @@ def save_truth(path: Path, truth: Truth) -> None:
 
 
 def load_truth(video: str | Path) -> Truth:
-    """Reads the truth beside ``video``.
+    """Reads the ground truth of a video.
 
     Raises:
-        InputError: there is none.
-        ArtefactError: it is damaged or of another format.
+        InputError: there is no file beside the video.
+        ArtefactError: the file is damaged or has another format.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -66,32 +66,34 @@ def load_truth(video: str | Path) -> Truth:
         with safe_open(str(path), "numpy") as handle:
             meta = handle.metadata() or {}
             if meta.get("format") != FORMAT:
-                raise ArtefactError(f"{path} has format {meta.get('format')}, not {FORMAT}.", "Make the clip again.")
+                raise ArtefactError(
+                    f"{path} has format {meta.get('format')}, not {FORMAT}.", "Generate the video again."
+                )
             arrays = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no mapping)
             return Truth(arrays, json.loads(meta["truth"]))
     except (OSError, ValueError, KeyError, SafetensorError) as error:
-        raise ArtefactError(f"{path} is damaged ({type(error).__name__}).", "Make the clip again.") from error
+        raise ArtefactError(f"{path} is damaged ({type(error).__name__}).", "Generate the video again.") from error
 
 
 def matte_path(video: str | Path) -> Path:
-    """Where the true mattes of ``video`` lie."""
+    """Path of the file with the true mattes of a video."""
     return Path(video).with_suffix(".matte.npz")
 
 
 def save_matte(path: Path, matte: np.ndarray) -> None:
-    """Writes opacity of head and torso, uint8 [T, H, W, 2], compressed."""
+    """Writes true mattes, opacity of head and torso uint8 [T, H, W, 2], compressed."""
     with atomic_path(path) as temporary, open(temporary, "wb") as handle:
         np.savez_compressed(handle, matte=matte)
 
 
 def load_matte(video: str | Path) -> np.ndarray:
-    """Opacity of head and torso of each frame, uint8 [T, H, W, 2].
+    """Reads the true mattes of a video, opacity of head and torso uint8 [T, H, W, 2].
 
     Raises:
-        InputError: the clip was written without.
+        InputError: there is no file beside the video.
     """
     path = matte_path(video)
     if not path.is_file():
-        raise InputError(f"{video} has no true matte beside it ({path.name}).", "Write the clip with matte=True.")
+        raise InputError(f"{video} has no true matte beside it ({path.name}).", "Generate the video with matte=True.")
     with np.load(path, allow_pickle=False) as content:
         return content["matte"]

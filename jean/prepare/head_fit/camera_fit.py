@@ -15,14 +15,13 @@ from typing import Any
 import numpy as np
 
 from jean.errors import InputError
-from jean.geometry import fill_poses, invert_pose, make_pose
+from jean.geometry import Camera, fill_poses, invert_pose, make_pose
 from jean.prepare.head_fit.bundle import adjust, point_noise, rough_views, solve_views
 from jean.prepare.head_fit.bundle_model import Head, Tracks, Views, image_points
 from jean.prepare.head_fit.deformation import learn_basis
 from jean.prepare.head_fit.fit_report import error_summary, eye_distance_px, jitter, left_out_errors
 from jean.prepare.head_fit.head_space import in_head_space, start_shape
 from jean.prepare.head_fit.pose_smoothing import smooth_poses
-from jean.types import Camera
 
 KEYFRAMES = 120
 WINDOW = 250

@@ -11,7 +11,7 @@ from jean.features.audio.frozen_graph import read_constants
 from tests.helpers.made_models import constant, deepspeech_constants, graph
 
 
-def test_constants_are_read_whatever_their_form(tmp_path):
+def test_constants_of_every_encoding_are_read(tmp_path):
     array = np.arange(6, dtype=np.float32).reshape(2, 3) - 2.5
     path = tmp_path / "graph.pb"
     path.write_bytes(graph({"a": array}, "x/") + constant("b", array, one_by_one=True) + constant("c", np.array([4.0])))
@@ -21,14 +21,14 @@ def test_constants_are_read_whatever_their_form(tmp_path):
 
 
 @pytest.mark.parametrize("damage", [lambda b: b[:-3], lambda b: b"\xff" * 20, lambda b: b"", lambda b: b"hello world"])
-def test_other_files_are_refused(tmp_path, damage):
+def test_other_files_are_rejected(tmp_path, damage):
     path = tmp_path / "graph.pb"
     path.write_bytes(damage(graph({"a": np.ones((3, 3))}) + constant("z", np.ones(8))))
     with pytest.raises(ArtefactError):
         read_constants(path)
 
 
-def test_a_graph_of_something_else_is_refused(tmp_path):
+def test_another_graph_is_rejected(tmp_path):
     constants = deepspeech_constants()
     (tmp_path / "a.pb").write_bytes(graph({k: v for k, v in constants.items() if k != "h5"}))
     with pytest.raises(ArtefactError, match="h5"):
@@ -64,7 +64,7 @@ def by_hand(inputs: np.ndarray, c: dict[str, np.ndarray]) -> np.ndarray:
     return relu(np.concatenate(sides, 1), "5") @ c["h6"] + c["b6"]
 
 
-def test_the_network_is_tensorflows(tmp_path):
+def test_the_network_agrees_with_tensorflow(tmp_path):
     constants = deepspeech_constants()
     (tmp_path / "graph.pb").write_bytes(graph(constants, "deepspeech/"))
     wave = np.random.default_rng(0).standard_normal(16000).astype(np.float32) * 0.1
@@ -73,7 +73,7 @@ def test_the_network_is_tensorflows(tmp_path):
     assert found.shape == (50, 29) and np.allclose(found, expected, atol=1e-4)
 
 
-def test_inputs_have_context_and_are_whitened():
+def test_inputs_have_context_and_unit_variance():
     wave = np.random.default_rng(0).standard_normal(16000).astype(np.float32) * 0.1
     windows = input_windows(wave)
     assert windows.shape == (50, 494)

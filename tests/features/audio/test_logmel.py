@@ -13,7 +13,7 @@ def noise(seconds, seed=0, level=0.05):
     return (np.random.default_rng(seed).standard_normal(int(seconds * RATE)) * level).astype(np.float32)
 
 
-def test_the_mel_powers_are_librosas():
+def test_mel_powers_agree_with_librosa():
     import librosa
 
     wave = noise(1.3)
@@ -26,7 +26,7 @@ def test_the_mel_powers_are_librosas():
     np.testing.assert_allclose(ours, want, rtol=1e-3, atol=1e-6)
 
 
-def test_rows_are_in_time():
+def test_rows_are_aligned_in_time():
     wave = np.zeros(2 * RATE, np.float32)
     wave[RATE : RATE + 80] = 0.5  # a click at one second: row 50
     features = LogMel().extract(wave)
@@ -43,7 +43,7 @@ def test_a_higher_tone_is_in_a_higher_band():
     assert bands[0] < bands[1]
 
 
-def test_loudness_does_not_matter():
+def test_features_do_not_depend_on_loudness():
     wave = noise(2.0) * np.repeat([0.1, 1.0, 0.3, 1.0], RATE // 2).astype(np.float32)
     np.testing.assert_allclose(LogMel().extract(wave), LogMel().extract(wave * 0.05), atol=1e-4)
 
@@ -54,13 +54,13 @@ def test_pauses_do_not_change_the_gain():
     assert speech_gain(with_pause) == pytest.approx(speech_gain(speech), rel=0.05)
 
 
-def test_silence_is_zero_and_noise_floors_are_not_blown_up():
+def test_silence_is_zero_and_background_noise_is_not_amplified():
     assert LogMel().extract(np.zeros(RATE, np.float32)).max() == 0
     assert speech_gain(np.zeros(RATE, np.float32)) == 1.0
     assert speech_gain(noise(1, level=1e-7)) == 100.0
 
 
-def test_chunks_do_not_show():
+def test_chunks_do_not_change_the_result():
     wave = noise(CHUNK * HOP / RATE + 3)
     whole = LogMel().extract(wave)
     seam = slice(CHUNK - 3, CHUNK + 3)
@@ -74,19 +74,19 @@ def test_chunks_do_not_show():
 
 
 @pytest.mark.parametrize("samples", [0, 1, 319, 320, 641])
-def test_any_length(samples):
+def test_audio_of_any_length_is_accepted(samples):
     features = LogMel().extract(noise(1)[:samples])
     assert features.shape == (samples // HOP + 1, BANDS) and np.isfinite(features).all()
 
 
-def test_bad_sound_is_refused():
+def test_invalid_audio_is_rejected():
     with pytest.raises(InputError, match="not numbers"):
         LogMel().extract(np.array([0.0, np.nan], np.float32))
     with pytest.raises(InputError, match="mono"):
         LogMel().extract(np.zeros((2, 100), np.float32))
 
 
-def test_without_librosa_the_command_is_named(monkeypatch):
+def test_without_librosa_the_error_names_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "librosa", None)
     with pytest.raises(SetupError, match="pip install librosa"):
         LogMel().extract(noise(0.1))

@@ -17,7 +17,7 @@ from jean.features.emotion.resnet50_caffe import ResNet50Caffe
 from tests.helpers.made_models import make_emoca, make_onnx
 
 
-def test_the_network_differs_from_torchvisions_where_caffes_does():
+def test_the_network_differs_from_torchvision_as_caffe_does():
     torchvision = pytest.importorskip("torchvision")
     torch.manual_seed(0)
     ours, theirs = ResNet50Caffe().eval(), torchvision.models.resnet50(weights=None).eval()
@@ -34,7 +34,7 @@ def test_the_network_differs_from_torchvisions_where_caffes_does():
         assert torch.allclose(ours(picture), theirs(picture), rtol=1e-4, atol=1e-5)
 
 
-def test_a_lightning_checkpoint_gives_its_tensors_and_nothing_else(tmp_path):
+def test_only_tensors_are_read_from_a_lightning_checkpoint(tmp_path):
     state = make_emoca(tmp_path / "emoca.zip")
     found = read_lightning(tmp_path / "emoca.zip")
     assert set(found) == set(state) and all(torch.equal(found[k], state[k]) for k in state)
@@ -50,7 +50,7 @@ class Evil:
         return (exec, ("raise SystemExit('this must not run')",))
 
 
-def test_what_a_pickle_would_run_is_not_run(tmp_path):
+def test_code_in_a_pickle_is_not_run(tmp_path):
     torch.save({"state_dict": {"a": torch.ones(2)}, "callbacks": [Evil()]}, tmp_path / "evil.ckpt")
     assert set(read_lightning(tmp_path / "evil.ckpt")) == {"a"}
     (tmp_path / "plain.ckpt").write_bytes(pickle.dumps(Evil()))
@@ -61,7 +61,7 @@ def test_what_a_pickle_would_run_is_not_run(tmp_path):
         EmocaEmotion(tmp_path / "other.ckpt")
 
 
-def test_the_square_holds_the_face_with_its_margin():
+def test_the_face_crop_contains_the_face_and_its_margin():
     image = np.zeros((200, 300, 3), np.uint8)
     image[80:120, 140:180] = 255
     box = np.full((68, 2), 100.0)
@@ -78,7 +78,7 @@ def test_the_square_holds_the_face_with_its_margin():
     assert outside.shape == (50, 50, 3) and outside.max() == 0
 
 
-def test_an_output_is_chosen_by_name(tmp_path):
+def test_the_output_is_selected_by_name(tmp_path):
     make_onnx(tmp_path / "net.onnx")
     path = str(tmp_path / "net.onnx")
     assert OnnxEmotion(f"{path}@features").width == 48 and OnnxEmotion(path).width == 5
@@ -92,7 +92,7 @@ def test_an_output_is_chosen_by_name(tmp_path):
         OnnxEmotion(str(tmp_path / "text.onnx"))
 
 
-def test_how_pictures_go_in_is_said_beside_the_network(tmp_path):
+def test_input_options_are_read_from_a_json_file_beside_the_network(tmp_path):
     make_onnx(tmp_path / "net.onnx")
     image = np.zeros((64, 64, 3), np.uint8)
     image[:] = (255, 0, 51)

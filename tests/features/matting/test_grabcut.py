@@ -25,14 +25,14 @@ def drawn():
     return frames, points, truth, matte(frames, points)
 
 
-def test_the_person_is_found(drawn):
+def test_the_person_is_segmented(drawn):
     _, _, truth, found = drawn
     assert found.shape == truth.shape and found.dtype == np.uint8
     assert found.sum(-1, dtype=int).max() <= 255
     assert overlap(found, truth) > 0.95
 
 
-def test_head_and_torso_are_told_apart(drawn):
+def test_head_and_torso_are_separated(drawn):
     _, _, truth, found = drawn
     head, torso = found[..., 0] > 127, found[..., 1] > 127
     assert (head & truth[..., 0]).sum() / truth[..., 0].sum() > 0.96
@@ -56,7 +56,7 @@ def test_edges_are_soft_but_narrow(drawn):
     assert 0.005 < soft < 0.08
 
 
-def test_a_resting_head_rests_in_the_matte():
+def test_the_matte_of_a_resting_head_does_not_flicker():
     frames, points, _ = clip(10, reach_px=0.0)
     found = matte(frames, points).sum(-1, dtype=int)
     assert np.abs(np.diff(found, axis=0)).mean() < 0.5
@@ -69,7 +69,7 @@ def test_frames_without_a_face_keep_the_matte():
     assert overlap(matte(frames, points), truth) > 0.93
 
 
-def test_without_any_face_nothing_is_claimed():
+def test_without_any_face_the_matte_is_empty():
     frames, points, _ = clip(6)
     assert not matte(frames, np.full_like(points, np.nan)).any()
 
@@ -85,7 +85,7 @@ def test_the_same_input_gives_the_same_bytes():
     assert (matte(frames, points) == matte(frames, points)).all()
 
 
-def test_large_frames_follow_the_large_frames_edges():
+def test_mattes_follow_the_edges_of_large_frames():
     import cv2
 
     frames, points, truth = clip(5)
@@ -97,7 +97,7 @@ def test_large_frames_follow_the_large_frames_edges():
 
 
 @pytest.mark.slow
-def test_the_synthetic_speakers_true_matte_is_met(tmp_path):
+def test_mattes_agree_with_the_true_mattes_of_the_synthetic_speaker(tmp_path):
     from jean.features.trackers.truth_file import load_truth, matte_path
     from jean.media import read_frames
     from jean.synthetic_speaker.clip import write_clip
@@ -113,10 +113,10 @@ def test_the_synthetic_speakers_true_matte_is_met(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.real
-def test_a_real_clip_is_steadier_than_plain_grabcut(shared_data, shared_models):
+def test_a_real_clip_flickers_less_than_with_plain_grabcut(shared_data, shared_models):
     import cv2
 
-    from jean.features.matting.shape import expectation, surely_inside, surely_outside
+    from jean.features.matting.shape import certain_background, certain_foreground, prior_odds
     from jean.features.trackers.mediapipe import MediaPipeTracker
     from jean.media import read_frames
 
@@ -124,10 +124,10 @@ def test_a_real_clip_is_steadier_than_plain_grabcut(shared_data, shared_models):
     points = np.stack([faces[0].landmarks for faces in MediaPipeTracker().track(shown)]) / 2
     frames = np.stack([cv2.resize(image, (256, 256), interpolation=cv2.INTER_AREA) for _, image in shown])
     plain = []
-    for rgb, marks in zip(frames, points, strict=True):
-        mask = np.where(expectation(marks, 256) > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
-        mask[surely_outside(marks, 256)] = cv2.GC_BGD
-        mask[surely_inside(marks, 256)] = cv2.GC_FGD
+    for rgb, landmarks in zip(frames, points, strict=True):
+        mask = np.where(prior_odds(landmarks, 256) > 0, cv2.GC_PR_FGD, cv2.GC_PR_BGD).astype(np.uint8)
+        mask[certain_background(landmarks, 256)] = cv2.GC_BGD
+        mask[certain_foreground(landmarks, 256)] = cv2.GC_FGD
         cv2.grabCut(
             rgb[..., ::-1].copy(), mask, (0, 0, 0, 0), np.zeros((1, 65)), np.zeros((1, 65)), 4, cv2.GC_INIT_WITH_MASK
         )

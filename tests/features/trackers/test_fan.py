@@ -17,20 +17,20 @@ def files(tmp_path, monkeypatch):
     return tmp_path
 
 
-def test_without_weights_the_command_is_named():
+def test_without_weights_the_error_names_the_command():
     with pytest.raises(SetupError, match=f"jean models pull {DETECTOR_WEIGHTS}"):
         FanTracker()
 
 
 @pytest.mark.slow
-def test_damaged_weights_are_told(files):
+def test_damaged_weights_are_reported(files):
     pytest.importorskip("face_alignment")
     with pytest.raises(ArtefactError, match="pull"):
         next(FanTracker().track([(0.0, np.zeros((64, 64, 3), np.uint8))]))
 
 
 @pytest.mark.slow
-def test_the_network_is_loaded_from_the_given_file_and_nowhere_else(files):
+def test_the_network_is_loaded_only_from_the_verified_file(files):
     import torch
 
     pytest.importorskip("face_alignment")
@@ -46,7 +46,7 @@ def test_the_network_is_loaded_from_the_given_file_and_nowhere_else(files):
     assert torch.equal(loaded.face_alignment_net.conv1.weight, network.conv1.weight)
 
 
-def test_faces_by_hand(files, monkeypatch):
+def test_network_results_are_converted_to_faces(files, monkeypatch):
     points = np.arange(136, dtype=np.float32).reshape(68, 2)
     answers = [([points, points + 1], None, [np.array([0, 0, 9, 9, 0.9])] * 2), (None, None, None), ([], None, [])]
 

@@ -16,7 +16,7 @@ from jean.features.trackers.mediapipe import (
 from jean.features.trackers.mediapipe_bundle import METADATA, canonical_face
 
 
-def test_without_weights_the_command_is_named():
+def test_without_weights_the_error_names_the_command():
     with pytest.raises(SetupError, match=r"jean models pull face_landmarker\.task"):
         MediaPipeTracker()
 
@@ -24,7 +24,7 @@ def test_without_weights_the_command_is_named():
 @pytest.mark.parametrize(
     "content", [b"", b"\x0a", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", b"\x0a\x02ab", b"\x0f"]
 )
-def test_a_damaged_bundle_is_no_crash(tmp_path, content):
+def test_a_damaged_bundle_is_reported(tmp_path, content):
     path = tmp_path / "face_landmarker.task"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr(METADATA, content)
@@ -35,7 +35,7 @@ def test_a_damaged_bundle_is_no_crash(tmp_path, content):
         canonical_face(path)
 
 
-def test_a_pose_by_hand():
+def test_a_known_pose_is_converted():
     # a head 50 cm in front of the camera, unturned: the camera sits 50 cm before the head
     transform = np.eye(4)
     transform[2, 3] = -50.0
@@ -46,9 +46,26 @@ def test_a_pose_by_hand():
     )
 
 
-def test_the_upper_face_has_no_lower_part():
+def test_upper_face_coefficients_exclude_mouth_and_jaw():
     assert len(BLENDSHAPES) == len(set(BLENDSHAPES)) == 52
     assert len(INNER) == 51 and max(STABLE) < 468 and len(set(STABLE)) == len(STABLE)
+
+
+# index of each iBUG point in a mirrored face
+MIRROR = np.array(
+    [
+        *range(16, -1, -1),
+        *range(26, 16, -1),
+        *range(27, 31),
+        *range(35, 30, -1),
+        *(45, 44, 43, 42, 47, 46),
+        *(39, 38, 37, 36, 41, 40),
+        *range(54, 47, -1),
+        *range(59, 54, -1),
+        *range(64, 59, -1),
+        *range(67, 64, -1),
+    ]
+)
 
 
 @pytest.mark.real
@@ -61,7 +78,7 @@ def test_the_canonical_face_lies_in_head_space(shared_models):
     weights = ibug_weights(face)
     np.testing.assert_allclose(weights.sum(axis=1), 1, atol=1e-6)
     points = weights @ face
-    mirrored = points[ibug.MIRROR] * [-1, 1, 1]
+    mirrored = points[MIRROR] * [-1, 1, 1]
     assert np.abs(points - mirrored).max() < 0.35  # the canonical face is symmetric, the choice of points nearly
     steps = np.linalg.norm(np.diff(points[:17], axis=0), axis=-1)
     assert steps.min() > 0.8 * steps.max()
