@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from jean.train.engine import memory
+from jean import tuning
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -28,7 +28,7 @@ def young_garbage_alone() -> Iterator[None]:
     """Each training looks for garbage before its first step; here not among what all tests have imported so far."""
     with pytest.MonkeyPatch.context() as patch:
         young = SimpleNamespace(collect=partial(gc.collect, 1), freeze=gc.freeze, unfreeze=gc.unfreeze)
-        patch.setattr(memory, "gc", young)
+        patch.setattr(tuning, "gc", young)
         yield
 
 

@@ -8,7 +8,7 @@ import torch
 
 from jean.losses import emotion_loss
 from jean.models.expression_transformer import ExpressionTransformer, position_codes
-from jean.train.expression.config import ExpressionConfig, resolved
+from jean.train.expression.config import ExpressionConfig
 from jean.train.expression.stage import pair_loss
 
 
@@ -23,11 +23,11 @@ def windows(seed: int, count: int = 2) -> torch.Tensor:
 
 
 def test_sizes_are_the_papers():
-    config = resolved(ExpressionConfig())
+    config = ExpressionConfig()
     assert (config.window, config.swap_probability, config.width) == (8, 0.8, 64)
     assert (config.hidden, config.layers, config.heads, config.dropout) == (512, 3, 8, 0.2)
     assert (config.epochs, config.batch, config.weight_decay, config.train_pairs) == (20, 256, 1e-5, 60)
-    assert (config.parted, config.scaling, config.history) == (False, "none", "teacher")
+    assert (config.disentangle, config.scaling, config.history) == (False, "none", "teacher")
     model = ExpressionTransformer(features=2048)
     assert [tuple(p.weight.shape) for p in model.down if hasattr(p, "weight")] == [(512, 2048), (128, 512)]
     assert [tuple(p.weight.shape) for p in model.up if hasattr(p, "weight")] == [(512, 128), (2048, 512)]
@@ -162,4 +162,4 @@ def test_heads_must_divide_the_width():
     from jean.errors import UsageError
 
     with pytest.raises(UsageError, match="heads"):
-        resolved(ExpressionConfig(heads=7))
+        ExpressionConfig(heads=7)

@@ -17,7 +17,7 @@ from jean.errors import ArtefactError, DivergedError, Interrupted, SetupError, i
 from jean.files import folder_lock
 from jean.progress import Advance, Progress
 from jean.train.engine import run_folder
-from jean.train.engine.memory import settled_memory
+from jean.tuning import settled_memory
 from jean.train.engine.signals import Stop, StopSignals
 from jean.train.engine.stage import Schedule, Stage
 from jean.train.engine.state import capture, restore, same_random_after, seeded_globals
