@@ -16,8 +16,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Turns of the waiting loop of an idle OpenMP thread before it sleeps: some microseconds. The default of libgomp is a
-# few milliseconds, the time of a whole kernel.
+# Iterations of the waiting loop of an idle OpenMP thread before it sleeps: some microseconds. By default, libgomp waits
+# a few milliseconds, as long as a kernel takes.
 _SPIN_COUNT = "3000"
 
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # parameters of mallopt, malloc.h
@@ -29,8 +29,9 @@ _NEVER_TRIM = 2**31 - 1  # bytes; the largest int
 def limit_idle_spinning() -> None:
     """Makes torch's idle OpenMP threads sleep after microseconds instead of milliseconds.
 
-    While they spin, they take CPU cores from the threads of the compiled kernels. libgomp, which comes with torch, reads
-    the setting once, when torch is imported. ``GOMP_SPINCOUNT`` and ``OMP_WAIT_POLICY`` set by the user are respected.
+    While they spin, they take CPU cores from the threads of the compiled kernels. libgomp, which comes with torch,
+    reads the setting once, when torch is imported. Nothing changes if the user has set ``GOMP_SPINCOUNT`` or
+    ``OMP_WAIT_POLICY``.
     """
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", _SPIN_COUNT)
@@ -38,7 +39,7 @@ def limit_idle_spinning() -> None:
 
 @contextmanager
 def settled_memory() -> Iterator[None]:
-    """Keeps freed memory in the process and freezes the garbage collector's view of existing objects.
+    """Keeps freed memory in the process, and excludes existing objects from garbage collection.
 
     Each training step allocates and frees the same tens of megabytes. By default, glibc returns them to the system each
     time, and the system clears them again page by page: a tenth of a step. Python's collector would also visit the

@@ -52,7 +52,8 @@ print(settled, faults(nullcontext()))
 )
 def test_the_spin_count_respects_the_users_settings(monkeypatch, user, count):
     for name in ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that the test also undoes what the function sets
+        monkeypatch.delenv(name)
     for name, value in user.items():
         monkeypatch.setenv(name, value)
     tuning.limit_idle_spinning()

@@ -454,7 +454,7 @@ def test_other_settings_are_named(tmp_path):
     ):
         with pytest.raises(ArtefactError, match=rf"other settings: {named}\."):
             train(tmp_path, steps=5, config=config)
-    with pytest.raises(ArtefactError, match="begun with 5 steps, not 6"):
+    with pytest.raises(ArtefactError, match="started with 5 steps, not 6"):
         train(tmp_path, steps=6, config={"rate": 1, "field": {"planes": (1, 2), "width": 8}})
     with pytest.raises(ArtefactError, match="stage 'tiny', 'audio' is needed"):
         train(tmp_path, steps=5, name="audio")
