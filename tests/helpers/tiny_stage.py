@@ -119,7 +119,8 @@ class Heard:
 def train(
     folder, *, seed=1, steps=STEPS, config=None, progress=None, fault=None, begin=None, every=(7, 10, 1, 15), **stage
 ):
-    from jean.train.engine.loop import Schedule, run
+    from jean.train.engine.loop import run
+    from jean.train.engine.stage import Schedule
 
     schedule = Schedule(steps, *every)
     stage = make_stage(seed, fault, **stage)

@@ -124,7 +124,7 @@ def _restore_optimiser(
     state = {int(index): dict(values) for index, values in saved["state"].items()}
     for key, value in tensors.items():
         kind, index, name = key.split("/", 2)
-        (groups if kind == "group" else state)[int(index)][name] = value.clone()  # type: ignore[index]
+        (groups if kind == "group" else state)[int(index)][name] = value.clone()
     for group, current in zip(groups, optimiser.param_groups, strict=False):
         for key, value in group.items():
             if isinstance(value, list) and isinstance(current.get(key), tuple):
@@ -153,7 +153,7 @@ def _capture_globals() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         "random/numpy": torch.from_numpy(np.asarray(numpy_key).astype(np.int64)),
         "random/python": torch.tensor(python_key, dtype=torch.int64),
     }
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch does not annotate it
         tensors |= {f"random/cuda/{i}": value for i, value in enumerate(torch.cuda.get_rng_state_all())}
     numpy_scalars = [int(position), int(has_gauss), float(cached_gauss)]
     return tensors, {"numpy": numpy_scalars, "python": [version, python_gauss]}
@@ -175,9 +175,10 @@ def _restore_globals(tensors: dict[str, torch.Tensor], values: dict[str, Any]) -
     np.random.set_state(("MT19937", tensors["numpy"].numpy().astype(np.uint32), *values["numpy"]))
     version, gauss = values["python"]
     random.setstate((version, tuple(tensors["python"].tolist()), gauss))
-    for i in range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0):
-        if f"cuda/{i}" in tensors:
-            torch.cuda.set_rng_state(tensors[f"cuda/{i}"], i)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        for i in range(torch.cuda.device_count()):
+            if f"cuda/{i}" in tensors:
+                torch.cuda.set_rng_state(tensors[f"cuda/{i}"], i)
 
 
 def _independent(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

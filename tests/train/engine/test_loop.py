@@ -17,8 +17,9 @@ from jean.checkpoint import has_checkpoint, load_checkpoint
 from jean.errors import ArtefactError, DivergedError, Interrupted, SetupError, is_out_of_memory
 from jean.files import folder_lock
 from jean.train.engine import loop
-from jean.train.engine.loop import Schedule, run
+from jean.train.engine.loop import run
 from jean.train.engine.run_folder import differing_keys
+from jean.train.engine.stage import Schedule
 from tests.helpers.tiny_stage import STEPS, Heard, Processes, make_stage, outcome, train
 
 
