@@ -7,30 +7,30 @@ from torch import Tensor
 
 
 def landmark_loss(predicted_a: Tensor, target_a: Tensor, predicted_b: Tensor, target_b: Tensor) -> Tensor:
-    """Eq. 1: L1 reconstruction of the two faces of a pair.
+    """L1 reconstruction loss of the two faces of a pair (Eq. 1).
 
     Args:
-        predicted_a: [B, P, 2], decoded from e_f of A (and e_m of B, where they were swapped).
-        target_a: [B, P, 2], A's landmarks (with B's mouth, where they were swapped).
-        predicted_b, target_b: the same with the roles exchanged.
+        predicted_a: [B, P, 2], decoded from e_f of A and e_m of A (of B in swapped pairs).
+        target_a: [B, P, 2], landmarks of A (with the mouth of B in swapped pairs).
+        predicted_b, target_b: the same with the roles of A and B exchanged.
 
     Returns:
-        The sum of both norms, each as a mean over coordinates, so that it does not depend on P.
+        The sum of both errors, each a mean over coordinates, so that it does not depend on P.
     """
     return (predicted_a - target_a).abs().mean() + (predicted_b - target_b).abs().mean()
 
 
 def cosine_scores(audio_embedding: Tensor, mouth_embedding: Tensor, temperature: float) -> Tensor:
-    """d(x, y) of Eq. 2: cosine over ``temperature``, along the last axis; the others broadcast."""
+    """d(x, y) of Eq. 2: cosine similarity along the last axis, divided by ``temperature``. Other axes broadcast."""
     return torch.nn.functional.cosine_similarity(audio_embedding, mouth_embedding, dim=-1) / temperature
 
 
 def contrastive_loss(positive: Tensor, negatives: Tensor, mouth_embedding: Tensor, temperature: float = 0.1) -> Tensor:
-    """Eq. 2, InfoNCE: the mouth's own sound against other sounds.
+    """InfoNCE loss of a mouth, its own audio and negatives (Eq. 2).
 
     Args:
         positive: [B, 64], e_a of the mouth's own frame.
-        negatives: [B, N, 64], e_a of other frames; the paper has one (N = 1).
+        negatives: [B, N, 64], e_a of other frames; one in the paper (N = 1).
         mouth_embedding: [B, 64], e_m.
         temperature: τ, applied inside d(·, ·).
     """
@@ -39,22 +39,27 @@ def contrastive_loss(positive: Tensor, negatives: Tensor, mouth_embedding: Tenso
     return -scores.log_softmax(-1)[:, 0].mean()
 
 
-def contrastive_batch_loss(audio: Tensor, mouth: Tensor, rivals: Tensor, temperature: float = 0.1) -> Tensor:
-    """Eq. 2 with the other sounds of a batch as negatives: the same sum over more of them, at no more cost.
+def contrastive_batch_loss(audio: Tensor, mouth: Tensor, negatives: Tensor, temperature: float = 0.1) -> Tensor:
+    """InfoNCE loss (Eq. 2) with the other audio of the batch as negatives, at no additional cost.
 
     Args:
         audio, mouth: [B, 64], e_a and e_m of the same frames.
-        rivals: bool [B, B], true where sound j is a negative of mouth i; the diagonal is ignored.
+        negatives: bool [B, B], true where audio j is a negative of mouth i; the diagonal is ignored.
+        temperature: τ.
     """
-    # one product of unit vectors: the [B, B, 64] cosines one by one take ten times as long
+    # One product of unit vectors: computing the cosines from [B, B, 64] tensors takes ten times as long.
     unit_audio, unit_mouth = (torch.nn.functional.normalize(each, dim=-1, eps=1e-8) for each in (audio, mouth))
     scores = unit_mouth @ unit_audio.T / temperature
     own = torch.eye(len(audio), dtype=torch.bool, device=audio.device)
-    return -scores.masked_fill(~(rivals | own), -torch.inf).log_softmax(-1).diagonal().mean()
+    return -scores.masked_fill(~(negatives | own), -torch.inf).log_softmax(-1).diagonal().mean()
 
 
 def emotion_loss(predicted_a: Tensor, target_a: Tensor, predicted_b: Tensor, target_b: Tensor) -> Tensor:
-    """Eq. 4: L1 reconstruction of the aligned emotion features of a pair, [B, ω, D] each, as means."""
+    """L1 reconstruction loss of the aligned emotion features of a pair, [B, ω, D] each (Eq. 4).
+
+    Returns:
+        The sum of both errors, each a mean over values.
+    """
     return (predicted_a - target_a).abs().mean() + (predicted_b - target_b).abs().mean()
 
 

@@ -46,10 +46,10 @@ def test_the_temperature_is_inside_the_distance_and_lengths_do_not_count():
 def test_the_negatives_of_a_batch_are_those_allowed():
     torch.manual_seed(0)
     audio, mouth = torch.randn(4, 8), torch.randn(4, 8)
-    rivals = torch.zeros(4, 4, dtype=torch.bool)
-    rivals[0, 1] = rivals[1, 3] = rivals[2, 0] = rivals[3, 2] = True  # one each: Eq. 2 as it stands
+    negatives = torch.zeros(4, 4, dtype=torch.bool)
+    negatives[0, 1] = negatives[1, 3] = negatives[2, 0] = negatives[3, 2] = True  # one each, as in Eq. 2
     expected = contrastive_loss(audio, audio[[1, 3, 0, 2]][:, None], mouth)
-    assert torch.allclose(contrastive_batch_loss(audio, mouth, rivals), expected)
+    assert torch.allclose(contrastive_batch_loss(audio, mouth, negatives), expected)
     assert contrastive_batch_loss(audio, mouth, torch.zeros(4, 4, dtype=torch.bool)).item() == 0
 
 
