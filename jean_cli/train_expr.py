@@ -19,7 +19,7 @@ def train_expr(
     preset: Annotated[
         str | None,
         typer.Option(
-            metavar="paper|small|disentangled", help="The paper's, for little data, with e_l and e_e disentangled."
+            metavar="paper|small|disentangled", help="The paper's, for little data, or with e_l and e_e disentangled."
         ),
     ] = None,
     person: Annotated[str | None, typer.Option(help="Whose, where the clips show several people.")] = None,
