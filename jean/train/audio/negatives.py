@@ -61,7 +61,8 @@ def negative_mask(frames: FaceFrames, batch: np.ndarray) -> np.ndarray:
     person = np.array([names.index(clip.person) for clip in frames.clips])[frames.clip[batch]]
     clip, frame = frames.clip[batch], frames.frame[batch]
     far = (clip[:, None] != clip) | (np.abs(frame[:, None] - frame) >= max(MIN_DISTANCE_S * frames.fps, 1))
-    return (person[:, None] == person) & far
+    mask: np.ndarray = (person[:, None] == person) & far
+    return mask
 
 
 def people_with_one_clip(frames: FaceFrames) -> int:

@@ -178,7 +178,7 @@ def train_expression(
     train, description = pair_windows(pairs.train, pairs.features, config.window, warp)
     validation, validation_description = pair_windows(pairs.validation, pairs.features, config.window, warp)
     if validation_description != description:
-        raise InputError("the clips have several kinds of features.", "Prepare all of them anew.")
+        raise InputError("the clips have several kinds of features.", "Prepare all of them again.")
     counts = {
         "train_pairs": len(pairs.train),
         "train_windows": len(train),
