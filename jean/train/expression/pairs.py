@@ -15,7 +15,7 @@ from jean.train.expression.config import ExpressionConfig
 
 Pair = tuple[CorpusClip, CorpusClip]
 
-_PAPER_PAIRS = 84  # pairs in the paper, of which 60 train (section 8.3.1)
+_PAPER_FRACTION = 60 / 84  # fraction of the pairs that train in the paper (section 8.3.1)
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def split_pairs(pairs: Sequence[Pair], config: ExpressionConfig) -> tuple[list[P
         train = [pair for pair in pairs if pair[0].sentence not in config.held_out]
         validation = [pair for pair in pairs if pair[0].sentence in config.held_out]
     else:
-        count = min(config.train_pairs, max(1, round(len(pairs) * 60 / _PAPER_PAIRS)))
+        count = min(config.train_pairs, max(1, round(len(pairs) * _PAPER_FRACTION)))
         order = np.random.default_rng([0xD7, config.seed]).permutation(len(pairs))
         train, validation = [pairs[i] for i in sorted(order[:count])], [pairs[i] for i in sorted(order[count:])]
     if not train:
