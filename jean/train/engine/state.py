@@ -212,7 +212,5 @@ def _require_same_form(key: str, current: dict[str, torch.Tensor], saved: dict[s
     expected, stored = forms(current), forms(saved)
     for name in sorted(expected.keys() | stored.keys()):
         if expected.get(name) != stored.get(name):
-            raise ArtefactError(
-                f"{key}/{name} is {stored.get(name, 'missing')} in the checkpoint, not {expected.get(name, 'absent')}.",
-                _REMEDY,
-            )
+            in_checkpoint, here = stored.get(name, "missing"), expected.get(name, "absent")
+            raise ArtefactError(f"{key}/{name} is {in_checkpoint} in the checkpoint, but {here} here.", _REMEDY)
