@@ -30,7 +30,7 @@ def test_encoding_by_hand_and_its_width():
     assert (encoded_width(3, 10), encoded_width(3, 4)) == (63, 27)  # section 8.4.2
 
 
-def test_spread_over_equals_indexing_with_gradients():
+def test_expand_frames_equals_indexing_with_gradients():
     values = torch.rand(4, 3, requires_grad=True)
     frame = torch.tensor([0, 3, 3, 1])
     assert torch.allclose(expand_frames(frame, 4)(values), values[frame])
