@@ -17,8 +17,8 @@ if [ "$#" -ne 3 ]; then
 fi
 mead=$1 person=$2 output=$3
 audio=${AUDIO:-logmel} emotion=${EMOTION:-} preset=${PRESET:-fast}
-small=() parted=(--preset small) features=()
-if [ -z "${SMALL:-}" ]; then parted=(--preset paper); else small=(--preset small); fi
+small=() expression_preset=(--preset small) features=()
+if [ -z "${SMALL:-}" ]; then expression_preset=(--preset paper); else small=(--preset small); fi
 steps=(${STAGE_STEPS:+--steps "$STAGE_STEPS"})
 [ -z "$emotion" ] || features=(--emotion-features "$emotion")
 if [ -n "$emotion" ]; then methods=${METHODS:-jean audio-only expression-only a b c d}; else methods=${METHODS:-d audio-only expression-only b}; fi
@@ -41,9 +41,9 @@ jean train-landmarks "${small[@]}" "${steps[@]}" -o "$output/landmarks" -- "$out
 jean train-audio "${small[@]}" "${steps[@]}" --landmarks "$output/landmarks" --audio-features "$audio" -o "$output/audio" -- "$output/clips"
 
 # 3.2, for this person; features of a network, and the tracker's coefficients for variant d
-jean train-expr "${parted[@]}" "${steps[@]}" --person "$person" --emotion-features blendshapes -o "$output/$person/expr_d" -- "$output/clips"
+jean train-expr "${expression_preset[@]}" "${steps[@]}" --person "$person" --emotion-features blendshapes -o "$output/$person/expr_d" -- "$output/clips"
 [ -z "$emotion" ] ||
-  jean train-expr "${parted[@]}" "${steps[@]}" --person "$person" --emotion-features "$emotion" -o "$output/$person/expr" -- "$output/clips"
+  jean train-expr "${expression_preset[@]}" "${steps[@]}" --person "$person" --emotion-features "$emotion" -o "$output/$person/expr" -- "$output/clips"
 
 # 8.4.1: about 15 s of each emotion at its highest level, poses like those of neutral; the last video is kept back
 declare -A kept=()

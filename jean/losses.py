@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 def landmark_loss(predicted_a: Tensor, target_a: Tensor, predicted_b: Tensor, target_b: Tensor) -> Tensor:
-    """Eq. 1: L1 reconstruction of the two faces of a pair.
+    """L1 reconstruction loss of the two faces of a pair (Eq. 1).
 
     Args:
         predicted_a: [B, P, 2], decoded from e_f of A and e_m of A (of B, if the mouths are swapped).
@@ -16,7 +16,7 @@ def landmark_loss(predicted_a: Tensor, target_a: Tensor, predicted_b: Tensor, ta
         target_b: [B, P, 2], as ``target_a`` with the roles exchanged.
 
     Returns:
-        The sum of both norms, each as a mean over coordinates, so that it does not depend on P.
+        The sum of both errors, each a mean over coordinates, so that it does not depend on P.
     """
     return (predicted_a - target_a).abs().mean() + (predicted_b - target_b).abs().mean()
 

@@ -13,6 +13,7 @@ import typer
 
 from jean import __version__
 from jean.errors import Interrupted, JeanError, SetupError, UsageError
+from jean.tuning import limit_idle_spinning
 from jean_cli import (
     console,
     demo,
@@ -81,18 +82,9 @@ def main(arguments: list[str] | None = None) -> None:
     """Runs the command line and exits."""
     arguments = sys.argv[1:] if arguments is None else arguments
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    _wait_briefly()
+    limit_idle_spinning()  # before any command imports torch
     code = _run(arguments, json_output="--json" in options, verbose="--verbose" in options)
     sys.exit(code)
-
-
-def _wait_briefly() -> None:
-    """Lets torch's idle threads spin for microseconds: for milliseconds they take cores from the kernels' own threads.
-
-    libgomp, which comes with torch, reads it once, when torch is imported. What the user has set stays.
-    """
-    if "OMP_WAIT_POLICY" not in os.environ:
-        os.environ.setdefault("GOMP_SPINCOUNT", "3000")
 
 
 def _run(arguments: list[str], json_output: bool, verbose: bool) -> int:

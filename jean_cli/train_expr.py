@@ -18,7 +18,9 @@ def train_expr(
     output: Output,
     preset: Annotated[
         str | None,
-        typer.Option(metavar="paper|small|parted", help="The paper's, for little data, with further losses."),
+        typer.Option(
+            metavar="paper|small|disentangled", help="The paper's, for little data, or with e_l and e_e disentangled."
+        ),
     ] = None,
     person: Annotated[str | None, typer.Option(help="Whose, where the clips show several people.")] = None,
     emotion_features: Annotated[str | None, typer.Option(help="Name of the features, or blendshapes.")] = None,

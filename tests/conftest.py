@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from jean.train.engine import memory
+from jean import tuning
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -24,11 +24,11 @@ def own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 
 
 @pytest.fixture(scope="session", autouse=True)
-def young_garbage_alone() -> Iterator[None]:
-    """Each training looks for garbage before its first step; here not among what all tests have imported so far."""
+def collect_young_objects_only() -> Iterator[None]:
+    """Every training collects garbage before its first step. In tests it skips the many objects of imported modules."""
     with pytest.MonkeyPatch.context() as patch:
         young = SimpleNamespace(collect=partial(gc.collect, 1), freeze=gc.freeze, unfreeze=gc.unfreeze)
-        patch.setattr(memory, "gc", young)
+        patch.setattr(tuning, "gc", young)
         yield
 
 

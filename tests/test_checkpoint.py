@@ -12,7 +12,7 @@ from jean import checkpoint as checkpoints
 from jean.checkpoint import load_checkpoint, save_checkpoint, stored_steps, sweep
 from jean.errors import ArtefactError, DivergedError, SetupError
 from jean.train.engine.state import capture, restore
-from tests.helpers.tiny_stage import Heard, make_stage, train
+from tests.helpers.tiny_stage import Recorder, make_stage, train
 
 PAYLOAD = {
     "stage": "tiny",
@@ -97,23 +97,23 @@ def test_every_damage_is_detected(finished, tmp_path, kind, flips):
         damaged.append(bytes(flipped))
     for content in damaged:
         path.write_bytes(content)
-        warnings = Heard()
+        recorder = Recorder()
         with pytest.raises(ArtefactError, match=r"every checkpoint in .* is damaged"):
-            load_checkpoint(folder, warn=warnings.warn)
-        assert len(warnings.warned) == 1 and str(path.with_suffix(".json")) in warnings.warned[0]
+            load_checkpoint(folder, warn=recorder.warn)
+        assert len(recorder.warnings) == 1 and str(path.with_suffix(".json")) in recorder.warnings[0]
 
 
 def test_a_damaged_checkpoint_falls_back_with_a_warning(finished, tmp_path):
     folder = _copy(finished, tmp_path)
     tensors = _files(folder, 40)[1]
     tensors.write_bytes(tensors.read_bytes()[:-7])
-    warnings = Heard()
-    assert load_checkpoint(folder, warn=warnings.warn).step == 35
-    assert "damaged" in warnings.warned[0] and "last-00000040" in warnings.warned[0]
+    recorder = Recorder()
+    assert load_checkpoint(folder, warn=recorder.warn).step == 35
+    assert "damaged" in recorder.warnings[0] and "last-00000040" in recorder.warnings[0]
     with pytest.warns(UserWarning, match="damaged"):
         load_checkpoint(folder)
     tensors.unlink()
-    assert load_checkpoint(folder, warn=warnings.warn).step == 35
+    assert load_checkpoint(folder, warn=recorder.warn).step == 35
 
 
 def test_folders_and_files_without_a_checkpoint_are_rejected(tmp_path):
@@ -132,7 +132,7 @@ def test_folders_and_files_without_a_checkpoint_are_rejected(tmp_path):
     ):
         path.write_bytes(content)
         with pytest.raises(ArtefactError, match=r"every checkpoint in .* is damaged"):
-            load_checkpoint(tmp_path, warn=Heard().warn)
+            load_checkpoint(tmp_path, warn=Recorder().warn)
 
 
 def test_a_huge_json_file_is_rejected_before_it_is_parsed(tmp_path, monkeypatch):
@@ -140,7 +140,7 @@ def test_a_huge_json_file_is_rejected_before_it_is_parsed(tmp_path, monkeypatch)
     monkeypatch.setattr(checkpoints, "_JSON_LIMIT_BYTES", 100)
     monkeypatch.setattr(checkpoints.json, "loads", lambda *_: pytest.fail("was parsed"))
     with pytest.raises(ArtefactError, match=r"every checkpoint in .* is damaged"):
-        load_checkpoint(tmp_path, warn=Heard().warn)
+        load_checkpoint(tmp_path, warn=Recorder().warn)
 
 
 @pytest.mark.parametrize(

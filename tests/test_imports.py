@@ -25,7 +25,7 @@ LAYERS = [
     ["jean.features", "jean.provenance", "jean.environment"],
     ["jean.media", "jean.weights", "jean.kernels", "jean.checkpoint", "jean.geometry", "jean.config"],
     ["jean.files", "jean.progress", "jean.landmarks", "jean.losses", "jean.plugins"],
-    ["jean.errors"],
+    ["jean.errors", "jean.tuning"],
     ["jean"],
 ]
 LEVEL = {unit: len(LAYERS) - row for row, units in enumerate(LAYERS) for unit in units}

@@ -125,7 +125,7 @@ def expression_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[di
     spread = np.full(2048, np.sqrt(every.var(0).mean()), np.float32)
     untrained.set_statistics(torch.from_numpy(every.mean(0)), torch.from_numpy(spread))
     rows.append(row("untrained", untrained.eval()))
-    for name, preset in (("Eq. 4, as in the paper", "small"), ("preset parted", "parted")):
+    for name, preset in (("Eq. 4, as in the paper", "small"), ("preset disentangled", "disentangled")):
         run = expression_run(corpus, steps, reporter, preset)
         rows.append(row(name, load_expression_transformer(run).model))
     return rows
@@ -137,8 +137,7 @@ def audio_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[st
 
     from jean.drivers.face_frames import load_frames
     from jean.models.stored import load_audio_encoder, load_landmark_autoencoder
-    from jean.train.audio.scores import audio_scores
-    from jean.train.audio.stage import mouth_embeddings
+    from jean.train.audio.stage import audio_scores, mouth_embeddings
 
     landmarks = load_landmark_autoencoder(landmark_run(corpus, steps, reporter)).model
     stranger = corpus.people[-1]

@@ -97,12 +97,12 @@ def heads(corpus: Corpus, steps: Steps, reporter: Progress) -> dict[str, dict[st
     audio = audio_run(corpus, steps, reporter, "small")
     transformers = {
         "jean": expression_run(corpus, steps, reporter, "small"),
-        "jean-parted": expression_run(corpus, steps, reporter, "parted"),
+        "jean-disentangled": expression_run(corpus, steps, reporter, "disentangled"),
         "d": expression_run(corpus, steps, reporter, "small", BLENDSHAPES),
     }
     made = {}
-    for name in ("jean", "jean-parted", "audio-only", "expression-only", "a", "b", "c", "d"):
-        method = "jean" if name == "jean-parted" else name
+    for name in ("jean", "jean-disentangled", "audio-only", "expression-only", "a", "b", "c", "d"):
+        method = "jean" if name == "jean-disentangled" else name
         options: dict[str, Any] = {"method": method, "expression_run": transformers.get(name)}
         made[name] = options | {"audio_run": audio if METHODS[method].audio_run else None}
     return made

@@ -18,10 +18,10 @@ from paper_speed import convergence
 from jean.checkpoint import load_checkpoint
 from jean.drivers.person_frames import PersonFrames
 from jean.files import read_json
-from jean.train.engine.memory import settled_memory
 from jean.train.nerf.config import NerfConfig
 from jean.train.nerf.presets import resolve
 from jean.train.nerf.train import NerfStage
+from jean.tuning import settled_memory
 
 WANTED = 100
 SCORE = "heldout_face_psnr_db"

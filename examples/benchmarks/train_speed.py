@@ -20,10 +20,10 @@ from time_to_reach import reach
 
 from jean.drivers.person_frames import open_person
 from jean.kernels import library
-from jean.train.engine.memory import settled_memory
 from jean.train.nerf.config import NerfConfig
 from jean.train.nerf.presets import resolve
 from jean.train.nerf.train import NerfStage
+from jean.tuning import settled_memory
 
 C6 = "give a run of the preset paper that was trained to its end: --paper RUN"
 

@@ -16,7 +16,7 @@ from jean.clips.clip import Clip
 from jean.drivers.expression import EXPRESSION_INPUTS, ExpressionInput, ExpressionRequest, UpperFace
 from jean.drivers.speech import SpeechInput
 from jean.errors import ArtefactError, InputError
-from jean.models.stored import Stored, load_audio_encoder
+from jean.models.stored import StoredModel, load_audio_encoder
 
 AUDIO_EMBEDDING_WIDTH = 64  # of e_a, section 3.1
 
@@ -64,7 +64,7 @@ class Method:
     name: str | None
     speech: SpeechInput
     expression: ExpressionInput
-    audio_encoder: Stored | None = None
+    audio_encoder: StoredModel | None = None
 
     @property
     def audio_drives_mouth(self) -> bool:
@@ -159,7 +159,7 @@ def bind_method(
     return Method(name, speech, expression, encoder)
 
 
-def _audio_encoder(clip: Clip, run: Path, features: str | None, warn: Callable[[str], None]) -> Stored:
+def _audio_encoder(clip: Clip, run: Path, features: str | None, warn: Callable[[str], None]) -> StoredModel:
     """The encoder of ``train-audio``, which must have been trained on the features of ``clip``."""
     encoder = load_audio_encoder(Path(run), warn)
     (name, description), *_ = encoder.meta["audio"].items()

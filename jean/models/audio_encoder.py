@@ -1,24 +1,28 @@
-"""The audio encoder AE (sections 3.1 and 8.2.2: the architecture of AD-NeRF's)."""
+"""The audio encoder AE (sections 3.1 and 8.2.2, the network of AD-NeRF), its attention, and noise on its input."""
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 
 
 class AudioEncoder(nn.Module):
-    """e_a from a window of audio features: stride-2 convolutions over time, then two linear layers.
+    """Maps a window of audio features to the audio embedding e_a.
 
-    For windows of 16 rows this is AD-NeRF's network (32, 32, 64, 64 channels, LeakyReLU 0.02); a
-    longer window gets one more stride-2 layer for each doubling.
+    Stride-2 convolutions over time are followed by two linear layers. For windows of 16 rows this is AD-NeRF's network
+    (32, 32, 64 and 64 channels, LeakyReLU with slope 0.02). Each doubling of the window adds one stride-2 layer.
 
     Args:
         features: D, width of an audio feature vector.
-        window: rows in a window, a power of two from 2.
+        window: rows per window, a power of two from 2.
         out: width of e_a.
-        dropout: share of the hidden units dropped while training (0 in the paper).
+        dropout: probability of dropping a hidden unit while training (0 in the paper).
+
+    Raises:
+        ValueError: the window is not a power of two.
     """
 
     def __init__(self, features: int, window: int, out: int = 64, dropout: float = 0.0):
@@ -36,17 +40,24 @@ class AudioEncoder(nn.Module):
         )
 
     def forward(self, audio_features: Tensor) -> Tensor:
-        """Audio embeddings [B, out] from ``audio_features`` [B, window, D]."""
+        """Audio embeddings [B, out] of ``audio_features`` [B, window, D]."""
         hidden = audio_features
         for layer in self.convolutions:
-            hidden = strided(hidden, layer) if isinstance(layer, nn.Conv1d) else layer(hidden)
+            hidden = strided_convolution(hidden, layer) if isinstance(layer, nn.Conv1d) else layer(hidden)
         return self.head(hidden[:, 0])
 
 
-def strided(rows: Tensor, layer: nn.Conv1d) -> Tensor:
-    """What ``layer`` (kernel 3, stride 2, padding 1) makes of [B, T, C], as [B, T / 2, O]; T is even.
+def strided_convolution(rows: Tensor, layer: nn.Conv1d) -> Tensor:
+    """Applies a convolution with kernel 3, stride 2 and padding 1 as one matrix product.
 
-    One product of matrices in place of a convolution, whose setting up takes most of its time for so few rows.
+    With so few rows, setting up a convolution would take most of its time.
+
+    Args:
+        rows: [B, T, C], T even.
+        layer: C input and O output channels.
+
+    Returns:
+        [B, T / 2, O].
     """
     pairs = rows.reshape(len(rows), -1, 2 * rows.shape[2])
     before = nn.functional.pad(pairs[:, :-1, rows.shape[2] :], (0, 0, 1, 0))  # the row before each pair
@@ -55,11 +66,11 @@ def strided(rows: Tensor, layer: nn.Conv1d) -> Tensor:
 
 
 class AudioAttention(nn.Module):
-    """AD-NeRF's smoothing of embeddings over neighbouring frames (an option of ``train-nerf``).
+    """AD-NeRF's attention that smooths audio embeddings over neighbouring frames (an option of ``train-nerf``).
 
     Args:
         width: width of an embedding.
-        neighbours: frames looked at.
+        neighbours: number of frames.
     """
 
     def __init__(self, width: int, neighbours: int = 8):
@@ -73,6 +84,26 @@ class AudioAttention(nn.Module):
         self.weigh = nn.Sequential(nn.Linear(neighbours, neighbours), nn.Softmax(-1))
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        """Smoothed embeddings [B, width] from those of neighbouring frames [B, neighbours, width]."""
+        """Smoothed embeddings [B, width] of neighbouring frames [B, neighbours, width]."""
         weights = self.weigh(self.scores(embeddings.transpose(1, 2))[:, 0])
         return torch.einsum("bn,bnw->bw", weights, embeddings)
+
+
+def noisy_windows(windows: Tensor, std: float, normal: Callable[[torch.Size], Tensor]) -> Tensor:
+    """Adds normal noise to audio windows, so that other microphones, voices and rooms are covered (not the paper's).
+
+    The noise has three parts of equal standard deviation: one offset per window (its level), one per window and feature
+    (the level of a band), and one per value.
+
+    Args:
+        windows: [B, rows, D].
+        std: standard deviation of each part, in the units of the features; 0 changes nothing and draws nothing.
+        normal: draws a tensor of a shape from the standard normal distribution.
+
+    Returns:
+        [B, rows, D].
+    """
+    if std:
+        for shape in (windows[:, :1, :1].shape, windows[:, :1].shape, windows.shape):
+            windows = windows + std * normal(shape)
+    return windows

@@ -1,4 +1,4 @@
-"""Positional encoding of NeRF, and values of frames given to their samples."""
+"""NeRF's positional encoding, and expansion of per-frame values to samples."""
 
 from __future__ import annotations
 
@@ -9,25 +9,37 @@ from torch import Tensor
 
 
 def encoded_width(inputs: int, frequencies: int) -> int:
-    """Width of ``encode``'s result."""
+    """Width of the output of ``encode`` for values of width ``inputs``."""
     return inputs * (1 + 2 * frequencies)
 
 
 def encode(values: Tensor, frequencies: int) -> Tensor:
-    """[..., D] → [..., D (1 + 2 frequencies)]: the values, then sine and cosine of 2^k times them."""
+    """Positional encoding: the values, then sine and cosine of 2^k times them for each frequency k.
+
+    Args:
+        values: [..., D].
+        frequencies: number of frequencies.
+
+    Returns:
+        [..., D (1 + 2 frequencies)].
+    """
     scales = 2.0 ** torch.arange(frequencies, device=values.device, dtype=values.dtype)
     scaled = values[..., None, :] * scales[:, None]
     waves = torch.stack([torch.sin(scaled), torch.cos(scaled)], -2)
     return torch.cat([values, waves.flatten(-3)], -1)
 
 
-def spread_over(frame: Tensor, frames: int) -> Callable[[Tensor], Tensor]:
-    """A function that turns values of frames [F, D] into values of samples [N, D] by ``frame`` [N].
+def expand_frames(frame: Tensor, frames: int) -> Callable[[Tensor], Tensor]:
+    """Returns a function that expands per-frame values [F, D] to per-sample values [N, D].
 
-    By a product with a one-hot matrix: its backward pass is a product too, where that of indexing
-    is a slow scatter.
+    It multiplies by a one-hot matrix instead of indexing: the backward pass is then a matrix product too, where that of
+    indexing is a slow scatter.
+
+    Args:
+        frame: int [N], the frame of each sample.
+        frames: F, number of frames.
     """
     if frames == 1:
         return lambda values: values.expand(len(frame), -1)
-    chosen = frame[:, None] == torch.arange(frames, device=frame.device)
-    return lambda values: chosen.to(values.dtype) @ values
+    one_hot = frame[:, None] == torch.arange(frames, device=frame.device)
+    return lambda values: one_hot.to(values.dtype) @ values

@@ -1,4 +1,4 @@
-"""The expression transformer of sections 3.2 and 8.3.2: emotion features → e_l and e_e → emotion features."""
+"""The expression transformer (sections 3.2 and 8.3.2): emotion features → e_l and e_e → emotion features."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from torch import Tensor, nn
 
 
 class ExpressionTransformer(nn.Module):
-    """EE and ED.
+    """Encoder EE and decoder ED of emotion features.
 
-    EE maps a window of features down to 2 · ``width`` numbers a frame, adds positions, puts a start and an end
-    vector around it, and splits what its layers give into e_l and e_e. ED is an ordinary transformer decoder:
-    it looks at all e_l and e_e of the window, and, causally, at the features before the one it predicts.
+    EE maps the features of a window to tokens of 2 · ``width`` numbers per frame. It adds positions and puts a start
+    and an end vector around the sequence. The output of its transformer layers is split into e_l and e_e.
+
+    ED is an ordinary transformer decoder. It attends to e_l and e_e of the whole window and, causally, to the features
+    of earlier frames.
 
     Args:
-        features: D. window: ω. width: of e_l and of e_e each.
-        hidden: of the two maps, D → hidden → 2 · width and back.
+        features: D, width of the emotion features.
+        window: ω, frames per window.
+        width: width of e_l and of e_e.
+        hidden: hidden width of the two maps D → hidden → 2 · ``width`` and back.
         layers, heads, dropout: of EE and of ED.
-        feedforward: width inside a layer (the paper is silent; 2048 is torch's own).
-        history: what ED sees of the features before: "teacher", those of the target (while training; its own
-            output in use), or "none", so that only e_l and e_e can tell (not the paper's).
+        feedforward: width of the feed-forward part of a layer (not stated in the paper; 2048 is torch's default).
+        history: what ED attends to as earlier frames. "teacher": those of the target while training, and its own output
+            in use. "none": nothing, so that e_l and e_e must hold everything (not the paper's).
     """
 
     mean: Tensor
@@ -58,7 +62,8 @@ class ExpressionTransformer(nn.Module):
         self.decoder = nn.TransformerDecoder(decoder, layers)
         self.register_buffer("mean", torch.zeros(features))
         self.register_buffer("scale", torch.ones(features))
-        # how e_l and e_e are parted further in use (``jean.train.expression.disentangle``); as they come unless set
+        # Maps applied to (e_l, e_e) in use; by default they pass e_l and e_e on unchanged (see set_disentangling_maps).
+        # The names are part of the checkpoint format.
         self.register_buffer("part_mean", torch.zeros(inner))
         self.register_buffer("part_lip", torch.eye(inner)[:, :width].clone())
         self.register_buffer("part_expression", torch.eye(inner)[:, width:].clone())
@@ -67,43 +72,48 @@ class ExpressionTransformer(nn.Module):
         self.register_buffer("causal", causal, persistent=False)
 
     def set_statistics(self, mean: Tensor, scale: Tensor) -> None:
-        """What is taken from features, [D], and what they are then divided by, [D]."""
+        """Sets offset and scale, [D] each, of ``standardised``."""
         self.mean.copy_(mean)
         self.scale.copy_(scale)
 
-    def set_parting(self, mean: Tensor, lip: Tensor, expression: Tensor) -> None:
-        """What is taken from (e_l, e_e), [2 · width], and the maps to e_l and e_e in use, [2 · width, width]."""
+    def set_disentangling_maps(self, mean: Tensor, lip: Tensor, expression: Tensor) -> None:
+        """Sets the linear maps that ``embed_track`` applies (``jean.train.expression.disentangle``).
+
+        Args:
+            mean: [2 · width], subtracted from (e_l, e_e).
+            lip, expression: [2 · width, width], maps of the difference to e_l and to e_e.
+        """
         self.part_mean.copy_(mean)
         self.part_lip.copy_(lip)
         self.part_expression.copy_(expression)
 
     def standardised(self, features: Tensor) -> Tensor:
-        """Features [..., D] in the units that the network sees."""
+        """Features [..., D] in the units of the network: offset removed, divided by the scale."""
         return (features - self.mean) / self.scale
 
     def encode(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """e_l and e_e, [B, ω, width] each, from features [B, ω, D]: "split in half", section 8.3.2."""
+        """e_l and e_e, [B, ω, width] each, of features [B, ω, D] (section 8.3.2: the output is "split in half")."""
         return self.encode_tokens(self.down(self.standardised(features)))
 
     def encode_tokens(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """e_l and e_e, [B, ω, width] each, from mapped features [B, ω, 2 · width]."""
+        """e_l and e_e, [B, ω, width] each, of tokens [B, ω, 2 · width], the output of ``down``."""
         start, end, _ = self.ends.expand(len(tokens), -1, -1).split(1, 1)
         sequence = torch.cat([start, tokens, end], 1) + self.positions[: tokens.shape[1] + 2]
         out = self.encoder(sequence)[:, 1:-1]
         return out[..., : self.width], out[..., self.width :]
 
     def decode(self, lip: Tensor, expression: Tensor, target_tokens: Tensor | None = None) -> Tensor:
-        """Standardised features [B, ω, D] from e_l and e_e [B, ω, width].
+        """Standardised features [B, ω, D] of e_l and e_e.
 
         Args:
-            lip, expression: of the window.
-            target_tokens: mapped features [B, ω, 2 · width] of the target, whose place t is seen from t + 1 on;
-                None: ED sees what it gave itself, frame after frame.
+            lip, expression: e_l and e_e of a window, [B, ω, width] each.
+            target_tokens: tokens [B, ω, 2 · width] of the target; frame t attends to those before t. None: the decoder
+                attends to its own output, frame by frame.
         """
         memory = torch.cat([lip, expression], -1)
         start = self.ends[2].expand(len(lip), 1, -1)
         if self.history == "none":
-            # the start vector at every place: nothing of the past, the positions alone differ
+            # the start vector at every position, so that frames differ by their positions only
             return self._decoded(start.expand(-1, lip.shape[1], -1), memory)
         if target_tokens is not None:
             return self._decoded(torch.cat([start, target_tokens[:, :-1]], 1), memory)
@@ -124,23 +134,32 @@ class ExpressionTransformer(nn.Module):
 
     @torch.no_grad()
     def embed_track(self, track: np.ndarray, batch: int = 512) -> tuple[np.ndarray, np.ndarray]:
-        """e_l and e_e, float32 [T, width] each, of a track [T, D]: element ω/2 of each frame's window (8.4.2).
+        """Embeddings of every frame of a track: element ω/2 of the frame's window (section 8.4.2).
 
-        No time warping: that is for training alone (section 3.2).
+        Windows are not time-warped, which belongs to training alone (section 3.2). The first and the last frame are
+        repeated beyond the ends.
+
+        Args:
+            track: features [T, D].
+            batch: windows per pass.
+
+        Returns:
+            e_l and e_e, float32 [T, width] each, after the disentangling maps.
         """
         index = np.arange(len(track))[:, None] + np.arange(self.window) - self.window // 2
         windows = np.clip(index, 0, len(track) - 1)
         lips, expressions = [], []
         for first in range(0, len(track), batch):
-            part = torch.from_numpy(np.asarray(track, np.float32)[windows[first : first + batch]]).to(self.mean.device)
-            both = torch.cat(self.encode(part), -1)[:, self.window // 2] - self.part_mean
-            lips.append(both @ self.part_lip)
-            expressions.append(both @ self.part_expression)
+            features = np.asarray(track, np.float32)[windows[first : first + batch]]
+            halves = self.encode(torch.from_numpy(features).to(self.mean.device))
+            centred = torch.cat(halves, -1)[:, self.window // 2] - self.part_mean
+            lips.append(centred @ self.part_lip)
+            expressions.append(centred @ self.part_expression)
         return torch.cat(lips).cpu().numpy(), torch.cat(expressions).cpu().numpy()
 
 
 def position_codes(count: int, width: int) -> Tensor:
-    """Sines and cosines of places 0 to ``count`` - 1, [count, width], as transformers have them."""
+    """Sinusoidal position codes of positions 0 to ``count`` - 1, [count, width]; ``width`` is even."""
     rates = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
     angles = torch.arange(count)[:, None] * rates
     return torch.stack([angles.sin(), angles.cos()], -1).flatten(1)[:, :width]

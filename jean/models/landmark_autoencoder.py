@@ -1,4 +1,4 @@
-"""The landmark autoencoder of sections 3.1 and 8.1.2: a mouth embedding apart from the rest of the face."""
+"""The landmark autoencoder (sections 3.1 and 8.1.2): separate embeddings of the mouth and of the rest of the face."""
 
 from __future__ import annotations
 
@@ -8,11 +8,16 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-MOUTH_POINTS = 20  # the last points are the lips (section 8.1.2)
+MOUTH_POINTS = 20  # the last landmarks are the mouth (section 8.1.2)
 
 
 def mlp(widths: Sequence[int], slope: float = 0.02) -> nn.Sequential:
-    """Linear layers of these widths with LeakyReLU in between, none after the last."""
+    """Linear layers with LeakyReLU between them, none after the last.
+
+    Args:
+        widths: of the input, the hidden layers and the output.
+        slope: negative slope of LeakyReLU (0.02 in the paper).
+    """
     layers: list[nn.Module] = []
     for before, after in itertools.pairwise(widths):
         layers += [nn.Linear(before, after), nn.LeakyReLU(slope)]
@@ -20,15 +25,15 @@ def mlp(widths: Sequence[int], slope: float = 0.02) -> nn.Sequential:
 
 
 class LandmarkAutoencoder(nn.Module):
-    """LE and LD: landmarks → e_f, e_m → landmarks.
+    """Encoder LE and decoder LD: landmarks → e_f, e_m → landmarks.
 
     Args:
-        points: P, landmarks given (51 in the paper: 68 less the contour).
-        width: of e_f and of e_m each.
-        hidden: widths of the hidden layers ("4 MLPs each", section 8.1.2: four linear layers with these
-            three widths between them).
-        separate: e_f from the points above the mouth alone and e_m from the mouth's alone, by two encoders.
-            Not the paper's, which has one encoder over all points and leaves the parting to Eq. 1.
+        points: P, number of landmarks (51 in the paper: 68 without the contour).
+        width: width of e_f and of e_m.
+        hidden: widths of the hidden layers. "4 MLPs each" (section 8.1.2) is read as four linear layers with these
+            three widths between them.
+        separate: encode e_f from the landmarks outside the mouth and e_m from the mouth's, with two encoders. The paper
+            has one encoder over all landmarks; there, only Eq. 1 separates e_f from e_m.
     """
 
     def __init__(
@@ -44,7 +49,7 @@ class LandmarkAutoencoder(nn.Module):
         self.decoder = mlp([2 * width, *hidden, 2 * points])
 
     def encode(self, landmarks: Tensor) -> tuple[Tensor, Tensor]:
-        """e_f, e_m [B, width] each, from landmarks [B, P, 2] (see ``jean.drivers.face_points``)."""
+        """e_f and e_m, [B, width] each, of landmarks [B, P, 2] (coordinates: ``jean.drivers.face_points``)."""
         if self.separate:
             face, mouth = landmarks[:, :-MOUTH_POINTS], landmarks[:, -MOUTH_POINTS:]
             return self.face_encoder(face.flatten(1)), self.mouth_encoder(mouth.flatten(1))
@@ -52,16 +57,16 @@ class LandmarkAutoencoder(nn.Module):
         return both[:, : self.width], both[:, self.width :]
 
     def decode(self, face_embedding: Tensor, mouth_embedding: Tensor) -> Tensor:
-        """Landmarks [B, P, 2] from e_f and e_m [B, width] each."""
+        """Landmarks [B, P, 2] of e_f and e_m, [B, width] each."""
         return self.decoder(torch.cat([face_embedding, mouth_embedding], -1)).view(-1, self.points, 2)
 
 
 def with_mouth_of(landmarks: Tensor, other: Tensor) -> Tensor:
-    """Landmarks [B, P, 2] with the mouth (the last 20 points) of ``other``: the target of a swap, section 3.1."""
+    """Landmarks [B, P, 2] with their mouth replaced by that of ``other``: the target of a swap (section 3.1)."""
     return torch.cat([landmarks[:, :-MOUTH_POINTS], other[:, -MOUTH_POINTS:]], 1)
 
 
 def swapped(a: Tensor, b: Tensor, swap: Tensor) -> tuple[Tensor, Tensor]:
-    """``a`` and ``b`` [B, …] exchanged in the rows where ``swap`` [B] is true."""
-    chosen = swap.view(-1, *[1] * (a.ndim - 1))
-    return torch.where(chosen, b, a), torch.where(chosen, a, b)
+    """Exchanges the rows of ``a`` and ``b``, [B, ...] each, where ``swap``, bool [B], is true."""
+    mask = swap.view(-1, *[1] * (a.ndim - 1))
+    return torch.where(mask, b, a), torch.where(mask, a, b)

@@ -1,7 +1,8 @@
-"""Trained models read back from run folders."""
+"""Loads trained models from run folders."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,14 +18,14 @@ from jean.models.landmark_autoencoder import LandmarkAutoencoder
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredModel:
     """A trained model, frozen, in evaluation mode, on the CPU.
 
     Attributes:
         model: the module.
-        meta: what its trainer wrote beside it: widths, extractors, tracker.
-        hash: of the weights.
-        checkpoint: the whole of it.
+        meta: what its trainer stored about it: model arguments, feature extractors, tracker.
+        hash: content hash of the checkpoint.
+        checkpoint: the whole checkpoint.
     """
 
     model: Any
@@ -33,8 +34,21 @@ class Stored:
     checkpoint: Checkpoint
 
 
-def _load(run: Path, stage: str, build: Callable[..., nn.Module], warn: Callable[[str], None] | None) -> Stored:
-    checkpoint = load_checkpoint(run, stage=stage, **({"warn": warn} if warn else {}))
+def load_model(
+    run: Path, stage: str, build: Callable[..., nn.Module], warn: Callable[[str], None] = warnings.warn
+) -> StoredModel:
+    """Loads the module "model" of a run's last checkpoint.
+
+    Args:
+        run: run folder.
+        stage: name of the stage that trained it.
+        build: class of the module. It is called with the arguments that the trainer stored as ``meta["model"]``.
+        warn: receives warnings about damaged checkpoints.
+
+    Raises:
+        ArtefactError: ``run`` is no run of this stage, is damaged, or was written by another version.
+    """
+    checkpoint = load_checkpoint(run, stage=stage, warn=warn)
     meta = checkpoint.payload["meta"]
     try:
         model = build(**meta["model"])
@@ -45,31 +59,19 @@ def _load(run: Path, stage: str, build: Callable[..., nn.Module], warn: Callable
         ) from error
     for parameter in model.parameters():
         parameter.requires_grad_(False)
-    return Stored(model.eval(), meta, checkpoint.content_hash, checkpoint)
+    return StoredModel(model.eval(), meta, checkpoint.content_hash, checkpoint)
 
 
-def load_landmark_autoencoder(run: Path, warn: Callable[[str], None] | None = None) -> Stored:
-    """What ``train-landmarks`` learned.
-
-    Raises:
-        ArtefactError: ``run`` is no such run, is damaged, or was made by another version.
-    """
-    return _load(run, "landmarks", LandmarkAutoencoder, warn)
+def load_landmark_autoencoder(run: Path, warn: Callable[[str], None] = warnings.warn) -> StoredModel:
+    """Loads the landmark autoencoder of a run of ``train-landmarks``; see ``load_model``."""
+    return load_model(run, "landmarks", LandmarkAutoencoder, warn)
 
 
-def load_audio_encoder(run: Path, warn: Callable[[str], None] | None = None) -> Stored:
-    """What ``train-audio`` learned.
-
-    Raises:
-        ArtefactError: ``run`` is no such run, is damaged, or was made by another version.
-    """
-    return _load(run, "audio", AudioEncoder, warn)
+def load_audio_encoder(run: Path, warn: Callable[[str], None] = warnings.warn) -> StoredModel:
+    """Loads the audio encoder of a run of ``train-audio``; see ``load_model``."""
+    return load_model(run, "audio", AudioEncoder, warn)
 
 
-def load_expression_transformer(run: Path, warn: Callable[[str], None] | None = None) -> Stored:
-    """What ``train-expr`` learned.
-
-    Raises:
-        ArtefactError: ``run`` is no such run, is damaged, or was made by another version.
-    """
-    return _load(run, "expression", ExpressionTransformer, warn)
+def load_expression_transformer(run: Path, warn: Callable[[str], None] = warnings.warn) -> StoredModel:
+    """Loads the expression transformer of a run of ``train-expr``; see ``load_model``."""
+    return load_model(run, "expression", ExpressionTransformer, warn)

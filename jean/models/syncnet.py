@@ -1,7 +1,7 @@
-"""SyncNet: one vector for a fifth of a second of lips, one for the same moment of sound.
+"""SyncNet embeds 0.2 s of lips and the same 0.2 s of audio into vectors that match if they are in sync.
 
-Chung and Zisserman, "Out of time: automated lip sync in the wild" (2016). Names and shapes are those of
-the public state dict ``syncnet_v2.model``, so that it loads as it is.
+Chung and Zisserman, "Out of time: automated lip sync in the wild" (2016). Parameters have the names and shapes of the
+public state dict ``syncnet_v2.model``.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from itertools import pairwise
 
 from torch import Tensor, nn
 
-WINDOW = 5  # frames that one vector of the lips sees
-MFCC_ROWS, MFCC_WIDTH = 20, 13  # what one vector of the sound sees: 0.2 s
-FEATURES = 1024
+WINDOW = 5  # frames per lip embedding, 0.2 s at 25 fps
+FEATURES = 1024  # width of an embedding
 
-# (module, settings) in the order of the sequential; "conv" stands for convolution, batch norm, ReLU
-_SOUND = (
+# (kind, settings) of each layer. "conv": input and output channels, kernel, stride and padding of a convolution, which
+# batch norm and ReLU follow. "pool": kernel, stride and padding of a maximum pooling.
+_AUDIO = (
     ("conv", 1, 64, 3, 1, 1),
     ("pool", 1, 1, 0),
     ("conv", 64, 192, 3, 1, 1),
@@ -41,44 +41,44 @@ _LIPS = (
 
 
 class SyncNet(nn.Module):
-    """Both networks; used in evaluation mode, where batch norms use their stored statistics."""
+    """The audio network and the lip network. Both are used in evaluation mode, with stored batch norm statistics."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.netcnnaud = _convolutions(_SOUND, nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d)
+        self.netcnnaud = _convolutions(_AUDIO, nn.Conv2d, nn.BatchNorm2d, nn.MaxPool2d)
         self.netfcaud = _head()
         self.netcnnlip = _convolutions(_LIPS, nn.Conv3d, nn.BatchNorm3d, nn.MaxPool3d)
         self.netfclip = _head()
 
     def lips(self, frames: Tensor) -> Tensor:
-        """Vectors of all windows of five successive frames.
+        """Lip embeddings of all windows of five successive frames.
 
-        Only the first layer looks along time, so all windows of a stretch are one convolution; the values
-        are those of each window by itself.
+        Only the first layer convolves over time. All windows of a video are therefore one convolution, with the same
+        values as one pass per window.
 
         Args:
-            frames: [3, T, 224, 224], BGR, 0 to 255, T of 5 or more.
+            frames: [3, T, 224, 224], BGR, 0 to 255, T at least 5.
 
         Returns:
-            [T − 4, 1024]; row i has seen frames i to i + 4.
+            [T - 4, 1024]; row i belongs to frames i to i + 4.
         """
-        features = self.netcnnlip(frames.unsqueeze(0))  # [1, 512, T − 4, 1, 1]
+        features = self.netcnnlip(frames.unsqueeze(0))  # [1, 512, T - 4, 1, 1]
         return self.netfclip(features[0, :, :, 0, 0].transpose(0, 1))
 
     def sound(self, windows: Tensor) -> Tensor:
-        """Vectors [B, 1024] of windows [B, 1, 13, 20] of cepstral coefficients."""
+        """Audio embeddings [B, 1024] of MFCC windows [B, 1, 13, 20]: 13 coefficients of 20 rows, 0.2 s."""
         return self.netfcaud(self.netcnnaud(windows).flatten(1))
 
 
 def load(state: Mapping[str, Tensor]) -> SyncNet:
-    """The network with the given state dict, in evaluation mode.
+    """Builds the network from a state dict, in evaluation mode and without gradients.
 
     Raises:
-        ValueError: a name is missing or unknown, or a shape is another.
+        ValueError: a name is missing or unknown, or a shape differs.
     """
     net = SyncNet()
     own = net.state_dict()
-    # older versions of torch did not count batches; the count is of no use in evaluation
+    # state dicts of old torch versions lack the batch counts, which evaluation does not use
     counts = {name for name in own if name.endswith("num_batches_tracked")}
     missing = sorted(set(own) - set(state) - counts)
     unknown = sorted(set(state) - set(own))
@@ -95,8 +95,8 @@ def _convolutions(layers: tuple, conv: type, norm: type, pool: type) -> nn.Seque
     modules: list[nn.Module] = []
     for kind, *settings in layers:
         if kind == "conv":
-            inside, outside, kernel, stride, padding = settings
-            modules += [conv(inside, outside, kernel, stride, padding), norm(outside), nn.ReLU(inplace=True)]
+            inputs, outputs, kernel, stride, padding = settings
+            modules += [conv(inputs, outputs, kernel, stride, padding), norm(outputs), nn.ReLU(inplace=True)]
         else:
             modules.append(pool(*settings))
     return nn.Sequential(*modules)
@@ -104,5 +104,5 @@ def _convolutions(layers: tuple, conv: type, norm: type, pool: type) -> nn.Seque
 
 def _head() -> nn.Sequential:
     widths = (512, 512, FEATURES)
-    first, last = (nn.Linear(inside, outside) for inside, outside in pairwise(widths))
+    first, last = (nn.Linear(inputs, outputs) for inputs, outputs in pairwise(widths))
     return nn.Sequential(first, nn.BatchNorm1d(512), nn.ReLU(), last)

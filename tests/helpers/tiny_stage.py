@@ -1,7 +1,7 @@
-"""A stage of a few numbers that uses everything a checkpoint must keep, and a server that runs it in processes.
+"""A tiny stage that uses everything a checkpoint must store, and a server that trains it in processes.
 
-As a program it reads one JSON job a line, forks a process for each, and answers with its number, so that a
-test that kills fifty training runs imports torch once.
+Run as a program, this file reads one JSON job per line, forks a process for each and answers with its id. A test that
+kills fifty training runs then imports torch once.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def make_stage(seed: int = 1, fault: dict | None = None, name: str = "tiny", wid
 
     class TinyStage:
         def __init__(self):
-            torch.manual_seed(seed)  # for the weights only: what a step draws globally, the loop must seed
+            torch.manual_seed(seed)  # for the weights only: the loop must seed the global generators of a step
             self.name = name
             body = torch.nn.Sequential(
                 torch.nn.Linear(4, width), torch.nn.BatchNorm1d(width), torch.nn.Dropout(0.2), torch.nn.Linear(width, 1)
@@ -47,7 +47,7 @@ def make_stage(seed: int = 1, fault: dict | None = None, name: str = "tiny", wid
             self._at("step", step)
             time.sleep(fault.get("pause_s", 0.0))
             x = torch.randn(16, 4, generator=self.generator, device=device)
-            x = x * random.random() + float(np.random.normal())  # normal() keeps a second number for later
+            x = x * random.random() + float(np.random.normal())  # normal() caches a second number
             if fault.get("nan") == "data" and step == fault["step"]:
                 x[3] = float("nan")
             for optimiser in self.optimisers.values():
@@ -98,11 +98,11 @@ def make_stage(seed: int = 1, fault: dict | None = None, name: str = "tiny", wid
     return TinyStage()
 
 
-class Heard:
-    """A ``Progress`` that remembers."""
+class Recorder:
+    """A ``Progress`` that records messages and warnings."""
 
     def __init__(self):
-        self.said, self.warned = [], []
+        self.messages, self.warnings = [], []
 
     def task(self, name, total):
         from contextlib import nullcontext
@@ -110,25 +110,26 @@ class Heard:
         return nullcontext(lambda count, note="": None)
 
     def say(self, message):
-        self.said.append(message)
+        self.messages.append(message)
 
     def warn(self, message):
-        self.warned.append(message)
+        self.warnings.append(message)
 
 
 def train(
     folder, *, seed=1, steps=STEPS, config=None, progress=None, fault=None, begin=None, every=(7, 10, 1, 15), **stage
 ):
-    from jean.train.engine.loop import Schedule, run
+    from jean.train.engine.loop import run
+    from jean.train.engine.stage import Schedule
 
     schedule = Schedule(steps, *every)
     stage = make_stage(seed, fault, **stage)
     settings = {"seed": seed, "rate": [0.01, 0.02]} if config is None else config
-    return run(stage, Path(folder), schedule, progress or Heard(), config=settings, meta={"width": 8}, begin=begin)
+    return run(stage, Path(folder), schedule, progress or Recorder(), config=settings, meta={"width": 8}, begin=begin)
 
 
 def outcome(folder):
-    """What must be equal between a run that was hurt and one that was not."""
+    """The parts of a run folder that must be equal between a disturbed and an undisturbed run."""
     from jean.checkpoint import load_checkpoint
 
     metrics = json.loads((folder / "metrics.json").read_text())
@@ -140,7 +141,7 @@ def outcome(folder):
 
 
 class Processes:
-    """Training runs in processes of their own."""
+    """Trains the tiny stage in separate processes."""
 
     def __init__(self):
         self.server = subprocess.Popen(
@@ -148,11 +149,11 @@ class Processes:
         )
 
     def start(self, folder, **job):
-        """Begins a run; returns its process number."""
+        """Starts a run and returns its process id."""
         return self._ask({"folder": str(folder), **job})
 
     def wait(self, pid=-1):
-        """Its exit code (or that of any that ends), or minus the signal that killed it."""
+        """Exit code of a process (by default the next that ends), or minus the signal that killed it."""
         return self._ask({"wait": pid})
 
     def run(self, folder, **job):
@@ -176,19 +177,19 @@ def _child(job):
     folder = job["folder"]
     if kill_at_byte is not None or full_at_byte is not None:
         limit = kill_at_byte if kill_at_byte is not None else full_at_byte
-        # Writing past the limit kills the process, or gives EFBIG where the signal is ignored.
+        # Writing past the limit kills the process, or fails with EFBIG if the signal is ignored.
         signal.signal(signal.SIGXFSZ, signal.SIG_DFL if kill_at_byte is not None else signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
     if kill_at_event is not None:
-        seen = 0
+        events = 0
 
         def hook(event, arguments):
-            nonlocal seen
+            nonlocal events
             if event in FILE_EVENTS and str(arguments[0]).startswith(folder + "/checkpoints"):
-                if seen == kill_at_event:
+                if events == kill_at_event:
                     os.kill(os.getpid(), signal.SIGKILL)
-                seen += 1
+                events += 1
 
         sys.addaudithook(hook)
     try:
@@ -207,8 +208,8 @@ def _serve():
 
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
-        train(folder)  # loads what torch imports late, before the forks
-    gc.freeze()  # a fork's training looks for garbage, but not here
+        train(folder)  # makes torch import its lazy modules before the forks
+    gc.freeze()  # the garbage collection of a forked training skips the objects of this process
     for line in sys.stdin:
         question = json.loads(line)
         if "wait" in question:

@@ -1,4 +1,4 @@
-"""The expression transformer: sizes of section 8.3.2, what a swap must give, what the decoder may see."""
+"""The expression transformer: sizes of section 8.3.2, targets of a swap, frames that the decoder attends to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import torch
 
 from jean.losses import emotion_loss
 from jean.models.expression_transformer import ExpressionTransformer, position_codes
-from jean.train.expression.config import ExpressionConfig, resolved
+from jean.train.expression.config import ExpressionConfig
 from jean.train.expression.stage import pair_loss
 
 
@@ -23,11 +23,11 @@ def windows(seed: int, count: int = 2) -> torch.Tensor:
 
 
 def test_sizes_are_the_papers():
-    config = resolved(ExpressionConfig())
+    config = ExpressionConfig()
     assert (config.window, config.swap_probability, config.width) == (8, 0.8, 64)
     assert (config.hidden, config.layers, config.heads, config.dropout) == (512, 3, 8, 0.2)
     assert (config.epochs, config.batch, config.weight_decay, config.train_pairs) == (20, 256, 1e-5, 60)
-    assert (config.parted, config.scaling, config.history) == (False, "none", "teacher")
+    assert (config.disentangle, config.scaling, config.history) == (False, "none", "teacher")
     model = ExpressionTransformer(features=2048)
     assert [tuple(p.weight.shape) for p in model.down if hasattr(p, "weight")] == [(512, 2048), (128, 512)]
     assert [tuple(p.weight.shape) for p in model.up if hasattr(p, "weight")] == [(512, 128), (2048, 512)]
@@ -38,18 +38,18 @@ def test_sizes_are_the_papers():
     assert model.decode(lip, expression).shape == (2, 8, 2048)
 
 
-def test_a_frame_of_the_decoder_does_not_see_its_own_target_or_later_ones():
+def test_the_decoder_attends_to_earlier_target_frames_only():
     model = small()
     lip, expression = model.encode(windows(0))
     tokens = model.down(windows(1)).detach().requires_grad_()
     out = model.decode(lip.detach(), expression.detach(), tokens)
     for t in range(8):
         (gradient,) = torch.autograd.grad(out[:, t].square().sum(), tokens, retain_graph=True, allow_unused=True)
-        seen = gradient.abs().sum((0, 2)) > 0
-        assert seen.tolist() == [True] * t + [False] * (8 - t)  # the places before t, and no other
+        attended = gradient.abs().sum((0, 2)) > 0
+        assert attended.tolist() == [True] * t + [False] * (8 - t)
 
 
-def test_the_decoder_sees_the_embeddings_of_the_whole_window():
+def test_the_decoder_attends_to_the_embeddings_of_the_whole_window():
     model = small()
     lip, expression = (value.detach().requires_grad_() for value in model.encode(windows(0)))
     out = model.decode(lip, expression, model.down(windows(1)))
@@ -58,20 +58,20 @@ def test_the_decoder_sees_the_embeddings_of_the_whole_window():
         assert (gradient.abs().sum((0, 2)) > 0).all()
 
 
-def test_in_use_the_decoder_sees_what_it_gave_itself():
+def test_without_a_target_the_decoder_attends_to_its_own_output():
     model = small()
     lip, expression = model.encode(windows(0))
     free = model.decode(lip, expression)
-    # feeding the free run back as the target must give the free run again, frame by frame
+    # with the free-running output as target, the output must be the same again, frame by frame
     assert torch.allclose(model.decode(lip, expression, model.down(free)), free, atol=1e-5)
 
 
-def test_without_a_history_the_target_does_not_count():
+def test_without_history_the_output_does_not_depend_on_the_target():
     model = small(history="none")
     lip, expression = model.encode(windows(0))
     first = model.decode(lip, expression, model.down(windows(1)))
     assert torch.equal(first, model.decode(lip, expression, model.down(windows(2))))
-    assert not torch.allclose(first[:, 0], first[:, 1])  # places differ all the same
+    assert not torch.allclose(first[:, 0], first[:, 1])  # positions still differ
 
 
 class Ideal(ExpressionTransformer):
@@ -93,38 +93,34 @@ def ideal() -> ExpressionTransformer:
 ALWAYS, NEVER = torch.tensor([True, True]), torch.tensor([False, False])
 
 
-def reconstruction(model, a, b, swap):
-    return pair_loss(model, a, b, swap)
-
-
-def test_lips_of_a_with_the_expression_of_b_must_give_b():
+def test_lips_of_a_with_the_expression_of_b_give_b():
     # the same words at the same moment: e_l is common, e_e is not
     a, b = windows(0), windows(1)
     b[..., :3] = a[..., :3]
     for swap in (ALWAYS, NEVER, torch.tensor([True, False])):
-        assert reconstruction(ideal(), a, b, swap).item() == 0
-    # the roles inverted: e_e common, e_l its own. Swapping e_e then gives A where B is wanted
+        assert pair_loss(ideal(), a, b, swap).item() == 0
+    # the roles exchanged: e_e is common, e_l is not. Swapping e_e then gives A where the target is B
     c = windows(1)
     c[..., 3:] = a[..., 3:]
-    wrong = reconstruction(ideal(), a, c, ALWAYS)
+    wrong = pair_loss(ideal(), a, c, ALWAYS)
     assert torch.allclose(wrong, 2 * (a - c).abs().mean()) and wrong > 0.5
-    assert reconstruction(ideal(), a, c, NEVER).item() == 0
+    assert pair_loss(ideal(), a, c, NEVER).item() == 0
 
 
-def test_the_target_and_the_past_of_a_swap_are_those_of_the_expressions_owner():
-    seen = []
+def test_target_and_history_of_a_swap_come_from_the_owner_of_the_expression():
+    calls = []
 
-    class Watching(Ideal):
+    class RecordingIdeal(Ideal):
         def decode(self, lip, expression, target_tokens=None):
-            seen.append((lip, expression, target_tokens))
+            calls.append((lip, expression, target_tokens))
             return torch.zeros(2, 8, 6)
 
-    model = Watching(features=6, width=8, heads=4, layers=1, hidden=8, feedforward=8)
+    model = RecordingIdeal(features=6, width=8, heads=4, layers=1, hidden=8, feedforward=8)
     model.down = torch.nn.Identity()
     a, b = windows(0), windows(1)
     swap = torch.tensor([True, False])
-    loss = reconstruction(model, a, b, swap)
-    (lip, expression, past), (other_lip, other_expression, other_past) = seen
+    loss = pair_loss(model, a, b, swap)
+    (lip, expression, past), (other_lip, other_expression, other_past) = calls
     assert torch.equal(lip, a[..., :3]) and torch.equal(other_lip, b[..., :3])  # e_l is never exchanged
     assert torch.equal(expression[0], b[0, :, 3:]) and torch.equal(expression[1], a[1, :, 3:])
     assert torch.equal(past[0], b[0]) and torch.equal(past[1], a[1]) and torch.equal(other_past[0], a[0])
@@ -135,7 +131,7 @@ def test_the_target_and_the_past_of_a_swap_are_those_of_the_expressions_owner():
     )
 
 
-def test_the_feature_of_a_frame_is_the_middle_of_its_window():
+def test_the_embedding_of_a_frame_is_the_middle_of_its_window():
     model = small()
     track = np.random.default_rng(0).standard_normal((20, 6)).astype(np.float32)
     lip, expression = model.embed_track(track, batch=7)
@@ -143,17 +139,17 @@ def test_the_feature_of_a_frame_is_the_middle_of_its_window():
     with torch.no_grad():
         lips, expressions = model.encode(torch.from_numpy(track[None, 6:14]))  # frames 6 to 13: the fifth is 10
     assert np.allclose(lip[10], lips[0, 4], atol=1e-5) and np.allclose(expression[10], expressions[0, 4], atol=1e-5)
-    held = np.concatenate([np.repeat(track[:1], 4, 0), track])
-    assert np.allclose(model.embed_track(held)[1][4:10], expression[:6], atol=1e-5)  # the first frame is repeated
+    padded = np.concatenate([np.repeat(track[:1], 4, 0), track])
+    assert np.allclose(model.embed_track(padded)[1][4:10], expression[:6], atol=1e-5)  # the first frame is repeated
 
 
-def test_features_are_seen_in_their_own_units():
+def test_features_are_standardised_with_the_statistics():
     model = small()
     model.set_statistics(torch.full((6,), 3.0), torch.full((6,), 2.0))
     assert torch.equal(model.standardised(torch.full((1, 8, 6), 7.0)), torch.full((1, 8, 6), 2.0))
 
 
-def test_positions_are_sines_and_cosines():
+def test_position_codes_are_sines_and_cosines():
     codes = position_codes(3, 4)
     assert torch.allclose(codes[2], torch.tensor([np.sin(2), np.cos(2), np.sin(0.02), np.cos(0.02)]).float())
 
@@ -162,4 +158,4 @@ def test_heads_must_divide_the_width():
     from jean.errors import UsageError
 
     with pytest.raises(UsageError, match="heads"):
-        resolved(ExpressionConfig(heads=7))
+        ExpressionConfig(heads=7)

@@ -1,4 +1,4 @@
-"""The landmark autoencoder: shapes of section 8.1.2, what a swap exchanges, what its target is."""
+"""The landmark autoencoder: sizes of section 8.1.2, embeddings and targets of a swap."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def faces(seed: int, count: int = 3) -> torch.Tensor:
     return torch.randn(count, 51, 2, generator=torch.Generator().manual_seed(seed))
 
 
-def test_layers_are_the_papers():
+def test_the_layers_have_the_papers_sizes():
     model = LandmarkAutoencoder()
     shapes = [tuple(layer.weight.shape) for layer in model.encoder if hasattr(layer, "weight")]
     assert shapes == [(256, 102), (256, 256), (128, 256), (128, 128)]
@@ -29,13 +29,13 @@ def test_the_target_of_a_swap_has_the_mouth_of_the_other():
     assert torch.equal(target[:, :31], a[:, :31]) and torch.equal(target[:, 31:], b[:, 31:])
 
 
-def test_swapping_exchanges_the_chosen_rows_and_twice_is_nothing():
+def test_swapping_exchanges_the_masked_rows_and_swapping_twice_restores_them():
     a, b = faces(0), faces(1)
     swap = torch.tensor([True, False, True])
     x, y = swapped(a, b, swap)
     assert torch.equal(x[0], b[0]) and torch.equal(x[1], a[1]) and torch.equal(y[2], a[2])
-    again = swapped(x, y, swap)
-    assert torch.equal(again[0], a) and torch.equal(again[1], b)
+    restored = swapped(x, y, swap)
+    assert torch.equal(restored[0], a) and torch.equal(restored[1], b)
 
 
 class Ideal(LandmarkAutoencoder):
@@ -62,7 +62,7 @@ def test_a_perfect_model_has_no_loss_with_and_without_swaps():
         assert pair_loss(Confused(), a, b, swap).item() > 0.5
 
 
-def test_nothing_is_exchanged_where_nothing_is_swapped():
+def test_without_swaps_the_loss_is_the_reconstruction_error():
     model, a, b = LandmarkAutoencoder(), faces(0), faces(1)
     never = torch.zeros(3, dtype=torch.bool)
     expected = (model.decode(*model.encode(a)) - a).abs().mean() + (model.decode(*model.encode(b)) - b).abs().mean()
@@ -75,7 +75,7 @@ def test_a_swap_is_symmetric_in_its_two_frames():
     assert torch.allclose(pair_loss(model, a, b, always), pair_loss(model, b, a, always))
 
 
-def test_separate_encoders_see_their_own_points_only():
+def test_separate_encoders_use_their_own_landmarks_only():
     model = LandmarkAutoencoder(separate=True)
     points = faces(0).requires_grad_()
     face, mouth = model.encode(points)

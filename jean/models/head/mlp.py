@@ -10,7 +10,7 @@ from torch.nn import functional
 
 from jean.kernels.backend import REFERENCE, Backend
 from jean.kernels.dispatch import MlpSpec, mlp_field, mlp_values, on_host
-from jean.models.encoding import encode, encoded_width, spread_over
+from jean.models.encoding import encode, encoded_width, expand_frames
 
 POSITION_FREQUENCIES = 10  # section 8.4.2
 DIRECTION_FREQUENCIES = 4  # section 8.4.2
@@ -79,7 +79,7 @@ class MlpField(nn.Module):
         if self.backend.uses_kernels("mlp", positions):
             return mlp_field(positions, frame, self.folded(condition, direction))
         encoded = encode((positions - self.middle) / self.reach, POSITION_FREQUENCIES)
-        of_frame = spread_over(frame, len(condition))
+        of_frame = expand_frames(frame, len(condition))
         inputs = torch.cat([encoded, of_frame(condition)], -1)
         hidden = inputs
         for index, layer in enumerate(self.layers):

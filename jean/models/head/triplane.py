@@ -26,7 +26,7 @@ from jean.kernels.dispatch import (
     pairs,
     triplane_field,
 )
-from jean.models.encoding import spread_over
+from jean.models.encoding import expand_frames
 from jean.models.head.base import ParameterGroup
 from jean.models.head.deformation import Corners, to_canonical
 from jean.models.head.planes import PLANE_EPS, PLANE_RATE, FeaturePlane, Kept, refined
@@ -133,7 +133,7 @@ class TriplaneField(nn.Module):
             positions = to_canonical(positions, deformation, frame, self.low, self.size)
         unit = ((positions - self.low) / self.size).unbind(-1)
         features = [p(unit[a], unit[b]) for p, (a, b, _, _) in zip(self.static, STATIC_PLANES, strict=True)]
-        of_frame = spread_over(frame, len(condition))
+        of_frame = expand_frames(frame, len(condition))
         for plane, gate, part in zip(self.moving, self.gates, self.parts, strict=True):
             across, down = ((positions[:, i] - part.low[i]) / part.size[i] for i in (0, 1))
             features.append(plane(across, down) * of_frame(gate(condition[:, part.skip :])))

@@ -1,77 +1,53 @@
-"""What ``jean train-audio`` can be asked for (section 8.2)."""
+"""Configuration of ``jean train-audio`` (section 8.2)."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from jean.config import StageConfig
-from jean.train.engine.settings import with_preset
+from jean.train.engine.epoch_config import EpochConfig
 
 
-class AudioConfig(StageConfig):
-    """Everything that decides an audio encoder; the defaults are the paper's.
+class AudioConfig(EpochConfig):
+    """Options of the audio encoder. The defaults are the paper's.
 
     Attributes:
-        preset: "paper", or "small" for a few people and minutes of video (``PRESETS``): it chooses the defaults
-            of what is None.
-        table: see ``LandmarkConfig``.
-        audio_features: name of the extractor; None: the clips' first.
-        temperature: τ (section 8.2.2: 0.1). Smaller ones look harder at the nearest of the other sounds.
-        negatives: other sounds that a mouth is compared with (the paper: one).
-        negatives_from: "other-clips" of the same person (the paper); "person": any of the person's sounds at
-            least ``apart_s`` away, its own clip's too; "batch": all such sounds that the batch holds, which
-            takes no more computing than none.
-        apart_s: how far from a mouth's own sound, within one clip, another sound begins.
-        audio_noise: spread of the noise on windows while training: a level of each band, of all, of each value.
-        dropout: in the encoder while training.
-        epochs, batch, learning_rate, last_rate: Adam, decaying exponentially (section 8.2.3).
-        steps: instead of epochs, for small data.
-        validation_share, validation: see ``LandmarkConfig``; None takes the people that the landmark
-            autoencoder was validated on ("the same splits", section 8.2.1).
+        preset: "paper", or "small" for a few people and minutes of video.
+        audio_features: name of the audio feature extractor; None: the first one of the clips.
+        temperature: τ of Eq. 2. A smaller value gives the hardest negatives more weight.
+        negatives: negatives per mouth, where they are drawn one by one.
+        negatives_from: where negatives come from. "other-clips": other clips of the same person (the paper).
+            "person": any audio of the person, including the clip itself outside the minimum distance of
+            ``jean.train.audio.negatives``. "batch": all such audio in the batch, at no additional cost.
+        audio_noise: standard deviation of the noise that training adds to audio windows.
+        dropout: probability of dropping a hidden unit of the encoder while training.
+        learning_rate: of Adam at the first step; it decays exponentially.
+        last_rate: learning rate at the last step.
+        validation: names of the people held out for validation; None: the people held out by the landmark
+            autoencoder ("the same splits", section 8.2.1).
     """
 
+    presets: ClassVar = {
+        "small": {
+            "epochs": None,
+            "steps": 3000,
+            "temperature": 0.03,
+            "negatives_from": "batch",
+            "audio_noise": 0.05,
+            "dropout": 0.1,
+        },
+    }
+
     preset: Literal["paper", "small"] = "paper"
-    table: Path | None = None
-    audio_features: str | None = None
-    temperature: float | None = Field(None, gt=0)
-    negatives: int | None = Field(None, ge=1)
-    negatives_from: Literal["other-clips", "person", "batch"] | None = None
-    apart_s: float = Field(0.3, ge=0)
-    audio_noise: float | None = Field(None, ge=0)
-    dropout: float | None = Field(None, ge=0, lt=1)
-    epochs: int | None = Field(None, ge=1)
-    steps: int | None = Field(None, ge=1)
+    epochs: int | None = Field(30, ge=1)  # 8.2.3
     batch: int = Field(256, ge=1)  # 8.2.3
+    audio_features: str | None = None
+    temperature: float = Field(0.1, gt=0)  # 8.2.2
+    negatives: int = Field(1, ge=1)  # 8.2.2
+    negatives_from: Literal["other-clips", "person", "batch"] = "other-clips"  # 8.2.2
+    audio_noise: float = Field(0.0, ge=0)  # the paper has no noise
+    dropout: float = Field(0.0, ge=0, lt=1)  # the paper has no dropout
     learning_rate: float = Field(1e-3, gt=0)  # 8.2.3
     last_rate: float = Field(5e-6, gt=0)  # 8.2.3
-    validation_share: float = Field(9 / 48, gt=0, lt=1)  # 8.2.1
     validation: tuple[str, ...] | None = None
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    # 8.2.2 and 8.2.3; noise and dropout are not in the paper
-    "paper": {
-        "epochs": 30,
-        "temperature": 0.1,
-        "negatives": 1,
-        "negatives_from": "other-clips",
-        "audio_noise": 0.0,
-        "dropout": 0.0,
-    },
-    "small": {
-        "steps": 3000,
-        "temperature": 0.03,
-        "negatives": 1,
-        "negatives_from": "batch",
-        "audio_noise": 0.05,
-        "dropout": 0.1,
-    },
-}
-
-
-def resolved(config: AudioConfig) -> AudioConfig:
-    """The configuration with its preset's values where it had None."""
-    return with_preset(config, PRESETS[config.preset])

@@ -1,4 +1,4 @@
-"""Other sounds by the same person: what a mouth is told apart from (section 8.2.2)."""
+"""Negatives of the contrastive loss: audio of the same person at another moment (section 8.2.2)."""
 
 from __future__ import annotations
 
@@ -7,54 +7,76 @@ import numpy as np
 from jean.clips.corpus import people
 from jean.drivers.face_frames import FaceFrames
 
+# Least distance in seconds between a mouth and a negative from its own clip. An audio window of the default features is
+# 0.32 s long, so the windows of the two hardly overlap.
+MIN_DISTANCE_S = 0.3
 
-def other_sounds(
-    frames: FaceFrames, chosen: np.ndarray, count: int, own_clip: bool, apart_s: float, random: np.random.Generator
+# Random draws of a negative from the own clip, of which the first one outside the minimum distance counts.
+_ATTEMPTS = 8
+
+
+def sample_negatives(
+    frames: FaceFrames, anchors: np.ndarray, count: int, own_clip: bool, random: np.random.Generator
 ) -> np.ndarray:
-    """Frames [B, count] of other sounds by the same person, for each of ``chosen`` [B].
+    """Draws frames whose audio serves as negatives, int [B, count], all of the anchor's person.
 
     Args:
         frames: the data set.
-        own_clip: take frames of the same clip too, at least ``apart_s`` away. A person with one clip alone
-            has no others: there it is so in any case.
+        anchors: int [B], frames whose mouths need negatives.
+        count: negatives per anchor.
+        own_clip: draw from all clips of the person, at least ``MIN_DISTANCE_S`` from the anchor; otherwise from the
+            person's other clips. For a person with a single clip, negatives always come from that clip. A clip that
+            is too short may give closer negatives.
         random: source of every draw.
     """
-    pools = _pools(frames)
-    result = np.empty((len(chosen), count), int)
-    reach = apart_s * frames.fps
-    for row, index in enumerate(chosen):
-        begin, end, alone = pools[frames.clip[index]]
-        first, size = frames.first[frames.clip[index]], frames.count[frames.clip[index]]
-        if own_clip or alone:
-            drawn = random.integers(begin, end, (8, count))
-            near = (drawn >= first) & (drawn < first + size)
-            near &= np.abs(frames.frame[drawn] - frames.frame[index]) < reach
-            # the first of eight draws that is far enough; a clip shorter than that keeps the last
-            result[row] = drawn[np.where(near.all(0), 7, near.argmin(0)), np.arange(count)]
+    spans = _person_spans(frames)
+    result = np.empty((len(anchors), count), int)
+    min_distance = MIN_DISTANCE_S * frames.fps
+    for row, anchor in enumerate(anchors):
+        begin, end, single = spans[frames.clip[anchor]]
+        first, size = frames.first[frames.clip[anchor]], frames.count[frames.clip[anchor]]
+        if own_clip or single:
+            candidates = random.integers(begin, end, (_ATTEMPTS, count))
+            near = (candidates >= first) & (candidates < first + size)
+            near &= np.abs(frames.frame[candidates] - frames.frame[anchor]) < min_distance
+            attempt = np.where(near.all(0), _ATTEMPTS - 1, near.argmin(0))
+            result[row] = candidates[attempt, np.arange(count)]
         else:
-            drawn = random.integers(begin, end - size, count)  # the own clip is left out of the range
-            result[row] = drawn + np.where(drawn >= first, size, 0)
+            candidates = random.integers(begin, end - size, count)  # the range without the own clip
+            result[row] = candidates + np.where(candidates >= first, size, 0)
     return result
 
 
-def apart(frames: FaceFrames, chosen: np.ndarray, apart_s: float) -> np.ndarray:
-    """bool [B, B]: sounds j by the person of mouth i, in another clip or at least ``apart_s`` away."""
+def negative_mask(frames: FaceFrames, batch: np.ndarray) -> np.ndarray:
+    """Which audio of a batch is a negative of which mouth, bool [B, B].
+
+    Entry (i, j) is true where frame j shows the person of frame i and lies in another clip or at least
+    ``MIN_DISTANCE_S`` away.
+
+    Args:
+        frames: the data set.
+        batch: int [B], frames of the batch.
+    """
     names = people(frames.clips)
-    person = np.array([names.index(clip.person) for clip in frames.clips])[frames.clip[chosen]]
-    clip, frame = frames.clip[chosen], frames.frame[chosen]
-    far = (clip[:, None] != clip) | (np.abs(frame[:, None] - frame) >= max(apart_s * frames.fps, 1))
-    return (person[:, None] == person) & far
+    person = np.array([names.index(clip.person) for clip in frames.clips])[frames.clip[batch]]
+    clip, frame = frames.clip[batch], frames.frame[batch]
+    far = (clip[:, None] != clip) | (np.abs(frame[:, None] - frame) >= max(MIN_DISTANCE_S * frames.fps, 1))
+    mask: np.ndarray = (person[:, None] == person) & far
+    return mask
 
 
-def without_other_clip(frames: FaceFrames) -> int:
-    """How many people have one clip alone."""
-    return sum(alone for _, _, alone in _pools(frames))
+def people_with_one_clip(frames: FaceFrames) -> int:
+    """Number of people with a single clip."""
+    return sum(single for _, _, single in _person_spans(frames))
 
 
-def _pools(frames: FaceFrames) -> list[tuple[int, int, bool]]:
-    """For each clip: first and last frame of its person, and whether it is the person's only clip."""
-    found = []
+def _person_spans(frames: FaceFrames) -> list[tuple[int, int, bool]]:
+    """For each clip: first frame and end of its person's frames, and whether it is the person's only clip.
+
+    The clips of a person must be neighbours in ``frames``.
+    """
+    spans = []
     for clip in frames.clips:
-        mine = [i for i, other in enumerate(frames.clips) if other.person == clip.person]
-        found.append((int(frames.first[mine[0]]), int(frames.first[mine[-1]] + frames.count[mine[-1]]), len(mine) == 1))
-    return found
+        own = [i for i, other in enumerate(frames.clips) if other.person == clip.person]
+        spans.append((int(frames.first[own[0]]), int(frames.first[own[-1]] + frames.count[own[-1]]), len(own) == 1))
+    return spans

@@ -1,4 +1,4 @@
-"""Training the audio encoder: ``jean train-audio`` (sections 3.1 and 8.2, Eq. 2)."""
+"""Training of the audio encoder: ``jean train-audio`` (sections 3.1 and 8.2, Eq. 2)."""
 
 from __future__ import annotations
 
@@ -16,21 +16,28 @@ from jean.environment import pick_device
 from jean.errors import ArtefactError
 from jean.files import check_writable
 from jean.losses import contrastive_batch_loss, contrastive_loss
-from jean.models.audio_encoder import AudioEncoder
+from jean.metrics.lip_sync.retrieval import planted_offset_errors, retrieval_ranks
+from jean.models.audio_encoder import AudioEncoder, noisy_windows
 from jean.models.landmark_autoencoder import LandmarkAutoencoder
 from jean.models.stored import load_landmark_autoencoder
 from jean.progress import Progress
-from jean.train.audio.config import AudioConfig, resolved
-from jean.train.audio.negatives import apart, other_sounds, without_other_clip
-from jean.train.audio.scores import audio_scores
-from jean.train.engine.epoch_stage import EpochStage
-from jean.train.engine.epochs import Epochs, random_at
+from jean.train.audio.config import AudioConfig
+from jean.train.audio.negatives import negative_mask, people_with_one_clip, sample_negatives
+from jean.train.engine.epoch_config import VALIDATION_FRACTION, fingerprint
+from jean.train.engine.epoch_stage import EpochStage, step_generator
 from jean.train.engine.loop import run
-from jean.train.engine.settings import decisive
 
 
 class AudioStage(EpochStage):
-    """The stage as the loop knows it."""
+    """Trains the audio encoder against a frozen landmark encoder, one step at a time (Eq. 2).
+
+    Args:
+        train: frames to train on, with audio.
+        validation: frames of other people, with audio.
+        landmarks: the landmark autoencoder, which is not trained.
+        config: of the stage.
+        device: where to train.
+    """
 
     name = "audio"
 
@@ -43,118 +50,160 @@ class AudioStage(EpochStage):
         device: torch.device,
     ):
         self.train, self.validation, self.config, self.device = train, validation, config, device
-        assert config.temperature is not None  # resolved() saw to it
-        self.temperature = config.temperature
         torch.manual_seed(config.seed)
         self.model = AudioEncoder(**model_arguments(train, landmarks.width, config)).to(device)
         adam = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate)
-        super().__init__(self.model, adam, Epochs(len(train), config.batch, config.seed), config.steps, config.epochs)
-        # e_m of every frame, once: LE is frozen (section 8.2.2)
+        super().__init__(self.model, adam, len(train), config)
+        # e_m of every frame is computed once, because LE is frozen (section 8.2.2).
         self.mouths = mouth_embeddings(landmarks.to(device), train, device)
         self.validation_mouths = mouth_embeddings(landmarks, validation, device)
 
     def step(self, step: int) -> dict[str, float]:
-        """One step of Adam on Eq. 2."""
+        """Takes one Adam step on Eq. 2 and returns the scalars to log."""
         config = self.config
-        random = random_at(step, config.seed)
-        chosen = self.epochs.at(step)
+        random = step_generator(step, config.seed)
+        batch = self.epochs.at(step)
         for group in self.optimisers["adam"].param_groups:
             group["lr"] = config.learning_rate * (config.last_rate / config.learning_rate) ** (step / self.steps)
         self.model.train()
-        mouths = self.mouths[torch.from_numpy(chosen).to(self.device)]
+        mouths = self.mouths[torch.from_numpy(batch).to(self.device)]
         if config.negatives_from == "batch":
-            rivals = torch.from_numpy(apart(self.train, chosen, config.apart_s)).to(self.device)
-            positive = self.model(self._noisy(self._sound(self.train, chosen), random))
-            loss = contrastive_batch_loss(positive, mouths, rivals, self.temperature)
+            mask = torch.from_numpy(negative_mask(self.train, batch)).to(self.device)
+            positive = self.model(self._noisy_audio(batch, random))
+            loss = contrastive_batch_loss(positive, mouths, mask, config.temperature)
         else:
             own_clip = config.negatives_from == "person"
-            others = other_sounds(self.train, chosen, config.negatives or 1, own_clip, config.apart_s, random)
-            flat = np.concatenate([chosen, others.reshape(-1)])
-            embeddings = self.model(self._noisy(self._sound(self.train, flat), random))
-            positive, negatives = embeddings[: len(chosen)], embeddings[len(chosen) :]
-            negatives = negatives.view(len(chosen), -1, embeddings.shape[-1])
-            loss = contrastive_loss(positive, negatives, mouths, self.temperature)
+            sampled = sample_negatives(self.train, batch, config.negatives, own_clip, random)
+            embeddings = self.model(self._noisy_audio(np.concatenate([batch, sampled.reshape(-1)]), random))
+            positive, negatives = embeddings[: len(batch)], embeddings[len(batch) :]
+            negatives = negatives.view(len(batch), -1, embeddings.shape[-1])
+            loss = contrastive_loss(positive, negatives, mouths, config.temperature)
         return self.descend(loss, step)
 
-    def _sound(self, frames: FaceFrames, chosen: np.ndarray) -> Tensor:
-        assert frames.audio is not None
-        return torch.from_numpy(frames.audio[chosen]).float().to(self.device)
+    def _noisy_audio(self, indices: np.ndarray, random: np.random.Generator) -> Tensor:
+        """Audio windows [B, window, D] of training frames [B], with noise."""
 
-    def _noisy(self, audio: Tensor, random: np.random.Generator) -> Tensor:
-        # a band's level, the whole level, and every value: other microphones, voices, rooms
-        if self.config.audio_noise:
-            for part in (audio[:, :1, :1], audio[:, :1], audio):
-                noise = torch.from_numpy(random.standard_normal(part.shape, np.float32)).to(self.device)
-                audio = audio + self.config.audio_noise * noise
-        return audio
+        def normal(shape: torch.Size) -> Tensor:
+            return torch.from_numpy(random.standard_normal(shape, np.float32)).to(self.device)
+
+        return noisy_windows(audio_windows(self.train, indices, self.device), self.config.audio_noise, normal)
 
     @torch.no_grad()
     def embeddings(self, frames: FaceFrames) -> np.ndarray:
-        """e_a [N, width] of all frames."""
+        """Audio embeddings e_a of all frames, float32 [N, width]."""
         self.model.eval()
         parts = [
-            self.model(self._sound(frames, part))
+            self.model(audio_windows(frames, part, self.device))
             for part in np.array_split(np.arange(len(frames)), max(1, len(frames) // 4096))
         ]
         return torch.cat(parts).cpu().numpy()
 
     def evaluate(self, step: int) -> dict[str, float]:
-        """How well sound and lips of people that were not trained on find each other.
-
-        ``retrieval_1_of_32``: share of mouths whose own sound is the nearest of 32 of the same person;
-        ``retrieval_mean_rank``: its mean place, from 0; ``retrieval_of_5_frames_…``: the same for five frames
-        in a row (0.2 s), which is what SyncNet looks at; ``offset_within_1_frame``: share of clips with a
-        planted shift whose shift is found within a frame; ``offset_error_frames``: mean distance from it.
-        """
+        """Scores how well audio and lips of the validation people match, see ``audio_scores``."""
         return audio_scores(self.validation, self.embeddings(self.validation), self.validation_mouths.cpu().numpy())
+
+
+def audio_windows(frames: FaceFrames, indices: np.ndarray, device: torch.device) -> Tensor:
+    """Audio windows of frames ``indices`` [B], float32 [B, window, D]."""
+    assert frames.audio is not None  # load_frames(sound=True)
+    return torch.from_numpy(frames.audio[indices]).float().to(device)
 
 
 @torch.no_grad()
 def mouth_embeddings(landmarks: LandmarkAutoencoder, frames: FaceFrames, device: torch.device) -> Tensor:
-    """e_m [N, width] of all frames, frozen."""
+    """Mouth embeddings e_m [N, width] of all frames, without gradients."""
     parts = np.array_split(frames.points, max(1, len(frames) // 16384))
     return torch.cat([landmarks.encode(torch.from_numpy(part).to(device))[1] for part in parts])
 
 
+def audio_scores(frames: FaceFrames, audio: np.ndarray, mouths: np.ndarray, ways: int = 32) -> dict[str, float]:
+    """Retrieval and offset scores of audio and mouth embeddings.
+
+    Args:
+        frames: the N frames that the embeddings belong to, with audio.
+        audio: [N, D], e_a.
+        mouths: [N, D], e_m.
+        ways: candidates per query.
+
+    Returns:
+        A score is missing where the data has no query for it.
+
+        - ``retrieval_1_of_32``: fraction of mouths whose own audio is the nearest of 32 of the same person.
+        - ``retrieval_mean_rank``: mean rank of the own audio, from 0.
+        - ``retrieval_queries``: number of queries.
+        - ``retrieval_of_5_frames_1_of_32``: as the first, for five successive frames (0.2 s), the window of SyncNet.
+        - ``offset_within_1_frame``: fraction of clips in which a planted offset is found within one frame.
+        - ``offset_error_frames``: mean distance between the planted and the estimated offset.
+    """
+    assert frames.voiced is not None  # load_frames(sound=True)
+    names = people(frames.clips)
+    person = np.array([names.index(clip.person) for clip in frames.clips])[frames.clip]
+    ranks = retrieval_ranks(audio, mouths, person, frames.clip, frames.frame, frames.voiced, frames.fps, ways)
+    scores: dict[str, float] = {}
+    if len(ranks):
+        scores[f"retrieval_1_of_{ways}"] = float((ranks == 0).mean())
+        scores["retrieval_mean_rank"] = float(ranks.mean())
+        scores["retrieval_queries"] = float(len(ranks))
+    ranks = retrieval_ranks(audio, mouths, person, frames.clip, frames.frame, frames.voiced, frames.fps, ways, span=5)
+    if len(ranks):
+        scores[f"retrieval_of_5_frames_1_of_{ways}"] = float((ranks == 0).mean())
+    errors: list[int] = []
+    for first, count in zip(frames.first, frames.count, strict=True):
+        span = slice(int(first), int(first + count))
+        if np.all(np.diff(frames.frame[span]) == 1):  # a missing frame would shift the audio after it
+            errors += planted_offset_errors(audio[span], mouths[span], frames.voiced[span])
+    if errors:
+        scores["offset_within_1_frame"] = float((np.abs(errors) <= 1).mean())
+        scores["offset_error_frames"] = float(np.abs(errors).mean())
+    return scores
+
+
 def model_arguments(frames: FaceFrames, width: int, config: AudioConfig) -> dict[str, Any]:
-    """The arguments of ``AudioEncoder``, as stored in every checkpoint."""
-    assert frames.audio is not None
+    """Arguments of ``AudioEncoder``, stored in every checkpoint.
+
+    Args:
+        frames: the training frames, with audio.
+        width: width of e_a, equal to that of e_m.
+        config: of the stage.
+    """
+    assert frames.audio is not None  # load_frames(sound=True)
     window, features = frames.audio.shape[1:]
-    return {"features": int(features), "window": int(window), "out": width, "dropout": float(config.dropout or 0.0)}
+    return {"features": int(features), "window": int(window), "out": width, "dropout": float(config.dropout)}
 
 
 def train_audio(
     data: Sequence[Path], landmarks: Path, output: Path, config: AudioConfig, progress: Progress
 ) -> dict[str, Any]:
-    """Learns the audio encoder against a frozen landmark encoder, or goes on where an earlier run stopped.
+    """Trains the audio encoder against a frozen landmark encoder, or resumes an interrupted run.
 
     Args:
         data: clip folders, or folders of them (``jean.clips.corpus``).
-        landmarks: what ``train_landmarks`` wrote.
+        landmarks: run folder of ``train_landmarks``.
         output: the run folder.
-        config: what to train.
-        progress: told how far it is.
+        config: of the stage.
+        progress: receives messages, warnings and the progress.
 
     Returns:
-        The scores of ``AudioStage.evaluate``, ``steps``, ``seconds``, and the counts of the data.
+        The scores of ``audio_scores`` on the validation people, ``steps``, ``seconds``, and the counts of the data.
 
     Raises:
-        InputError, UsageError: data that cannot be used, see ``find_clips``, ``load_frames``, ``split_people``.
-        ArtefactError: clips of another tracker than the landmark autoencoder's; no such run.
+        InputError, UsageError: unusable data, see ``find_clips``, ``load_frames`` and ``split_people``.
+        ArtefactError: ``landmarks`` is no such run, or the clips come from another tracker than its clips.
         SetupError, DivergedError, Interrupted: see ``jean.train.engine.loop.run``.
     """
-    config = resolved(config)
     check_writable(output)
     frozen = load_landmark_autoencoder(landmarks, progress.warn)
     clips = sorted(find_clips(data, config.table), key=lambda clip: (clip.person, clip.name))
-    known = [name for name in frozen.meta["held_out"] if name in people(clips)]
-    same = known if known and set(known) < set(people(clips)) else None
-    names = config.validation or same
-    train_clips, validation_clips = split_people(clips, config.validation_share, names, config.seed)
-    form, audio = frozen.meta["form"], config.audio_features
-    train = load_frames(train_clips, form, audio, sound=True)
-    (audio, made), *_ = (train.audio_made or {}).items()
-    validation = load_frames(validation_clips, form, audio, sound=True)
+    shared_split = [name for name in frozen.meta["held_out"] if name in people(clips)]
+    if config.validation:
+        names: Sequence[str] | None = config.validation
+    else:  # the landmark autoencoder's split (section 8.2.1), if it leaves somebody to train on
+        names = shared_split if shared_split and set(shared_split) < set(people(clips)) else None
+    train_clips, validation_clips = split_people(clips, VALIDATION_FRACTION, names, config.seed)
+    form = frozen.meta["form"]
+    train = load_frames(train_clips, form, config.audio_features, sound=True)
+    (features, description), *_ = (train.audio_made or {}).items()
+    validation = load_frames(validation_clips, form, features, sound=True)
     for frames in (train, validation):
         if frames.tracker != frozen.meta["tracker"]:
             raise ArtefactError(
@@ -169,15 +218,15 @@ def train_audio(
     }
     progress.say(", ".join(f"{value} {name.replace('_', ' ')}" for name, value in counts.items()))
     if set(people(train_clips)) & set(people(validation_clips)):
-        progress.warn("one person alone: validation sound is of a person that was trained on.")
-    alone = without_other_clip(train)
-    if alone and config.negatives_from == "other-clips":
-        progress.warn(f"{alone} people have one clip alone: their other sounds come from the same clip.")
+        progress.warn("there is only one person: the validation audio is of a person in the training set.")
+    single = people_with_one_clip(train)
+    if single and config.negatives_from == "other-clips":
+        progress.warn(f"{single} people have only one clip: their negatives come from that clip.")
     stage = AudioStage(train, validation, frozen.model, config, torch.device(pick_device(config.device)))
-    compared = decisive(config, clips, "audio_features.safetensors") | {"landmarks": frozen.hash}
+    compared = fingerprint(config, clips, "audio_features.safetensors") | {"landmarks": frozen.hash}
     meta = {
         "model": model_arguments(train, frozen.model.width, config),
-        "audio": {audio: made},
+        "audio": {features: description},
         "landmarks": {"hash": frozen.hash, "form": form, "tracker": frozen.meta["tracker"]},
         "held_out": people(validation_clips),
         **counts,

@@ -1,1 +1,1 @@
-"""What all trainings share: loop, stage, state of a checkpoint, run folder, signals."""
+"""Training engine shared by all stages: loop, stage protocol, checkpoint state, run folder, signals."""

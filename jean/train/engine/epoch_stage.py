@@ -1,45 +1,82 @@
-"""What the stages before the head have in common: epochs over a data set, one model, one Adam."""
+"""Base of the stages that train one model with Adam, in epochs over a data set."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 
-from jean.train.engine.epochs import Epochs
+from jean.train.engine.epoch_config import EpochConfig
 from jean.train.engine.stage import Schedule
 
 
-class EpochStage:
-    """The half of a ``Stage`` that does not depend on what is learned.
+class Epochs:
+    """Batches of item indices, numbered by optimisation step.
+
+    Every epoch visits all items once, in a new random order; its last batch may be smaller. The batch of a step
+    depends on the seed and the step alone, so a resumed run sees the same batches as an uninterrupted one.
 
     Args:
-        model: what is learned.
-        adam: its optimiser.
-        epochs: batches of the data set.
-        steps: how many there are; None: as many as ``count`` epochs have.
-        count: epochs.
+        count: items in the data set.
+        batch: items per batch.
+        seed: of the random orders.
     """
 
-    def __init__(
-        self, model: torch.nn.Module, adam: torch.optim.Adam, epochs: Epochs, steps: int | None, count: int | None
-    ):
+    def __init__(self, count: int, batch: int, seed: int):
+        self.count, self.batch, self.seed = count, min(batch, count), seed
+        self._epoch, self._order = -1, np.zeros(0, int)
+
+    @property
+    def steps(self) -> int:
+        """Batches per epoch."""
+        return -(-self.count // self.batch)
+
+    def at(self, step: int) -> np.ndarray:
+        """Item indices of optimisation step ``step`` (from 0), int [B]."""
+        epoch, position = divmod(step, self.steps)
+        if epoch != self._epoch:
+            self._order = np.random.default_rng([0xE9, self.seed, epoch]).permutation(self.count)
+            self._epoch = epoch
+        return self._order[position * self.batch : (position + 1) * self.batch]
+
+
+def step_generator(step: int, seed: int) -> np.random.Generator:
+    """Random generator for the other draws of one optimisation step; it depends on the seed and the step alone."""
+    return np.random.default_rng([0x5E, seed, step])
+
+
+class EpochStage:
+    """A ``Stage`` without its loss: epochs, Adam and schedule. A subclass adds ``name``, ``step`` and ``evaluate``.
+
+    Args:
+        model: the trained network.
+        adam: its optimiser.
+        items: items in the training set.
+        config: batch size, length and seed.
+    """
+
+    def __init__(self, model: torch.nn.Module, adam: torch.optim.Adam, items: int, config: EpochConfig):
         self.modules: dict[str, torch.nn.Module] = {"model": model}
         self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": adam}
-        self.generator = torch.Generator().manual_seed(epochs.seed)
-        self.epochs = epochs
-        self.steps = steps or (count or 1) * epochs.steps
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.epochs = Epochs(items, config.batch, config.seed)
+        self.steps = config.total_steps(self.epochs.steps)
 
     def descend(self, loss: Tensor, step: int) -> dict[str, float]:
-        """One step of Adam; returns what is logged of it."""
+        """Takes one Adam step on ``loss`` and returns the scalars to log."""
         self.optimisers["adam"].zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
         self.optimisers["adam"].step()
         return {"loss": loss.item(), "epoch": step / self.epochs.steps}
 
     def schedule(self, previews: bool = False) -> Schedule:
-        """Saves and evaluates ten times, logs two hundred times."""
+        """Saves and evaluates ten times, logs two hundred times.
+
+        Args:
+            previews: whether the stage draws previews, also ten times.
+        """
         tenth = max(1, self.steps // 10)
         return Schedule(
             self.steps,
@@ -50,11 +87,11 @@ class EpochStage:
         )
 
     def preview(self, step: int, folder: Path) -> None:
-        """No picture: ``jean inspect`` draws curves and embeddings."""
+        """Draws nothing. ``jean inspect`` draws curves and embeddings of a run."""
 
     def extra_state(self) -> dict[str, Tensor]:
-        """Nothing."""
+        """No state beside model, optimiser and random generators."""
         return {}
 
     def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
-        """Takes back nothing."""
+        """Restores nothing, see ``extra_state``."""

@@ -1,4 +1,7 @@
-"""The one training loop: a trainer supplies a ``Stage``, what can go wrong around it is handled here."""
+"""The training loop of every stage: resuming, saving, evaluating, signals, divergence and full disks.
+
+A trainer supplies a ``Stage`` and calls ``run``.
+"""
 
 from __future__ import annotations
 
@@ -17,10 +20,10 @@ from jean.errors import ArtefactError, DivergedError, Interrupted, SetupError, i
 from jean.files import folder_lock
 from jean.progress import Advance, Progress
 from jean.train.engine import run_folder
-from jean.train.engine.memory import settled_memory
 from jean.train.engine.signals import Stop, StopSignals
 from jean.train.engine.stage import Schedule, Stage
 from jean.train.engine.state import capture, restore, same_random_after, seeded_globals
+from jean.tuning import settled_memory
 
 
 def run(
@@ -33,36 +36,36 @@ def run(
     meta: dict[str, Any],
     begin: Callable[[], None] | None = None,
 ) -> dict[str, Any]:
-    """Trains ``stage`` in ``folder``: begins, goes on from the last checkpoint, or finds the work done.
+    """Trains ``stage`` in ``folder``: starts, resumes from the last checkpoint, or returns the result if finished.
 
     Args:
-        stage: freshly built from ``config``.
-        folder: the run folder; locked meanwhile.
-        schedule: its ``steps`` must be those that the run was begun with.
-        progress: told of every step.
-        config: everything that decides the result, as JSON values; a run goes on only under an equal one.
-        meta: JSON values stored in each checkpoint for those who read it (widths, hashes); not compared.
-        begin: writes a trainer's further files into the folder; called before the first step, when the folder
-            is locked and known to be free or of this very run.
+        stage: a new stage, built from ``config``.
+        folder: the run folder; it is locked during the training.
+        schedule: when to save, evaluate, log and preview. ``steps`` must not change when a run is resumed.
+        progress: receives messages, warnings and every step.
+        config: everything that decides the result, as JSON values. A run is only resumed under an equal config.
+        meta: JSON values for readers of the checkpoints (widths, hashes); not compared.
+        begin: writes further files of the trainer into the folder. It is called before the first step of this call,
+            when the folder is locked and known to be empty or to belong to this run.
 
     Returns:
-        The last evaluation's scalars, ``steps``, and ``seconds`` spent in steps over all resumes.
+        The scalars of the last evaluation, ``steps``, and ``seconds`` spent in steps, over all resumes.
 
     Raises:
-        SetupError: locked, not writable, disk full, out of memory.
+        SetupError: the folder is locked or not writable, the disk is full, or memory is exhausted.
         ArtefactError: the folder holds a run of another stage, format or config, or only damaged checkpoints.
-        DivergedError: a scalar, gradient or parameter is not finite; no checkpoint has it.
-        Interrupted: SIGTERM or SIGINT came; the state is saved.
+        DivergedError: a scalar, gradient or parameter is not finite. No checkpoint contains it.
+        Interrupted: SIGTERM or SIGINT arrived. The state is saved.
     """
     if schedule.steps < 1:
         raise ValueError("a schedule needs at least one step")
     folder = Path(folder)
-    config = json.loads(json.dumps(config, allow_nan=False))  # as it will read back: tuples become lists
+    config = json.loads(json.dumps(config, allow_nan=False))  # as read from a checkpoint: tuples become lists
     with StopSignals() as signals:
         try:
             with (
                 folder_lock(folder),
-                _memory_errors_named(),
+                _explain_memory_errors(),
                 seeded_globals(stage.generator.initial_seed()),
                 settled_memory(),
             ):
@@ -72,7 +75,7 @@ def run(
 
 
 class _Run:
-    """One call of ``run``, in its locked folder."""
+    """State of one call of ``run``, in its locked folder."""
 
     def __init__(
         self,
@@ -86,25 +89,25 @@ class _Run:
     ):
         self.stage, self.folder, self.schedule, self.progress = stage, folder, schedule, progress
         self.signals, self.config, self.meta = signals, config, meta
-        self.done = 0  # steps
+        self.done = 0  # finished steps
         self.seconds = 0.0
-        self.saved: dict[str, Any] | None = None  # payload of the last checkpoint; its tensors are not kept
+        self.saved: dict[str, Any] | None = None  # payload of the last checkpoint, without its tensors
         self.log: run_folder.Log | None = None
 
     def finish(self, begin: Callable[[], None] | None) -> dict[str, Any]:
-        """Does what is left to do."""
+        """Resumes if there is a checkpoint, trains the remaining steps, and returns the metrics."""
         with self.signals.interruptible():
             if has_checkpoint(self.folder):
                 checkpoint = self._load()
-                finished = run_folder.finished_metrics(self.folder, checkpoint.content_hash)
-                if finished is not None:
+                metrics = run_folder.finished_metrics(self.folder, checkpoint.content_hash)
+                if metrics is not None:
                     self.progress.say(f"{self.folder} is finished: nothing to do.")
-                    return finished
+                    return metrics
                 restore(self.stage, checkpoint)
                 self.saved = checkpoint.payload
                 self.done, self.seconds = checkpoint.step, float(self.saved["seconds"])
                 del checkpoint
-                self.progress.say(f"going on from step {self.done} of {self.schedule.steps}.")
+                self.progress.say(f"resuming at step {self.done} of {self.schedule.steps}.")
             sweep(self.folder)
             run_folder.write_description(self.folder, self.config, self._device())
             if begin is not None:
@@ -115,11 +118,11 @@ class _Run:
             with self.progress.task(f"train {self.stage.name}", self.schedule.steps) as advance:
                 advance(self.done)
                 if self.saved:
-                    self._look()  # a checkpoint is older than the evaluation of its step
+                    self._evaluate_and_preview_if_due()  # a checkpoint is written before the evaluation of its step
                 while self.done < self.schedule.steps:
                     self._step(advance)
                     self._save_if_due()
-                    self._look()
+                    self._evaluate_and_preview_if_due()
             return self._conclude()
         finally:
             self.log.close()
@@ -130,7 +133,7 @@ class _Run:
         steps = checkpoint.payload["steps"]
         if steps != self.schedule.steps:
             raise ArtefactError(
-                f"{self.folder} was begun with {steps} steps, not {self.schedule.steps}.",
+                f"{self.folder} was started with {steps} steps, not {self.schedule.steps}.",
                 "Give the same number, or choose another --output.",
             )
         return checkpoint
@@ -140,25 +143,27 @@ class _Run:
         return str(next(parameters, torch.empty(0)).device)
 
     def _step(self, advance: Advance) -> None:
-        begun = time.monotonic()
-        found = self.stage.step(self.done)
+        start = time.monotonic()
+        outputs = self.stage.step(self.done)
         self.done += 1
         logged = _due(self.done, self.schedule.log_every) or self.done == self.schedule.steps
-        # reading a card's numbers waits for it. What is not finite stays so, and no checkpoint is made of it.
-        if not (logged or self._save_due()) and any(isinstance(v, torch.Tensor) and v.is_cuda for v in found.values()):
-            self.seconds += time.monotonic() - begun
+        on_gpu = any(isinstance(value, torch.Tensor) and value.is_cuda for value in outputs.values())
+        # Reading GPU scalars synchronises, so skip it on steps that neither log nor save. A NaN persists in the
+        # parameters and is found on the next step that does, before a checkpoint is written.
+        if on_gpu and not logged and not self._save_due():
+            self.seconds += time.monotonic() - start
             advance(1)
             return
-        scalars = {name: float(value) for name, value in found.items()}
+        scalars = {name: float(value) for name, value in outputs.items()}
         self._require_finite("training", self.done, scalars)
         self._require_finite_gradients()
-        self.seconds += time.monotonic() - begun
+        self.seconds += time.monotonic() - start
         advance(1, ", ".join(f"{name} {value:.4g}" for name, value in scalars.items()))
         if logged:
             self._log("train", scalars)
 
     def _save_due(self) -> bool:
-        """Before every evaluation and preview too: those may then be cut short without loss."""
+        """Whether a checkpoint is due: also before evaluations and previews, so that these can be interrupted."""
         every = (self.schedule.save_every, self.schedule.evaluate_every, self.schedule.preview_every)
         return self.done == self.schedule.steps or any(_due(self.done, n) for n in every)
 
@@ -166,7 +171,8 @@ class _Run:
         stopped = self.signals.signum is not None
         if stopped or self._save_due():
             self._save()
-            if self.signals.signum is not None:  # asked only here: a signal after the question above is not saved yet
+            # only after a save, so that no step is lost; this also sees a signal that arrived during the save
+            if self.signals.signum is not None:
                 raise Stop
 
     def _save(self) -> None:
@@ -185,8 +191,8 @@ class _Run:
         }
         self.saved = save_checkpoint(self.folder, tensors, payload)
 
-    def _look(self) -> None:
-        """Evaluates and previews where due, and then the step is saved; the end has its own evaluation."""
+    def _evaluate_and_preview_if_due(self) -> None:
+        """Evaluates and previews a step that is already saved. The last step is evaluated by ``_conclude``."""
         evaluate = _due(self.done, self.schedule.evaluate_every) and self.done < self.schedule.steps
         preview = _due(self.done, self.schedule.preview_every)
         if not evaluate and not preview:
@@ -224,12 +230,13 @@ class _Run:
                 raise self._diverged(f"{what} gave {name} = {value} at step {step}")
 
     def _require_finite_gradients(self) -> None:
-        """Adds up what the step left in ``.grad``: a sum keeps each NaN and infinity, and is far quicker than a norm.
+        """Raises ``DivergedError`` if a gradient is not finite.
 
-        Summed in float32: finite gradients overflow it only beyond 1e38, where training has diverged all the same.
+        It sums every gradient: a sum keeps NaN and infinity, and is much faster than a norm. The float32 sum of finite
+        gradients overflows only beyond 1e38, where training has diverged anyway.
         """
         for name, optimiser in self.stage.optimisers.items():
-            if getattr(optimiser, "finite", None):  # it has looked while it was there
+            if getattr(optimiser, "finite", None):  # the optimiser has checked the gradients in its own pass
                 continue
             parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
             sums = [p.grad.detach().sum(dtype=torch.float32) for p in parameters if p.grad is not None]
@@ -237,8 +244,8 @@ class _Run:
                 raise self._diverged(f"a gradient of optimiser {name!r} is not finite at step {self.done}")
 
     def _diverged(self, message: str) -> DivergedError:
-        kept = f"Step {self.saved['step']} is kept." if self.saved else "Nothing was saved."
-        return DivergedError(f"{self.stage.name}: {message}.", f"{kept} Lower the learning rate or check the data.")
+        state = f"Step {self.saved['step']} is saved." if self.saved else "Nothing was saved."
+        return DivergedError(f"{self.stage.name}: {message}.", f"{state} Lower the learning rate or check the data.")
 
 
 def _due(step: int, every: int) -> bool:
@@ -246,13 +253,13 @@ def _due(step: int, every: int) -> bool:
 
 
 @contextmanager
-def _memory_errors_named() -> Iterator[None]:
+def _explain_memory_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:
         if not is_out_of_memory(error):
             raise
         raise SetupError(
-            "the memory is not enough for this training.",
-            "Take fewer rays or samples a step, smaller planes, or a smaller --size; the last checkpoint is kept.",
+            "this training needs more memory than there is.",
+            "Use fewer rays or samples per step, smaller planes, or a smaller --size. The last checkpoint is kept.",
         ) from error

@@ -1,4 +1,7 @@
-"""The run folder: ``config.yaml``, ``environment.json``, ``log.jsonl``, ``metrics.json`` beside the checkpoints."""
+"""Files of a run folder beside its checkpoints.
+
+``config.yaml`` and ``environment.json`` describe the run, ``log.jsonl`` grows with it, ``metrics.json`` marks its end.
+"""
 
 from __future__ import annotations
 
@@ -14,17 +17,23 @@ from jean.errors import ArtefactError
 from jean.files import read_json, write_error, write_json, write_text
 
 _PACKAGES = ("jean", "torch", "numpy", "safetensors", "scipy", "opencv-python", "mediapipe", "av")
-# Scalars of wall time differ from run to run; the log must not, or a resumed run could not be compared.
+# Suffixes of scalars that depend on wall time. They stay out of the log, so that the logs of an interrupted and of an
+# uninterrupted run are equal.
 _WALL_TIME = ("_per_s", "seconds")
 
 
 def write_description(folder: Path, config: dict[str, Any], device: str) -> None:
-    """Writes ``config.yaml`` (can be given back by ``--config``) and ``environment.json`` of a run to be trained.
+    """Writes ``config.yaml`` and ``environment.json`` before training starts or resumes.
 
-    An older ``metrics.json`` goes, as its presence would say that the run is finished.
+    A ``metrics.json`` is removed, because its presence means that the run is finished.
+
+    Args:
+        folder: the run folder.
+        config: everything that decides the result, as JSON values.
+        device: name of the torch device.
 
     Raises:
-        SetupError: they cannot be written.
+        SetupError: a file cannot be written.
     """
     import yaml
 
@@ -34,7 +43,7 @@ def write_description(folder: Path, config: dict[str, Any], device: str) -> None
 
 
 def environment(device: str) -> dict[str, Any]:
-    """Versions and hardware, without any path or host name."""
+    """Versions of packages and the hardware, as JSON values without paths or host names."""
     import torch
 
     versions: dict[str, str | None] = {}
@@ -57,13 +66,18 @@ def environment(device: str) -> dict[str, Any]:
 
 
 def differing_keys(stored: dict[str, Any], given: dict[str, Any]) -> list[str]:
-    """Dotted names of the settings that are not equal, sorted."""
+    """Dotted names of the settings that differ or are missing on one side, sorted.
+
+    Example:
+        >>> differing_keys({"rate": 1, "field": {"width": 8}}, {"rate": 1, "field": {"width": 9}})
+        ['field.width']
+    """
 
     def flat(values: dict[str, Any]) -> dict[str, Any]:
         result: dict[str, Any] = {}
         for key, value in values.items():
             if isinstance(value, dict) and value:
-                result |= {f"{key}.{inner}": part for inner, part in flat(value).items()}
+                result |= {f"{key}.{name}": leaf for name, leaf in flat(value).items()}
             else:
                 result[key] = value
         return result
@@ -74,10 +88,10 @@ def differing_keys(stored: dict[str, Any], given: dict[str, Any]) -> list[str]:
 
 
 def require_same_settings(folder: Path, stored: dict[str, Any], given: dict[str, Any]) -> None:
-    """Refuses to go on under other settings.
+    """Checks that a run is resumed under the settings that it was started with.
 
     Raises:
-        ArtefactError: names every setting that differs.
+        ArtefactError: settings differ; the message names all of them.
     """
     if keys := differing_keys(stored, given):
         raise ArtefactError(
@@ -87,24 +101,24 @@ def require_same_settings(folder: Path, stored: dict[str, Any], given: dict[str,
 
 
 class Log:
-    """``log.jsonl``: one JSON object a line, identical for a run that was killed and resumed.
+    """Writer of ``log.jsonl``, one JSON object per line. Interrupted and uninterrupted runs write equal logs.
 
     Args:
         path: the file.
-        length_bytes: its length at the checkpoint that is resumed; what follows is cut off.
-        warn: told when the file is shorter than that.
+        length_bytes: length of the file when the resumed checkpoint was written. Later lines are removed.
+        warn: receives a warning if the file is shorter than that.
 
     Raises:
-        SetupError: it cannot be written.
+        SetupError: the file cannot be written.
     """
 
     def __init__(self, path: Path, length_bytes: int, warn: Callable[[str], None]):
         self.path = path
         try:
-            # Unbuffered, so that an error shows at the line that met it.
+            # Unbuffered, so that a write error is raised at its own line.
             self._handle = open(path, "ab", buffering=0)  # noqa: SIM115 (lives as long as the object)
             if self.length_bytes < length_bytes:
-                warn(f"{path} lost lines that were there at the last checkpoint; it goes on from what is left.")
+                warn(f"{path} lost lines that it had at the last checkpoint. New lines follow the remaining ones.")
             else:
                 self._handle.truncate(length_bytes)
         except OSError as error:
@@ -112,25 +126,26 @@ class Log:
 
     @property
     def length_bytes(self) -> int:
-        """Its present length."""
+        """Current length of the file."""
         return os.fstat(self._handle.fileno()).st_size
 
     def write(self, kind: str, step: int, scalars: dict[str, float]) -> None:
-        """Adds a line; scalars of wall time are left out.
+        """Appends a line with ``kind``, ``step`` and the scalars, except those of wall time.
 
         Raises:
             SetupError: the disk is full.
         """
-        kept = {key: value for key, value in scalars.items() if not key.endswith(_WALL_TIME)}
-        rest = memoryview((json.dumps({"kind": kind, "step": step, **kept}, allow_nan=False) + "\n").encode())
+        reproducible = {key: value for key, value in scalars.items() if not key.endswith(_WALL_TIME)}
+        line = json.dumps({"kind": kind, "step": step, **reproducible}, allow_nan=False) + "\n"
+        remaining = memoryview(line.encode())
         try:
-            while rest:
-                rest = rest[self._handle.write(rest) :]
+            while remaining:
+                remaining = remaining[self._handle.write(remaining) :]
         except OSError as error:
             raise write_error(self.path, error) from error
 
     def sync(self) -> None:
-        """Brings it to the disk, before a checkpoint that counts on its length.
+        """Flushes the file to the disk, before a checkpoint stores its length.
 
         Raises:
             SetupError: the disk is full.
@@ -146,7 +161,12 @@ class Log:
 
 
 def finished_metrics(folder: Path, content_hash: str) -> dict[str, Any] | None:
-    """The metrics of a finished run whose last checkpoint has ``content_hash``; None if it is not finished."""
+    """Metrics of a finished run; None if the run is not finished.
+
+    Args:
+        folder: the run folder.
+        content_hash: of the last checkpoint. Metrics that belong to another checkpoint do not count.
+    """
     path = Path(folder) / "metrics.json"
     if not path.is_file():
         return None
@@ -155,7 +175,13 @@ def finished_metrics(folder: Path, content_hash: str) -> dict[str, Any] | None:
 
 
 def write_metrics(folder: Path, metrics: dict[str, Any], content_hash: str) -> None:
-    """Writes ``metrics.json``, whose presence means that the run is finished."""
+    """Writes ``metrics.json``, which marks the run as finished.
+
+    Args:
+        folder: the run folder.
+        metrics: JSON values.
+        content_hash: of the last checkpoint, to which the metrics belong.
+    """
     write_json(Path(folder) / "metrics.json", {**metrics, "checkpoint_sha256": content_hash})
 
 

@@ -1,4 +1,4 @@
-"""SIGTERM and SIGINT that wait for a whole step, and cut short what needs no end."""
+"""SIGTERM and SIGINT during training: they wait for the end of a step, and interrupt everything else at once."""
 
 from __future__ import annotations
 
@@ -11,18 +11,17 @@ from typing import Any
 
 
 class Stop(BaseException):
-    """Raised where a signal may interrupt; no ``except Exception`` of a stage swallows it."""
+    """A signal interrupts the training. Derived from BaseException, so that ``except Exception`` does not catch it."""
 
 
 class StopSignals:
-    """Notes SIGTERM and SIGINT while it is entered, and puts the old handlers back afterwards.
+    """Context manager that records SIGTERM and SIGINT, and restores the previous handlers on exit.
 
-    Only the main thread can have handlers: in another thread it does nothing. A signal that the parent
-    made us ignore (``nohup``, a background job) stays ignored. A second SIGINT ends the step at once, for
-    somebody who does not want to wait for it.
+    Python allows signal handlers in the main thread only; in another thread the context does nothing. A signal that the
+    process already ignores (``nohup``, a background job) stays ignored. A second SIGINT interrupts the step at once.
 
     Attributes:
-        signum: the first signal that came, or None.
+        signum: the first signal received, or None.
     """
 
     def __init__(self) -> None:
@@ -43,7 +42,7 @@ class StopSignals:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Within, a signal raises ``Stop`` at once; one that came before raises it at the start."""
+        """Context in which a signal raises ``Stop`` at once. A signal received earlier raises it on entry."""
         self._interruptible = True
         try:
             if self.signum is not None:
@@ -53,8 +52,8 @@ class StopSignals:
             self._interruptible = False
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
-        impatient = self.signum == signal.SIGINT == signum
+        second_interrupt = self.signum == signal.SIGINT == signum
         self.signum = self.signum or signum
-        if self._interruptible or impatient:
-            self._interruptible = False  # a further signal must not raise again while this one unwinds
+        if self._interruptible or second_interrupt:
+            self._interruptible = False  # a further signal must not raise again while the stack unwinds
             raise Stop

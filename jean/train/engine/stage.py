@@ -1,4 +1,4 @@
-"""What a trainer supplies to the loop, and when the loop calls it."""
+"""Interface between a trainer and the training loop: the protocol of a stage, and the schedule."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import torch
 
 
 class Stage(Protocol):
-    """What a trainer supplies.
+    """One training: the modules, the optimisers, and a step of optimisation.
 
     Attributes:
-        name: e.g. "nerf"; a checkpoint names it, and another stage refuses that checkpoint.
-        modules: stored under ``<key>/<parameter>``; no key is "optimiser", "random" or "extra".
-        optimisers: stored with their hyperparameters.
-        generator: every random draw of a step comes from it; its state is stored.
+        name: of the stage, e.g. "nerf". A checkpoint stores it and can be resumed by this stage only.
+        modules: networks, stored as ``<key>/<parameter>``. The keys "optimiser", "random" and "extra" are reserved.
+        optimisers: stored with their state and hyperparameters.
+        generator: random generator of the steps; its state is stored.
     """
 
     name: str
@@ -26,32 +26,35 @@ class Stage(Protocol):
     generator: torch.Generator
 
     def step(self, step: int) -> Mapping[str, float | torch.Tensor]:
-        """Does optimisation step ``step`` (from 0); returns scalars to log, "loss" among them.
+        """Takes optimisation step ``step`` (from 0) and returns scalars to log, "loss" among them.
 
-        Tensors of a card are read only where they are needed: reading them waits for it.
+        Scalars may be GPU tensors: the loop reads them on steps that log or save only, because reading synchronises.
         """
         ...
 
     def evaluate(self, step: int) -> dict[str, float]:
-        """Scores the model after ``step`` steps without changing it; may be cut short at any point."""
+        """Scores the model after ``step`` steps without changing it. A signal may interrupt it at any point."""
         ...
 
     def preview(self, step: int, folder: Path) -> None:
-        """Writes images into ``folder`` after ``step`` steps; may be cut short at any point."""
+        """Writes images into ``folder`` after ``step`` steps. A signal may interrupt it at any point."""
         ...
 
     def extra_state(self) -> dict[str, torch.Tensor]:
-        """Further tensors that decide how training goes on, e.g. an occupancy grid."""
+        """Further tensors that the next steps depend on, e.g. an occupancy grid."""
         ...
 
     def load_extra_state(self, tensors: dict[str, torch.Tensor]) -> None:
-        """Takes back what ``extra_state`` gave, from the CPU."""
+        """Restores the tensors of ``extra_state``, given on the CPU."""
         ...
 
 
 @dataclass(frozen=True)
 class Schedule:
-    """When the loop does what, in steps; 0 means never (the end always saves and evaluates)."""
+    """Number of steps, and the intervals in steps at which the loop acts.
+
+    An interval of 0 means never. The last step always saves, evaluates and logs.
+    """
 
     steps: int
     save_every: int

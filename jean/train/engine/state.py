@@ -1,6 +1,7 @@
-"""What decides how a training run goes on: weights, optimisers, random numbers, as tensors and JSON values.
+"""State of a training run as tensors and JSON values: weights, optimisers and random generators.
 
-Keys: ``<module>/<parameter>``, ``optimiser/<name>/…``, ``random/…``, ``extra/…``.
+Restoring a captured state continues the training bit by bit. Keys of the tensors: ``<module>/<parameter>``,
+``optimiser/<name>/...``, ``random/...``, ``extra/...``.
 """
 
 from __future__ import annotations
@@ -22,10 +23,14 @@ _REMEDY = "Train again into another folder."
 
 
 def capture(stage: Stage) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
-    """The whole state of ``stage`` and of the random generators: (tensors on the CPU, JSON values).
+    """Captures the state of ``stage`` and of all random generators.
+
+    Returns:
+        Tensors on the CPU, and JSON values.
 
     Raises:
-        DivergedError: a parameter or an optimiser's state is not finite, so it must not be saved.
+        DivergedError: a parameter or a tensor of an optimiser is not finite.
+        ValueError: a module has a reserved name.
     """
     tensors: dict[str, torch.Tensor] = {}
     for key, module in stage.modules.items():
@@ -36,18 +41,18 @@ def capture(stage: Stage) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         tensors |= {f"{key}/{name}": value for name, value in module.state_dict().items()}
     optimisers = {}
     for key, optimiser in stage.optimisers.items():
-        optimisers[key], found = _capture_optimiser(key, optimiser)
-        tensors |= found
+        optimisers[key], optimiser_tensors = _capture_optimiser(key, optimiser)
+        tensors |= optimiser_tensors
     tensors |= {f"extra/{key}": value for key, value in stage.extra_state().items()}
     random_tensors, random_values = _capture_random(stage.generator)
     return _independent(tensors | random_tensors), {"optimisers": optimisers, "random": random_values}
 
 
 def restore(stage: Stage, checkpoint: Checkpoint) -> None:
-    """Puts ``stage`` and the random generators into the state that ``capture`` saw.
+    """Restores the state that ``capture`` stored in a checkpoint.
 
     Raises:
-        ArtefactError: the checkpoint does not fit: other modules, shapes, types, optimisers or device.
+        ArtefactError: modules, shapes, dtypes, optimisers or the device of the generator differ.
     """
     state = checkpoint.payload["state"]
     for key, module in stage.modules.items():
@@ -66,7 +71,7 @@ def restore(stage: Stage, checkpoint: Checkpoint) -> None:
 
 @contextmanager
 def same_random_after(generator: torch.Generator) -> Iterator[None]:
-    """Gives back every random generator as it was, so that looking at a model does not change its training."""
+    """Context that restores every random generator on exit, so that an evaluation does not change the training."""
     tensors, values = _capture_random(generator)
     tensors = _independent(tensors)
     try:
@@ -77,9 +82,9 @@ def same_random_after(generator: torch.Generator) -> Iterator[None]:
 
 @contextmanager
 def seeded_globals(seed: int) -> Iterator[None]:
-    """Seeds the global generators of torch, numpy and Python, and gives the caller's back afterwards.
+    """Context that seeds the global generators of torch, numpy and Python, and restores them on exit.
 
-    Without it, dropout and any library that draws globally would make two runs of one seed differ.
+    Dropout and libraries that draw from a global generator are then reproducible.
     """
     tensors, values = _capture_globals()
     tensors = _independent(tensors)
@@ -97,7 +102,7 @@ def _capture_optimiser(name: str, optimiser: torch.optim.Optimizer) -> tuple[dic
     tensors: dict[str, torch.Tensor] = {}
 
     def split(values: dict[str, Any], prefix: str) -> dict[str, Any]:
-        """Leaves the JSON values; tensors go to ``tensors``."""
+        """Moves the tensors of ``values`` to ``tensors`` and returns the JSON values."""
         plain = {}
         for key, value in values.items():
             if isinstance(value, torch.Tensor):
@@ -119,11 +124,11 @@ def _restore_optimiser(
     state = {int(index): dict(values) for index, values in saved["state"].items()}
     for key, value in tensors.items():
         kind, index, name = key.split("/", 2)
-        (groups if kind == "group" else state)[int(index)][name] = value.clone()  # type: ignore[index]
+        (groups if kind == "group" else state)[int(index)][name] = value.clone()
     for group, current in zip(groups, optimiser.param_groups, strict=False):
         for key, value in group.items():
             if isinstance(value, list) and isinstance(current.get(key), tuple):
-                group[key] = tuple(value)  # JSON has no tuples; Adam's betas are one
+                group[key] = tuple(value)  # JSON has no tuples; the betas of Adam are one
             elif isinstance(value, torch.Tensor) and isinstance(current.get(key), torch.Tensor):
                 group[key] = value.to(current[key].device)
     try:
@@ -148,18 +153,18 @@ def _capture_globals() -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
         "random/numpy": torch.from_numpy(np.asarray(numpy_key).astype(np.int64)),
         "random/python": torch.tensor(python_key, dtype=torch.int64),
     }
-    if torch.cuda.is_initialized():
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]  # torch does not annotate it
         tensors |= {f"random/cuda/{i}": value for i, value in enumerate(torch.cuda.get_rng_state_all())}
-    numpy_rest = [int(position), int(has_gauss), float(cached_gauss)]
-    return tensors, {"numpy": numpy_rest, "python": [version, python_gauss]}
+    numpy_scalars = [int(position), int(has_gauss), float(cached_gauss)]
+    return tensors, {"numpy": numpy_scalars, "python": [version, python_gauss]}
 
 
 def _restore_random(generator: torch.Generator, tensors: dict[str, torch.Tensor], values: dict[str, Any]) -> None:
     device = generator.device.type
     if values["generator_device"] != device:
         raise ArtefactError(
-            f"the run was begun with the random numbers of {values['generator_device']}, not of {device}.",
-            f"Go on with --device {values['generator_device']}, or train into another folder.",
+            f"the run was started with the random generator of {values['generator_device']}, not of {device}.",
+            f"Resume with --device {values['generator_device']}, or train into another folder.",
         )
     generator.set_state(tensors["generator"])
     _restore_globals(tensors, values)
@@ -170,20 +175,21 @@ def _restore_globals(tensors: dict[str, torch.Tensor], values: dict[str, Any]) -
     np.random.set_state(("MT19937", tensors["numpy"].numpy().astype(np.uint32), *values["numpy"]))
     version, gauss = values["python"]
     random.setstate((version, tuple(tensors["python"].tolist()), gauss))
-    for i in range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0):
-        if f"cuda/{i}" in tensors:
-            torch.cuda.set_rng_state(tensors[f"cuda/{i}"], i)
+    if torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+        for i in range(torch.cuda.device_count()):
+            if f"cuda/{i}" in tensors:
+                torch.cuda.set_rng_state(tensors[f"cuda/{i}"], i)
 
 
 def _independent(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Contiguous CPU tensors that share no memory, in a fixed order, as safetensors needs them."""
-    seen: set[int] = set()
+    """Contiguous CPU tensors that share no memory, sorted by key, as safetensors requires."""
+    storages: set[int] = set()
     result = {}
     for key in sorted(tensors):
         value = tensors[key].detach().to("cpu").contiguous()
         storage = value.untyped_storage().data_ptr()
-        result[key] = value.clone() if storage in seen else value
-        seen.add(storage)
+        result[key] = value.clone() if storage in storages else value
+        storages.add(storage)
     return result
 
 
@@ -195,15 +201,16 @@ def _require_finite(tensor: torch.Tensor, what: str) -> None:
 
 
 def _require_same_form(key: str, current: dict[str, torch.Tensor], saved: dict[str, torch.Tensor]) -> None:
-    """``load_state_dict`` would cast another dtype silently and name every difference over many lines."""
+    """Raises ``ArtefactError`` if names, shapes or dtypes differ.
+
+    ``load_state_dict`` would cast dtypes silently, and report all differences over many lines.
+    """
 
     def forms(state: dict[str, torch.Tensor]) -> dict[str, str]:
         return {name: f"{list(value.shape)} {value.dtype}" for name, value in state.items()}
 
-    want, have = forms(current), forms(saved)
-    for name in sorted(want.keys() | have.keys()):
-        if want.get(name) != have.get(name):
-            raise ArtefactError(
-                f"{key}/{name} is {have.get(name, 'missing')} in the checkpoint, {want.get(name, 'absent')} here.",
-                _REMEDY,
-            )
+    expected, stored = forms(current), forms(saved)
+    for name in sorted(expected.keys() | stored.keys()):
+        if expected.get(name) != stored.get(name):
+            in_checkpoint, here = stored.get(name, "missing"), expected.get(name, "absent")
+            raise ArtefactError(f"{key}/{name} is {in_checkpoint} in the checkpoint, but {here} here.", _REMEDY)

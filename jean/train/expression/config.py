@@ -1,40 +1,53 @@
-"""What ``jean train-expr`` can be asked for (section 8.3)."""
+"""Configuration of ``jean train-expr`` (section 8.3)."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from jean.config import StageConfig
 from jean.errors import UsageError
-from jean.train.engine.settings import with_preset
+from jean.train.engine.epoch_config import EpochConfig
+
+_SMALL: dict[str, Any] = {"epochs": None, "steps": 1500, "batch": 32, "feedforward": 256, "scaling": "global"}
 
 
-class ExpressionConfig(StageConfig):
-    """Everything that decides an expression transformer; the defaults are the paper's.
+class ExpressionConfig(EpochConfig):
+    """Options of the expression transformer. The defaults are the paper's.
 
     Attributes:
-        preset: "paper"; "small" for a processor and little data; "parted": "small" with
-            e_l and e_e parted where Eq. 4 does not part them (``PRESETS``). It chooses the defaults of what is None.
-        table: see ``LandmarkConfig``. person: whose transformer, where the data has several people.
-        emotion_features: name of the features; "blendshapes" are the tracker's own coefficients: variant (d).
-        emotions: which ones pairs are made of (section 8.3.1); None: all.
-        dtw: "fast" (fastdtw) or "exact"; radius: of the fast one.
-        swap_probability: δ. window: ω. width, hidden, layers, heads, dropout: section 8.3.2.
-        feedforward: see ``ExpressionTransformer``; history: "none" takes the past from the decoder.
-        scaling: features divided by nothing ("none"), by one number ("global") or each by its spread ("each").
-        parted: after training, part e_l from e_e by what A and B share (``jean.train.expression.disentangle``; not the
-            paper's).
-        train_pairs: the rest validates (60 of 84 in the paper, or that share of fewer).
-        held_out: sentences that validate instead of a draw of pairs.
-        epochs, batch, learning_rate, weight_decay: Adam with default parameters, section 8.3.3; steps: instead
-            of epochs.
+        preset: "paper"; "small" for a CPU and little data; "disentangled": "small" with ``disentangle``.
+        person: whose transformer to train; None: the only person of the data.
+        emotion_features: name of the emotion features; "blendshapes" are the tracker's own expression coefficients
+            (variant (d)); None: the first ones of the clips.
+        emotions: emotions that form pairs; None: all.
+        dtw: dynamic time warping, "fast" (fastdtw) or "exact".
+        radius: search radius of the fast time warping.
+        swap_probability: δ, probability of exchanging the expressions of a pair.
+        window: ω, frames per window.
+        width: width of e_l and of e_e.
+        hidden: hidden width of the maps between features and tokens.
+        layers: layers of the encoder and of the decoder.
+        heads: attention heads.
+        dropout: probability of dropping a hidden unit while training.
+        feedforward: width of the feed-forward part of a layer (not stated in the paper; 2048 is torch's default).
+        history: "teacher": the decoder attends to earlier target frames while training; "none": to no earlier
+            frame (not the paper's).
+        scaling: features are divided by nothing ("none"), by one number ("global") or each by its own standard
+            deviation ("each"). The paper does not state a scaling.
+        disentangle: after training, separate e_l and e_e by canonical correlation
+            (``jean.train.expression.disentangle``; not the paper's).
+        train_pairs: training pairs of 84; the others validate. With fewer pairs, the same fraction of them.
+        held_out: sentences that validate; None: a random draw of pairs.
+        learning_rate: of Adam.
+        weight_decay: of Adam.
     """
 
-    preset: Literal["paper", "small", "parted"] = "paper"
-    table: Path | None = None
+    presets: ClassVar = {"small": _SMALL, "disentangled": {**_SMALL, "disentangle": True}}
+
+    preset: Literal["paper", "small", "disentangled"] = "paper"
+    epochs: int | None = Field(20, ge=1)  # 8.3.3
+    batch: int = Field(256, ge=2)  # 8.3.3
     person: str | None = None
     emotion_features: str | None = None
     emotions: tuple[str, ...] | None = ("neutral", "angry", "happy", "sad")  # 8.3.1
@@ -47,41 +60,17 @@ class ExpressionConfig(StageConfig):
     layers: int = Field(3, ge=1)  # 8.3.2
     heads: int = Field(8, ge=1)  # 8.3.2
     dropout: float = Field(0.2, ge=0, lt=1)  # 8.3.2
-    feedforward: int | None = Field(None, ge=1)
-    history: Literal["teacher", "none"] | None = None
-    scaling: Literal["none", "global", "each"] | None = None
-    parted: bool | None = None
+    feedforward: int = Field(2048, ge=1)
+    history: Literal["teacher", "none"] = "teacher"
+    scaling: Literal["none", "global", "each"] = "none"
+    disentangle: bool = False
     train_pairs: int = Field(60, ge=1)  # 8.3.1
     held_out: tuple[str, ...] | None = None
-    epochs: int | None = Field(None, ge=1)
-    steps: int | None = Field(None, ge=1)
-    batch: int | None = Field(None, ge=2)
     learning_rate: float = Field(1e-3, gt=0)  # Adam's default parameters, 8.3.3
     weight_decay: float = Field(1e-5, ge=0)  # 8.3.3
 
-
-_SMALL: dict[str, Any] = {"steps": 1500, "batch": 32, "feedforward": 256, "scaling": "global"}
-PRESETS: dict[str, dict[str, Any]] = {
-    # 8.3.3; what is not stated there: feedforward (torch's own), the decoder's history, no scaling
-    "paper": {
-        "epochs": 20,
-        "batch": 256,
-        "feedforward": 2048,
-        "scaling": "none",
-        "history": "teacher",
-        "parted": False,
-    },
-    "small": {**_SMALL, "history": "teacher", "parted": False},
-    "parted": {**_SMALL, "history": "teacher", "parted": True},
-}
-
-
-def resolved(config: ExpressionConfig) -> ExpressionConfig:
-    """The configuration with its preset's values where it had None.
-
-    Raises:
-        UsageError: steps and epochs, or a width that the heads do not divide.
-    """
-    if 2 * config.width % config.heads:
-        raise UsageError(f"{config.heads} heads do not divide {2 * config.width}.", "Choose other heads or width.")
-    return with_preset(config, PRESETS[config.preset])
+    @model_validator(mode="after")
+    def _require_heads_that_divide_the_width(self) -> ExpressionConfig:
+        if 2 * self.width % self.heads:
+            raise UsageError(f"{self.heads} heads do not divide {2 * self.width}.", "Choose other heads or width.")
+        return self

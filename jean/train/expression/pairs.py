@@ -1,4 +1,4 @@
-"""Which pairs of clips an expression transformer learns from, and which it is validated on (section 8.3.1)."""
+"""Selects the pairs of clips that train and validate an expression transformer (section 8.3.1)."""
 
 from __future__ import annotations
 
@@ -15,15 +15,18 @@ from jean.train.expression.config import ExpressionConfig
 
 Pair = tuple[CorpusClip, CorpusClip]
 
+_PAPER_FRACTION = 60 / 84  # fraction of the pairs that train in the paper (section 8.3.1)
+
 
 @dataclass(frozen=True)
 class Pairs:
-    """Pairs of one person's clips that say the same in two emotions.
+    """Pairs of one person's clips with the same sentence in two emotions.
 
     Attributes:
-        person: who.
-        features: name of the emotion features to take.
-        train, validation: the pairs.
+        person: name of the person.
+        features: name of the emotion features to train on.
+        train: training pairs.
+        validation: validation pairs.
     """
 
     person: str
@@ -32,46 +35,54 @@ class Pairs:
     validation: list[Pair]
 
     def clips(self) -> list[CorpusClip]:
-        """Every clip of all pairs once, by name."""
-        used = {clip.name: clip for pair in [*self.train, *self.validation] for clip in pair}
-        return [used[name] for name in sorted(used)]
+        """All clips of the pairs, each once, sorted by name."""
+        by_name = {clip.name: clip for pair in [*self.train, *self.validation] for clip in pair}
+        return [by_name[name] for name in sorted(by_name)]
 
 
 def find_pairs(data: Sequence[Path], config: ExpressionConfig) -> Pairs:
-    """The pairs among the clips below the DATA folders.
+    """Finds the pairs of one person in the DATA folders and splits them.
 
     Raises:
-        UsageError: several people and none chosen, or a name that is not there.
+        UsageError: clips of several people and no person chosen, or an unknown person.
         InputError: no sentence in two emotions.
     """
     clips = find_clips(data, config.table)
-    everybody = people(clips)
+    names = people(clips)
     if config.person is not None:
-        if config.person not in everybody:
-            raise UsageError(f"nobody is called {config.person!r}.", f"People: {', '.join(everybody)}.")
+        if config.person not in names:
+            raise UsageError(f"nobody is called {config.person!r}.", f"People: {', '.join(names)}.")
         clips = [clip for clip in clips if clip.person == config.person]
-    elif len(everybody) > 1:
+    elif len(names) > 1:
         raise UsageError(
-            f"the clips show {len(everybody)} people, and a transformer is for one (section 8.3.2).",
-            f"Choose with --person: {', '.join(everybody)}",
+            f"the clips show {len(names)} people, and a transformer is for one (section 8.3.2).",
+            f"Choose with --person: {', '.join(names)}",
         )
     if config.emotions is not None:
         clips = [clip for clip in clips if clip.emotion in config.emotions]
-    features = config.emotion_features or _features_of(clips)
+    features = config.emotion_features or _default_features(clips)
     pairs = list(same_sentence_pairs(clips))
     if not pairs:
         raise InputError(
-            "no sentence is there in two emotions.",
+            "no sentence is present in two emotions.",
             "Name clips EMOTION_NUMBER, keep MEAD's layout, or give a --table with emotion and sentence.",
         )
     return Pairs(clips[0].person, features, *split_pairs(pairs, config))
 
 
 def split_pairs(pairs: Sequence[Pair], config: ExpressionConfig) -> tuple[list[Pair], list[Pair]]:
-    """Pairs to train on and pairs to validate on: 60 and the rest (section 8.3.1), or ``held_out`` sentences.
+    """Splits pairs into training and validation pairs.
+
+    Args:
+        pairs: all pairs.
+        config: ``held_out`` names sentences that validate. Otherwise ``train_pairs`` random pairs train and the others
+            validate; of fewer than 84 pairs the same fraction trains.
+
+    Returns:
+        Training and validation pairs. With a single pair, both are that pair.
 
     Raises:
-        UsageError: a sentence that is not there, or none left to train on.
+        UsageError: an unknown sentence, or no pair left for training.
     """
     if config.held_out:
         unknown = set(config.held_out) - {str(a.sentence) for a, _ in pairs}
@@ -80,7 +91,7 @@ def split_pairs(pairs: Sequence[Pair], config: ExpressionConfig) -> tuple[list[P
         train = [pair for pair in pairs if pair[0].sentence not in config.held_out]
         validation = [pair for pair in pairs if pair[0].sentence in config.held_out]
     else:
-        count = min(config.train_pairs, max(1, round(len(pairs) * 60 / 84)))
+        count = min(config.train_pairs, max(1, round(len(pairs) * _PAPER_FRACTION)))
         order = np.random.default_rng([0xD7, config.seed]).permutation(len(pairs))
         train, validation = [pairs[i] for i in sorted(order[:count])], [pairs[i] for i in sorted(order[count:])]
     if not train:
@@ -88,8 +99,8 @@ def split_pairs(pairs: Sequence[Pair], config: ExpressionConfig) -> tuple[list[P
     return train, validation or train
 
 
-def _features_of(clips: Sequence[CorpusClip]) -> str:
-    """The first clip's first emotion features, its blendshapes where it has none."""
+def _default_features(clips: Sequence[CorpusClip]) -> str:
+    """Name of the first clip's first emotion features, or "blendshapes" if it has none."""
     if not clips:
         raise InputError("no clip has one of the emotions.", "See --set emotions=null")
     return next(iter(clips[0].open().meta.get("emotion") or {}), BLENDSHAPES)

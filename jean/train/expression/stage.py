@@ -1,4 +1,4 @@
-"""Training the expression transformer: ``jean train-expr`` (sections 3.2 and 8.3, Eqs. 3 and 4)."""
+"""Training of the expression transformer: ``jean train-expr`` (sections 3.2 and 8.3, Eqs. 3 and 4)."""
 
 from __future__ import annotations
 
@@ -20,17 +20,25 @@ from jean.losses import emotion_loss
 from jean.models.expression_transformer import ExpressionTransformer
 from jean.models.landmark_autoencoder import swapped
 from jean.progress import Progress
-from jean.train.engine.epoch_stage import EpochStage
-from jean.train.engine.epochs import Epochs, random_at
+from jean.train.engine.epoch_config import fingerprint
+from jean.train.engine.epoch_stage import EpochStage, step_generator
 from jean.train.engine.loop import run
-from jean.train.engine.settings import decisive
-from jean.train.expression.config import ExpressionConfig, resolved
-from jean.train.expression.disentangle import part
+from jean.train.expression.config import ExpressionConfig
+from jean.train.expression.disentangle import disentangle
 from jean.train.expression.pairs import find_pairs
+
+_EVALUATED_WINDOWS = 256  # at most, which bounds the time of an evaluation
 
 
 class ExpressionStage(EpochStage):
-    """The stage as the loop knows it."""
+    """Trains the expression transformer, one step at a time (Eq. 4).
+
+    Args:
+        train: windows of the training pairs.
+        validation: windows of the validation pairs.
+        config: of the stage.
+        device: where to train.
+    """
 
     name = "expression"
 
@@ -38,69 +46,78 @@ class ExpressionStage(EpochStage):
         self.train, self.validation, self.config, self.device = train, validation, config, device
         torch.manual_seed(config.seed)
         self.model = ExpressionTransformer(**model_arguments(train, config)).to(device)
-        self.model.set_statistics(*statistics(train, config.scaling or "none"))
+        self.model.set_statistics(*statistics(train, config.scaling))
         adam = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-        epochs = Epochs(len(train), config.batch or 256, config.seed)
-        super().__init__(self.model, adam, epochs, config.steps, config.epochs)
+        super().__init__(self.model, adam, len(train), config)
 
     def step(self, step: int) -> dict[str, float]:
-        """One step of Adam on Eq. 4 over windows of pairs."""
-        chosen = self.epochs.at(step)
-        random = random_at(step, self.config.seed)
-        swap = torch.from_numpy(random.random(len(chosen)) < self.config.swap_probability).to(self.device)
+        """Takes one Adam step on Eq. 4 and returns the scalars to log. The last step also disentangles, if asked."""
+        batch = self.epochs.at(step)
+        random = step_generator(step, self.config.seed)
+        swap = torch.from_numpy(random.random(len(batch)) < self.config.swap_probability).to(self.device)
         self.model.train()
-        loss = pair_loss(self.model, *self._pair(self.train, chosen), swap)
-        found = self.descend(loss, step)
-        if self.config.parted and step == self.steps - 1:
-            self._part()
-        return found
+        loss = pair_loss(self.model, *self._pair(self.train, batch), swap)
+        scalars = self.descend(loss, step)
+        if self.config.disentangle and step == self.steps - 1:
+            self._disentangle()
+        return scalars
 
     @torch.no_grad()
-    def _part(self) -> None:
-        """Sets the maps that part e_l from e_e, from the training pairs."""
+    def _disentangle(self) -> None:
+        """Computes the disentangling maps from the training pairs and stores them in the model."""
         self.model.eval()
         sides: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
         middle = self.config.window // 2
-        for chosen in np.array_split(np.arange(len(self.train)), max(1, len(self.train) // 256)):
-            for side, windows in zip(sides, self._pair(self.train, chosen), strict=True):
+        for batch in np.array_split(np.arange(len(self.train)), max(1, len(self.train) // 256)):
+            for side, windows in zip(sides, self._pair(self.train, batch), strict=True):
                 side.append(torch.cat(self.model.encode(windows), -1)[:, middle].cpu().numpy())
-        found = part(np.concatenate(sides[0]), np.concatenate(sides[1]))
-        self.model.set_parting(*(torch.from_numpy(v).float() for v in (found.mean, found.lip, found.expression)))
+        maps = disentangle(np.concatenate(sides[0]), np.concatenate(sides[1]))
+        arrays = (maps.mean, maps.lip, maps.expression)
+        self.model.set_disentangling_maps(*(torch.from_numpy(array).float() for array in arrays))
 
-    def _pair(self, windows: PairWindows, chosen: np.ndarray) -> tuple[Tensor, Tensor]:
-        a, b = windows.at(chosen)
+    def _pair(self, windows: PairWindows, indices: np.ndarray) -> tuple[Tensor, Tensor]:
+        """The aligned features of A and B, [B, ω, D] each, of windows ``indices`` [B]."""
+        a, b = windows.at(indices)
         return torch.from_numpy(a).to(self.device), torch.from_numpy(b).to(self.device)
 
     @torch.no_grad()
     def evaluate(self, step: int) -> dict[str, float]:
-        """Mean absolute error of standardised features on pairs that were not trained on.
+        """Mean absolute errors of standardised features on the validation pairs.
 
-        ``swap_error``: with the expression of the other; ``own_error``: nothing swapped; ``free_error``: swapped, and
-        the decoder sees its own past instead of the true one; ``mean_error``: of the training mean, the rival
-        to beat; ``other_error``: of taking A's features for B's, what ignoring the expression would cost.
+        Returns:
+            ``swap_error``: A decoded with the expression of B, against B; earlier frames of B are given.
+            ``free_error``: the same, but the decoder attends to its own earlier output.
+            ``own_error``: A decoded with its own expression, against A.
+            ``mean_error``: baseline, the mean of the training features against B.
+            ``other_error``: baseline, A's features against B: the error of ignoring the expression.
         """
         self.model.eval()
-        count = min(len(self.validation), 256)
-        chosen = np.linspace(0, len(self.validation) - 1, count).astype(int)
-        a, b = self._pair(self.validation, chosen)
+        count = min(len(self.validation), _EVALUATED_WINDOWS)
+        indices = np.linspace(0, len(self.validation) - 1, count).astype(int)
+        a, b = self._pair(self.validation, indices)
         x, y = self.model.standardised(a), self.model.standardised(b)
         lip, own = self.model.encode(a)
         _, other = self.model.encode(b)
-        found = {
+        differences = {
             "swap": self.model.decode(lip, other, self.model.down(y)) - y,
             "own": self.model.decode(lip, own, self.model.down(x)) - x,
             "free": self.model.decode(lip, other) - y,
             "mean": y,
             "other": x - y,
         }
-        return {f"{name}_error": value.abs().mean().item() for name, value in found.items()}
+        return {f"{name}_error": value.abs().mean().item() for name, value in differences.items()}
 
 
 def pair_loss(model: ExpressionTransformer, a: Tensor, b: Tensor, swap: Tensor) -> Tensor:
-    """Eq. 4 of aligned windows ``a`` and ``b`` [B, ω, D], e_e exchanged where ``swap`` [B] is true.
+    """Eq. 4 of a batch of aligned windows.
 
-    Where it is, the lip content of A with the expression of B must give B's features: both say the same at
-    the same moment, so that only the expression tells them apart.
+    Where expressions are exchanged, the lip content of A with the expression of B must give the features of B: both say
+    the same at the same moment, so they differ in expression only.
+
+    Args:
+        model: the expression transformer.
+        a, b: features [B, ω, D] of the two sides of each pair.
+        swap: bool [B], the pairs whose e_e are exchanged.
     """
     x, y = model.standardised(a), model.standardised(b)
     tokens_x, tokens_y = model.down(x), model.down(y)
@@ -113,18 +130,24 @@ def pair_loss(model: ExpressionTransformer, a: Tensor, b: Tensor, swap: Tensor) 
 
 
 def statistics(windows: PairWindows, scaling: str) -> tuple[Tensor, Tensor]:
-    """What the model takes from features and divides them by, [D] each; see ``ExpressionConfig.scaling``."""
+    """Offset and scale, [D] each, that standardise the features of the training clips.
+
+    Args:
+        windows: of the training pairs.
+        scaling: "none": offset 0 and scale 1; "global": the mean, and one scale, the root mean square of the standard
+            deviations; "each": the mean and the standard deviation of each feature.
+    """
     values = np.concatenate(windows.features)
-    mean, spread = values.mean(0), values.std(0)
+    mean, std = values.mean(0), values.std(0)
     if scaling == "none":
-        mean, spread = np.zeros_like(mean), np.ones_like(spread)
+        mean, std = np.zeros_like(mean), np.ones_like(std)
     elif scaling == "global":
-        spread = np.full_like(spread, np.sqrt(np.mean(spread**2)))
-    return torch.from_numpy(mean), torch.from_numpy(np.maximum(spread, 1e-6))
+        std = np.full_like(std, np.sqrt(np.mean(std**2)))
+    return torch.from_numpy(mean), torch.from_numpy(np.maximum(std, 1e-6))
 
 
 def model_arguments(windows: PairWindows, config: ExpressionConfig) -> dict[str, Any]:
-    """The arguments of ``ExpressionTransformer``, as stored in every checkpoint."""
+    """Arguments of ``ExpressionTransformer``, stored in every checkpoint."""
     names = ("window", "width", "hidden", "layers", "heads", "dropout", "feedforward", "history")
     return {"features": int(windows.features[0].shape[1]), **{name: getattr(config, name) for name in names}}
 
@@ -132,31 +155,30 @@ def model_arguments(windows: PairWindows, config: ExpressionConfig) -> dict[str,
 def train_expression(
     data: Sequence[Path], output: Path, config: ExpressionConfig, progress: Progress
 ) -> dict[str, Any]:
-    """Learns one person's expression transformer, or goes on where an earlier run stopped.
+    """Trains one person's expression transformer, or resumes an interrupted run.
 
     Args:
         data: clip folders, or folders of them (``jean.clips.corpus``).
         output: the run folder.
-        config: what to train.
-        progress: told how far it is.
+        config: of the stage.
+        progress: receives messages, warnings and the progress.
 
     Returns:
-        The errors of ``ExpressionStage.evaluate``, ``steps``, ``seconds``, the counts of the data, and ``variant``:
-        "jean", or "d" where no emotion network made the features.
+        The errors of ``ExpressionStage.evaluate``, ``steps``, ``seconds``, the counts of the data,
+        ``emotion_features``, and ``variant``: "jean", or "d" if the features are not from an emotion network.
 
     Raises:
-        UsageError: several people and none chosen.
-        InputError: no sentence in two emotions, or features that are not there.
+        UsageError: clips of several people and no person chosen.
+        InputError: no sentence in two emotions, or a clip without the features.
         SetupError, ArtefactError, DivergedError, Interrupted: see ``jean.train.engine.loop.run``.
     """
-    config = resolved(config)
     check_writable(output)
     pairs = find_pairs(data, config)
     warp = partial(fast_path, radius=config.radius) if config.dtw == "fast" else exact_path
-    train, made = pair_windows(pairs.train, pairs.features, config.window, warp)
-    validation, other = pair_windows(pairs.validation, pairs.features, config.window, warp)
-    if other != made:
-        raise InputError("the clips have several kinds of features.", "Prepare all of them anew.")
+    train, description = pair_windows(pairs.train, pairs.features, config.window, warp)
+    validation, validation_description = pair_windows(pairs.validation, pairs.features, config.window, warp)
+    if validation_description != description:
+        raise InputError("the clips have several kinds of features.", "Prepare all of them again.")
     counts = {
         "train_pairs": len(pairs.train),
         "train_windows": len(train),
@@ -165,15 +187,15 @@ def train_expression(
         "clips": len(train.features),
     }
     progress.say(f"{pairs.features}: " + ", ".join(f"{value} {key.replace('_', ' ')}" for key, value in counts.items()))
-    variant = "jean" if made["network"] else "d"
+    variant = "jean" if description["network"] else "d"
     if variant == "d":
-        progress.warn(f"{pairs.features} come from no emotion network: this is the paper's variant (d).")
+        progress.warn(f"{pairs.features} are not from an emotion network: this is variant (d) of the paper.")
     stage = ExpressionStage(train, validation, config, torch.device(pick_device(config.device)))
-    stored = "arrays.safetensors" if pairs.features == BLENDSHAPES else "emotion_features.safetensors"
-    compared = decisive(config, pairs.clips(), stored)
+    file = "arrays.safetensors" if pairs.features == BLENDSHAPES else "emotion_features.safetensors"
+    compared = fingerprint(config, pairs.clips(), file)
     meta = {
         "model": model_arguments(train, config),
-        "emotion": made,
+        "emotion": description,
         "variant": variant,
         "person": pairs.person,
         "held_out": [clip.name for pair in pairs.validation for clip in pair],

@@ -1,53 +1,40 @@
-"""What ``jean train-landmarks`` can be asked for (section 8.1)."""
+"""Configuration of ``jean train-landmarks`` (section 8.1)."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Literal
+from typing import ClassVar, Literal
 
 from pydantic import Field
 
-from jean.config import StageConfig
-from jean.train.engine.settings import with_preset
+from jean.train.engine.epoch_config import EpochConfig
 
 
-class LandmarkConfig(StageConfig):
-    """Everything that decides a landmark autoencoder; the defaults are the paper's.
+class LandmarkConfig(EpochConfig):
+    """Options of the landmark autoencoder. The defaults are the paper's.
 
     Attributes:
-        preset: "paper", or "small" for a few people and minutes of video (``PRESETS``): it chooses the defaults
-            of what is None.
-        table: a CSV that says who, how and what (``jean.clips.corpus``); None: each DATA folder's own.
-        form: of the points, "head", "motion" or "frame" (``jean.drivers.face_points``; the paper does not say).
-        swap_probability: ε. width, hidden: of e_f and e_m, and of the layers (section 8.1.2).
-        separate: e_m from the mouth's points alone, e_f from the others alone (not the paper's).
-        epochs, batch, learning_rate, weight_decay: Adam with default parameters, section 8.1.3.
-        steps: instead of epochs, for small data.
-        validation_share: of the people (9 of 48, section 8.1.1); validation: their names, instead of a draw.
+        preset: "paper", or "small" for a few people and minutes of video.
+        form: coordinates of the landmarks, "head", "motion" or "frame" (``jean.drivers.face_points``). The paper
+            does not state them.
+        swap_probability: ε, probability of exchanging the mouths of a pair.
+        width: width of e_f and of e_m.
+        hidden: widths of the hidden layers.
+        separate: encode e_m from the mouth landmarks alone and e_f from the other landmarks alone (not the paper's).
+        learning_rate: of Adam.
+        weight_decay: of Adam.
+        validation: names of the people held out for validation; None: a random draw.
     """
 
+    presets: ClassVar = {"small": {"epochs": None, "steps": 3000, "form": "motion"}}
+
     preset: Literal["paper", "small"] = "paper"
-    table: Path | None = None
-    form: Literal["head", "motion", "frame"] | None = None
+    epochs: int | None = Field(15, ge=1)  # 8.1.3
+    batch: int = Field(256, ge=1)  # 8.1.3
+    form: Literal["head", "motion", "frame"] = "head"
     swap_probability: float = Field(0.8, ge=0, le=1)  # 8.1.2
     width: int = Field(64, ge=1)  # 8.1.2
     hidden: tuple[int, ...] = (256, 256, 128)  # 8.1.2
     separate: bool = False
-    epochs: int | None = Field(None, ge=1)
-    steps: int | None = Field(None, ge=1)
-    batch: int = Field(256, ge=1)  # 8.1.3
     learning_rate: float = Field(1e-3, gt=0)  # Adam's default parameters, 8.1.3
     weight_decay: float = Field(1e-5, ge=0)  # 8.1.3
-    validation_share: float = Field(9 / 48, gt=0, lt=1)  # 8.1.1
     validation: tuple[str, ...] | None = None
-
-
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {"epochs": 15, "form": "head"},  # 8.1.3; the form is not stated
-    "small": {"steps": 3000, "form": "motion"},
-}
-
-
-def resolved(config: LandmarkConfig) -> LandmarkConfig:
-    """The configuration with its preset's values where it had None."""
-    return with_preset(config, PRESETS[config.preset])

@@ -1,4 +1,4 @@
-"""Training the landmark autoencoder: ``jean train-landmarks`` (sections 3.1 and 8.1, Eq. 1)."""
+"""Training of the landmark autoencoder: ``jean train-landmarks`` (sections 3.1 and 8.1, Eq. 1)."""
 
 from __future__ import annotations
 
@@ -18,15 +18,24 @@ from jean.files import check_writable
 from jean.losses import landmark_loss
 from jean.models.landmark_autoencoder import MOUTH_POINTS, LandmarkAutoencoder, swapped, with_mouth_of
 from jean.progress import Progress
-from jean.train.engine.epoch_stage import EpochStage
-from jean.train.engine.epochs import Epochs, random_at
+from jean.train.engine.epoch_config import VALIDATION_FRACTION, fingerprint
+from jean.train.engine.epoch_stage import EpochStage, step_generator
 from jean.train.engine.loop import run
-from jean.train.engine.settings import decisive
-from jean.train.landmarks.config import LandmarkConfig, resolved
+from jean.train.landmarks.config import LandmarkConfig
+
+_EVALUATED_FRAMES = 4096  # at most, which bounds the time of an evaluation
+_PREVIEW_FACES = 6
 
 
 class LandmarkStage(EpochStage):
-    """The stage as the loop knows it."""
+    """Trains the landmark autoencoder, one step at a time (Eq. 1).
+
+    Args:
+        train: frames to train on.
+        validation: frames of other people.
+        config: of the stage.
+        device: where to train.
+    """
 
     name = "landmarks"
 
@@ -35,11 +44,11 @@ class LandmarkStage(EpochStage):
         torch.manual_seed(config.seed)
         self.model = LandmarkAutoencoder(**model_arguments(config)).to(device)
         adam = torch.optim.Adam(self.model.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay)
-        super().__init__(self.model, adam, Epochs(len(train), config.batch, config.seed), config.steps, config.epochs)
+        super().__init__(self.model, adam, len(train), config)
 
     def step(self, step: int) -> dict[str, float]:
-        """One step of Adam on Eq. 1 over pairs of frames of one clip each."""
-        random = random_at(step, self.config.seed)
+        """Takes one Adam step on Eq. 1 over pairs of frames of the same clip; returns the scalars to log."""
+        random = step_generator(step, self.config.seed)
         first = self.epochs.at(step)
         second = self.train.others_of_clip(first, random)
         swap = torch.from_numpy(random.random(len(first)) < self.config.swap_probability).to(self.device)
@@ -47,34 +56,40 @@ class LandmarkStage(EpochStage):
         loss = pair_loss(self.model, self.points(self.train, first), self.points(self.train, second), swap)
         return self.descend(loss, step)
 
-    def points(self, frames: FaceFrames, chosen: np.ndarray) -> Tensor:
-        """[B, 51, 2] of frames ``chosen`` [B]."""
-        return torch.from_numpy(frames.points[chosen]).to(self.device)
+    def points(self, frames: FaceFrames, indices: np.ndarray) -> Tensor:
+        """Landmarks [B, 51, 2] of frames ``indices`` [B]."""
+        return torch.from_numpy(frames.points[indices]).to(self.device)
 
     @torch.no_grad()
     def evaluate(self, step: int) -> dict[str, float]:
-        """Errors on people that were not trained on, in the units of the points.
+        """Errors on the validation people, in the units of the landmarks.
 
-        ``swap_mouth_error`` and ``swap_face_error``: mean distance of decoded points when every mouth comes
-        from another frame of the clip; ``own_…`` when nothing is swapped; ``mean_…``: of the clip's mean
-        face, the rival to beat.
+        Returns:
+            ``validation_loss``: Eq. 1 with every mouth swapped.
+            ``swap_mouth_error`` and ``swap_face_error``: mean distance between decoded and target landmarks when every
+            mouth embedding comes from another frame of the clip.
+            ``own_mouth_error`` and ``own_face_error``: the same without swaps.
+            ``mean_mouth_error`` and ``mean_face_error``: the baseline, the clip's mean landmarks in place of the
+            decoded ones.
         """
         self.model.eval()
         random = np.random.default_rng(0)
         frames = self.validation
-        first = np.arange(len(frames)) if len(frames) <= 4096 else np.sort(random.choice(len(frames), 4096, False))
+        first = np.arange(len(frames))
+        if len(frames) > _EVALUATED_FRAMES:
+            first = np.sort(random.choice(len(frames), _EVALUATED_FRAMES, False))
         a, b = self.points(frames, first), self.points(frames, frames.others_of_clip(first, random))
         means = np.stack([frames.points[f : f + n].mean(0) for f, n in zip(frames.first, frames.count, strict=True)])
         mean = torch.from_numpy(means[frames.clip[first]]).to(self.device)
         face, mouth = self.model.encode(a)
-        _, other = self.model.encode(b)
+        _, other_mouth = self.model.encode(b)
         scores: dict[str, float] = {}
-        for name, found, target in (
-            ("swap", self.model.decode(face, other), with_mouth_of(a, b)),
+        for name, decoded, target in (
+            ("swap", self.model.decode(face, other_mouth), with_mouth_of(a, b)),
             ("own", self.model.decode(face, mouth), a),
             ("mean", mean, a),
         ):
-            distance = (found - target).norm(dim=-1)
+            distance = (decoded - target).norm(dim=-1)
             scores[f"{name}_mouth_error"] = distance[:, -MOUTH_POINTS:].mean().item()
             scores[f"{name}_face_error"] = distance[:, :-MOUTH_POINTS].mean().item()
         all_swapped = torch.ones(len(first), dtype=torch.bool, device=self.device)
@@ -82,22 +97,27 @@ class LandmarkStage(EpochStage):
 
     @torch.no_grad()
     def preview(self, step: int, folder: Path) -> None:
-        """Pairs of frames and what swapping their mouths gives."""
-        from jean.train.landmarks.preview import write_preview
-
+        """Draws validation faces in four rows: A, B, the target (A with B's mouth), and the decoded landmarks."""
         random = np.random.default_rng(0)
-        first = np.linspace(0, len(self.validation) - 1, 6).astype(int)
+        first = np.linspace(0, len(self.validation) - 1, _PREVIEW_FACES).astype(int)
         a = self.points(self.validation, first)
         b = self.points(self.validation, self.validation.others_of_clip(first, random))
         self.model.eval()
         face, _ = self.model.encode(a)
         _, mouth = self.model.encode(b)
-        found = self.model.decode(face, mouth)
-        write_preview([v.cpu().numpy() for v in (a, b, with_mouth_of(a, b), found)], folder / f"{step:06d}.png")
+        decoded = self.model.decode(face, mouth)
+        rows = [faces.cpu().numpy() for faces in (a, b, with_mouth_of(a, b), decoded)]
+        write_preview(rows, folder / f"{step:06d}.png")
 
 
 def pair_loss(model: LandmarkAutoencoder, a: Tensor, b: Tensor, swap: Tensor) -> Tensor:
-    """Eq. 1 of frames ``a`` and ``b`` [B, 51, 2], mouths exchanged where ``swap`` [B] is true."""
+    """Eq. 1 of a batch of pairs.
+
+    Args:
+        model: the landmark autoencoder.
+        a, b: landmarks [B, 51, 2] of the two frames of each pair.
+        swap: bool [B], the pairs whose mouth embeddings are exchanged. Their targets have the other frame's mouth.
+    """
     face_a, mouth_a = model.encode(a)
     face_b, mouth_b = model.encode(b)
     mouth_a, mouth_b = swapped(mouth_a, mouth_b, swap)
@@ -107,35 +127,70 @@ def pair_loss(model: LandmarkAutoencoder, a: Tensor, b: Tensor, swap: Tensor) ->
 
 
 def model_arguments(config: LandmarkConfig) -> dict[str, Any]:
-    """The arguments of ``LandmarkAutoencoder``, as stored in every checkpoint."""
+    """Arguments of ``LandmarkAutoencoder``, stored in every checkpoint."""
     return {"points": 51, "width": config.width, "hidden": list(config.hidden), "separate": config.separate}
 
 
+def draw_face(points: np.ndarray, side: int = 160) -> np.ndarray:
+    """Draws the landmarks of one face as dots, the mouth in red.
+
+    Args:
+        points: [P, 2], in inter-ocular distances around zero; the last 20 are the mouth. NaN is not drawn.
+        side: of the image, in pixels.
+
+    Returns:
+        uint8 RGB [side, side, 3].
+    """
+    import cv2
+
+    image = np.full((side, side, 3), 255, np.uint8)
+    pixels = np.nan_to_num((points * 0.55 + 0.5) * side, nan=-10.0)
+    for index, (x, y) in enumerate(np.clip(pixels, -10, 2 * side)):
+        mouth = index >= len(points) - MOUTH_POINTS
+        colour = (200, 30, 30) if mouth else (30, 30, 90)
+        # coordinates and radius in eighths of a pixel (shift 3)
+        cv2.circle(image, (int(x * 8), int(y * 8)), 14, colour, -1, cv2.LINE_AA, 3)
+    return image
+
+
+def write_preview(rows: Sequence[np.ndarray], path: Path) -> None:
+    """Writes a PNG with one row of faces for each item of ``rows``, landmarks [F, P, 2].
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    import cv2
+
+    sheet = np.concatenate([np.concatenate([draw_face(face) for face in row], 1) for row in rows], 0)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not cv2.imwrite(str(path), sheet[:, :, ::-1]):
+        raise OSError(f"cannot write {path}")
+
+
 def train_landmarks(data: Sequence[Path], output: Path, config: LandmarkConfig, progress: Progress) -> dict[str, Any]:
-    """Learns the landmark autoencoder from clips of many people, or goes on where an earlier run stopped.
+    """Trains the landmark autoencoder on clips of many people, or resumes an interrupted run.
 
     Args:
         data: clip folders, or folders of them (``jean.clips.corpus``).
         output: the run folder.
-        config: what to train.
-        progress: told how far it is.
+        config: of the stage.
+        progress: receives messages, warnings and the progress.
 
     Returns:
         The errors of ``LandmarkStage.evaluate``, ``steps``, ``seconds``, and the counts of the data.
 
     Raises:
-        InputError, UsageError: data that cannot be used, see ``find_clips`` and ``split_people``.
+        InputError, UsageError: unusable data, see ``find_clips`` and ``split_people``.
         SetupError, ArtefactError, DivergedError, Interrupted: see ``jean.train.engine.loop.run``.
     """
-    config = resolved(config)
     check_writable(output)
     clips = find_clips(data, config.table)
-    train_clips, validation_clips = split_people(clips, config.validation_share, config.validation, config.seed)
-    train, validation = load_frames(train_clips, str(config.form)), load_frames(validation_clips, str(config.form))
+    train_clips, validation_clips = split_people(clips, VALIDATION_FRACTION, config.validation, config.seed)
+    train, validation = load_frames(train_clips, config.form), load_frames(validation_clips, config.form)
     counts = train.counts("train") | validation.counts("validation")
     progress.say(", ".join(f"{value} {name.replace('_', ' ')}" for name, value in counts.items()))
     if set(people(train_clips)) & set(people(validation_clips)):
-        progress.warn("one person alone: validation frames are of a person that was trained on.")
+        progress.warn("there is only one person: the validation frames are of a person in the training set.")
     if train.tracker != validation.tracker:
         raise InputError("the clips were tracked by different trackers.", "Prepare them with one command.")
     stage = LandmarkStage(train, validation, config, torch.device(pick_device(config.device)))
@@ -146,5 +201,5 @@ def train_landmarks(data: Sequence[Path], output: Path, config: LandmarkConfig, 
         "held_out": people(validation_clips),
         **counts,
     }
-    compared = decisive(config, clips, "arrays.safetensors")
+    compared = fingerprint(config, clips, "arrays.safetensors")
     return run(stage, output, stage.schedule(previews=True), progress, config=compared, meta=meta) | counts

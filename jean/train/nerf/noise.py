@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from jean.models.audio_encoder import noisy_windows
 from jean.models.talking_head import Frames
 from jean.train.nerf.presets import ResolvedNerfConfig
 
@@ -23,27 +25,20 @@ def add_condition_noise(frames: Frames, config: ResolvedNerfConfig, std: Tensor,
     assert frames.audio is not None  # training frames come with their sound
     audio, expression = add_audio_noise(frames.audio, config.audio_noise, generator), frames.expression
     if config.expression_noise:
-        expression = expression + std * config.expression_noise * _normal(expression, generator)
+        normal = torch.randn(expression.shape, generator=generator, device=expression.device)
+        expression = expression + std * config.expression_noise * normal
     return replace(frames, audio=audio, expression=expression)
 
 
 def add_audio_noise(audio: Tensor, std: float, generator: torch.Generator) -> Tensor:
-    """Audio windows with noise on the level of each band, on the whole level and on every value.
+    """Audio windows with the noise of ``jean.models.audio_encoder.noisy_windows``.
 
-    It stands for other microphones, voices and rooms.
+    The windows of neighbouring frames share the noise of levels, because they share a microphone.
 
     Args:
-        audio: [F, …, window, D].
-        std: standard deviation of each of the three.
+        audio: [F, ..., window, D].
+        std: standard deviation of each part of the noise.
         generator: draws the noise.
     """
-    if std:
-        rows = audio.flatten(1, -2)  # neighbouring frames share their microphone
-        for part in (rows[:, :1, :1], rows[:, :1], rows):
-            rows = rows + std * _normal(part, generator)
-        audio = rows.view_as(audio)
-    return audio
-
-
-def _normal(like: Tensor, generator: torch.Generator) -> Tensor:
-    return torch.randn(like.shape, generator=generator, device=like.device)
+    normal = partial(torch.randn, generator=generator, device=audio.device)
+    return noisy_windows(audio.flatten(1, -2), std, normal).view_as(audio)

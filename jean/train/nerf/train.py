@@ -16,7 +16,8 @@ from jean.drivers.person_frames import PersonFrames, check_alike, open_clips
 from jean.environment import pick_device
 from jean.files import check_writable
 from jean.progress import Progress
-from jean.train.engine.loop import Schedule, run
+from jean.train.engine.loop import run
+from jean.train.engine.stage import Schedule
 from jean.train.nerf.config import NerfConfig
 from jean.train.nerf.model import model_arguments, named_means
 from jean.train.nerf.presets import ResolvedNerfConfig, resolve

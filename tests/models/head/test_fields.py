@@ -7,7 +7,7 @@ import torch
 
 from jean.kernels.dispatch import PlaneSpec
 from jean.models.audio_encoder import AudioAttention, AudioEncoder
-from jean.models.encoding import encode, encoded_width, spread_over
+from jean.models.encoding import encode, encoded_width, expand_frames
 from jean.models.head.mlp import MlpField
 from jean.models.head.planes import refined
 from jean.models.head.prior import RELIEF_CELLS, head_prior, relief
@@ -30,11 +30,11 @@ def test_encoding_by_hand_and_its_width():
     assert (encoded_width(3, 10), encoded_width(3, 4)) == (63, 27)  # section 8.4.2
 
 
-def test_spread_over_equals_indexing_with_gradients():
+def test_expand_frames_equals_indexing_with_gradients():
     values = torch.rand(4, 3, requires_grad=True)
     frame = torch.tensor([0, 3, 3, 1])
-    assert torch.allclose(spread_over(frame, 4)(values), values[frame])
-    assert torch.equal(spread_over(torch.zeros(5, dtype=torch.long), 1)(values[:1]), values[:1].expand(5, 3))
+    assert torch.allclose(expand_frames(frame, 4)(values), values[frame])
+    assert torch.equal(expand_frames(torch.zeros(5, dtype=torch.long), 1)(values[:1]), values[:1].expand(5, 3))
 
 
 def test_the_papers_field_has_the_papers_layers():

@@ -1,4 +1,4 @@
-"""``train-expr`` on a corpus of formulas: pairs, splits, resume, learning, refusals."""
+"""``train-expr`` on a synthetic corpus: pairs, splits, learning, resuming, rejected data."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from jean.checkpoint import load_checkpoint
 from jean.clips.corpus import find_clips, same_sentence_pairs
 from jean.drivers.emotion import emotion_track, frame_windows, pair_windows
 from jean.drivers.time_warp import exact_path
-from jean.errors import ArtefactError, InputError, Interrupted, UsageError
+from jean.errors import ArtefactError, InputError, UsageError
 from jean.models.stored import load_expression_transformer
 from jean.progress import Silent
-from jean.train.expression import stage as module
 from jean.train.expression.config import ExpressionConfig
 from jean.train.expression.pairs import split_pairs
-from jean.train.expression.stage import train_expression
+from jean.train.expression.stage import ExpressionStage, train_expression
+from tests.helpers.interrupted import interrupted_at
 from tests.helpers.tiny_corpus import EMOTION_WIDTH, make_corpus
 
 SMALL = {"width": 8, "hidden": 16, "heads": 4, "layers": 1, "feedforward": 16, "device": "cpu", "dtw": "exact"}
@@ -31,8 +31,8 @@ def corpus(tmp_path_factory):
 def test_pairs_are_aligned_and_cut_into_windows(corpus):
     pairs = list(same_sentence_pairs(find_clips([corpus])))
     assert len(pairs) == 3 * 6
-    windows, made = pair_windows(pairs[:2], "toy", 8, exact_path)
-    assert made == {"name": "toy", "version": "1", "width": EMOTION_WIDTH, "network": True}
+    windows, description = pair_windows(pairs[:2], "toy", 8, exact_path)
+    assert description == {"name": "toy", "version": "1", "width": EMOTION_WIDTH, "network": True}
     first, second, path = windows.pairs[0]
     a, b = windows.at(np.array([5]))
     assert np.array_equal(a[0], windows.features[first][path[5:13, 0]])
@@ -40,7 +40,7 @@ def test_pairs_are_aligned_and_cut_into_windows(corpus):
     assert len(windows) == sum(len(path) - 7 for _, _, path in windows.pairs)
 
 
-def test_sixty_pairs_train_and_the_rest_validates(corpus):
+def test_60_of_84_pairs_train_and_the_others_validate(corpus):
     pairs = list(same_sentence_pairs(find_clips([corpus]))) * 5
     train, validation = split_pairs(pairs[:84], ExpressionConfig())
     assert (len(train), len(validation)) == (60, 24)
@@ -53,8 +53,8 @@ def test_sixty_pairs_train_and_the_rest_validates(corpus):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["small", "parted"])
-def test_it_learns_to_exchange_expressions(corpus, tmp_path, preset):
+@pytest.mark.parametrize("preset", ["small", "disentangled"])
+def test_training_learns_to_exchange_expressions(corpus, tmp_path, preset):
     config = ExpressionConfig(preset=preset, steps=150, batch=32, **SMALL)
     result = train_expression([corpus], tmp_path / "run", config, Silent())
     assert result["variant"] == "jean" and result["emotion_features"] == "toy"
@@ -66,39 +66,30 @@ def test_it_learns_to_exchange_expressions(corpus, tmp_path, preset):
     assert lip.shape == expression.shape == (clip.frame_count, 8)
 
 
-def test_an_interrupted_run_ends_with_the_same_weights(corpus, tmp_path, monkeypatch):
-    config = ExpressionConfig(preset="parted", steps=20, batch=16, **SMALL)
+def test_an_interrupted_run_ends_with_the_same_weights(corpus, tmp_path):
+    config = ExpressionConfig(preset="disentangled", steps=20, batch=16, **SMALL)
     whole = train_expression([corpus], tmp_path / "whole", config, Silent())
-    step = module.ExpressionStage.step
-
-    def stopping(self, number):
-        if number == 13:
-            raise KeyboardInterrupt
-        return step(self, number)
-
-    monkeypatch.setattr(module.ExpressionStage, "step", stopping)
-    with pytest.raises((Interrupted, KeyboardInterrupt)):
+    with interrupted_at(ExpressionStage, 13):
         train_expression([corpus], tmp_path / "broken", config, Silent())
-    monkeypatch.setattr(module.ExpressionStage, "step", step)
-    again = train_expression([corpus], tmp_path / "broken", config, Silent())
+    resumed = train_expression([corpus], tmp_path / "broken", config, Silent())
     assert load_checkpoint(tmp_path / "whole").content_hash == load_checkpoint(tmp_path / "broken").content_hash
-    assert {key for key in whole if whole[key] != again[key]} <= {"seconds"}
+    assert {key for key in whole if whole[key] != resumed[key]} <= {"seconds"}
 
 
-def test_blendshapes_are_variant_d_and_said_to_be(corpus, tmp_path):
+def test_blendshapes_are_reported_as_variant_d(corpus, tmp_path):
     warnings = []
 
-    class Listening(Silent):
+    class Recorder(Silent):
         def warn(self, message):
             warnings.append(message)
 
     config = ExpressionConfig(preset="small", emotion_features="blendshapes", steps=2, **SMALL)
-    result = train_expression([corpus], tmp_path / "run", config, Listening())
+    result = train_expression([corpus], tmp_path / "run", config, Recorder())
     assert result["variant"] == "d" and any("variant (d)" in message for message in warnings)
     assert load_expression_transformer(tmp_path / "run").meta["variant"] == "d"
 
 
-def test_what_cannot_be_trained_on_is_refused(corpus, tmp_path):
+def test_unsuitable_data_is_rejected(corpus, tmp_path):
     quick = ExpressionConfig(preset="small", steps=2, **SMALL)
     with pytest.raises(InputError, match="emoca"):
         train_expression([corpus], tmp_path / "a", quick.model_copy(update={"emotion_features": "emoca"}), Silent())
@@ -114,8 +105,8 @@ def test_what_cannot_be_trained_on_is_refused(corpus, tmp_path):
         train_expression([two], tmp_path / "c", quick.model_copy(update={"person": "p0"}), Silent())
 
 
-def test_the_window_of_a_frame_has_it_in_the_middle():
+def test_element_half_of_a_window_is_the_frame_itself():
     track = np.arange(10.0)[:, None]
-    found = frame_windows(track, 8)[..., 0]
-    assert found[5].tolist() == [1, 2, 3, 4, 5, 6, 7, 8] and (found[:, 4] == np.arange(10)).all()
-    assert found[0].tolist() == [0, 0, 0, 0, 0, 1, 2, 3] and found[9].tolist() == [5, 6, 7, 8, 9, 9, 9, 9]
+    windows = frame_windows(track, 8)[..., 0]
+    assert windows[5].tolist() == [1, 2, 3, 4, 5, 6, 7, 8] and (windows[:, 4] == np.arange(10)).all()
+    assert windows[0].tolist() == [0, 0, 0, 0, 0, 1, 2, 3] and windows[9].tolist() == [5, 6, 7, 8, 9, 9, 9, 9]
