@@ -10,8 +10,8 @@ from entangled import NAME, of_tracks
 
 from jean.clips.corpus import find_clips
 from jean.progress import Progress
-from jean.synthetic_speaker.corpus import plan_corpus
 from jean.synthetic_speaker.track_clips import write_track_corpus
+from jean.synthetic_speaker.video_corpus import plan_corpus
 
 SEED = 0
 

@@ -17,7 +17,7 @@ from disentangle_runs import SEED, Corpus, Steps, audio_run, expression_run
 from entangled import of_tracks
 
 from jean.clips.clip import Clip
-from jean.demo.crossed import combine
+from jean.demo.cross_driven import cross_driven_performance
 from jean.drivers.emotion import BLENDSHAPES
 from jean.drivers.method import METHODS
 from jean.drivers.pose import retarget_position
@@ -26,11 +26,11 @@ from jean.media import read_frames
 from jean.metrics.mouth import correlation
 from jean.progress import Progress
 from jean.synthetic_speaker.controls import UPPER_CONTROLS
-from jean.synthetic_speaker.corpus import CorpusItem
 from jean.synthetic_speaker.draw import SUPERSAMPLING
-from jean.synthetic_speaker.performance import ground_truth, pictures
+from jean.synthetic_speaker.performance import draw_performance, ground_truth
 from jean.synthetic_speaker.speaker import Speaker, build_speaker
 from jean.synthetic_speaker.track_clips import performance_of, write_track_corpus
+from jean.synthetic_speaker.video_corpus import CorpusItem
 
 SIZE_PX = 128
 
@@ -150,7 +150,7 @@ def pairs_of(items: list[CorpusItem]) -> list[tuple[CorpusItem, CorpusItem]]:
 def crossed(folder: Path, expression: CorpusItem, speech: CorpusItem, speaker: Speaker, trained: Clip) -> Crossed:
     """Draws the truth of one pair through the camera that a render has."""
     said, shown = performance_of(speech), performance_of(expression)
-    truth = combine(said, shown, shown)
+    truth = cross_driven_performance(said, shown, shown)
     # a render moves another clip's poses to the mean place of the clip trained on
     own, theirs = ground_truth(speaker.face, truth, SIZE_PX)[0], ground_truth(speaker.face, shown, SIZE_PX)[0]
     wanted = retarget_position(theirs["camera_to_world"], trained.arrays["camera_to_world"])
@@ -162,7 +162,7 @@ def crossed(folder: Path, expression: CorpusItem, speech: CorpusItem, speaker: S
     played = np.round(source_positions(times, shown.fps, shown.frame_count, "mirror")).astype(int)
     names = [f"{item.emotion}_{item.sentence:03d}" for item in (expression, speech)]
     source = Clip.open(folder / expression.person / names[0])
-    frames = np.stack([picture.image for picture in pictures(speaker, truth, SIZE_PX, white)])
+    frames = np.stack([picture.image for picture in draw_performance(speaker, truth, SIZE_PX, white)])
     other = opening_of(source.frames, source.arrays["camera_to_world"], trained)
     return Crossed(
         "+".join(names),

@@ -1,8 +1,11 @@
-"""The rest shape of a head: a skin of three grid strips that meet at the lids and at the lips.
+"""The neutral head: a skin mesh of three grid strips that meet at the lids and at the lips.
 
-The strips (crown to upper lids, lower lids to upper lip, lower lip to under the chin) share their
-columns. Where they meet they coincide except between the corners of the eyes, so that lids open,
-and of the mouth, so that lips part. Everything is in head space (``jean/clips/clip.py``), cm.
+The strips run from the crown to the upper lids, from the lower lids to the upper lip, and from the lower
+lip to below the chin. They share their columns and coincide where they meet, except between the corners
+of the eyes (so that lids can open) and of the mouth (so that lips can part).
+
+Coordinates are those of head space (``jean/clips``) up to scale and offset, cm: x to the subject's left,
+y down, z backwards.
 """
 
 from __future__ import annotations
@@ -11,16 +14,16 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from jean.synthetic_speaker.surfaces import bump, grid_triangles, smooth_min, smoothstep
+from jean.synthetic_speaker.meshes import bump, grid_triangles, smooth_min, smoothstep, weld_numbers
 
-EYE_LINE = -2.60  # height of the line through the corners of the eyes
-MOUTH_LINE = 4.18  # height of the closed lips
-EYE_CENTER = (3.15, -2.62, -2.42)  # of the left eyeball (positive x); the right one is mirrored
-EYE_RADIUS = 1.36
-EYE_CORNERS = (1.86, 4.445)  # |x| of inner and outer corner
-INNER_LIP_ROWS = 3
+EYE_LINE = -2.60  # y of the line through the eye corners, cm
+MOUTH_LINE = 4.18  # y of the closed lips, cm
+EYE_CENTER = (3.15, -2.62, -2.42)  # of the left eyeball (x > 0), cm; the right one is mirrored
+EYE_RADIUS = 1.36  # cm
+EYE_CORNERS = (1.86, 4.445)  # |x| of the inner and outer corner, cm
+INNER_LIP_ROWS = 3  # rows of each lip behind its margin
 
-# Cross-sections from crown to chin: height of the front, half width, z of front, centre and back.
+# Horizontal cross-sections from crown to chin, cm: y at the front, half width, z of front, centre and back.
 _SECTIONS = np.array(
     [
         (-13.0, 0.01, 3.2, 3.2, 3.21),
@@ -44,8 +47,8 @@ _SECTIONS = np.array(
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Proportions of one head; 1 (or 0 for offsets) is the mean head.
+class HeadShape:
+    """Proportions of one head; factors of 1 and the default offsets give the mean head.
 
     Attributes:
         face_width, jaw_width, chin_length, cheek_fullness: factors.
@@ -71,15 +74,15 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Skin:
-    """The skin as a mesh.
+class SkinMesh:
+    """The skin mesh.
 
     Attributes:
-        points: float64 [N, 3], head space, cm.
-        strips: int [rows, columns] vertex numbers of each of the three strips.
+        points: float64 [N, 3], cm.
+        strips: int [rows, columns], vertex numbers of each of the three strips.
         triangles: int [M, 3], counter-clockwise seen from outside.
-        weld: int [N]; vertices with the same number share one normal.
-        line_distance: float64 [N], height above (negative) or below the closed lips at that column.
+        weld: int [N], see ``meshes.vertex_normals``.
+        line_distance: float64 [N], signed distance below the line of the closed lips (negative above), cm.
     """
 
     points: np.ndarray
@@ -90,7 +93,7 @@ class Skin:
 
 
 def lid_curve(x: np.ndarray, height: float) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets (upper, lower) of the open lid margins from the eye line, cm; 0 outside the corners."""
+    """Offsets (upper, lower) of the open lid margins from the eye line at x, cm; 0 outside the corners."""
     inner, outer = EYE_CORNERS
     s = np.clip((np.abs(x) - inner) / (outer - inner), 0.0, 1.0)
     upper = -0.50 * height * np.abs(np.sin(np.pi * s**0.85)) ** 0.72
@@ -99,12 +102,12 @@ def lid_curve(x: np.ndarray, height: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def lip_line(x: np.ndarray) -> np.ndarray:
-    """Height of the contact line of closed lips relative to ``MOUTH_LINE``: a flat M, corners lower."""
+    """Offset of the closed lips' contact line from ``MOUTH_LINE`` at x, cm: a flat M with lower corners."""
     return 0.10 * bump(np.abs(x), 0.0, 0.35) - 0.05 * bump(np.abs(x), 0.8, 0.5) + 0.13 * smoothstep(np.abs(x), 1.0, 2.6)
 
 
-def lip_heights(x: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """Heights of the red of upper and lower lip at x (cm, both positive; 0 at the corners)."""
+def lip_heights(x: np.ndarray, shape: HeadShape) -> tuple[np.ndarray, np.ndarray]:
+    """Heights of the red of the upper and lower lip at x, cm; both positive, 0 at the corners."""
     s = np.clip(np.abs(x) / (2.46 * shape.mouth_width), 0.0, 1.0)
     taper = (1 - s**2.2) ** 0.9
     upper = (0.68 - 0.13 * bump(s, 0.0, 0.13) + 0.06 * bump(s, 0.3, 0.12)) * taper
@@ -113,7 +116,7 @@ def lip_heights(x: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _columns() -> np.ndarray:
-    """Angles of the columns, radians in [-pi, pi]; 0 is the front; dense over the face."""
+    """Angles of the mesh columns, rad, in [-pi, pi]; 0 is the front. They are denser over the face."""
     front = np.linspace(0, np.deg2rad(46), 27)
     side = np.linspace(np.deg2rad(46), np.deg2rad(100), 17)[1:]
     back = np.linspace(np.deg2rad(100), np.pi, 8)[1:]
@@ -122,7 +125,7 @@ def _columns() -> np.ndarray:
 
 
 def _rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Front heights of the rows of the three strips, cm (without the rows inside the lips)."""
+    """Heights at the front of the rows of each strip, cm, without the rows inside the lips."""
     upper = np.concatenate(
         [[-13.0, -12.85], np.arange(-12.4, -6.0, 0.45), np.arange(-5.95, -3.9, 0.2), np.linspace(-3.8, EYE_LINE, 12)]
     )
@@ -133,8 +136,8 @@ def _rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return upper, middle, lower
 
 
-def _surface(y0: np.ndarray, angle: np.ndarray, shape: Shape) -> np.ndarray:
-    """The head without face: points [..., 3] for front heights and angles."""
+def _smooth_head(y0: np.ndarray, angle: np.ndarray, shape: HeadShape) -> np.ndarray:
+    """Points [..., 3] of the smooth head, without facial features, for heights at the front and angles."""
     from scipy.interpolate import PchipInterpolator
 
     width, front, center, back = np.moveaxis(PchipInterpolator(_SECTIONS[:, 0], _SECTIONS[:, 1:])(y0), -1, 0)
@@ -150,8 +153,8 @@ def _surface(y0: np.ndarray, angle: np.ndarray, shape: Shape) -> np.ndarray:
     return np.stack([x, y, z], -1)
 
 
-def _face(p: np.ndarray, shape: Shape) -> np.ndarray:
-    """Adds brows' ridge, sockets, nose, cheeks, muzzle and chin to the surface (z only, minus is forward)."""
+def _add_features(p: np.ndarray, shape: HeadShape) -> np.ndarray:
+    """Adds brow ridge, sockets, nose, cheeks, muzzle and chin by displacement along z (negative is forward)."""
     x, y = p[..., 0], p[..., 1]
     ax = np.abs(x)
     front = smoothstep(p[..., 2], 1.5, -2.0)
@@ -184,8 +187,8 @@ def _face(p: np.ndarray, shape: Shape) -> np.ndarray:
     return out
 
 
-def _lips(p: np.ndarray, line: np.ndarray, shape: Shape) -> np.ndarray:
-    """Adds the roll of both lips; ``line`` is the height below the contact line."""
+def _add_lips(p: np.ndarray, line: np.ndarray, shape: HeadShape) -> np.ndarray:
+    """Adds the bulge of both lips; ``line`` is the signed distance below the contact line, cm."""
     upper, lower = lip_heights(p[..., 0], shape)
     out = p.copy()
     t = np.where(line < 0, -line / np.maximum(upper, 0.05), line / np.maximum(lower, 0.05))
@@ -198,44 +201,43 @@ def _lips(p: np.ndarray, line: np.ndarray, shape: Shape) -> np.ndarray:
     return out
 
 
-def build_skin(shape: Shape) -> Skin:
-    """The skin of a head of the given proportions, eyes open, lips closed, not yet laid over the eyeballs."""
+def build_skin(shape: HeadShape) -> SkinMesh:
+    """Builds the neutral skin: eyes open, lips closed, lids not yet laid over the eyeballs."""
     angle = _columns()
     heights = _rows()
     blocks, strips, lines, start = [], [], [], 0
     for number, rows in enumerate(heights):
         y0, theta = np.meshgrid(rows, angle, indexing="ij")
-        p = _surface(y0, theta, shape)
-        p = _warp(p, y0, shape)
+        p = _smooth_head(y0, theta, shape)
+        p = _align_rows(p, y0, shape)
         line = p[..., 1] - MOUTH_LINE - lip_line(p[..., 0])
-        p = _lips(_face(p, shape), line, shape)
+        p = _add_lips(_add_features(p, shape), line, shape)
         if number == 1:
-            p, line = _inner(p, line, shape, last=True)
+            p, line = _add_inner_lip(p, line, shape, last=True)
         if number == 2:
-            p, line = _inner(p, line, shape, last=False)
-            p, line = _underside(p, line)
+            p, line = _add_inner_lip(p, line, shape, last=False)
+            p, line = _add_underside(p, line)
         count = p.shape[0] * p.shape[1]
         strips.append(np.arange(start, start + count).reshape(p.shape[:2]))
         blocks.append(p.reshape(-1, 3))
         lines.append(line.reshape(-1))
         start += count
     points = np.concatenate(blocks)
-    points = _proportions(points, shape)
+    points = _stretch_chin(points, shape)
     strip_tuple = (strips[0], strips[1], strips[2])
     triangles = np.concatenate([grid_triangles(s) for s in strip_tuple])
-    weld = np.unique(np.round(points, 5), axis=0, return_inverse=True)[1].reshape(-1)
-    return Skin(points, strip_tuple, triangles, weld, np.concatenate(lines))
+    return SkinMesh(points, strip_tuple, triangles, weld_numbers(points), np.concatenate(lines))
 
 
-def _warp(p: np.ndarray, y0: np.ndarray, shape: Shape) -> np.ndarray:
-    """Bends the rows so that the meeting rows follow the open lids and the line of the lips."""
+def _align_rows(p: np.ndarray, y0: np.ndarray, shape: HeadShape) -> np.ndarray:
+    """Shifts rows so that the strips' meeting rows follow the open lids and the line of the lips."""
     x = p[..., 0]
     front = smoothstep(p[..., 2], 0.0, -2.0)
     upper, lower = lid_curve(x, shape.eye_height)
     above = y0 <= EYE_LINE
     t = np.abs(y0 - EYE_LINE) / np.where(above, 1.15, 1.0)
     fall = np.clip(1 - t, 0, 1) ** 2 * (1 + 2 * np.clip(t, 0, 1))
-    # the strip above the eyes ends at EYE_LINE and the one below begins there
+    # The strip above the eyes ends at EYE_LINE; the one below begins there.
     offset = np.where(above, upper, lower) * fall
     is_lower_strip = y0[0, 0] >= EYE_LINE
     if is_lower_strip:
@@ -247,8 +249,8 @@ def _warp(p: np.ndarray, y0: np.ndarray, shape: Shape) -> np.ndarray:
     return out
 
 
-def _inner(p: np.ndarray, line: np.ndarray, shape: Shape, last: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Adds rows that turn into the mouth behind the margin; none of them moves outside the corners."""
+def _add_inner_lip(p: np.ndarray, line: np.ndarray, shape: HeadShape, last: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Adds the inner lip: rows behind the lip margin, which differ from it only between the mouth corners."""
     margin = p[-1] if last else p[0]
     half = 2.46 * shape.mouth_width
     inside = (np.abs(margin[:, 0]) < half) & (margin[:, 2] < 0)
@@ -266,7 +268,7 @@ def _inner(p: np.ndarray, line: np.ndarray, shape: Shape, last: bool) -> tuple[n
     return np.concatenate([extra[::-1], p]), np.concatenate([zero + 1e-3, line])
 
 
-def _underside(p: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _add_underside(p: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Closes the head below the jaw."""
     edge = p[-1]
     rows = []
@@ -279,8 +281,8 @@ def _underside(p: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return np.concatenate([p, np.stack(rows)]), np.concatenate([line, np.repeat(line[-1:], len(rows), 0)])
 
 
-def _proportions(points: np.ndarray, shape: Shape) -> np.ndarray:
-    """Moves mouth corners and stretches the chin."""
+def _stretch_chin(points: np.ndarray, shape: HeadShape) -> np.ndarray:
+    """Stretches the chin by ``shape.chin_length``."""
     out = points.copy()
     y = points[:, 1]
     out[:, 1] += (shape.chin_length - 1) * 4.0 * smoothstep(y, 5.0, 9.5) * smoothstep(points[:, 2], 6.0, 0.0)
@@ -288,7 +290,7 @@ def _proportions(points: np.ndarray, shape: Shape) -> np.ndarray:
 
 
 def over_eyeballs(points: np.ndarray) -> np.ndarray:
-    """Pushes lids forward so that they lie on the eyeballs and never inside."""
+    """Pushes lid vertices forward onto the eyeballs, so that none lies inside."""
     out = points.copy()
     for side in (-1.0, 1.0):
         dx, dy = out[:, 0] - side * EYE_CENTER[0], out[:, 1] - EYE_CENTER[1]

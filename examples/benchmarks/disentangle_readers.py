@@ -9,7 +9,7 @@ import numpy as np
 from linear_probe import ridge_predict
 
 from jean.clips.clip import Clip
-from jean.demo.mouth_image import frontal_patch, lower_lip_edge, mouth_patch
+from jean.demo.measurements import frontal_patch, lower_lip_edge, mouth_patch
 from jean.metrics.mouth import correlation
 
 PATCH_PX = (36, 24)  # half a face, seen from the front: about what it has in the picture
