@@ -1,7 +1,7 @@
-"""The paper's field in readable torch and by the kernels: what ``render_speed.py`` measures of it.
+"""C1 to C3 for ``render_speed.py``: the paper's field in torch and with the kernels.
 
-A picture is stood for by a lattice of 32 × 32 of its pixels, and times are scaled to all of them. Without a
-trained run the weights are random, and shifted so that a part of the box has density; the result says so.
+A lattice of 32 × 32 pixels stands for a frame; its times are scaled to all pixels. Without a trained run the
+weights are random, and shifted such that a part of the volume has density. The result states this.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from heldout import rivals
+from heldout import baselines
 from torch import Tensor
 
 from jean.checkpoint import load_checkpoint
@@ -29,9 +29,9 @@ from jean.models.paint import picture
 from jean.models.talking_head import TalkingHead
 from jean.rendering.load import load_model
 
-SIDE = 32
+SIDE = 32  # of the lattice, px
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
-CHUNKS = (64, 128, 256, 512)  # rays at a time; torch is best at one of them, as its caches allow
+CHUNKS = (64, 128, 256, 512)  # rays per call; the fastest for torch depends on the CPU caches
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,13 @@ class Case:
     """A head and the rays of one frame.
 
     Attributes:
+        head: trained or random.
         origins, directions: [R, 3].
-        condition, view: of the frame, [1, C] and [1, 3].
-        weights: "random", or the checkpoint's hash.
+        condition: [1, C], of the frame.
+        view: [1, 3], viewing direction.
+        weights: "random", or the hash of the checkpoint.
+        steps: of the training; None for random weights.
+        model: the whole trained model; None for random weights.
     """
 
     head: PaperHead
@@ -56,7 +60,7 @@ class Case:
 
 @torch.no_grad()
 def make_case(run: Path | None, data: PersonFrames, index: int) -> Case:
-    """The lattice of frame ``index``, seen by a trained paper head, or by a random one."""
+    """The lattice of frame ``index`` with the head of a paper ``run``, or with a random one if it is None."""
     frames = DriverTracks.of_person(data).frames(index)
     step = data.size_px / SIDE
     places = (torch.arange(SIDE) + 0.5) * step
@@ -67,8 +71,8 @@ def make_case(run: Path | None, data: PersonFrames, index: int) -> Case:
         checkpoint = load_checkpoint(run, stage="nerf")
         model = load_model(checkpoint, "cpu")
         if not isinstance(model.head, PaperHead):
-            raise SystemExit(f"{run} is no run of the preset paper")
-        pose = torch.zeros(1, 6)  # the paper's direction needs the camera alone
+            raise SystemExit(f"error: {run} is not a run of the preset paper")
+        pose = torch.zeros(1, 6)  # the paper's view direction depends on the camera only
         condition, view = model.condition(frames), model.view(frames, pose)
         return Case(model.head, *rays, condition, view, checkpoint.content_hash, checkpoint.step, model)
     torch.manual_seed(0)
@@ -88,7 +92,7 @@ def make_case(run: Path | None, data: PersonFrames, index: int) -> Case:
 
 @torch.no_grad()
 def traced(case: Case, backend: str, chunk: int, precision: str = "fp32") -> Composite:
-    """The case's rays, so many at a time."""
+    """Traces the rays of a case, ``chunk`` per call."""
     case.head.use(backend, precision)
     parts = []
     for start in range(0, len(case.origins), chunk):
@@ -100,25 +104,25 @@ def traced(case: Case, backend: str, chunk: int, precision: str = "fp32") -> Com
 
 
 def on_white(seen: Composite) -> Tensor:
-    """rgb [R, 3]."""
+    """Composites rays over white: rgb [R, 3]."""
     return over(seen.channels, seen.opacity, torch.ones_like(seen.channels))
 
 
 def decibels(a: Tensor, b: Tensor) -> float:
-    """PSNR of two images in [0, 1]."""
+    """PSNR of two images in [0, 1], dB."""
     return float(-10 * (a - b).square().mean().clamp_min(1e-14).log10())
 
 
 @dataclass
 class Times:
-    """Wall and CPU seconds of every round, and the last result."""
+    """Wall and CPU seconds of each round, and the last result."""
 
     wall: list[float]
     cpu: list[float]
     seen: Composite | None = None
 
     def add(self, work: Callable[[], Composite]) -> None:
-        """Runs once more."""
+        """Times one more call of ``work``."""
         began, busy = time.perf_counter(), time.process_time()
         self.seen = work()
         self.wall.append(time.perf_counter() - began)
@@ -126,7 +130,7 @@ class Times:
 
 
 def exact(case: Case, rounds: int, pixels: int) -> dict[str, dict[str, object]]:
-    """C1 and its twin in bf16: the same samples (64 + 128) and weights, torch at its best chunk size, in turn."""
+    """C1 and the same in bf16: kernels against torch at its best chunk size, in turn, with equal samples (64 + 128)."""
     reference = {chunk: Times([], []) for chunk in CHUNKS}
     kernels = {precision: Times([], []) for precision in ("fp32", *(["bf16"] if library.half_targets() else []))}
     for _ in range(rounds):
@@ -163,13 +167,13 @@ def exact(case: Case, rounds: int, pixels: int) -> dict[str, dict[str, object]]:
 def skipping(
     case: Case, data: PersonFrames, indices: np.ndarray, rounds: int, baseline_s: float, baseline_cpu_s: float
 ) -> dict[str, object]:
-    """C3: whole pictures of held-out frames with empty space left out, against exact sampling and the real frames.
+    """C3: whole held-out frames without empty space, against exact sampling and the real frames.
 
-    Exact pictures are made by the kernels, which C1 compares with torch.
+    Exact frames come from the kernels, which C1 compares with torch.
     """
     model, head = case.model, case.head
     if model is None:
-        raise SystemExit("empty space is that of a trained run")
+        raise SystemExit("error: skipping empty space needs a trained run")
     every = np.concatenate([data.train, data.held_out])
     some = every[np.linspace(0, len(every) - 1, 24).round().astype(int)]
     tracks = DriverTracks.of_person(data)
@@ -224,19 +228,19 @@ def skipping(
 
 
 def convergence(run: Path, data: PersonFrames) -> dict[str, object]:
-    """Whether a run fulfils the rule for C3 to C6: risen less than 0.1 dB over its last quarter, 2 dB above rivals."""
+    """Whether a run has converged: less than 0.1 dB gained over its last quarter, 2 dB above the baselines."""
     lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     scores = [line["heldout_face_psnr_db"] for line in lines if line["kind"] == "evaluation"]
     rise = scores[-1] - scores[-2] if len(scores) > 1 else None
-    above = scores[-1] - max(rivals(data)) if scores else None
+    above = scores[-1] - max(baselines(data)) if scores else None
     return {
         "evaluations_db": [round(score, 2) for score in scores],
         "rise_last_quarter_db": None if rise is None else round(rise, 3),
-        "above_rival_db": None if above is None else round(above, 2),
+        "above_baseline_db": None if above is None else round(above, 2),
         "held": rise is not None and above is not None and rise < 0.1 and above >= 2.0,
     }
 
 
 def image_decibels(a: np.ndarray, b: np.ndarray) -> float:
-    """PSNR of two uint8 images."""
+    """PSNR of two uint8 images, dB."""
     return float(-10 * np.log10(max(np.mean(np.square(a / 255.0 - b / 255.0)), 1e-12)))

@@ -1,13 +1,13 @@
-"""Is it real time? The whole command `jean render`, with encoding and sound (C5), and whether its pictures are calm.
+"""Measures C5: the speed of the whole command `jean render`, with encoding and sound; also the flicker of a head.
 
     python examples/benchmarks/real_time.py RUN CLIP --audio SPEECH [--size 256] [--rounds 2] [--json]
 
-Every round runs the command once a precision, in turn, in a process of its own: the time is that of the command,
-from its start to its end, and the processor time that of the process and its threads. What the first second takes
-(Python, torch, reading the run) is in it, so longer speech is nearer to the steady rate.
+Each round runs the command once per precision, in turn, in its own process. Wall time runs from start to end of the
+command; CPU time is that of the process with its threads. Both include the start-up (Python, torch, reading the run),
+so longer speech is nearer to the steady rate.
 
-Calm: a head whose drivers stand still must not change at all, and one that drifts by a twentieth of a pixel a frame
-must change by little and evenly. Told for readable torch and for the kernels, in steps of 1/255.
+Flicker: a head with constant drivers must not change at all. One that moves by 1/20 px per frame must change little
+and evenly. Both are measured with torch and with the kernels, in steps of 1/255.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ DRIFT_PX, DRIFT_FRAMES = 0.05, 16
 
 
 def command_seconds(run: Path, audio: Path, size: int | None, precision: str) -> dict[str, Any]:
-    """Wall and processor seconds of one `jean render`, and what it says of itself."""
+    """Frames, size, wall and CPU seconds of one `jean render`."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "jean_cli", "render", str(run)]
         command += ["--audio", str(audio), "-o", str(Path(folder) / "out.mp4"), "--json", "--precision", precision]
@@ -56,7 +56,7 @@ def command_seconds(run: Path, audio: Path, size: int | None, precision: str) ->
 
 
 def real_time(options: argparse.Namespace, precisions: list[str]) -> dict[str, Any]:
-    """C5 by precision: the best and the median round."""
+    """C5 per precision: best and median round."""
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in precisions}
     for _ in range(options.rounds):
         for name in precisions:
@@ -76,7 +76,7 @@ def real_time(options: argparse.Namespace, precisions: list[str]) -> dict[str, A
 
 
 def flicker(model: TalkingHead, data: PersonFrames, backend: str, precision: str) -> dict[str, float]:
-    """Largest change of a still head, and mean change a frame of a drifting one: median and largest frame."""
+    """Largest change of a still head; median and largest mean change per frame of a moving one; in 1/255."""
     index = int(data.held_out[len(data.held_out) // 2])
     frames, white = frame_of(data, index), np.full((data.size_px, data.size_px, 3), 255, np.uint8)
     model.head.use(backend, precision)
@@ -94,7 +94,7 @@ def flicker(model: TalkingHead, data: PersonFrames, backend: str, precision: str
 
 
 def main() -> None:
-    """Measures and prints it."""
+    """Runs all measurements and prints them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("clip", type=Path)

@@ -1,10 +1,10 @@
-"""How fast a picture is: readable torch and compiled kernels, picture by picture in turn.
+"""Measures C1 to C4: the time of a frame in torch and with the compiled kernels, in turn.
 
     python examples/benchmarks/render_speed.py RUN CLIP [--paper PAPER_RUN] [--json] [--rounds 3] [--threads 2]
 
-RUN is a trained fast preset, PAPER_RUN a trained paper preset (without it: random weights). The baseline of C1 to
-C4 is the paper's field in readable torch with its sampling (64 + 128) at its best chunk size, on 1024 pixels of a
-picture and scaled to all of them. Targets that cannot be shown are null with the reason.
+RUN is a trained run of the preset fast, PAPER_RUN of the preset paper (default: random weights). The baseline of C1 to
+C4 is the paper's field in torch with 64 + 128 samples at its best chunk size. It is timed on 1024 pixels and scaled to
+the whole frame. Targets that cannot be measured are null, with the reason.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from jean.kernels import library
 from jean.models.paint import picture
 from jean.rendering.load import load_model
 
-NO_AMX = "this processor has no AMX; C2_avx512bf16 is the same in bf16 by AVX-512's products of pairs"
+NO_AMX = "this CPU has no AMX; C2_avx512bf16 is the same in bf16 with AVX-512"
 UNTRAINED = "give a trained run of the preset paper: --paper RUN"
 
 
@@ -41,9 +41,9 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 def fast_against_paper(
     options: argparse.Namespace, ratio: float, ratio_cpu: float, skipped: dict[str, object]
 ) -> dict[str, object]:
-    """C4: the time of the paper's picture in torch over that of the fast one by kernels, beside both heads' scores.
+    """C4: time of a frame of the paper's head in torch over one of the fast head with kernels, and both scores.
 
-    The scores are those of the runs' own last evaluation, over the faces of held-out frames.
+    Scores are the face PSNR on held-out frames in the last evaluation of each run.
     """
     told: dict[str, object] = {
         "ratio": round(ratio, 1),
@@ -62,7 +62,7 @@ def fast_against_paper(
 
 
 def main() -> None:
-    """Runs the comparison and prints it."""
+    """Runs all measurements and prints them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("clip", type=Path)

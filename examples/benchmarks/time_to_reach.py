@@ -1,7 +1,7 @@
-"""C6: how long the fast head trains until it is as good as the paper's, against the paper's training in readable torch.
+"""C6 for ``train_speed.py``: training time until the fast head equals the paper's, over that of the paper's in torch.
 
-The paper's run was made by the kernels, which torch would have needed days for; so its baseline is its steps times
-what one of them takes in readable torch, which goes through the same samples in every step.
+The paper's run is trained with the kernels, as torch would take hours. So the baseline is extrapolated: the number of
+steps times the time of a step in torch. Every step has the same number of samples.
 """
 
 from __future__ import annotations
@@ -25,24 +25,25 @@ from jean.train.nerf.train import NerfStage
 
 WANTED = 100
 SCORE = "heldout_face_psnr_db"
-STEPS = 1600  # of the fast head: what its schedule is made for
-LOOK_EVERY = 20  # its steps between two looks at the held-out frames
-APART = 5  # its steps between two of torch's
+STEPS = 1600  # length of the fast head's learning-rate schedule
+LOOK_EVERY = 20  # steps of the fast head between two evaluations
+APART = 5  # steps of the fast head between two timed torch steps
 
 
 def rays_of(run: Path) -> int:
-    """Rays a step that a run was trained with."""
+    """Rays per step of a run."""
     return int(yaml.safe_load((run / "config.yaml").read_text(encoding="utf-8"))["rays"])
 
 
 def reach(run: Path, data: PersonFrames, rounds: int) -> dict[str, Any]:
-    """Seconds of steps until the fast head's held-out faces are as good as the run's, and the ratio to torch's.
+    """Training seconds until the fast head reaches the held-out face PSNR of a run, and the ratio to torch.
 
-    Looks at the held-out frames are not counted on either side. Torch's steps are taken in turn with the fast ones.
+    Evaluations are not counted on either side. Torch steps alternate with steps of the fast head.
 
     Args:
-        run: of the preset paper, of the same clip.
-        rounds: torch's steps that are timed, spread over the first of the fast ones.
+        run: of the preset paper, trained on the same clip.
+        data: the clip.
+        rounds: number of timed torch steps.
     """
     wanted, checkpoint = float(read_json(run / "metrics.json")[SCORE]), load_checkpoint(run, stage="nerf")
     paper_config = resolve(NerfConfig(preset="paper", steps=1000, backend="reference", rays=rays_of(run)))
@@ -76,12 +77,12 @@ def reach(run: Path, data: PersonFrames, rounds: int) -> dict[str, Any]:
         "native_cpu_s": round(cpu, 2),
         "baseline_s": round(baseline),
         "baseline_cpu_s": round(baseline_cpu),
-        "baseline": f"{checkpoint.step} steps of {paper_config.rays} rays in readable torch, {rounds} of them timed",
+        "baseline": f"{checkpoint.step} steps of {paper_config.rays} rays in torch, {rounds} of them timed",
         "checkpoint": checkpoint.content_hash,
         "converged": converged,
     }
     held = reached and baseline / wall >= WANTED and bool(converged["held"])
-    return told | {"held": held} | ({} if reached else {"reason": f"not as good within {STEPS} steps"})
+    return told | {"held": held} | ({} if reached else {"reason": f"not reached within {STEPS} steps"})
 
 
 def _timed(stage: NerfStage, step: int) -> tuple[float, float]:
