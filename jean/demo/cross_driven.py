@@ -23,6 +23,7 @@ from jean.files import atomic_path, write_json
 from jean.progress import Progress
 from jean.synthetic_speaker.controls import CONTROLS, SPEECH_CONTROLS
 from jean.synthetic_speaker.draw import SUPERSAMPLING, draw_frame
+from jean.synthetic_speaker.face_rig import deform_skin, mouth_opening
 from jean.synthetic_speaker.performance import (
     NECK_CM,
     Performance,
@@ -32,7 +33,6 @@ from jean.synthetic_speaker.performance import (
     perform,
     project_to_pixels,
 )
-from jean.synthetic_speaker.face_rig import deform_skin, mouth_opening
 from jean.synthetic_speaker.speaker import build_speaker
 from jean.synthetic_speaker.speaker_identity import sample_identity
 from jean.synthetic_speaker.speaker_motion import SpeakerMotion

@@ -41,7 +41,7 @@ class Performance:
     Attributes:
         identity, emotion, strength, seed, sentences, fps: the arguments of ``perform``.
         utterance: phonemes and their times.
-        wave: float32 [S], mono at ``speech.RATE_HZ``.
+        wave: float32 [S], mono at ``speech_synthesis.RATE_HZ``.
         motion: all motion tracks, one row per frame.
     """
 

@@ -1,8 +1,8 @@
-"""A synthetic corpus as clip folders, written from the ground truth: nothing is tracked, fitted or matted.
+"""A corpus as clip folders, written from the truth itself: nothing is tracked, fitted or matted.
 
-Without frames a clip holds landmarks, poses, expression, sound and audio features. This is enough for every
-stage before ``train-nerf``, and takes a second per clip instead of minutes. With frames, exact mattes and the
-clean background, a head can be trained on it too.
+Without pictures it is what the stages before the NeRF read (landmarks, poses, expression, sound, audio features),
+in a second a clip instead of minutes, so that they can be proved on several people and many sentences. With pictures
+(exact mattes, the clean background) a head can be trained on it too.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ EmotionOf = Callable[[np.ndarray, np.random.Generator], dict[str, tuple[dict[str
 
 
 def performance_of(item: CorpusItem) -> Performance:
-    """The performance of one item of ``plan_corpus``, the same as in the video of ``write_video_corpus``."""
+    """The performance of one clip of ``plan_corpus``, as ``write_video_corpus`` draws it."""
     strength = 1.0 if item.emotion == "neutral" else LEVELS[item.level]
     seed = 1000 * EMOTIONS.index(item.emotion) + item.sentence
     return perform(sample_identity(item.identity_seed), item.emotion, strength, [item.text], None, 25.0, seed)
@@ -157,7 +157,7 @@ def _draw(folder: Path, performance: Performance, speaker: Speaker, size: int) -
         for drawn in draw_performance(speaker, performance, size, behind):
             frames.write(drawn.image.tobytes())
             mattes.write(drawn.matte.tobytes())
-    # made smaller as ``draw`` does it, in linear light
+    # made smaller as ``draw_frame`` does it, in linear light
     linear = cv2.resize(np.square(behind / np.float32(255)), (size, size), interpolation=cv2.INTER_AREA)
     plate = (np.sqrt(linear) * 255 + 0.5).astype(np.uint8)
     if not cv2.imwrite(str(folder / "background.png"), plate[..., ::-1]):
