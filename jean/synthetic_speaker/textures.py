@@ -24,25 +24,24 @@ def skin_texture(identity: SpeakerIdentity) -> np.ndarray:
     h, w = int(SKIN_HEIGHT * PX_PER_CM), int(SKIN_WIDTH * PX_PER_CM)
     y, x = np.mgrid[0:h, 0:w].astype(np.float32) / PX_PER_CM
     x, y = x + SKIN_LEFT, y + SKIN_TOP
-    ax = np.abs(x)
+    ax = np.abs(x)  # the face is symmetric
     colour = np.broadcast_to(np.array(identity.skin, np.float32), (h, w, 3)).copy()
     fade = smoothstep(ax, 8.4, 6.0)
     blotch = _noise(rng, h, w, 22) * 3.0 + _noise(rng, h, w, 60) * 3.5
     fine = _noise(rng, h, w, 1.6) * 2.6 + _noise(rng, h, w, 4) * 1.8
     colour *= 1 + ((blotch + fine) * fade)[..., None] / 255 * np.array([0.8, 1.0, 1.0], np.float32)
-    blood = 0.9 * bump(ax, 4.2, 1.6) * bump(y, 1.0, 1.5) + 0.9 * bump(x, 0, 1.0) * bump(y, 0.9, 1.0)
-    blood += 0.5 * bump(x, 0, 1.3) * bump(y, 7.8, 0.9) + 0.35 * bump(ax, 3.1, 1.6) * bump(y, -3.4, 0.6)
-    blood += 0.25 * bump(ax, 8.0, 1.0)
-    _blend(colour, np.array(identity.skin) * [1.0, 0.74, 0.70], np.clip(blood, 0, 1) * 0.42)
-    tired = bump(ax, 2.7, 1.0) * bump(y, -1.55, 0.38)
-    _blend(colour, np.array(identity.skin) * [0.72, 0.62, 0.66], tired * 0.30)
+    redness = 0.9 * bump(ax, 4.2, 1.6) * bump(y, 1.0, 1.5) + 0.9 * bump(x, 0, 1.0) * bump(y, 0.9, 1.0)
+    redness += 0.5 * bump(x, 0, 1.3) * bump(y, 7.8, 0.9) + 0.35 * bump(ax, 3.1, 1.6) * bump(y, -3.4, 0.6)
+    redness += 0.25 * bump(ax, 8.0, 1.0)
+    _blend(colour, np.array(identity.skin) * [1.0, 0.74, 0.70], np.clip(redness, 0, 1) * 0.42)
+    eye_circles = bump(ax, 2.7, 1.0) * bump(y, -1.55, 0.38)
+    _blend(colour, np.array(identity.skin) * [0.72, 0.62, 0.66], eye_circles * 0.30)
     _blend(colour, np.array(identity.skin) * [0.55, 0.42, 0.40], 0.30 * bump(ax, 3.1, 1.3) * bump(y, -3.62, 0.16))
-    fold = 1.85 + 0.42 * (y - 1.6)
-    crease = bump(ax, fold + 0.12, 0.16) * smoothstep(y, 1.5, 2.3) * smoothstep(y, 4.4, 3.4)
-    _blend(colour, np.array(identity.skin) * [0.62, 0.50, 0.48], 0.24 * crease)
-    nostril = bump(ax, 0.60 * identity.shape.nose_width, 0.24) * bump(
-        y, 1.93 + 3 * (identity.shape.nose_length - 1), 0.17
-    )
+    fold_x = 1.85 + 0.42 * (y - 1.6)
+    nasolabial = bump(ax, fold_x + 0.12, 0.16) * smoothstep(y, 1.5, 2.3) * smoothstep(y, 4.4, 3.4)
+    _blend(colour, np.array(identity.skin) * [0.62, 0.50, 0.48], 0.24 * nasolabial)
+    nostril_y = 1.93 + 3 * (identity.shape.nose_length - 1)
+    nostril = bump(ax, 0.60 * identity.shape.nose_width, 0.24) * bump(y, nostril_y, 0.17)
     _blend(colour, (38, 18, 16), np.clip(1.35 * nostril, 0, 1) * 0.8)
     degrees = np.rad2deg(np.arcsin(np.clip(ax / 7.55, 0, 0.999)))
     roots = np.interp(degrees, HAIRLINE_DEGREES[:7], hairline_heights(identity.hair_style, end=False)[:7])
