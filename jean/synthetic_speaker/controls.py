@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jean.synthetic_speaker.head_shape import MOUTH_LINE, HeadShape, SkinMesh, lid_curve
+from jean.synthetic_speaker.head_shape import MOUTH_HALF_WIDTH, MOUTH_LINE, HeadShape, SkinMesh, lid_curve
 from jean.synthetic_speaker.meshes import bump, smoothstep
 
 UPPER_CONTROLS = (
@@ -37,7 +37,7 @@ CONTROLS = UPPER_CONTROLS + EXPRESSION_MOUTH_CONTROLS + SPEECH_CONTROLS
 def jaw_weights(skin: SkinMesh, shape: HeadShape) -> np.ndarray:
     """How far each skin vertex follows the jaw, 0 to 1: float64 [N]."""
     x, y, z = np.abs(skin.points[:, 0]), skin.points[:, 1], skin.points[:, 2]
-    half = 2.46 * shape.mouth_width
+    half = MOUTH_HALF_WIDTH * shape.mouth_width
     side = smoothstep(y, 0.8, 7.6)
     s = smoothstep(x, 0.25 * half, half)
     above = side * s
@@ -119,7 +119,7 @@ def _mouth_deltas(
 ) -> None:
     """Fills in the displacements of the mouth; arguments as in ``control_deltas``."""
     ax = np.abs(x)
-    half = 2.46 * shape.mouth_width
+    half = MOUTH_HALF_WIDTH * shape.mouth_width
     corner = bump(ax, half + 0.1, 1.15) * bump(y, MOUTH_LINE + 0.1, 1.25) * front
     zone = bump(y, MOUTH_LINE, 1.5) * front * smoothstep(ax, 4.6, 1.6)
     stretch = np.clip(ax / half, 0, 1) * smoothstep(ax, 5.4, 2.0) * bump(y, MOUTH_LINE, 1.35) * front * sign

@@ -10,6 +10,7 @@ from jean.synthetic_speaker.controls import CONTROLS, control_deltas, jaw_weight
 from jean.synthetic_speaker.head_shape import (
     EYE_CENTER,
     INNER_LIP_ROWS,
+    MOUTH_HALF_WIDTH,
     HeadShape,
     SkinMesh,
     build_skin,
@@ -135,9 +136,9 @@ def landmark_vertices(skin: SkinMesh) -> np.ndarray:
         points += [nearest(upper, x) for x in xs] + [nearest(lower, x) for x in low]
     top, bottom = lip_rows(skin)
     outer_x = [-1.8, -0.75, 0.0, 0.75, 1.8]
-    points.append(nearest(top, -2.46))
+    points.append(nearest(top, -MOUTH_HALF_WIDTH))
     points += [_lip_border(skin, x, -1) for x in outer_x]
-    points.append(nearest(top, 2.46))
+    points.append(nearest(top, MOUTH_HALF_WIDTH))
     points += [_lip_border(skin, x, 1) for x in outer_x[::-1]]
     points += [nearest(top, x) for x in (-2.15, -1.05, 0, 1.05, 2.15)] + [nearest(bottom, x) for x in (1.05, 0, -1.05)]
     return np.array(points)

@@ -21,6 +21,7 @@ MOUTH_LINE = 4.18  # y of the closed lips, cm
 EYE_CENTER = (3.15, -2.62, -2.42)  # of the left eyeball (x > 0), cm; the right one is mirrored
 EYE_RADIUS = 1.36  # cm
 EYE_CORNERS = (1.86, 4.445)  # |x| of the inner and outer corner, cm
+MOUTH_HALF_WIDTH = 2.46  # |x| of the mouth corners of the mean head, cm
 INNER_LIP_ROWS = 3  # rows of each lip behind its margin
 
 # Horizontal cross-sections from crown to chin, cm: y at the front, half width, z of front, centre and back.
@@ -108,7 +109,7 @@ def lip_line(x: np.ndarray) -> np.ndarray:
 
 def lip_heights(x: np.ndarray, shape: HeadShape) -> tuple[np.ndarray, np.ndarray]:
     """Heights of the red of the upper and lower lip at x, cm; both positive, 0 at the corners."""
-    s = np.clip(np.abs(x) / (2.46 * shape.mouth_width), 0.0, 1.0)
+    s = np.clip(np.abs(x) / (MOUTH_HALF_WIDTH * shape.mouth_width), 0.0, 1.0)
     taper = (1 - s**2.2) ** 0.9
     upper = (0.68 - 0.13 * bump(s, 0.0, 0.13) + 0.06 * bump(s, 0.3, 0.12)) * taper
     lower = 1.02 * (1 - s**2) ** 0.75
@@ -158,30 +159,29 @@ def _add_features(p: np.ndarray, shape: HeadShape) -> np.ndarray:
     x, y = p[..., 0], p[..., 1]
     ax = np.abs(x)
     front = smoothstep(p[..., 2], 1.5, -2.0)
-    dz = 0.28 * (1 + shape.brow_depth) * bump(ax, 2.6, 2.0) * bump(y, -4.75, 0.75)
-    dz -= 1.45 * bump(ax, 2.75, 1.25) * bump(y, -2.55, 1.05)
-    dz -= 0.45 * bump(ax, 4.3, 1.1) * bump(y, -2.5, 1.0)
+    dz = 0.28 * (1 + shape.brow_depth) * bump(ax, 2.6, 2.0) * bump(y, -4.75, 0.75)  # brow ridge
+    dz -= 1.45 * bump(ax, 2.75, 1.25) * bump(y, -2.55, 1.05)  # eye sockets
+    dz -= 0.45 * bump(ax, 4.3, 1.1) * bump(y, -2.5, 1.0)  # their outer corners
     dz -= 0.25 * bump(ax, 6.6, 1.3) * bump(y, -3.4, 1.8)  # temples
-    dz += 0.42 * shape.cheek_fullness * bump(ax, 4.3, 1.5) * bump(y, 0.3, 1.5)
-    dz -= 0.30 / shape.cheek_fullness * bump(ax, 4.6, 1.2) * bump(y, 4.2, 1.7)
-    length = shape.nose_length
+    dz += 0.42 * shape.cheek_fullness * bump(ax, 4.3, 1.5) * bump(y, 0.3, 1.5)  # cheekbones
+    dz -= 0.30 / shape.cheek_fullness * bump(ax, 4.6, 1.2) * bump(y, 4.2, 1.7)  # hollows below them
+    nose_y = (y + 3.3) / shape.nose_length - 3.3  # height along a nose of mean length
     profile = np.interp(
-        (y + 3.3) / length - 3.3,
+        nose_y,
         [-5.0, -4.2, -3.3, -2.5, -1.7, -0.4, 0.46, 0.95, 1.35, 1.72, 2.05, 2.5, 3.0],
         [0.0, 0.06, 0.28, 0.78, 1.30, 2.12, 2.60, 2.66, 2.42, 1.72, 0.92, 0.32, 0.0],
     )
-    tip = (y + 3.3) / length - 3.3
-    ridge = np.interp(tip, [-4.0, -2.5, -0.5, 0.8, 2.0], [0.62, 0.50, 0.60, 0.80, 0.75]) * shape.nose_width
+    ridge = np.interp(nose_y, [-4.0, -2.5, -0.5, 0.8, 2.0], [0.62, 0.50, 0.60, 0.80, 0.75]) * shape.nose_width
     dz += shape.nose_height * profile * (0.72 * bump(x, 0.0, ridge) + 0.28 * bump(x, 0.0, 1.9 * ridge))
-    ala = np.sqrt(((ax - 1.12 * shape.nose_width) / 0.46) ** 2 + ((tip - 1.22) / 0.62) ** 2)
-    dz += 0.95 * smoothstep(ala, 1.35, 0.2)
-    dz -= 0.5 * bump(ax, 0.58 * shape.nose_width, 0.22) * bump(tip, 1.95, 0.16)  # nostrils
-    dz += 0.85 * bump(x, 0.0, 1.7) * bump(y, 4.2, 1.75)
+    ala = np.sqrt(((ax - 1.12 * shape.nose_width) / 0.46) ** 2 + ((nose_y - 1.22) / 0.62) ** 2)
+    dz += 0.95 * smoothstep(ala, 1.35, 0.2)  # wings of the nose
+    dz -= 0.5 * bump(ax, 0.58 * shape.nose_width, 0.22) * bump(nose_y, 1.95, 0.16)  # nostrils
+    dz += 0.85 * bump(x, 0.0, 1.7) * bump(y, 4.2, 1.75)  # muzzle
     dz -= 0.12 * bump(x, 0.0, 0.22) * bump(y, 2.8, 0.5)  # philtrum
-    fold = 1.75 + 0.42 * (y - 1.6)
-    dz -= 0.16 * bump(ax, fold + 0.3, 0.35) * smoothstep(y, 1.2, 2.0) * smoothstep(y, 4.8, 3.4)
-    dz -= 0.45 * bump(x, 0.0, 1.5) * bump(y, 6.05, 0.45)
-    dz += 0.55 * bump(x, 0.0, 1.25) * bump(y, 7.7, 0.85)
+    fold_x = 1.75 + 0.42 * (y - 1.6)  # nasolabial fold
+    dz -= 0.16 * bump(ax, fold_x + 0.3, 0.35) * smoothstep(y, 1.2, 2.0) * smoothstep(y, 4.8, 3.4)
+    dz -= 0.45 * bump(x, 0.0, 1.5) * bump(y, 6.05, 0.45)  # groove below the lower lip
+    dz += 0.55 * bump(x, 0.0, 1.25) * bump(y, 7.7, 0.85)  # chin
     out = p.copy()
     out[..., 2] -= dz * front
     return out
@@ -252,7 +252,7 @@ def _align_rows(p: np.ndarray, y0: np.ndarray, shape: HeadShape) -> np.ndarray:
 def _add_inner_lip(p: np.ndarray, line: np.ndarray, shape: HeadShape, last: bool) -> tuple[np.ndarray, np.ndarray]:
     """Adds the inner lip: rows behind the lip margin, which differ from it only between the mouth corners."""
     margin = p[-1] if last else p[0]
-    half = 2.46 * shape.mouth_width
+    half = MOUTH_HALF_WIDTH * shape.mouth_width
     inside = (np.abs(margin[:, 0]) < half) & (margin[:, 2] < 0)
     amount = np.where(inside, np.clip(1 - (margin[:, 0] / half) ** 2, 0, 1) ** 0.5, 0.0)
     rows = []
