@@ -84,7 +84,7 @@ def image(model: TalkingHead, frames: Frames, size: int, chunk: int) -> Tensor:
     return torch.cat(parts)
 
 
-def picture_speed(
+def frame_speed(
     model: TalkingHead,
     frames: Frames,
     size: int,
@@ -104,20 +104,20 @@ def picture_speed(
         rounds: timed rounds.
         against: image to compare with; None: that of torch.
     """
-    device, measured = model.expression_mean.device, {}
-    pictures: dict[str, Tensor] = {}
-    for backend, wanted in (("reference", "fp32"), ("auto", precision)):
-        model.head.use(backend, wanted)
+    device, times = model.expression_mean.device, {}
+    images: dict[str, Tensor] = {}
+    for backend, used_precision in (("reference", "fp32"), ("auto", precision)):
+        model.head.use(backend, used_precision)
 
         def work(backend: str = backend) -> None:
-            pictures[backend] = image(model, frames, size, CHUNK[preset])
+            images[backend] = image(model, frames, size, CHUNK[preset])
 
-        measured[backend] = seconds(work, device, rounds)
+        times[backend] = seconds(work, device, rounds)
     return {
-        "fps": round(1 / statistics.median(measured["auto"]), 2),
-        "fps_best": round(1 / min(measured["auto"]), 2),
-        "fps_torch": round(1 / statistics.median(measured["reference"]), 2),
-        "psnr_db": decibels(pictures["auto"], pictures["reference"] if against is None else against),
+        "fps": round(1 / statistics.median(times["auto"]), 2),
+        "fps_best": round(1 / min(times["auto"]), 2),
+        "fps_torch": round(1 / statistics.median(times["reference"]), 2),
+        "psnr_db": decibels(images["auto"], images["reference"] if against is None else against),
         "size_px": size,
     }
 
@@ -147,15 +147,15 @@ def train(
             scores = stage.evaluate(done)
             if until is not None and scores["heldout_face_psnr_db"] >= until:
                 reached = round(spent, 2)
-    told = {"steps": done, "seconds": round(spent, 2), "ms_a_step": round(1e3 * spent / done, 3)}
-    told |= {"reached_s": reached, "launched": launched(stage), "pictures": stage.batches.images.line}
+    figures = {"steps": done, "seconds": round(spent, 2), "ms_per_step": round(1e3 * spent / done, 3)}
+    figures |= {"reached_s": reached, "launched": launched(stage), "images": stage.batches.images.line}
     stage.ema.eval()
-    return stage, told | {name: round(value, 2) for name, value in scores.items()}
+    return stage, figures | {name: round(value, 2) for name, value in scores.items()}
 
 
 def launched(stage: NerfStage) -> str:
     """How the steps of a stage are launched."""
-    return "as CUDA graphs" if stage.graphs is not None and not stage.graphs.failed else "by hand"
+    return "as CUDA graphs" if stage.graphs is not None and not stage.graphs.failed else "one by one"
 
 
 def step_speed(
@@ -183,8 +183,8 @@ def step_speed(
                 taken[graphs].append(1e3 * (time.perf_counter() - began) / block)
     return {
         "launched": launched(stages[True]),
-        "ms_a_step": round(statistics.median(taken[True]), 3),
-        "ms_a_step_by_hand": round(statistics.median(taken[False]), 3),
+        "ms_per_step": round(statistics.median(taken[True]), 3),
+        "ms_per_step_one_by_one": round(statistics.median(taken[False]), 3),
     }
 
 
@@ -231,18 +231,16 @@ def measure(
     frames, head = paper.frames([index]), paper.ema.head
     assert isinstance(head, PaperHead)
     large = resized(frames, sizes[1] / data.size_px)
-    g1 = picture_speed(paper.ema, resized(frames, sizes[0] / data.size_px), sizes[0], "paper", precision, rounds)
+    g1 = frame_speed(paper.ema, resized(frames, sizes[0] / data.size_px), sizes[0], "paper", precision, rounds)
     head.use("reference")
     exact = image(paper.ema, large, sizes[1], CHUNK["paper"])
     head.use("auto", precision)
     with torch.no_grad():
-        shown = [paper.ema.condition(paper.frames([int(i)])) for i in data.held_out[:24]]
-        head.skip_empty(torch.cat(shown))
-    g2 = picture_speed(paper.ema, large, sizes[1], "paper", precision, rounds, exact)
-    g3 = picture_speed(
-        fast.ema, resized(fast.frames([index]), sizes[1] / data.size_px), sizes[1], "fast", "fp32", rounds
-    )
-    hours = paper_run["ms_a_step"] * PAPER_ITERATIONS / 3.6e6
+        conditions = [paper.ema.condition(paper.frames([int(i)])) for i in data.held_out[:24]]
+        head.skip_empty(torch.cat(conditions))
+    g2 = frame_speed(paper.ema, large, sizes[1], "paper", precision, rounds, exact)
+    g3 = frame_speed(fast.ema, resized(fast.frames([index]), sizes[1] / data.size_px), sizes[1], "fast", "fp32", rounds)
+    hours = paper_run["ms_per_step"] * PAPER_ITERATIONS / 3.6e6
     return {
         "G1": g1 | {"target_fps": 10, "moonshot_fps": 20},
         "G2": g2 | {"target_fps": 200, "moonshot_fps": 400, "samples": head.few_samples},
@@ -250,7 +248,7 @@ def measure(
         "G4": {
             "minutes_extrapolated": round(60 * hours, 1),
             "from_steps": paper_steps,
-            "ms_a_step": paper_run["ms_a_step"],
+            "ms_per_step": paper_run["ms_per_step"],
             "launched": paper_run["launched"],
             "trained_by": f"CUDA kernels, {precision}",
             "target_minutes": 30,

@@ -103,9 +103,9 @@ def traced(case: Case, backend: str, chunk: int, precision: str = "fp32") -> Com
     return Composite(*(torch.cat([getattr(p, n) for p in parts]) for n in ("channels", "opacity", "depth", "weights")))
 
 
-def on_white(seen: Composite) -> Tensor:
+def on_white(rays: Composite) -> Tensor:
     """Composites rays over white: rgb [R, 3]."""
-    return over(seen.channels, seen.opacity, torch.ones_like(seen.channels))
+    return over(rays.channels, rays.opacity, torch.ones_like(rays.channels))
 
 
 def decibels(a: Tensor, b: Tensor) -> float:
@@ -119,12 +119,12 @@ class Times:
 
     wall: list[float]
     cpu: list[float]
-    seen: Composite | None = None
+    result: Composite | None = None
 
     def add(self, work: Callable[[], Composite]) -> None:
         """Times one more call of ``work``."""
         began, busy = time.perf_counter(), time.process_time()
-        self.seen = work()
+        self.result = work()
         self.wall.append(time.perf_counter() - began)
         self.cpu.append(time.process_time() - busy)
 
@@ -140,12 +140,12 @@ def exact(case: Case, rounds: int, pixels: int) -> dict[str, dict[str, object]]:
             times.add(lambda precision=precision: traced(case, "native", len(case.origins), precision))
     chunk = min(CHUNKS, key=lambda c: min(reference[c].wall))
     baseline, scale = reference[chunk], pixels / len(case.origins)
-    assert baseline.seen is not None
-    about = {
+    assert baseline.result is not None
+    baseline_figures = {
         "baseline_s": round(min(baseline.wall) * scale, 2),
         "baseline_cpu_s": round(min(min(t.cpu) for t in reference.values()) * scale, 2),
         "chunk": chunk,
-        "opacity": round(float(baseline.seen.opacity.mean()), 3),
+        "opacity": round(float(baseline.result.opacity.mean()), 3),
         "weights": case.weights,
         "steps": case.steps,
     }
@@ -154,13 +154,13 @@ def exact(case: Case, rounds: int, pixels: int) -> dict[str, dict[str, object]]:
             "ratio": round(min(baseline.wall) / min(times.wall), 2),
             "ratio_median": round(float(np.median(baseline.wall) / np.median(times.wall)), 2),
             "ratio_cpu": round(min(min(t.cpu) for t in reference.values()) / min(times.cpu), 2),
-            "psnr_db": round(decibels(on_white(baseline.seen), on_white(times.seen)), 1),
+            "psnr_db": round(decibels(on_white(baseline.result), on_white(times.result)), 1),
             "native_s": round(min(times.wall) * scale, 2),
             "dispatch": library.target() if precision == "fp32" else library.half_target(),
-            **about,
+            **baseline_figures,
         }
         for precision, times in kernels.items()
-        if times.seen is not None
+        if times.result is not None
     }
 
 
@@ -174,44 +174,44 @@ def skipping(
     model, head = case.model, case.head
     if model is None:
         raise SystemExit("error: skipping empty space needs a trained run")
-    every = np.concatenate([data.train, data.held_out])
-    some = every[np.linspace(0, len(every) - 1, 24).round().astype(int)]
+    indices_of_clip = np.concatenate([data.train, data.held_out])
+    sampled = indices_of_clip[np.linspace(0, len(indices_of_clip) - 1, 24).round().astype(int)]
     tracks = DriverTracks.of_person(data)
     frames = [tracks.frames(int(index)) for index in indices]
     plates, reals = [data.plate(int(i)) for i in indices], [data.image(int(i)) for i in indices]
     faces = [hull_mask(data.landmarks[i], data.size_px, data.size_px) for i in indices]
     head.use("native")
     head.occupancy = None
-    exactly = [picture(model, f, plate).rgb for f, plate in zip(frames, plates, strict=True)]
+    exact_frames = [picture(model, f, plate).rgb for f, plate in zip(frames, plates, strict=True)]
     result: dict[str, object] = {}
     for precision in ("fp32", *(["bf16"] if library.half_targets() else [])):
         head.use("native", precision)
         began = time.perf_counter()
         with torch.no_grad():
-            head.skip_empty(torch.cat([model.condition(tracks.frames(int(index))) for index in some]))
+            head.skip_empty(torch.cat([model.condition(tracks.frames(int(index))) for index in sampled]))
         build_s = time.perf_counter() - began
-        wall, cpu, quick = [], [], []
+        wall, cpu, fast_frames = [], [], []
         for turn in range(rounds * len(frames)):
             at = turn % len(frames)
             began, busy = time.perf_counter(), time.process_time()
-            made = picture(model, frames[at], plates[at]).rgb
+            frame = picture(model, frames[at], plates[at]).rgb
             wall.append(time.perf_counter() - began)
             cpu.append(time.process_time() - busy)
             if turn < len(frames):
-                quick.append(made)
+                fast_frames.append(frame)
         assert head.occupancy is not None
-        lost = [
+        loss_db = [
             image_decibels(a[m], real[m]) - image_decibels(b[m], real[m])
-            for a, b, real, m in zip(exactly, quick, reals, faces, strict=True)
+            for a, b, real, m in zip(exact_frames, fast_frames, reals, faces, strict=True)
         ]
-        close = [image_decibels(q[m], r[m]) for q, r, m in zip(quick, reals, faces, strict=True)]
+        face_psnr_db = [image_decibels(q[m], r[m]) for q, r, m in zip(fast_frames, reals, faces, strict=True)]
         result[precision] = {
             "ratio": round(baseline_s / min(wall), 1),
             "ratio_median": round(baseline_s / float(np.median(wall)), 1),
             "ratio_cpu": round(baseline_cpu_s / min(cpu), 1),
-            "psnr_db": round(min(image_decibels(a, b) for a, b in zip(exactly, quick, strict=True)), 2),
-            "face_psnr_db": round(float(np.mean(close)), 2),
-            "lost_db": round(max(lost), 3),
+            "psnr_db": round(min(image_decibels(a, b) for a, b in zip(exact_frames, fast_frames, strict=True)), 2),
+            "face_psnr_db": round(float(np.mean(face_psnr_db)), 2),
+            "lost_db": round(max(loss_db), 3),
             "baseline_s": baseline_s,
             "baseline_cpu_s": baseline_cpu_s,
             "native_s": round(min(wall), 3),

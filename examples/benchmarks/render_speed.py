@@ -17,11 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from paper_speed import convergence, exact, frame_of, image_decibels, make_case, skipping
+from paper_speed import convergence, exact, image_decibels, make_case, skipping
 from train_speed import stolen_s
 
 from jean.checkpoint import load_checkpoint
 from jean.drivers.person_frames import open_person
+from jean.drivers.tracks import DriverTracks
 from jean.files import read_json
 from jean.kernels import library
 from jean.models.paint import picture
@@ -39,26 +40,26 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def fast_against_paper(
-    options: argparse.Namespace, ratio: float, ratio_cpu: float, skipped: dict[str, object]
+    options: argparse.Namespace, ratio: float, ratio_cpu: float, c3: dict[str, object]
 ) -> dict[str, object]:
     """C4: time of a frame of the paper's head in torch over one of the fast head with kernels, and both scores.
 
     Scores are the face PSNR on held-out frames in the last evaluation of each run.
     """
-    told: dict[str, object] = {
+    c4: dict[str, object] = {
         "ratio": round(ratio, 1),
         "ratio_cpu": round(ratio_cpu, 1),
         "dispatch": library.target(),
         "held": None,
     }
     if options.paper is None:
-        return told | {"reason": UNTRAINED}
+        return c4 | {"reason": UNTRAINED}
     runs = {"fast": options.run, "paper": options.paper}
     scores = {name: read_json(run / "metrics.json")["heldout_face_psnr_db"] for name, run in runs.items()}
-    converged = skipped["converged"]
+    converged = c3["converged"]
     assert isinstance(converged, dict)
     held = ratio >= 1000 and scores["fast"] >= scores["paper"] and bool(converged["held"])
-    return told | {"heldout_face_psnr_db": scores, "paper_converged": converged["held"], "held": held}
+    return c4 | {"heldout_face_psnr_db": scores, "paper_converged": converged["held"], "held": held}
 
 
 def main() -> None:
@@ -76,7 +77,7 @@ def main() -> None:
     model = load_model(checkpoint, "cpu")
     data = open_person([options.clip])
     index = int(data.held_out[len(data.held_out) // 2])
-    frames, case = frame_of(data, index), make_case(options.paper, data, index)
+    frames, case = DriverTracks.of_person(data).frames(index), make_case(options.paper, data, index)
     images, wall, cpu = {}, {}, {}
     before = stolen_s()
     for backend in ("reference", "native"):
@@ -91,21 +92,21 @@ def main() -> None:
             seconds, busy = timed(work)
             wall[backend].append(seconds)
             cpu[backend].append(busy)
-    paper = exact(case, options.rounds, data.size_px**2)
-    baseline_s, baseline_cpu_s = (float(str(paper["fp32"][name])) for name in ("baseline_s", "baseline_cpu_s"))
-    skipped: dict[str, object] = {"value": None, "reason": UNTRAINED}
+    c1_c2 = exact(case, options.rounds, data.size_px**2)
+    baseline_s, baseline_cpu_s = (float(str(c1_c2["fp32"][name])) for name in ("baseline_s", "baseline_cpu_s"))
+    c3: dict[str, object] = {"value": None, "reason": UNTRAINED}
     if options.paper is not None:
-        shown = data.held_out[np.linspace(0, len(data.held_out) - 1, 3).round().astype(int)]
-        skipped = skipping(case, data, shown, options.rounds, baseline_s, baseline_cpu_s)
-        skipped["converged"] = convergence(options.paper, data)
+        sampled = data.held_out[np.linspace(0, len(data.held_out) - 1, 3).round().astype(int)]
+        c3 = skipping(case, data, sampled, options.rounds, baseline_s, baseline_cpu_s)
+        c3["converged"] = convergence(options.paper, data)
     after = stolen_s()
     best = {name: min(values) for name, values in wall.items()}
     result = {
-        "C1": paper["fp32"],
-        "C2": paper["bf16"] if "amx" in library.half_targets() else {"value": None, "reason": NO_AMX},
-        "C2_avx512bf16": paper.get("bf16") if library.half_targets() == ["avx512bf16"] else None,
-        "C3": skipped,
-        "C4": fast_against_paper(options, baseline_s / best["native"], baseline_cpu_s / min(cpu["native"]), skipped),
+        "C1": c1_c2["fp32"],
+        "C2": c1_c2["bf16"] if "amx" in library.half_targets() else {"value": None, "reason": NO_AMX},
+        "C2_avx512bf16": c1_c2.get("bf16") if library.half_targets() == ["avx512bf16"] else None,
+        "C3": c3,
+        "C4": fast_against_paper(options, baseline_s / best["native"], baseline_cpu_s / min(cpu["native"]), c3),
         "fast": {
             "ratio": round(best["reference"] / best["native"], 2),
             "ratio_cpu": round(min(cpu["reference"]) / min(cpu["native"]), 2),

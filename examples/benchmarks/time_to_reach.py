@@ -23,11 +23,11 @@ from jean.train.nerf.config import NerfConfig
 from jean.train.nerf.presets import resolve
 from jean.train.nerf.train import NerfStage
 
-WANTED = 100
+TARGET_RATIO = 100
 SCORE = "heldout_face_psnr_db"
 STEPS = 1600  # length of the fast head's learning-rate schedule
-LOOK_EVERY = 20  # steps of the fast head between two evaluations
-APART = 5  # steps of the fast head between two timed torch steps
+EVALUATION_INTERVAL = 20  # steps of the fast head between two evaluations
+TORCH_INTERVAL = 5  # steps of the fast head between two timed torch steps
 
 
 def rays_of(run: Path) -> int:
@@ -45,7 +45,7 @@ def reach(run: Path, data: PersonFrames, rounds: int) -> dict[str, Any]:
         data: the clip.
         rounds: number of timed torch steps.
     """
-    wanted, checkpoint = float(read_json(run / "metrics.json")[SCORE]), load_checkpoint(run, stage="nerf")
+    paper_psnr_db, checkpoint = float(read_json(run / "metrics.json")[SCORE]), load_checkpoint(run, stage="nerf")
     paper_config = resolve(NerfConfig(preset="paper", steps=1000, backend="reference", rays=rays_of(run)))
     fast_config = resolve(NerfConfig(steps=STEPS, backend="native"))
     paper = NerfStage(data, paper_config, torch.device("cpu"))
@@ -54,23 +54,23 @@ def reach(run: Path, data: PersonFrames, rounds: int) -> dict[str, Any]:
     scores: list[tuple[int, float]] = []
     with settled_memory():
         for step in range(STEPS):
-            if step % APART == 0 and step < rounds * APART:
+            if step % TORCH_INTERVAL == 0 and step < rounds * TORCH_INTERVAL:
                 seconds = _timed(paper, step)
                 torch_wall.append(seconds[0])
                 torch_cpu.append(seconds[1])
             seconds = _timed(fast, step)
             wall, cpu = wall + seconds[0], cpu + seconds[1]
-            if (step + 1) % LOOK_EVERY == 0:
+            if (step + 1) % EVALUATION_INTERVAL == 0:
                 scores.append((step + 1, fast.evaluate(step)[SCORE]))
-                if scores[-1][1] >= wanted:
+                if scores[-1][1] >= paper_psnr_db:
                     break
-    reached = bool(scores) and scores[-1][1] >= wanted
+    reached = bool(scores) and scores[-1][1] >= paper_psnr_db
     converged = convergence(run, data)
     baseline, baseline_cpu = (checkpoint.step * float(np.median(each)) for each in (torch_wall, torch_cpu))
-    told = {
+    result = {
         "ratio": round(baseline / wall, 1) if reached else None,
         "ratio_cpu": round(baseline_cpu / cpu, 1) if reached else None,
-        "paper_psnr_db": round(wanted, 2),
+        "paper_psnr_db": round(paper_psnr_db, 2),
         "fast_psnr_db": [round(score, 2) for _, score in scores],
         "fast_steps": scores[-1][0] if scores else 0,
         "native_s": round(wall, 2),
@@ -81,8 +81,8 @@ def reach(run: Path, data: PersonFrames, rounds: int) -> dict[str, Any]:
         "checkpoint": checkpoint.content_hash,
         "converged": converged,
     }
-    held = reached and baseline / wall >= WANTED and bool(converged["held"])
-    return told | {"held": held} | ({} if reached else {"reason": f"not reached within {STEPS} steps"})
+    held = reached and baseline / wall >= TARGET_RATIO and bool(converged["held"])
+    return result | {"held": held} | ({} if reached else {"reason": f"not reached within {STEPS} steps"})
 
 
 def _timed(stage: NerfStage, step: int) -> tuple[float, float]:
