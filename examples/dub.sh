@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Dub one head with many recordings, keeping the source's background, poses and expression.
+# Renders one head with many recordings; background, poses and expression come from one clip.
 #
 #   examples/dub.sh RUN CLIP OUTPUT AUDIO...
 #
-# RUN: what train-nerf wrote; CLIP: the prepared clip that gives pose and expression.
-# A recording that fails is named at the end and does not stop the others; the exit code is then 1.
-# JOBS=4 renders so many at a time (default: 1).
+# RUN:    run folder of jean train-nerf.
+# CLIP:   prepared clip that gives pose and expression.
+# OUTPUT: folder of the videos, one per recording.
+# JOBS=4 renders four recordings in parallel (default: 1).
+#
+# A recording that fails is reported and does not stop the others; the exit code is then 1.
 set -euo pipefail
 
 if [ "$#" -lt 4 ]; then
@@ -16,14 +19,14 @@ run=$1 clip=$2 output=$3
 shift 3
 mkdir -p -- "$output"
 
-declare -A taken=()
+declare -A names=()
 for audio in "$@"; do
   name=$(basename -- "$audio")
-  if [ -n "${taken[${name%.*}]:-}" ]; then
-    echo "two recordings would share the name ${name%.*}.mp4: $audio" >&2
+  if [ -n "${names[${name%.*}]:-}" ]; then
+    echo "error: two recordings share the name ${name%.*}.mp4: $audio" >&2
     exit 2
   fi
-  taken[${name%.*}]=1
+  names[${name%.*}]=1
 done
 
 dub_one() {
@@ -43,6 +46,6 @@ export -f dub_one
 
 printf '%s\0' "$@" |
   xargs -0 -n 1 -P "${JOBS:-1}" bash -c 'dub_one "$1" "$2" "$3" "$4" || exit 1' _ "$run" "$clip" "$output" || {
-  echo "some recordings failed: see the lines above" >&2
+  echo "error: some recordings failed, see the lines above" >&2
   exit 1
 }

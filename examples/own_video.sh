@@ -1,10 +1,14 @@
 #!/usr/bin/env bash
-# From a video of one person to a talking head that says what an audio file says.
+# Trains a talking head on a video of one person and renders it with other speech.
 #
 #   examples/own_video.sh VIDEO AUDIO [FOLDER]
 #
-# VIDEO: one person facing the camera, the longer the better; AUDIO: any file with speech.
-# MINUTES=30 trains longer (default: 10). Run it again after an interruption: it goes on.
+# VIDEO:  one person who faces the camera; longer videos give better heads.
+# AUDIO:  any file with speech.
+# FOLDER: folder of all results (default: head).
+# MINUTES=30 trains for 30 minutes (default: 10).
+#
+# The same command continues after an interruption.
 set -euo pipefail
 
 if [ "$#" -lt 2 ] || [ "$#" -gt 3 ]; then

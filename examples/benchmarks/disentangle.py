@@ -1,12 +1,13 @@
-"""Does what sections 3.1 and 3.2 learn keep speech and expression apart? On a corpus whose truth is known.
+"""Measures how well the stages of sections 3.1 and 3.2 separate speech and expression, on the synthetic speaker.
 
     python examples/benchmarks/disentangle.py -o DIR [--parts 1,2,3] [--json]
 
-Part 1: what the embeddings tell of the true tracks (R² of a ridge regression on held-out sentences).
-Part 2: does the audio encoder find the sound that belongs to a mouth, and the offset between the two.
-Part 3: a head for every method, driven by the speech of one clip and the expression of another: what the rendered
-mouth and the rendered upper face follow.
-Every stage is kept in DIR: the same command goes on where it stopped.
+Part 1: which true tracks the embeddings predict (R² of a ridge regression on held-out sentences).
+Part 2: whether the audio encoder finds the sound of a mouth among others, and the offset between the two.
+Part 3: heads of all methods, driven by the speech of one clip and the expression of another; which of the two the
+rendered mouth and upper face follow.
+
+Finished stages are kept in DIR, so the same command continues an interrupted run. All on the CPU.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ from jean_cli.console import Reporter, print_json
 
 
 def table(rows: list[dict[str, Any]]) -> str:
-    """A Markdown table."""
-    heads = list(dict.fromkeys(head for row in rows for head in row))
-    lines = [f"| {' | '.join(heads)} |", f"| {' | '.join('---' for _ in heads)} |"]
+    """Formats rows as a Markdown table; missing values are empty cells."""
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    lines = [f"| {' | '.join(columns)} |", f"| {' | '.join('---' for _ in columns)} |"]
     for row in rows:
-        values = ["" if row.get(head) is None else row[head] for head in heads]
+        values = ["" if row.get(name) is None else row[name] for name in columns]
         cells = [f"{value:.2f}" if isinstance(value, float) else value for value in values]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 
 def main() -> None:
-    """The program."""
+    """Runs the chosen parts and prints their tables, or one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--parts", default="1,2,3")
@@ -64,8 +65,9 @@ def main() -> None:
     if "3" in parts:
         result["video"] = video_rows(corpus, steps, reporter)
     record = options.output / "result.json"
-    known = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}  # of other parts
-    record.write_text(json.dumps(known | result, indent=1), encoding="utf-8")
+    # Keep the results of parts that ran before.
+    previous = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
+    record.write_text(json.dumps(previous | result, indent=1), encoding="utf-8")
     if options.json:
         print_json(result)
     else:

@@ -1,4 +1,4 @@
-"""Parts 1 and 2 of ``disentangle.py``: what embeddings tell of the true tracks, and whether sound finds its mouth."""
+"""Parts 1 and 2 of ``disentangle.py``: probes of the embeddings, and retrieval by the audio encoder."""
 
 from __future__ import annotations
 
@@ -17,7 +17,13 @@ from jean.synthetic_speaker.controls import SPEECH_CONTROLS
 
 
 def probe(clips: tuple[list[Any], list[Any]], embed: Any, truth: Any) -> float:
-    """R² on the second clips of truth(clip) from embed(clip), the ridge fitted on the first."""
+    """R² on test clips of a ridge regression from ``embed(clip)`` to ``truth(clip)``, fitted on training clips.
+
+    Args:
+        clips: training and test clips.
+        embed: gives [T, D] of a clip.
+        truth: gives [T, K] of a clip.
+    """
     (train, test) = clips
     return ridge_r2(
         np.concatenate([embed(clip) for clip in train]),
@@ -28,28 +34,28 @@ def probe(clips: tuple[list[Any], list[Any]], embed: Any, truth: Any) -> float:
 
 
 def speech_truth(clip: Any) -> np.ndarray:
-    """[T, 7]: the controls of the mouth that speech moves."""
+    """Speech controls of a clip: [T, 7]."""
     return clip.arrays["expression"][:, -len(SPEECH_CONTROLS) :]
 
 
 def expression_truth(clip: Any) -> np.ndarray:
-    """[T, 14]: all other controls."""
+    """Expression controls of a clip, all that are not speech: [T, 14]."""
     return clip.arrays["expression"][:, : -len(SPEECH_CONTROLS)]
 
 
-def opened(clips: list[CorpusClip]) -> list[Any]:
-    """The clips themselves, without pictures."""
+def open_clips(clips: list[CorpusClip]) -> list[Any]:
+    """Opens clips, without frames."""
     return [clip.open() for clip in clips]
 
 
 def landmark_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[str, Any]]:
-    """Part 1, first half: e_m and e_f."""
+    """Part 1: a row per landmark autoencoder, for e_m and e_f."""
     import torch
 
     from jean.models.landmark_autoencoder import LandmarkAutoencoder
     from jean.models.stored import load_landmark_autoencoder
 
-    clips = opened(corpus.train), opened(corpus.test)
+    clips = open_clips(corpus.train), open_clips(corpus.test)
     rows = []
 
     def points(form: str) -> Any:
@@ -59,23 +65,23 @@ def landmark_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict
         def part(which: int) -> Any:
             return lambda clip: model.encode(torch.from_numpy(face_points(clip, form)))[which].detach().numpy()
 
-        mouth, rest = (lambda c: points("motion")(c)[:, 62:]), (lambda c: points("motion")(c)[:, :62])
+        mouth, others = (lambda c: points("motion")(c)[:, 62:]), (lambda c: points("motion")(c)[:, :62])
         return {
             "model": name,
             "e_m → mouth": probe(clips, part(1), mouth),
-            "e_m → rest": probe(clips, part(1), rest),
-            "e_f → rest": probe(clips, part(0), rest),
+            "e_m → other points": probe(clips, part(1), others),
+            "e_f → other points": probe(clips, part(0), others),
             "e_f → mouth": probe(clips, part(0), mouth),
         }
 
-    mouth, rest = (lambda c: points("motion")(c)[:, 62:]), (lambda c: points("motion")(c)[:, :62])
+    mouth, others = (lambda c: points("motion")(c)[:, 62:]), (lambda c: points("motion")(c)[:, :62])
     rows.append(
         {
             "model": "true tracks of each other",
             "e_m → mouth": 1.0,
-            "e_m → rest": probe(clips, mouth, rest),
-            "e_f → rest": 1.0,
-            "e_f → mouth": probe(clips, rest, mouth),
+            "e_m → other points": probe(clips, mouth, others),
+            "e_f → other points": 1.0,
+            "e_f → mouth": probe(clips, others, mouth),
         }
     )
     torch.manual_seed(SEED)
@@ -90,14 +96,14 @@ def landmark_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict
 
 
 def expression_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[str, Any]]:
-    """Part 1, second half: e_e and e_l of the first person."""
+    """Part 1: a row per expression transformer of the first person, for e_e and e_l."""
     import torch
 
     from jean.models.expression_transformer import ExpressionTransformer
     from jean.models.stored import load_expression_transformer
 
     person = corpus.people[0]
-    clips = tuple(opened([clip for clip in part if clip.person == person]) for part in (corpus.train, corpus.test))
+    clips = tuple(open_clips([clip for clip in part if clip.person == person]) for part in (corpus.train, corpus.test))
     rows = [
         {
             "model": "true tracks of each other",
@@ -109,8 +115,8 @@ def expression_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[di
     ]
 
     def row(name: str, model: Any) -> dict[str, Any]:
-        made = {id(clip): model.embed_track(emotion_track(clip, NAME)[0]) for part in clips for clip in part}
-        lip, expression = (lambda clip: made[id(clip)][0]), (lambda clip: made[id(clip)][1])
+        embeddings = {id(clip): model.embed_track(emotion_track(clip, NAME)[0]) for part in clips for clip in part}
+        lip, expression = (lambda clip: embeddings[id(clip)][0]), (lambda clip: embeddings[id(clip)][1])
         return {
             "model": name,
             "e_e → expression": probe(clips, expression, expression_truth),
@@ -121,9 +127,9 @@ def expression_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[di
 
     torch.manual_seed(SEED)
     untrained = ExpressionTransformer(features=2048, feedforward=256)
-    every = np.concatenate([emotion_track(clip, NAME)[0] for clip in clips[0]])
-    spread = np.full(2048, np.sqrt(every.var(0).mean()), np.float32)
-    untrained.set_statistics(torch.from_numpy(every.mean(0)), torch.from_numpy(spread))
+    features = np.concatenate([emotion_track(clip, NAME)[0] for clip in clips[0]])
+    std = np.full(2048, np.sqrt(features.var(0).mean()), np.float32)
+    untrained.set_statistics(torch.from_numpy(features.mean(0)), torch.from_numpy(std))
     rows.append(row("untrained", untrained.eval()))
     for name, preset in (("Eq. 4, as in the paper", "small"), ("preset disentangled", "disentangled")):
         run = expression_run(corpus, steps, reporter, preset)
@@ -132,7 +138,7 @@ def expression_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[di
 
 
 def audio_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[str, Any]]:
-    """Part 2: retrieval and offset on held-out sentences, and on a person that was not trained on."""
+    """Part 2: retrieval and offset per audio encoder, on held-out sentences and on a held-out person."""
     import torch
 
     from jean.drivers.face_frames import load_frames
@@ -140,18 +146,18 @@ def audio_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[st
     from jean.train.audio.stage import audio_scores, mouth_embeddings
 
     landmarks = load_landmark_autoencoder(landmark_run(corpus, steps, reporter)).model
-    stranger = corpus.people[-1]
+    held_out_person = corpus.people[-1]
     sets = {
-        "held-out sentences": [clip for clip in corpus.test if clip.person != stranger],
-        "held-out person": [clip for clip in corpus.test if clip.person == stranger],
+        "held-out sentences": [clip for clip in corpus.test if clip.person != held_out_person],
+        "held-out person": [clip for clip in corpus.test if clip.person == held_out_person],
     }
     rows = []
     for name, preset in (("Eq. 2, as in the paper", "paper"), ("preset small", "small")):
         model = load_audio_encoder(audio_run(corpus, steps, reporter, preset)).model
-        for which, clips in sets.items():
+        for set_name, clips in sets.items():
             frames = load_frames(sorted(clips, key=lambda c: (c.person, c.name)), "motion", sound=True)
             with torch.no_grad():
                 audio = torch.cat([model(part) for part in torch.from_numpy(frames.audio).split(2048)]).numpy()
             mouths = mouth_embeddings(landmarks, frames, torch.device("cpu")).numpy()
-            rows.append({"model": name, "on": which, **audio_scores(frames, audio, mouths)})
+            rows.append({"model": name, "on": set_name, **audio_scores(frames, audio, mouths)})
     return rows

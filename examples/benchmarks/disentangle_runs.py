@@ -1,4 +1,4 @@
-"""What ``disentangle.py`` measures: the synthetic corpus, and the runs that are trained on it."""
+"""Corpus and trainings of ``disentangle.py``."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from entangled import NAME, of_tracks
+from entangled import NAME, track_features
 
 from jean.clips.corpus import find_clips
 from jean.progress import Progress
-from jean.synthetic_speaker.corpus import plan_corpus
 from jean.synthetic_speaker.track_clips import write_track_corpus
+from jean.synthetic_speaker.video_corpus import plan_corpus
 
 SEED = 0
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Optimisation steps of every stage."""
+    """Optimisation steps of each stage."""
 
     landmarks: int
     audio: int
@@ -27,13 +27,19 @@ class Steps:
 
 
 class Corpus:
-    """Clips of several people, the same sentences in four emotions; the last sentences are in a folder of their own.
+    """Synthetic clips of several people who say the same sentences in four emotions.
+
+    Args:
+        folder: of the benchmark; the runs are beside the clips.
+        people, sentences: numbers of both.
+        held_out: number of last sentences that are for testing only.
+        reporter: shows progress.
 
     Attributes:
-        folder: the benchmark's; runs lie beside the clips.
-        items: what was planned, train_items and test_items.
-        train_folder, test_folder: folders of clips, each PERSON/EMOTION_SENTENCE.
-        train, test: their clips. people: names, sorted.
+        train_items, test_items: plans of the clips.
+        train_folder, test_folder: folders of clips, PERSON/EMOTION_SENTENCE.
+        train, test: the clips.
+        people: sorted names.
     """
 
     def __init__(self, folder: Path, people: int, sentences: int, held_out: int, reporter: Progress):
@@ -43,14 +49,16 @@ class Corpus:
         self.test_items = [item for item in items if item.sentence > sentences - held_out]
         self.train_folder, self.test_folder = folder / "corpus" / "train", folder / "corpus" / "test"
         with reporter.task("draw tracks", len(items)) as advance:
-            for place, part in ((self.train_folder, self.train_items), (self.test_folder, self.test_items)):
-                write_track_corpus(place, part, emotion_of=of_tracks, progress=lambda done, total: advance(1))
+            for clip_folder, part in ((self.train_folder, self.train_items), (self.test_folder, self.test_items)):
+                write_track_corpus(
+                    clip_folder, part, emotion_of=track_features, progress=lambda done, total: advance(1)
+                )
         self.train, self.test = find_clips([self.train_folder]), find_clips([self.test_folder])
         self.people = sorted({clip.person for clip in self.train})
 
 
 def landmark_run(corpus: Corpus, steps: Steps, reporter: Progress, **options: Any) -> Path:
-    """The landmark autoencoder of all people; ``options`` of its configuration."""
+    """Trains the landmark autoencoder of all people, with further ``options``; returns its run folder."""
     from jean.train.landmarks.config import LandmarkConfig
     from jean.train.landmarks.stage import train_landmarks
 
@@ -61,7 +69,7 @@ def landmark_run(corpus: Corpus, steps: Steps, reporter: Progress, **options: An
 
 
 def audio_run(corpus: Corpus, steps: Steps, reporter: Progress, preset: str) -> Path:
-    """The audio encoder of all people but the last, who is validated on."""
+    """Trains the audio encoder of all people except the last, who is for validation; returns its run folder."""
     from jean.train.audio.config import AudioConfig
     from jean.train.audio.stage import train_audio
 
@@ -72,7 +80,7 @@ def audio_run(corpus: Corpus, steps: Steps, reporter: Progress, preset: str) -> 
 
 
 def expression_run(corpus: Corpus, steps: Steps, reporter: Progress, preset: str, features: str = NAME) -> Path:
-    """The expression transformer of the first person, on emotion features by name."""
+    """Trains the expression transformer of the first person on named emotion features; returns its run folder."""
     from jean.train.expression.config import ExpressionConfig
     from jean.train.expression.stage import train_expression
 

@@ -1,8 +1,8 @@
 """Part 3 of ``disentangle.py``: heads driven by the speech of one held-out clip and the expression of another.
 
-The speaker can be drawn doing what a render was asked for (speech controls of one clip, all others of a second), so
-mouth and upper face have a truth. What is read from a rendered picture is read by rules that know pose and rigid
-shape alone, and were made on drawn pictures.
+The synthetic speaker can be drawn with the speech controls of one clip and all other controls of a second. So
+mouth and upper face of each render have a ground truth. Mouth opening and controls are estimated from rendered
+frames by ``disentangle_readers.py``.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from disentangle_pictures import FaceReader, agreement, opening_of, partial_correlation, slopes
+from disentangle_readers import FaceReader, lip_edges, mean_correlation, partial_correlation, slopes
 from disentangle_runs import SEED, Corpus, Steps, audio_run, expression_run
-from entangled import of_tracks
+from entangled import track_features
 
 from jean.clips.clip import Clip
-from jean.demo.crossed import combine
+from jean.demo.cross_driven import cross_driven_performance
 from jean.drivers.emotion import BLENDSHAPES
 from jean.drivers.method import METHODS
 from jean.drivers.pose import retarget_position
@@ -26,26 +26,28 @@ from jean.media import read_frames
 from jean.metrics.mouth import correlation
 from jean.progress import Progress
 from jean.synthetic_speaker.controls import UPPER_CONTROLS
-from jean.synthetic_speaker.corpus import CorpusItem
 from jean.synthetic_speaker.draw import SUPERSAMPLING
-from jean.synthetic_speaker.performance import ground_truth, pictures
+from jean.synthetic_speaker.performance import draw_performance, ground_truth
 from jean.synthetic_speaker.speaker import Speaker, build_speaker
 from jean.synthetic_speaker.track_clips import performance_of, write_track_corpus
+from jean.synthetic_speaker.video_corpus import CorpusItem
 
-SIZE_PX = 128
+SIZE_PX = 128  # side of the frames
 
 
 @dataclass(frozen=True)
-class Crossed:
-    """What one render was asked for, and its truth.
+class DrivingPair:
+    """The driving clips of one render, and its ground truth.
 
     Attributes:
         name: EXPRESSION-CLIP+SPEECH-CLIP.
-        speech, expression: clip folders; the pose is the expression's.
-        frames: uint8 [T, H, W, 3], the truth drawn before white; camera_to_world: [T, 4, 4].
-        controls: [T, C], of the truth; opening: [T], its mouth's opening.
-        mouth: [T], how far down the red of the lips reaches in ``frames``.
-        theirs: [T], the same of the expression source's own frames, played as the render plays them.
+        speech, expression: clip folders; ``expression`` also gives the pose.
+        frames: uint8 [T, H, W, 3], the truth drawn before a white background.
+        camera_to_world: [T, 4, 4], of the truth.
+        controls: [T, C], of the truth.
+        opening: [T], mouth opening of the truth.
+        lip_edge: [T], ``lower_lip_edge`` of ``frames``.
+        other_lip_edge: [T], the same of the expression source's frames, mirrored in time as in the render.
     """
 
     name: str
@@ -55,24 +57,24 @@ class Crossed:
     camera_to_world: np.ndarray
     controls: np.ndarray
     opening: np.ndarray
-    mouth: np.ndarray
-    theirs: np.ndarray
+    lip_edge: np.ndarray
+    other_lip_edge: np.ndarray
 
 
 def video_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[str, Any]]:
-    """One row a method, the drawn truth (what the measures reach at best) first."""
+    """One row per method, after a row for the drawn truth, which is the ceiling of every measure."""
     person = corpus.people[0]
     clips = corpus.folder / "pictures"
     for place, items in (("train", corpus.train_items), ("test", corpus.test_items)):
         own = [item for item in items if item.person == person]
-        with reporter.task(f"draw pictures ({place})", len(own)) as advance:
+        with reporter.task(f"draw frames ({place})", len(own)) as advance:
             write_track_corpus(
-                clips / place, own, emotion_of=of_tracks, progress=lambda *_: advance(1), picture_px=SIZE_PX
+                clips / place, own, emotion_of=track_features, progress=lambda *_: advance(1), picture_px=SIZE_PX
             )
     train = [Clip.open(path.parent) for path in sorted((clips / "train" / person).glob("*/clip.json"))]
-    speaker = build_speaker(performance_of(next(i for i in corpus.test_items if i.person == person)).person)
+    speaker = build_speaker(performance_of(next(i for i in corpus.test_items if i.person == person)).identity)
     pairs = [
-        crossed(clips / "test", expression, speech, speaker, train[0])
+        driving_pair(clips / "test", expression, speech, speaker, train[0])
         for expression, speech in pairs_of([item for item in corpus.test_items if item.person == person])
     ]
     upper = len(UPPER_CONTROLS)
@@ -81,42 +83,42 @@ def video_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[st
         "smile, frown ~ expression": FaceReader(train, "lower", slice(upper, upper + 2)),
     }
     rows = [{"model": "drawn truth"} | scores([pair.frames for pair in pairs], pairs, readers, train[0])]
-    shown = {"drawn truth": [pair.frames for pair in pairs]}
+    sheet = {"drawn truth": [pair.frames for pair in pairs]}
     for name, options in heads(corpus, steps, reporter).items():
         trained = head(clips / "train" / person, corpus.folder / "heads" / name, options, steps, reporter)
         videos = [render_pair(corpus.folder, name, options["method"], pair, reporter) for pair in pairs]
-        found = scores(videos, pairs, readers, train[0])
-        rows.append({"model": name} | found | {"held-out face (dB)": trained["heldout_face_psnr_db"]})
-        shown[name] = videos
-    write_sheet(corpus.folder / "crossed.png", shown, pairs)
+        values = scores(videos, pairs, readers, train[0])
+        rows.append({"model": name} | values | {"held-out face (dB)": trained["heldout_face_psnr_db"]})
+        sheet[name] = videos
+    write_sheet(corpus.folder / "crossed.png", sheet, pairs)
     return rows
 
 
 def heads(corpus: Corpus, steps: Steps, reporter: Progress) -> dict[str, dict[str, Any]]:
-    """Options of ``NerfConfig`` by the name of a row: every method, the paper's with either transformer."""
+    """Options of ``NerfConfig`` by row name: all methods, and ``jean`` with either transformer."""
     audio = audio_run(corpus, steps, reporter, "small")
     transformers = {
         "jean": expression_run(corpus, steps, reporter, "small"),
         "jean-disentangled": expression_run(corpus, steps, reporter, "disentangled"),
         "d": expression_run(corpus, steps, reporter, "small", BLENDSHAPES),
     }
-    made = {}
+    heads = {}
     for name in ("jean", "jean-disentangled", "audio-only", "expression-only", "a", "b", "c", "d"):
         method = "jean" if name == "jean-disentangled" else name
         options: dict[str, Any] = {"method": method, "expression_run": transformers.get(name)}
-        made[name] = options | {"audio_run": audio if METHODS[method].audio_run else None}
-    return made
+        heads[name] = options | {"audio_run": audio if METHODS[method].audio_run else None}
+    return heads
 
 
 def head(clips: Path, run: Path, options: dict[str, Any], steps: Steps, reporter: Progress) -> dict[str, Any]:
-    """Trains one head of the fast preset, or goes on with it."""
+    """Trains one head of the preset ``fast``, or resumes its training; returns the scores."""
     from jean.train.nerf.train import NerfConfig, train_nerf
 
     return train_nerf([clips], run, NerfConfig(steps=steps.head, seed=SEED, device="cpu", **options), reporter)
 
 
-def render_pair(folder: Path, name: str, method: str, pair: Crossed, reporter: Progress) -> np.ndarray:
-    """The video that a head makes of a pair, uint8 [T, H, W, 3]."""
+def render_pair(folder: Path, name: str, method: str, pair: DrivingPair, reporter: Progress) -> np.ndarray:
+    """Renders a pair with the head ``name``: uint8 [T, H, W, 3]."""
     from jean.rendering.config import RenderConfig
     from jean.rendering.render import render
 
@@ -135,85 +137,100 @@ def render_pair(folder: Path, name: str, method: str, pair: Crossed, reporter: P
 
 
 def pairs_of(items: list[CorpusItem]) -> list[tuple[CorpusItem, CorpusItem]]:
-    """Expression and speech: every emotion twice, speech in two other emotions and of other sentences."""
+    """Pairs of expression and speech: each emotion twice, with speech of another emotion and sentence."""
     emotions = sorted({item.emotion for item in items})
     sentences = sorted({item.sentence for item in items})
     by_key = {(item.emotion, item.sentence): item for item in items}
-    chosen = []
+    pairs = []
     for shift in (1, 2):
         for k, emotion in enumerate(emotions):
             speech = emotions[(k + shift) % len(emotions)], sentences[(k + shift) % len(sentences)]
-            chosen.append((by_key[emotion, sentences[k % len(sentences)]], by_key[speech]))
-    return chosen
+            pairs.append((by_key[emotion, sentences[k % len(sentences)]], by_key[speech]))
+    return pairs
 
 
-def crossed(folder: Path, expression: CorpusItem, speech: CorpusItem, speaker: Speaker, trained: Clip) -> Crossed:
-    """Draws the truth of one pair through the camera that a render has."""
-    said, shown = performance_of(speech), performance_of(expression)
-    truth = combine(said, shown, shown)
-    # a render moves another clip's poses to the mean place of the clip trained on
-    own, theirs = ground_truth(speaker.face, truth, SIZE_PX)[0], ground_truth(speaker.face, shown, SIZE_PX)[0]
-    wanted = retarget_position(theirs["camera_to_world"], trained.arrays["camera_to_world"])
-    shift = (np.linalg.inv(wanted) - np.linalg.inv(theirs["camera_to_world"]))[0, :3, 3]
+def driving_pair(
+    folder: Path, expression: CorpusItem, speech: CorpusItem, speaker: Speaker, trained: Clip
+) -> DrivingPair:
+    """Draws the ground truth of a pair through the camera of the render."""
+    speech_performance, expression_performance = performance_of(speech), performance_of(expression)
+    truth = cross_driven_performance(speech_performance, expression_performance, expression_performance)
+    # A render moves the poses of another clip to the mean position of the training clip.
+    opening = ground_truth(speaker.rig, truth, SIZE_PX)[0]["mouth_opening"]
+    source_poses = ground_truth(speaker.rig, expression_performance, SIZE_PX)[0]["camera_to_world"]
+    render_poses = retarget_position(source_poses, trained.arrays["camera_to_world"])
+    shift = (np.linalg.inv(render_poses) - np.linalg.inv(source_poses))[0, :3, 3]
     truth = replace(truth, motion=replace(truth.motion, shift_cm=truth.motion.shift_cm + shift))
-    poses = ground_truth(speaker.face, truth, SIZE_PX)[0]["camera_to_world"]
+    poses = ground_truth(speaker.rig, truth, SIZE_PX)[0]["camera_to_world"]
     white = np.full((SIZE_PX * SUPERSAMPLING, SIZE_PX * SUPERSAMPLING, 3), 255.0, np.float32)
     times = (np.arange(truth.frame_count) + 0.5) / truth.fps
-    played = np.round(source_positions(times, shown.fps, shown.frame_count, "mirror")).astype(int)
+    played = np.round(
+        source_positions(times, expression_performance.fps, expression_performance.frame_count, "mirror")
+    ).astype(int)
     names = [f"{item.emotion}_{item.sentence:03d}" for item in (expression, speech)]
     source = Clip.open(folder / expression.person / names[0])
-    frames = np.stack([picture.image for picture in pictures(speaker, truth, SIZE_PX, white)])
-    other = opening_of(source.frames, source.arrays["camera_to_world"], trained)
-    return Crossed(
+    frames = np.stack([frame.image for frame in draw_performance(speaker, truth, SIZE_PX, white)])
+    other = lip_edges(source.frames, source.arrays["camera_to_world"], trained)
+    return DrivingPair(
         "+".join(names),
         folder / speech.person / names[1],
         source.folder,
         frames,
         poses,
         truth.motion.controls,
-        own["mouth_opening"],
-        opening_of(frames, poses, trained),
+        opening,
+        lip_edges(frames, poses, trained),
         other[played],
     )
 
 
 def scores(
-    videos: list[np.ndarray], pairs: list[Crossed], readers: dict[str, FaceReader], trained: Clip
+    videos: list[np.ndarray], pairs: list[DrivingPair], readers: dict[str, FaceReader], trained: Clip
 ) -> dict[str, Any]:
-    """What mouth and expression follow in the videos of all pairs.
+    """Measures which source mouth and expression follow, over the videos of all pairs.
+
+    Args:
+        videos: uint8 [T, H, W, 3] per pair.
+        pairs: their driving clips and truth.
+        readers: estimators of controls, by name of the result.
+        trained: training clip, whose camera the renders have.
 
     Returns:
-        Correlations, and two slopes: how much the rendered mouth moves for a movement of the mouth that speech asks
-        for (1 is right) and of the expression source's own mouth (0 is right), all three read by one rule.
+        Correlations, and two slopes of the rendered mouth opening: on the true opening (1 is right) and on that of
+        the expression source (0 is right). ``lower_lip_edge`` measures all three openings.
     """
-    tracks: dict[str, list[np.ndarray]] = {name: [] for name in ("mouth", "opening", "true", "theirs")}
+    tracks: dict[str, list[np.ndarray]] = {name: [] for name in ("mouth", "opening", "true", "other")}
     for video, pair in zip(videos, pairs, strict=True):
-        mouth = opening_of(video, pair.camera_to_world, trained)
-        # within a video: one emotion's mouth is wider than another's all the time
-        for name, track in (("mouth", mouth), ("opening", pair.opening), ("true", pair.mouth), ("theirs", pair.theirs)):
+        mouth = lip_edges(video, pair.camera_to_world, trained)
+        # Remove the mean of each video, as mouths differ in mean opening between emotions.
+        values = {"mouth": mouth, "opening": pair.opening, "true": pair.lip_edge, "other": pair.other_lip_edge}
+        for name, track in values.items():
             tracks[name].append(track - np.nanmean(track))
-    mouth, opening, true, theirs = (np.concatenate(parts) for parts in tracks.values())
-    by_speech, by_other = slopes(mouth, np.stack([true, theirs], 1))
-    found: dict[str, Any] = {
+    mouth, opening, true, other = (np.concatenate(parts) for parts in tracks.values())
+    by_speech, by_other = slopes(mouth, np.stack([true, other], 1))
+    result: dict[str, Any] = {
         "mouth ~ speech": correlation(mouth, opening),
-        "speech's movement shown": float(by_speech),
-        "other's movement shown": float(by_other),
-        "mouth ~ other's mouth, beyond speech": partial_correlation(mouth, theirs, np.stack([opening, true], 1)),
+        "slope on speech": float(by_speech),
+        "slope on other's mouth": float(by_other),
+        "mouth ~ other's mouth, given speech": partial_correlation(mouth, other, np.stack([opening, true], 1)),
     }
     for name, reader in readers.items():
-        told = np.concatenate([reader.read(v, pair.camera_to_world) for v, pair in zip(videos, pairs, strict=True)])
-        wanted = np.concatenate([reader.wanted(pair.controls) for pair in pairs])
-        found[name] = agreement(told, wanted, wanted.std(0) > 0)  # lids are wide in no emotion of the corpus
-    return found
+        estimates = np.concatenate(
+            [reader.read(v, pair.camera_to_world) for v, pair in zip(videos, pairs, strict=True)]
+        )
+        targets = np.concatenate([reader.targets_of(pair.controls) for pair in pairs])
+        # A control that no emotion of the corpus uses is constant and left out.
+        result[name] = mean_correlation(estimates, targets, targets.std(0) > 0)
+    return result
 
 
-def write_sheet(path: Path, shown: dict[str, list[np.ndarray]], pairs: list[Crossed]) -> None:
-    """A picture to look at: a row a method, for each pair the frame with the widest true mouth."""
+def write_sheet(path: Path, rows_of_videos: dict[str, list[np.ndarray]], pairs: list[DrivingPair]) -> None:
+    """Writes an overview image: a row per method, a column per pair, at the frame with the widest true mouth."""
     import cv2
 
     at = [int(np.argmax(pair.opening)) for pair in pairs]
     rows = []
-    for name, videos in shown.items():
+    for name, videos in rows_of_videos.items():
         row = np.concatenate([video[min(k, len(video) - 1)] for video, k in zip(videos, at, strict=True)], 1).copy()
         cv2.putText(row, name, (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (160, 0, 0), 1, cv2.LINE_AA)
         rows.append(row)

@@ -1,12 +1,13 @@
-"""What a GPU makes of it: kernels built and checked on the card, both heads trained there, G1 to G5 measured.
+"""Measures G1 to G5 on a GPU: builds and checks the kernels, trains both heads, times rendering and training.
 
     python examples/benchmarks/gpu.py CLIP [--json] [--paper-steps 5000] [--fast-steps 1600] [--rounds 20]
 
 CLIP is a prepared clip. Needs torch, numpy, opencv-python, pydantic, PyYAML, safetensors and the project itself.
-Exit code 5 where there is no GPU, 4 where a kernel is wrong on the card. Steps are recorded as CUDA graphs, which the
-result says, and compared with steps launched by hand. Both heads are trained by the kernels, the paper's with factors
-in half precision and for a part of its 400,000 iterations, so G4 is extrapolated and G5 is against a head that is not
-finished; the result says so.
+The exit code is 5 without a GPU, and 4 if a kernel disagrees with torch on this GPU.
+
+Training steps are recorded as CUDA graphs and compared with steps launched one by one. Both heads are trained with
+the kernels. The paper's head uses half-precision factors and runs only a part of its 400,000 iterations. So G4 is
+extrapolated, and G5 compares with an unfinished head. The result states both.
 """
 
 from __future__ import annotations
@@ -37,18 +38,18 @@ from jean.train.nerf.train import NerfStage
 
 Precision = Literal["fp32", "bf16"]
 PAPER_ITERATIONS = 400_000
-BLOCK = 100  # steps between two looks at the score
-CHUNK = {"paper": 1 << 13, "fast": 1 << 18}  # rays at a time: the paper's have 255 samples each
+BLOCK = 100  # steps between two evaluations
+CHUNK = {"paper": 1 << 13, "fast": 1 << 18}  # rays per call; the paper's head has 255 samples per ray
 
 
 def wait(device: torch.device) -> None:
-    """Until the card has done what it was given."""
+    """Waits until the GPU has finished all queued work; returns at once on the CPU."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def seconds(work: Callable[[], object], device: torch.device, rounds: int) -> list[float]:
-    """Of each round, after one that warms up."""
+    """Wall seconds of each round of ``work``, after one warm-up round."""
     taken = []
     for _ in range(rounds + 1):
         wait(device)
@@ -60,18 +61,18 @@ def seconds(work: Callable[[], object], device: torch.device, rounds: int) -> li
 
 
 def decibels(a: Tensor, b: Tensor) -> float:
-    """PSNR of two images in [0, 1]."""
+    """PSNR of two images in [0, 1], dB."""
     return round(float(-10 * (a - b).square().mean().clamp_min(1e-14).log10()), 1)
 
 
 def resized(frames: Frames, factor: float) -> Frames:
-    """The same frame, its camera in pixels of a picture so many times as large."""
+    """The same frame for an image whose side is ``factor`` times as large."""
     return replace(frames, focal_px=frames.focal_px * factor, center_px=frames.center_px * factor)
 
 
 @torch.no_grad()
 def image(model: TalkingHead, frames: Frames, size: int, chunk: int) -> Tensor:
-    """rgb [size², 3] over white, in the card's memory."""
+    """Renders a frame before white: rgb [size², 3], in GPU memory."""
     device = model.expression_mean.device
     places = torch.arange(size, device=device) + 0.5
     pixels = torch.stack(torch.meshgrid(places, places, indexing="xy"), -1).view(-1, 2)
@@ -84,7 +85,7 @@ def image(model: TalkingHead, frames: Frames, size: int, chunk: int) -> Tensor:
     return torch.cat(parts)
 
 
-def picture_speed(
+def frame_speed(
     model: TalkingHead,
     frames: Frames,
     size: int,
@@ -93,25 +94,31 @@ def picture_speed(
     rounds: int,
     against: Tensor | None = None,
 ) -> dict[str, Any]:
-    """Frames a second by the kernels and by torch, and how far apart their pictures are.
+    """Frames per second with the kernels and with torch, and the PSNR between their images.
 
     Args:
-        against: the picture to compare with; None: torch's.
+        model: the trained model.
+        frames: the frame to render.
+        size: side of the image, px.
+        preset: of the head, for the number of rays per call.
+        precision: of the kernels; torch uses fp32.
+        rounds: timed rounds.
+        against: image to compare with; None: that of torch.
     """
-    device, measured = model.expression_mean.device, {}
-    pictures: dict[str, Tensor] = {}
-    for backend, wanted in (("reference", "fp32"), ("auto", precision)):
-        model.head.use(Backend.resolve(backend, device, wanted))
+    device, times = model.expression_mean.device, {}
+    images: dict[str, Tensor] = {}
+    for backend, used_precision in (("reference", "fp32"), ("auto", precision)):
+        model.head.use(Backend.resolve(backend, device, used_precision))
 
         def work(backend: str = backend) -> None:
-            pictures[backend] = image(model, frames, size, CHUNK[preset])
+            images[backend] = image(model, frames, size, CHUNK[preset])
 
-        measured[backend] = seconds(work, device, rounds)
+        times[backend] = seconds(work, device, rounds)
     return {
-        "fps": round(1 / statistics.median(measured["auto"]), 2),
-        "fps_best": round(1 / min(measured["auto"]), 2),
-        "fps_torch": round(1 / statistics.median(measured["reference"]), 2),
-        "psnr_db": decibels(pictures["auto"], pictures["reference"] if against is None else against),
+        "fps": round(1 / statistics.median(times["auto"]), 2),
+        "fps_best": round(1 / min(times["auto"]), 2),
+        "fps_torch": round(1 / statistics.median(times["reference"]), 2),
+        "psnr_db": decibels(images["auto"], images["reference"] if against is None else against),
         "size_px": size,
     }
 
@@ -124,7 +131,7 @@ def train(
     until: float | None,
     precision: Precision = "fp32",
 ) -> tuple[NerfStage, dict]:
-    """A head trained on the card; stops early where ``until`` dB over the held-out face are reached."""
+    """Trains a head on the GPU, up to a held-out face PSNR of ``until`` dB; returns the stage and its figures."""
     config = resolve(NerfConfig(preset=preset, steps=steps, device=str(device), precision=precision))
     stage = NerfStage(data, config, device)
     spent, reached, scores, done = 0.0, None, {}, 0
@@ -132,7 +139,7 @@ def train(
         block = min(BLOCK, steps - done)
         wait(device)
         began = time.perf_counter()
-        for step in range(done, done + block):  # nothing waits for the card in between
+        for step in range(done, done + block):  # without synchronisation
             stage.step(step)
         wait(device)
         spent += time.perf_counter() - began
@@ -141,21 +148,21 @@ def train(
             scores = stage.evaluate(done)
             if until is not None and scores["heldout_face_psnr_db"] >= until:
                 reached = round(spent, 2)
-    told = {"steps": done, "seconds": round(spent, 2), "ms_a_step": round(1e3 * spent / done, 3)}
-    told |= {"reached_s": reached, "launched": launched(stage), "pictures": stage.batches.images.line}
+    figures = {"steps": done, "seconds": round(spent, 2), "ms_per_step": round(1e3 * spent / done, 3)}
+    figures |= {"reached_s": reached, "launched": launched(stage), "images": stage.batches.images.line}
     stage.ema.eval()
-    return stage, told | {name: round(value, 2) for name, value in scores.items()}
+    return stage, figures | {name: round(value, 2) for name, value in scores.items()}
 
 
 def launched(stage: NerfStage) -> str:
-    """How a stage's steps reach the card."""
-    return "as CUDA graphs" if stage.graphs is not None and not stage.graphs.failed else "by hand"
+    """How the steps of a stage are launched."""
+    return "as CUDA graphs" if stage.graphs is not None and not stage.graphs.failed else "one by one"
 
 
 def step_speed(
     data: PersonFrames, preset: str, device: torch.device, steps: int, precision: Precision
 ) -> dict[str, Any]:
-    """Milliseconds of a step, recorded and by hand, in turn; steps in which graphs are recorded are not timed."""
+    """Milliseconds per step with and without CUDA graphs, in turn; steps that record graphs are not timed."""
     stages = {
         graphs: NerfStage(
             data,
@@ -165,7 +172,7 @@ def step_speed(
         for graphs in (True, False)
     }
     taken: dict[bool, list[float]] = {graphs: [] for graphs in stages}
-    block = min(16, steps)  # of sixteen each has one update of the grid, and the first two record all graphs
+    block = min(16, steps)  # 16 steps hold one grid update; the first two blocks record all graphs
     for first in range(0, 2 * block + steps, block):
         for graphs, stage in stages.items():
             wait(device)
@@ -177,13 +184,13 @@ def step_speed(
                 taken[graphs].append(1e3 * (time.perf_counter() - began) / block)
     return {
         "launched": launched(stages[True]),
-        "ms_a_step": round(statistics.median(taken[True]), 3),
-        "ms_a_step_by_hand": round(statistics.median(taken[False]), 3),
+        "ms_per_step": round(statistics.median(taken[True]), 3),
+        "ms_per_step_one_by_one": round(statistics.median(taken[False]), 3),
     }
 
 
 def checks(device: torch.device) -> dict[str, Any]:
-    """Every kernel, built for this card and compared with torch on it."""
+    """Builds every kernel for this GPU and compares it with torch there."""
     began = time.perf_counter()
     built = [cuda_build.build_unit(unit, cuda_launch.architecture(device)) for unit in cuda_build.units()]
     taken = round(time.perf_counter() - began, 2)
@@ -206,9 +213,17 @@ def measure(
     precision: Precision = "bf16",
     timed_steps: int = 320,
 ) -> dict[str, Any]:
-    """G1 to G5; ``sizes`` are those of G1, and of G2 and G3; ``precision`` is that in which the paper's head is used.
+    """Measures G1 to G5.
 
-    ``timed_steps`` are those in which recorded steps and steps by hand are compared.
+    Args:
+        clip: a prepared clip.
+        device: for everything.
+        paper_steps: training steps of the paper's head.
+        fast_steps: largest number of training steps of the fast head.
+        rounds: timed rounds per image.
+        sizes: side of the images of G1, and of G2 and G3, px.
+        precision: of the paper's head.
+        timed_steps: steps that compare CUDA graphs with single launches.
     """
     data = open_person([clip])
     index = int(data.held_out[len(data.held_out) // 2])
@@ -217,18 +232,16 @@ def measure(
     frames, head = paper.frames([index]), paper.ema.head
     assert isinstance(head, PaperHead)
     large = resized(frames, sizes[1] / data.size_px)
-    g1 = picture_speed(paper.ema, resized(frames, sizes[0] / data.size_px), sizes[0], "paper", precision, rounds)
+    g1 = frame_speed(paper.ema, resized(frames, sizes[0] / data.size_px), sizes[0], "paper", precision, rounds)
     head.use(Backend.resolve("reference", device))
     exact = image(paper.ema, large, sizes[1], CHUNK["paper"])
     head.use(Backend.resolve("auto", device, precision))
     with torch.no_grad():
-        shown = [paper.ema.condition(paper.frames([int(i)])) for i in data.held_out[:24]]
-        head.skip_empty(torch.cat(shown))
-    g2 = picture_speed(paper.ema, large, sizes[1], "paper", precision, rounds, exact)
-    g3 = picture_speed(
-        fast.ema, resized(fast.frames([index]), sizes[1] / data.size_px), sizes[1], "fast", "fp32", rounds
-    )
-    hours = paper_run["ms_a_step"] * PAPER_ITERATIONS / 3.6e6
+        conditions = [paper.ema.condition(paper.frames([int(i)])) for i in data.held_out[:24]]
+        head.skip_empty(torch.cat(conditions))
+    g2 = frame_speed(paper.ema, large, sizes[1], "paper", precision, rounds, exact)
+    g3 = frame_speed(fast.ema, resized(fast.frames([index]), sizes[1] / data.size_px), sizes[1], "fast", "fp32", rounds)
+    hours = paper_run["ms_per_step"] * PAPER_ITERATIONS / 3.6e6
     return {
         "G1": g1 | {"target_fps": 10, "moonshot_fps": 20},
         "G2": g2 | {"target_fps": 200, "moonshot_fps": 400, "samples": head.few_samples},
@@ -236,9 +249,9 @@ def measure(
         "G4": {
             "minutes_extrapolated": round(60 * hours, 1),
             "from_steps": paper_steps,
-            "ms_a_step": paper_run["ms_a_step"],
+            "ms_per_step": paper_run["ms_per_step"],
             "launched": paper_run["launched"],
-            "trained_by": f"the card's kernels, {precision}",
+            "trained_by": f"CUDA kernels, {precision}",
             "target_minutes": 30,
             "moonshot_minutes": 12,
         },
@@ -261,7 +274,7 @@ def measure(
 
 
 def main() -> int:
-    """Runs everything and prints it."""
+    """Runs all measurements and prints them; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clip", type=Path)
     parser.add_argument("--json", action="store_true")
@@ -270,14 +283,14 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=20)
     options = parser.parse_args()
     if not torch.cuda.is_available():
-        print("error: torch finds no GPU here; G1 to G5 stay open. See: jean doctor", file=sys.stderr)
+        print("error: torch finds no GPU, so G1 to G5 stay open. See: jean doctor", file=sys.stderr)
         return 5
     device = torch.device("cuda", torch.cuda.current_device())
-    result: dict[str, Any] = {"card": torch.cuda.get_device_name(device), "torch": torch.__version__}
+    result: dict[str, Any] = {"gpu": torch.cuda.get_device_name(device), "torch": torch.__version__}
     result |= checks(device)
     wrong = [name for name, check in result["checks"].items() if not check["passed"]]
     if wrong:
-        reason = f"kernels that are wrong on this card: {', '.join(wrong)}"
+        reason = f"kernels that disagree with torch on this GPU: {', '.join(wrong)}"
         result |= {name: {"value": None, "reason": reason} for name in ("G1", "G2", "G3", "G4", "G5")}
     else:
         counts = (options.paper_steps, options.fast_steps, options.rounds)

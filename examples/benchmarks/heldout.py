@@ -1,9 +1,9 @@
-"""What limits a trained head on frames it never saw: one row a case, PSNR in dB over the face's hull.
+"""Measures what limits a trained head on held-out frames: face PSNR in dB per case, and two trivial baselines.
 
     python examples/benchmarks/heldout.py RUN CLIP [--all RUN_ALL] [--json]
 
-``all`` is a second run, trained with ``--expression all``: the paper's variant (b). The row with poses
-moved on the held-out pixels themselves is a diagnosis of the tracking, never a result.
+PSNR covers the convex hull of the landmarks. RUN_ALL is a second run, trained with ``--expression all``: the paper's
+variant (b). The case with poses optimised on the held-out pixels is a diagnosis of the tracking, not a result.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from jean.models.talking_head import Frames, TalkingHead
 from jean.rendering.load import load_model
 from jean.train.nerf.latents import POSE_VALUES, FrameLatents
 
-POSE_STEPS = 60
-POSE_RAYS = 1500
-POSE_RATE = 4e-3
+POSE_STEPS = 60  # of the pose optimisation
+POSE_RAYS = 1500  # per step
+POSE_RATE = 4e-3  # learning rate
 
 
 class Case:
-    """A trained head and the frames it is compared with."""
+    """A trained head and the clip it is compared with."""
 
     def __init__(self, run: Path, clip: Path):
         checkpoint = load_checkpoint(run, stage="nerf")
@@ -55,19 +55,19 @@ class Case:
         return frames
 
     def pixels(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.Tensor]:
-        """Rows and columns of the face's hull, its real colours [N, 3], and its plate."""
+        """Rows and columns [N] of the face hull, its real colours [N, 3] and its background [N, 3], in [0, 1]."""
         rows, columns = np.nonzero(hull_mask(self.data.landmarks[index], self.data.size_px, self.data.size_px))
         plate = torch.from_numpy(self.data.plate(index)[rows, columns].astype(np.float32) / 255)
         return rows, columns, self.data.image(index)[rows, columns] / 255.0, plate
 
     def psnr(self, index: int, frames: Frames) -> float:
-        """Of the rendered hull against the real one."""
+        """PSNR of the rendered face hull against the real one, dB."""
         rows, columns, real, plate = self.pixels(index)
         where = torch.from_numpy(np.stack([columns, rows], 1).astype(np.float32) + 0.5)
         return decibels(paint(self.model, frames, where, plate, self.data.size_px)[0].numpy(), real)
 
     def with_best_pose(self, index: int) -> float:
-        """The same after moving the pose until the held-out pixels fit best (diagnosis only)."""
+        """PSNR after optimising the pose on the held-out pixels, dB (diagnosis only)."""
         rows, columns, real, plate = self.pixels(index)
         frames, random = self.frames(index), np.random.default_rng(index)
         condition = self.model.condition(frames).detach()
@@ -92,12 +92,12 @@ class Case:
 
 
 def decibels(image: np.ndarray, real: np.ndarray) -> float:
-    """PSNR of two arrays in [0, 1]."""
+    """PSNR of two arrays in [0, 1], dB."""
     return float(-10 * np.log10(max(np.square(image - real).mean(), 1e-10)))
 
 
-def rivals(data: PersonFrames) -> tuple[float, float]:
-    """Mean PSNR of the mean training frame, and of the training frame with the nearest landmarks."""
+def baselines(data: PersonFrames) -> tuple[float, float]:
+    """Mean held-out PSNR of two baselines: the mean training frame, and the one with the nearest landmarks."""
     mean = np.mean([data.image(t).astype(np.float64) for t in data.train], axis=0) / 255
     marks = data.landmarks[data.train].reshape(len(data.train), -1)
     of_mean, of_nearest = [], []
@@ -111,7 +111,7 @@ def rivals(data: PersonFrames) -> tuple[float, float]:
 
 
 def main() -> None:
-    """Prints the table, or one JSON document."""
+    """Prints all cases, or one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("run", type=Path)
     parser.add_argument("clip", type=Path)
@@ -121,14 +121,14 @@ def main() -> None:
     case = Case(options.run, options.clip)
     data = case.data
     train = data.train[np.linspace(0, len(data.train) - 1, 20).round().astype(int)]
-    mean, nearest = rivals(data)
+    mean, nearest = baselines(data)
     result = {
         "train_own_code": float(np.mean([case.psnr(t, case.frames(t, own_code=True)) for t in train])),
         "train_no_code": float(np.mean([case.psnr(t, case.frames(t)) for t in train])),
         "heldout": float(np.mean([case.psnr(t, case.frames(t)) for t in data.held_out])),
         "heldout_pose_on_pixels": float(np.mean([case.with_best_pose(t) for t in data.held_out])),
-        "rival_mean_frame": mean,
-        "rival_nearest_frame": nearest,
+        "baseline_mean_frame": mean,
+        "baseline_nearest_frame": nearest,
     }
     if options.all:
         other = Case(options.all, options.clip)

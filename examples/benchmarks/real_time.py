@@ -1,13 +1,13 @@
-"""Is it real time? The whole command `jean render`, with encoding and sound (C5), and whether its pictures are calm.
+"""Measures C5: the speed of the whole command `jean render`, with encoding and sound; also the flicker of a head.
 
     python examples/benchmarks/real_time.py RUN CLIP --audio SPEECH [--size 256] [--rounds 2] [--json]
 
-Every round runs the command once a precision, in turn, in a process of its own: the time is that of the command,
-from its start to its end, and the processor time that of the process and its threads. What the first second takes
-(Python, torch, reading the run) is in it, so longer speech is nearer to the steady rate.
+Each round runs the command once per precision, in turn, in its own process. Wall time runs from start to end of the
+command; CPU time is that of the process with its threads. Both include the start-up (Python, torch, reading the run),
+so longer speech is nearer to the steady rate.
 
-Calm: a head whose drivers stand still must not change at all, and one that drifts by a twentieth of a pixel a frame
-must change by little and evenly. Told for readable torch and for the kernels, in steps of 1/255.
+Flicker: a head with constant drivers must not change at all. One that moves by 1/20 px per frame must change little
+and evenly. Both are measured with torch and with the kernels, in steps of 1/255.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ from typing import Any
 
 import numpy as np
 import torch
-from paper_speed import frame_of
 from train_speed import stolen_s
 
 from jean.checkpoint import load_checkpoint
 from jean.drivers.person_frames import PersonFrames, open_person
+from jean.drivers.tracks import DriverTracks
 from jean.kernels import library
 from jean.kernels.backend import Backend
 from jean.models.paint import picture
 from jean.models.talking_head import TalkingHead
 from jean.rendering.load import load_model
 
-WANTED_FPS = 25
+TARGET_FPS = 25
 DRIFT_PX, DRIFT_FRAMES = 0.05, 16
 
 
 def command_seconds(run: Path, audio: Path, size: int | None, precision: str) -> dict[str, Any]:
-    """Wall and processor seconds of one `jean render`, and what it says of itself."""
+    """Frames, size, wall and CPU seconds of one `jean render`."""
     with tempfile.TemporaryDirectory() as folder:
         command = [sys.executable, "-m", "jean_cli", "render", str(run)]
         command += ["--audio", str(audio), "-o", str(Path(folder) / "out.mp4"), "--json", "--precision", precision]
@@ -51,35 +51,35 @@ def command_seconds(run: Path, audio: Path, size: int | None, precision: str) ->
         before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
         seconds, after = time.perf_counter() - began, resource.getrusage(resource.RUSAGE_CHILDREN)
-    made = json.loads(done.stdout)
+    report = json.loads(done.stdout)
     cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    return {"frames": made["frames"], "size_px": made["size"], "seconds": seconds, "cpu_s": cpu}
+    return {"frames": report["frames"], "size_px": report["size"], "seconds": seconds, "cpu_s": cpu}
 
 
 def real_time(options: argparse.Namespace, precisions: list[str]) -> dict[str, Any]:
-    """C5 by precision: the best and the median round."""
+    """C5 per precision: best and median round."""
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in precisions}
     for _ in range(options.rounds):
         for name in precisions:
             rounds[name].append(command_seconds(options.run, options.audio, options.size, name))
-    told = {}
+    c5 = {}
     for name, runs in rounds.items():
         rates = [run["frames"] / run["seconds"] for run in runs]
-        told[name] = {
+        c5[name] = {
             "frames": runs[0]["frames"],
             "size_px": runs[0]["size_px"],
             "best_fps": round(max(rates), 2),
             "median_fps": round(float(np.median(rates)), 2),
-            "cpu_ms_a_frame": round(1e3 * min(run["cpu_s"] for run in runs) / runs[0]["frames"], 1),
-            "held": max(rates) >= WANTED_FPS,
+            "cpu_ms_per_frame": round(1e3 * min(run["cpu_s"] for run in runs) / runs[0]["frames"], 1),
+            "held": max(rates) >= TARGET_FPS,
         }
-    return told
+    return c5
 
 
 def flicker(model: TalkingHead, data: PersonFrames, backend: str, precision: str) -> dict[str, float]:
-    """Largest change of a still head, and mean change a frame of a drifting one: median and largest frame."""
+    """Largest change of a still head; median and largest mean change per frame of a moving one; in 1/255."""
     index = int(data.held_out[len(data.held_out) // 2])
-    frames, white = frame_of(data, index), np.full((data.size_px, data.size_px, 3), 255, np.uint8)
+    frames, white = DriverTracks.of_person(data).frames(index), np.full((data.size_px, data.size_px, 3), 255, np.uint8)
     model.head.use(Backend.resolve(backend, "cpu", precision))
     images = []
     for step in range(DRIFT_FRAMES):
@@ -95,7 +95,7 @@ def flicker(model: TalkingHead, data: PersonFrames, backend: str, precision: str
 
 
 def main() -> None:
-    """Measures and prints it."""
+    """Runs all measurements and prints them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path)
     parser.add_argument("clip", type=Path)
@@ -106,13 +106,13 @@ def main() -> None:
     options = parser.parse_args()
     precisions = ["fp32", *(["bf16"] if library.half_targets() else [])]
     before = stolen_s()
-    told = real_time(options, precisions)
+    c5 = real_time(options, precisions)
     after = stolen_s()
     checkpoint = load_checkpoint(options.run, stage="nerf")
     model, data = load_model(checkpoint, "cpu"), open_person([options.clip])
     kinds = [("reference", "fp32"), *(("native", name) for name in precisions)]
     result = {
-        "C5": told,
+        "C5": c5,
         "flicker": {f"{backend} {name}": flicker(model, data, backend, name) for backend, name in kinds},
         "threads": torch.get_num_threads(),
         "stolen_s": None if before is None or after is None else round(after - before, 2),

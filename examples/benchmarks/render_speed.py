@@ -1,10 +1,10 @@
-"""How fast a picture is: readable torch and compiled kernels, picture by picture in turn.
+"""Measures C1 to C4: the time of a frame in torch and with the compiled kernels, in turn.
 
     python examples/benchmarks/render_speed.py RUN CLIP [--paper PAPER_RUN] [--json] [--rounds 3] [--threads 2]
 
-RUN is a trained fast preset, PAPER_RUN a trained paper preset (without it: random weights). The baseline of C1 to
-C4 is the paper's field in readable torch with its sampling (64 + 128) at its best chunk size, on 1024 pixels of a
-picture and scaled to all of them. Targets that cannot be shown are null with the reason.
+RUN is a trained run of the preset fast, PAPER_RUN of the preset paper (default: random weights). The baseline of C1 to
+C4 is the paper's field in torch with 64 + 128 samples at its best chunk size. It is timed on 1024 pixels and scaled to
+the whole frame. Targets that cannot be measured are null, with the reason.
 """
 
 from __future__ import annotations
@@ -17,18 +17,19 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from paper_speed import convergence, exact, frame_of, image_decibels, make_case, skipping
+from paper_speed import convergence, exact, image_decibels, make_case, skipping
 from train_speed import stolen_s
 
 from jean.checkpoint import load_checkpoint
 from jean.drivers.person_frames import open_person
+from jean.drivers.tracks import DriverTracks
 from jean.files import read_json
 from jean.kernels import library
 from jean.kernels.backend import Backend
 from jean.models.paint import picture
 from jean.rendering.load import load_model
 
-NO_AMX = "this processor has no AMX; C2_avx512bf16 is the same in bf16 by AVX-512's products of pairs"
+NO_AMX = "this CPU has no AMX; C2_avx512bf16 is the same in bf16 with AVX-512"
 UNTRAINED = "give a trained run of the preset paper: --paper RUN"
 
 
@@ -40,30 +41,30 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
 
 
 def fast_against_paper(
-    options: argparse.Namespace, ratio: float, ratio_cpu: float, skipped: dict[str, object]
+    options: argparse.Namespace, ratio: float, ratio_cpu: float, c3: dict[str, object]
 ) -> dict[str, object]:
-    """C4: the time of the paper's picture in torch over that of the fast one by kernels, beside both heads' scores.
+    """C4: time of a frame of the paper's head in torch over one of the fast head with kernels, and both scores.
 
-    The scores are those of the runs' own last evaluation, over the faces of held-out frames.
+    Scores are the face PSNR on held-out frames in the last evaluation of each run.
     """
-    told: dict[str, object] = {
+    c4: dict[str, object] = {
         "ratio": round(ratio, 1),
         "ratio_cpu": round(ratio_cpu, 1),
         "dispatch": library.target(),
         "held": None,
     }
     if options.paper is None:
-        return told | {"reason": UNTRAINED}
+        return c4 | {"reason": UNTRAINED}
     runs = {"fast": options.run, "paper": options.paper}
     scores = {name: read_json(run / "metrics.json")["heldout_face_psnr_db"] for name, run in runs.items()}
-    converged = skipped["converged"]
+    converged = c3["converged"]
     assert isinstance(converged, dict)
     held = ratio >= 1000 and scores["fast"] >= scores["paper"] and bool(converged["held"])
-    return told | {"heldout_face_psnr_db": scores, "paper_converged": converged["held"], "held": held}
+    return c4 | {"heldout_face_psnr_db": scores, "paper_converged": converged["held"], "held": held}
 
 
 def main() -> None:
-    """Runs the comparison and prints it."""
+    """Runs all measurements and prints them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("clip", type=Path)
@@ -77,7 +78,7 @@ def main() -> None:
     model = load_model(checkpoint, "cpu")
     data = open_person([options.clip])
     index = int(data.held_out[len(data.held_out) // 2])
-    frames, case = frame_of(data, index), make_case(options.paper, data, index)
+    frames, case = DriverTracks.of_person(data).frames(index), make_case(options.paper, data, index)
     images, wall, cpu = {}, {}, {}
     before = stolen_s()
     for backend in ("reference", "native"):
@@ -92,21 +93,21 @@ def main() -> None:
             seconds, busy = timed(work)
             wall[backend].append(seconds)
             cpu[backend].append(busy)
-    paper = exact(case, options.rounds, data.size_px**2)
-    baseline_s, baseline_cpu_s = (float(str(paper["fp32"][name])) for name in ("baseline_s", "baseline_cpu_s"))
-    skipped: dict[str, object] = {"value": None, "reason": UNTRAINED}
+    c1_c2 = exact(case, options.rounds, data.size_px**2)
+    baseline_s, baseline_cpu_s = (float(str(c1_c2["fp32"][name])) for name in ("baseline_s", "baseline_cpu_s"))
+    c3: dict[str, object] = {"value": None, "reason": UNTRAINED}
     if options.paper is not None:
-        shown = data.held_out[np.linspace(0, len(data.held_out) - 1, 3).round().astype(int)]
-        skipped = skipping(case, data, shown, options.rounds, baseline_s, baseline_cpu_s)
-        skipped["converged"] = convergence(options.paper, data)
+        sampled = data.held_out[np.linspace(0, len(data.held_out) - 1, 3).round().astype(int)]
+        c3 = skipping(case, data, sampled, options.rounds, baseline_s, baseline_cpu_s)
+        c3["converged"] = convergence(options.paper, data)
     after = stolen_s()
     best = {name: min(values) for name, values in wall.items()}
     result = {
-        "C1": paper["fp32"],
-        "C2": paper["bf16"] if "amx" in library.half_targets() else {"value": None, "reason": NO_AMX},
-        "C2_avx512bf16": paper.get("bf16") if library.half_targets() == ["avx512bf16"] else None,
-        "C3": skipped,
-        "C4": fast_against_paper(options, baseline_s / best["native"], baseline_cpu_s / min(cpu["native"]), skipped),
+        "C1": c1_c2["fp32"],
+        "C2": c1_c2["bf16"] if "amx" in library.half_targets() else {"value": None, "reason": NO_AMX},
+        "C2_avx512bf16": c1_c2.get("bf16") if library.half_targets() == ["avx512bf16"] else None,
+        "C3": c3,
+        "C4": fast_against_paper(options, baseline_s / best["native"], baseline_cpu_s / min(cpu["native"]), c3),
         "fast": {
             "ratio": round(best["reference"] / best["native"], 2),
             "ratio_cpu": round(min(cpu["reference"]) / min(cpu["native"]), 2),

@@ -1,10 +1,10 @@
-"""How fast a training step is: readable torch and compiled kernels, step by step in turn.
+"""Measures the time of a training step in torch and with the compiled kernels, in turn; with ``--paper`` also C6.
 
     python examples/benchmarks/train_speed.py CLIP [--preset fast] [--rays 2048] [--json] [--steps 64] [--threads 2]
         [--paper PAPER_RUN]
 
-Both stages begin with the same seed and go through the same steps. CPU time is this process's; stolen time
-is what the machine's other guests took from all its processors meanwhile (Linux).
+Both trainings have the same seed and do the same steps. CPU time is that of this process. Stolen time is what the
+hypervisor gave to other guests meanwhile, over all CPUs (Linux).
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from jean.train.nerf.presets import resolve
 from jean.train.nerf.train import NerfStage
 from jean.tuning import settled_memory
 
-C6 = "give a run of the preset paper that was trained to its end: --paper RUN"
+C6 = "give a fully trained run of the preset paper: --paper RUN"
 
 
 def stolen_s() -> float | None:
-    """Seconds that the hypervisor took from all processors so far; None where the system does not say."""
+    """Seconds stolen by the hypervisor from all CPUs since boot; None if the system does not report it."""
     try:
         return int(Path("/proc/stat").read_text(encoding="ascii").split("\n")[0].split()[8]) / 100
     except (OSError, IndexError, ValueError):
@@ -37,15 +37,17 @@ def stolen_s() -> float | None:
 
 
 def main() -> None:
-    """Runs the comparison and prints it."""
+    """Runs all measurements and prints them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clip", type=Path)
     parser.add_argument("--preset", choices=("fast", "paper"), default="fast")
     parser.add_argument("--rays", type=int, default=2048)
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--steps", type=int, default=64)
-    parser.add_argument("--warm", type=int, default=64, help="steps before, in which the grid changes most")
-    parser.add_argument("--paper", type=Path, help="a run of the preset paper, of the same clip: measures C6")
+    parser.add_argument(
+        "--warm", type=int, default=64, help="untimed steps before, while the occupancy grid still changes quickly"
+    )
+    parser.add_argument("--paper", type=Path, help="a run of the preset paper on the same clip, to measure C6")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -59,7 +61,7 @@ def main() -> None:
     wall: dict[str, list[float]] = {name: [] for name in stages}
     cpu: dict[str, list[float]] = {name: [] for name in stages}
     before = stolen_s()
-    with settled_memory():  # as the training loop has it; both sides profit
+    with settled_memory():  # as in the training loop, for both sides
         for step in range(options.warm, options.warm + options.steps):
             for name, stage in stages.items():
                 began, busy = time.perf_counter(), time.process_time()

@@ -1,6 +1,6 @@
-"""The whole way on a synthetic speaker, with no download: corpus → prepare → train → render → evaluate → report."""
+"""The demo: every stage of the project on a synthetic speaker, without downloads."""
 
-from jean.demo.plan import DemoConfig
+from jean.demo.demo_clips import DemoConfig
 from jean.demo.run import run_demo
 
 __all__ = ["DemoConfig", "run_demo"]

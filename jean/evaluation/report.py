@@ -233,7 +233,7 @@ class Report:
 
     def html(self) -> str:
         """The whole page."""
-        template = Template(files("jean.metrics").joinpath("report.html").read_text(encoding="utf-8"))
+        template = Template(files("jean.evaluation").joinpath("report.html").read_text(encoding="utf-8"))
         footer = f"Made by jean {jean.__version__}. Everything is inside this file; it loads nothing."
         return template.substitute(
             title=escape(self._title),

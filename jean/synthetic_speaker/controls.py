@@ -1,11 +1,11 @@
-"""The controls of a face, and how far each moves every vertex of the skin."""
+"""The named controls of a face, and the displacement of every skin vertex by each of them."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from jean.synthetic_speaker.shape import MOUTH_LINE, Shape, Skin, lid_curve
-from jean.synthetic_speaker.surfaces import bump, smoothstep
+from jean.synthetic_speaker.head_shape import MOUTH_HALF_WIDTH, MOUTH_LINE, HeadShape, SkinMesh, lid_curve
+from jean.synthetic_speaker.meshes import bump, smoothstep
 
 UPPER_CONTROLS = (
     "brow_inner_up",
@@ -30,13 +30,14 @@ SPEECH_CONTROLS = (
     "upper_lip_raise",
     "tongue_up",
 )
+# All controls, in the order of every control array. Speech moves the last seven, expression the others.
 CONTROLS = UPPER_CONTROLS + EXPRESSION_MOUTH_CONTROLS + SPEECH_CONTROLS
 
 
-def jaw_weights(skin: Skin, shape: Shape) -> np.ndarray:
-    """How far each vertex of the skin goes with the jaw, 0 to 1: float64 [N]."""
+def jaw_weights(skin: SkinMesh, shape: HeadShape) -> np.ndarray:
+    """How far each skin vertex follows the jaw, 0 to 1: float64 [N]."""
     x, y, z = np.abs(skin.points[:, 0]), skin.points[:, 1], skin.points[:, 2]
-    half = 2.46 * shape.mouth_width
+    half = MOUTH_HALF_WIDTH * shape.mouth_width
     side = smoothstep(y, 0.8, 7.6)
     s = smoothstep(x, 0.25 * half, half)
     above = side * s
@@ -49,15 +50,15 @@ def jaw_weights(skin: Skin, shape: Shape) -> np.ndarray:
     return weight * smoothstep(z, 3.6, 0.6)
 
 
-def control_deltas(skin: Skin, shape: Shape) -> np.ndarray:
-    """Movement of each vertex at 1 of each of ``CONTROLS``, cm: float64 [C, N, 3]."""
+def control_deltas(skin: SkinMesh, shape: HeadShape) -> np.ndarray:
+    """Displacement of each vertex at value 1 of each control, cm: float64 [C, N, 3], as ``CONTROLS``."""
     p = skin.points
     x, y = p[:, 0], p[:, 1]
     ax, sign = np.abs(x), np.tanh(x / 0.3)
     front = smoothstep(p[:, 2], 2.0, -1.0)
     line = skin.line_distance
     out = {name: np.zeros_like(p) for name in CONTROLS}
-    # brows: full at the brow, fading up the forehead and before the lids
+    # Brow movement is full at the brow and fades towards the forehead and the lids.
     brow_y = -5.0 - shape.brow_height
     brow = np.where(y < brow_y, bump(y, brow_y, 1.7), bump(y, brow_y, 0.72)) * front
     out["brow_inner_up"][:, 1] = -0.85 * bump(ax, 1.2, 1.25) * brow
@@ -78,10 +79,11 @@ def control_deltas(skin: Skin, shape: Shape) -> np.ndarray:
     return np.stack([out[name] for name in CONTROLS])
 
 
-def _lid_deltas(out: dict[str, np.ndarray], skin: Skin, shape: Shape) -> None:
+def _lid_deltas(out: dict[str, np.ndarray], skin: SkinMesh, shape: HeadShape) -> None:
+    """Fills in the displacements of both lids."""
     x = skin.points[:, 0]
     upper, lower = lid_curve(x, shape.eye_height)
-    margin = np.zeros(len(x))  # distance from the margin of the lid, cm, in rest
+    margin = np.zeros(len(x))  # distance from the neutral lid margin, cm
     columns = skin.strips[0].shape[1]
     is_upper = np.zeros(len(x), bool)
     is_upper[skin.strips[0].ravel()] = True
@@ -96,13 +98,13 @@ def _lid_deltas(out: dict[str, np.ndarray], skin: Skin, shape: Shape) -> None:
     fall_up = t * t * (3 - 2 * t) * is_upper * front
     t = np.clip(1 - margin / 1.3, 0, 1)
     fall_low = t * t * (3 - 2 * t) * is_lower * front
-    closing = 0.72 * lower - upper  # where the lids meet: low, as they do
+    closing = 0.72 * lower - upper  # closed lids meet low, at 72 % of the lower lid's offset
     out["lid_tighten"][:, 1] = 0.26 * closing * fall_up - 0.42 * (lower - upper) * 0.5 * fall_low
     out["lid_wide"][:, 1] = -0.30 * np.clip(-upper / 0.5, 0, 1) * fall_up + 0.06 * np.clip(lower, 0, 1) * fall_low
     out["cheek_raise"][:, 1] += -0.30 * lower * fall_low
     for name, side in (("blink_right", -1), ("blink_left", 1)):
         out[name][:, 1] = np.where(side * x > 0, closing * fall_up - 0.28 * lower * fall_low, 0.0)
-    # upper lids follow the eyes when they look up or down
+    # The upper lids follow vertical gaze.
     out["gaze_y"][:, 1] = 0.45 * closing * fall_up + 0.10 * lower * fall_low
 
 
@@ -113,10 +115,11 @@ def _mouth_deltas(
     line: np.ndarray,
     front: np.ndarray,
     sign: np.ndarray,
-    shape: Shape,
+    shape: HeadShape,
 ) -> None:
+    """Fills in the displacements of the mouth; arguments as in ``control_deltas``."""
     ax = np.abs(x)
-    half = 2.46 * shape.mouth_width
+    half = MOUTH_HALF_WIDTH * shape.mouth_width
     corner = bump(ax, half + 0.1, 1.15) * bump(y, MOUTH_LINE + 0.1, 1.25) * front
     zone = bump(y, MOUTH_LINE, 1.5) * front * smoothstep(ax, 4.6, 1.6)
     stretch = np.clip(ax / half, 0, 1) * smoothstep(ax, 5.4, 2.0) * bump(y, MOUTH_LINE, 1.35) * front * sign
@@ -124,7 +127,7 @@ def _mouth_deltas(
     out["smile"][:, 1] = -0.75 * corner * smoothstep(ax, 0.5, 2.3)
     out["smile"][:, 2] = 0.42 * corner - 0.40 * bump(ax, 4.0, 1.1) * bump(y, 1.6, 1.0) * front
     out["smile"][:, 1] += -0.25 * bump(ax, 4.0, 1.3) * bump(y, 1.4, 1.1) * front
-    out["smile"][:, 1] += -0.10 * line * zone  # lips thin as they stretch
+    out["smile"][:, 1] += -0.10 * line * zone  # stretched lips are thinner
     out["smile"][:, 2] += 0.20 * zone * bump(ax, 0, 1.6)
     out["frown"][:, 1] = 0.75 * corner * smoothstep(ax, 0.5, 2.3)
     out["frown"][:, 0] = -0.10 * stretch

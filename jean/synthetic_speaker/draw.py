@@ -1,4 +1,4 @@
-"""Draws a speaker: camera, light, skin shading, hair over skin, mattes."""
+"""Draws a speaker: camera projection, lighting, skin shading, hair compositing, mattes."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jean.geometry import Camera
-from jean.synthetic_speaker.pose_meshes import place
-from jean.synthetic_speaker.raster import Fragments, interpolate, normals, rasterise
+from jean.synthetic_speaker.meshes import vertex_normals
+from jean.synthetic_speaker.pose_meshes import pose_meshes
+from jean.synthetic_speaker.raster import Fragments, interpolate, rasterise
 from jean.synthetic_speaker.speaker import KINDS, Speaker
 
-SUPERSAMPLING = 2
-# kind: (wrap of the light into the shadow for R, G, B; strength and sharpness of the highlight)
+SUPERSAMPLING = 2  # drawn pixels per image pixel and axis
+# Per kind: diffuse wrap for R, G, B (light that reaches into the shadow); strength and exponent of the highlight.
 _MATERIAL = {
     "skin": ((0.42, 0.24, 0.16), 0.060, 14),
     "ear": ((0.65, 0.30, 0.20), 0.03, 12),
@@ -27,22 +27,24 @@ _MATERIAL = {
     "hair": ((0.30, 0.28, 0.25), 0.0, 8),
     "lashes": ((0.3, 0.3, 0.3), 0.0, 8),
 }
-_KEY = np.array([-0.48, -0.62, -0.80])  # towards the lights, camera axes
+# Directions towards the key, fill and rim lights, camera axes.
+_KEY = np.array([-0.48, -0.62, -0.80])
 _FILL = np.array([0.75, -0.10, -0.55])
 _RIM = np.array([0.55, -0.45, 0.65])
+# Kinds that belong to the head matte; the others belong to the torso matte.
 _HEAD = np.array(
     [k in ("skin", "ear", "eye", "socket", "teeth", "tongue", "cavity", "lining", "hair", "lashes") for k in KINDS]
 )
 
 
 @dataclass(frozen=True)
-class Picture:
+class DrawnFrame:
     """One drawn frame.
 
     Attributes:
         image: uint8 [H, W, 3], RGB.
         matte: uint8 [H, W, 2], opacity of the head with hair, and of neck and torso.
-        skin: float64 [N, 3], vertices of the face's skin, head space, cm.
+        skin: float64 [N, 3], vertices of the skin, head space, cm.
     """
 
     image: np.ndarray
@@ -50,109 +52,119 @@ class Picture:
     skin: np.ndarray
 
 
-def draw(
+def draw_frame(
     speaker: Speaker,
     controls: dict[str, float],
     head_to_camera: np.ndarray,
     body_to_camera: np.ndarray,
     camera: Camera,
     background: np.ndarray,
-) -> Picture:
+) -> DrawnFrame:
     """Draws one frame.
 
     Args:
-        speaker: who.
-        controls: values of ``controls.CONTROLS``.
+        speaker: the speaker.
+        controls: value per name of ``controls.CONTROLS``; missing ones are 0.
         head_to_camera: [4, 4], from head space to camera axes (OpenCV), cm.
-        body_to_camera: [4, 4], the same for a body that has the head at rest on it.
+        body_to_camera: [4, 4], the same transform for the body; it equals the head's for the resting pose.
         camera: of the finished image.
         background: float32 [s·H, s·W, 3], sRGB 0 to 255, s = ``SUPERSAMPLING``.
     """
     import cv2
 
     head_to_body = np.linalg.inv(head_to_camera) @ body_to_camera
-    points, shade = place(speaker, controls, head_to_body)
+    points, shade = pose_meshes(speaker, controls, head_to_body)
     view = points @ head_to_camera[:3, :3].T + head_to_camera[:3, 3]
     width, height = camera.width_px * SUPERSAMPLING, camera.height_px * SUPERSAMPLING
     focal = camera.focal_px * SUPERSAMPLING
     cx, cy = (c * SUPERSAMPLING for c in camera.center_px)
     screen = np.stack([view[:, 0] / view[:, 2] * focal + cx, view[:, 1] / view[:, 2] * focal + cy, view[:, 2]], -1)
-    normal = normals(view, speaker.mesh, speaker.weld).astype(np.float32)
-    light, shine = vertex_light(normal, shade, speaker.vertex_kind)
-    values = np.concatenate([speaker.uv, light, shine[:, None]], 1)
+    normal = vertex_normals(view, speaker.mesh, speaker.weld).astype(np.float32)
+    light, highlight = vertex_light(normal, shade, speaker.vertex_kind)
+    vertex_values = np.concatenate([speaker.uv, light, highlight[:, None]], 1)
 
     canvas = background.reshape(-1, 3) * np.float32(1 / 255)
-    canvas *= canvas  # light adds up in a roughly linear space
+    canvas *= canvas  # blend in roughly linear light (gamma 2)
     matte = np.zeros((width * height, 2), np.float32)
     opaque = rasterise(screen, speaker.triangles, width, height)
-    albedo, _, lit = _surface(speaker.atlas, interpolate(opaque, speaker.triangles, values))
+    values = interpolate(opaque, speaker.triangles, vertex_values)
+    albedo, _ = _texture(speaker.atlas, values)
     kind = speaker.kind[opaque.triangle]
-    canvas[opaque.pixels] = albedo * lit[:, 2:5] + lit[:, 5:6]
+    canvas[opaque.pixels] = albedo * values[:, 2:5] + values[:, 5:6]
     eyes = np.flatnonzero(kind == KINDS.index("eye"))
-    canvas[opaque.pixels[eyes]] += _catch_light(opaque.part(eyes), speaker.triangles, normal, shade)
+    canvas[opaque.pixels[eyes]] += _catch_light(opaque.subset(eyes), speaker.triangles, normal, shade)
     matte[opaque.pixels] = np.where(_HEAD[kind][:, None], np.array([1, 0], np.float32), np.array([0, 1], np.float32))
     depth = np.full(width * height, np.inf, np.float32)
     depth[opaque.pixels] = opaque.depth
-    over = rasterise(screen, speaker.hair_triangles, width, height, depth)
-    albedo, alpha, lit = _surface(speaker.atlas, interpolate(over, speaker.hair_triangles, values))
+    hair = rasterise(screen, speaker.hair_triangles, width, height, depth)
+    values = interpolate(hair, speaker.hair_triangles, vertex_values)
+    albedo, alpha = _texture(speaker.atlas, values)
     strand = 0.25 * np.sqrt(albedo.mean(1, keepdims=True)) + 0.03
     tint = 0.5 + 0.5 * albedo / np.maximum(albedo.max(1, keepdims=True), np.float32(1e-3))
-    colour = albedo * lit[:, 2:5] + lit[:, 5:6] * strand * tint
-    canvas[over.pixels] += alpha * (colour - canvas[over.pixels])
-    matte[over.pixels] += alpha * (np.array([1, 0], np.float32) - matte[over.pixels])
+    colour = albedo * values[:, 2:5] + values[:, 5:6] * strand * tint
+    canvas[hair.pixels] += alpha * (colour - canvas[hair.pixels])
+    matte[hair.pixels] += alpha * (np.array([1, 0], np.float32) - matte[hair.pixels])
 
-    small = cv2.resize(
+    rgb = cv2.resize(
         canvas.reshape(height, width, 3), (camera.width_px, camera.height_px), interpolation=cv2.INTER_AREA
     )
-    image = np.sqrt(np.clip(small, 0, 1)) * 255 + 0.5
-    soft = cv2.resize(
+    image = np.sqrt(np.clip(rgb, 0, 1)) * 255 + 0.5
+    opacity = cv2.resize(
         matte.reshape(height, width, 2), (camera.width_px, camera.height_px), interpolation=cv2.INTER_AREA
     )
-    return Picture(image.astype(np.uint8), (soft * 255 + 0.5).astype(np.uint8), points[: speaker.pieces[0].stop])
+    return DrawnFrame(image.astype(np.uint8), (opacity * 255 + 0.5).astype(np.uint8), points[: speaker.pieces[0].stop])
 
 
 def vertex_light(normal: np.ndarray, shade: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Light on the vertices: linear RGB float32 [N, 3], and shine [N] that the surface's colour does not tint.
+    """Diffuse light, linear RGB float32 [N, 3], and specular highlight, float32 [N], per vertex.
 
-    For hair the shine is the band across its strands, which run downwards over the surface.
+    The highlight of hair is a band across the strands, which run down the surface (Kajiya and Kay, 1989).
 
     Args:
         normal: float32 [N, 3], unit, camera axes.
-        shade: float32 [N], ambient occlusion, 1 is open.
+        shade: float32 [N], ambient occlusion, 1 is unoccluded.
         kind: int [N], index into ``KINDS``.
     """
     wrap = np.array([_MATERIAL[k][0] for k in KINDS], np.float32)[kind]
     gloss = np.array([_MATERIAL[k][1] for k in KINDS], np.float32)[kind]
-    sharp = np.array([_MATERIAL[k][2] for k in KINDS], np.float32)[kind]
+    exponent = np.array([_MATERIAL[k][2] for k in KINDS], np.float32)[kind]
     key, fill, rim = (_unit(v) for v in (_KEY, _FILL, _RIM))
     half = _unit(key + np.array([0, 0, -1], np.float32))
-    open_sky = shade[:, None]
+    ambient = shade[:, None]
     diffuse = np.clip(((normal @ key)[:, None] + wrap) / (1 + wrap), 0, None) ** np.float32(1.25)
-    light = 1.02 * diffuse * (0.35 + 0.65 * open_sky) * np.array([1.0, 0.97, 0.93], np.float32)
+    light = 1.02 * diffuse * (0.35 + 0.65 * ambient) * np.array([1.0, 0.97, 0.93], np.float32)
     light += (np.clip((normal @ fill + 0.35) / 1.35, 0, None) * 0.22 * shade)[:, None] * np.array(
         [0.90, 0.96, 1.05], np.float32
     )
-    light += (0.23 - 0.09 * normal[:, 1:2]) * open_sky
-    shine = gloss * np.clip(normal @ half, 0, 1) ** sharp * shade
+    light += (0.23 - 0.09 * normal[:, 1:2]) * ambient
+    highlight = gloss * np.clip(normal @ half, 0, 1) ** exponent * shade
     edge = np.clip(1 + normal[:, 2], 0, 1) ** 3 * np.clip(normal @ rim + 0.3, 0, 1)
-    shine += 0.10 * edge * (kind != KINDS.index("cavity"))
-    hair = np.flatnonzero(kind == KINDS.index("hair"))
-    tangent = np.array([0, 1, 0], np.float32) - normal[hair] * normal[hair, 1:2]
+    highlight += 0.10 * edge * (kind != KINDS.index("cavity"))
+    strands = np.flatnonzero(kind == KINDS.index("hair"))
+    tangent = np.array([0, 1, 0], np.float32) - normal[strands] * normal[strands, 1:2]
     tangent /= np.maximum(np.linalg.norm(tangent, axis=1, keepdims=True), 1e-3)
     along = tangent @ half
-    shine[hair] = np.clip(1 - along * along, 0, 1) ** 24 * shade[hair] + 2 * shine[hair]
-    return light.astype(np.float32), shine.astype(np.float32)
+    highlight[strands] = np.clip(1 - along * along, 0, 1) ** 24 * shade[strands] + 2 * highlight[strands]
+    return light.astype(np.float32), highlight.astype(np.float32)
 
 
 def _unit(v: np.ndarray) -> np.ndarray:
     return (v / np.linalg.norm(v)).astype(np.float32)
 
 
-def _surface(atlas: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Linear colour [F, 3] and opacity [F, 1] of the texture at fragments, and their values as given."""
+def _texture(atlas: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Texture lookup at fragments.
+
+    Args:
+        atlas: uint8 [H, W, 4].
+        values: float32 [F, C]; columns 0 and 1 are uv in px of the atlas.
+
+    Returns:
+        Linear colour [F, 3] and opacity [F, 1].
+    """
     import cv2
 
-    # OpenCV's remap takes at most 32767 rows: fold the list of fragments into a wider picture
+    # cv2.remap takes at most 32767 rows, so reshape the list of fragments into an image.
     count = len(values)
     table = np.zeros((-(-count // 1024) * 1024, 2), np.float32)
     table[:count] = values[:, :2]
@@ -163,13 +175,13 @@ def _surface(atlas: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndar
         else atlas[:0, 0]
     )
     texel = texel.astype(np.float32) * np.float32(1 / 255)
-    return texel[:, :3] * texel[:, :3], texel[:, 3:], values
+    return texel[:, :3] * texel[:, :3], texel[:, 3:]
 
 
 def _catch_light(eyes: Fragments, triangles: np.ndarray, normal: np.ndarray, shade: np.ndarray) -> np.ndarray:
-    """The reflection of the key light in the eyes, computed at each pixel because it is so small: [F, 1]."""
+    """The key light's reflection in the eyes, [F, 1], per pixel, as it is smaller than a triangle."""
     values = interpolate(eyes, triangles, np.concatenate([normal, shade[:, None]], 1))
     direction = values[:, :3] / np.maximum(np.linalg.norm(values[:, :3], axis=1, keepdims=True), 1e-6)
-    # a little nearer to the pupil than the mirror image of the lamp, where the lids do not hide it
+    # Nearer to the pupil than the true mirror direction, where the lids would hide it.
     toward = _unit(np.array([-0.17, -0.17, -0.97]))
     return (1.5 * np.clip(direction @ toward, 0, 1) ** 260 * np.clip(2 * values[:, 3], 0, 1))[:, None]

@@ -1,4 +1,4 @@
-"""Hair as a shell over the scalp, in several styles."""
+"""Hair: a textured shell over the scalp, in five styles."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import numpy as np
 
-from jean.synthetic_speaker.identity import Identity
-from jean.synthetic_speaker.parts import Part, grid_part
-from jean.synthetic_speaker.surfaces import smoothstep
+from jean.synthetic_speaker.meshes import TexturedMesh, grid_mesh, smoothstep
+from jean.synthetic_speaker.speaker_identity import SpeakerIdentity
 
-HAIR_ROWS = 32
+HAIR_ROWS = 32  # rows of the shell from crown to tips
+# Angles from the front at which the hairline is given.
 HAIRLINE_DEGREES = (0, 22, 38, 50, 62, 74, 84, 96, 110, 130, 180)
 
 
-def hairline(style: str, end: bool) -> np.ndarray:
-    """Heights where the hair begins (or, with ``end``, where its tips are) at ``HAIRLINE_DEGREES``."""
+def hairline_heights(style: str, end: bool) -> np.ndarray:
+    """Heights (y, cm) of the hair roots at ``HAIRLINE_DEGREES``; with ``end``, of the tips."""
     front = {"short": -9.3, "side": -9.0, "bob": -9.3, "long": -9.4, "curly": -8.8}[style]
     root = np.array([front, front + 0.1, front + 0.7, -7.2, -5.6, -3.0, 0.4, -2.6, 1.5, 4.2, 4.8])
     if style not in ("bob", "long") or not end:
@@ -24,24 +24,24 @@ def hairline(style: str, end: bool) -> np.ndarray:
     return np.array([front, front + 0.1, front + 0.6, -7.0, -4.6, tips - 1.5, tips, tips, tips, tips, tips])
 
 
-def hair(person: Identity, scalp: np.ndarray, normal: np.ndarray, angle: np.ndarray) -> Part:
-    """The hair as a shell over the scalp.
+def hair_shell(identity: SpeakerIdentity, scalp: np.ndarray, normal: np.ndarray, angle: np.ndarray) -> TexturedMesh:
+    """Builds the hair of a person as a shell over the scalp.
 
     Args:
-        person: whose hair.
-        scalp: [rows, columns, 3] points of the head from the crown to below the neck line.
-        normal: [rows, columns, 3] outward.
-        angle: [columns] radians from the front, -pi to pi.
+        identity: gives style and seed.
+        scalp: [rows, columns, 3], points of the head from the crown to the jaw.
+        normal: [rows, columns, 3], outward unit normals.
+        angle: [columns], rad from the front, -pi to pi.
 
     Returns:
-        A part whose texture runs along the strands (v: 0 at the crown, 1 at the tips).
+        A mesh whose texture runs along the strands: v is 0 at the crown and 1 at the tips.
     """
-    style = person.hair_style
+    style = identity.hair_style
     falls = style in ("bob", "long")
-    rng = np.random.default_rng([0x4A, person.seed])
+    rng = np.random.default_rng([0x4A, identity.seed])
     columns = len(angle)
     degrees = np.abs(np.rad2deg(angle))
-    line = np.interp(degrees, HAIRLINE_DEGREES, hairline(style, end=True))
+    line = np.interp(degrees, HAIRLINE_DEGREES, hairline_heights(style, end=True))
     line = line + 0.12 * np.interp(angle, np.linspace(-3.2, 3.2, 40), rng.normal(size=40))
     rows = HAIR_ROWS
     v = np.linspace(0, 1, rows)[:, None]
@@ -59,12 +59,13 @@ def hair(person: Identity, scalp: np.ndarray, normal: np.ndarray, angle: np.ndar
     thick = {"short": 0.8, "side": 1.15, "bob": 1.3, "long": 1.25, "curly": 1.9}[style]
     if falls:
         _hang(points, outward, height)
-    # a fringe ends bluntly, combed-back hair rises from the hairline
+    # A fringe ends bluntly; combed-back hair rises from the hairline.
     taper = 0.05 + 0.95 * np.clip((1 - v) / 0.5, 0, 1) ** (0.6 if falls else 0.85)
     if falls:
         hanging = smoothstep(degrees, 58, 74)[None]
         taper = taper * (1 - hanging) + hanging * (0.55 + 0.45 * np.clip((1 - v) / 0.3, 0, 1))
-    lump = _waves(rng, angle, v, 26 if style == "curly" else 14) * smoothstep(v, 0.0, 0.2)  # locks meet at the crown
+    # No waves at the crown, where all locks meet.
+    lump = _waves(rng, angle, v, 26 if style == "curly" else 14) * smoothstep(v, 0.0, 0.2)
     strength = {"curly": 0.30, "short": 0.12}.get(style, 0.10)
     top = 1 + 0.30 * smoothstep(np.abs(angle)[None], 1.6, 0.3) * smoothstep(v, 0.2, 0.6)
     part_side = (
@@ -78,31 +79,31 @@ def hair(person: Identity, scalp: np.ndarray, normal: np.ndarray, angle: np.ndar
     uv = np.stack([np.broadcast_to((angle / np.pi + 1) / 2, (rows, columns)), np.broadcast_to(v, (rows, columns))], -1)
     shade = np.clip(0.80 + 0.18 * lump + 0.15 * (1 - v), 0.4, 1.1)
     shade = shade * (1 - 0.35 * smoothstep(height, 0.0, 7.0))
-    return grid_part("hair", points, uv, shade)
+    return grid_mesh("hair", points, uv, shade)
 
 
-def hair_lining(shell: Part) -> Part:
-    """The inside of hanging hair, seen behind the neck: the shell drawn in, dark, facing inwards."""
+def hair_lining(shell: TexturedMesh) -> TexturedMesh:
+    """The dark inside of hanging hair, visible behind the neck: the shell scaled by 0.985 and reversed."""
     points = shell.points.copy()
     points[:, [0, 2]] = np.array([0.0, 2.3]) + (points[:, [0, 2]] - np.array([0.0, 2.3])) * 0.985
     v = shell.uv[:, 1].reshape(HAIR_ROWS, -1)
-    keep = slice(0, int(0.97 * HAIR_ROWS))
+    rows = slice(0, int(0.97 * HAIR_ROWS))
     shade = np.full(v.shape, 0.33)
-    lining = grid_part(
+    lining = grid_mesh(
         "lining",
-        points.reshape(HAIR_ROWS, -1, 3)[keep],
-        shell.uv.reshape(HAIR_ROWS, -1, 2)[keep],
-        shade[keep],
+        points.reshape(HAIR_ROWS, -1, 3)[rows],
+        shell.uv.reshape(HAIR_ROWS, -1, 2)[rows],
+        shade[rows],
         flip=True,
     )
-    # only what can be seen from the front: beside the face and behind the neck
+    # Keep what is visible from the front: beside the face and behind the neck.
     degrees = np.abs(lining.uv[:, 0] * 2 - 1) * 180
     beside = (degrees > 32) & (lining.points[:, 1] > -11)
     return replace(lining, triangles=lining.triangles[beside[lining.triangles].all(1)])
 
 
 def _hang(points: np.ndarray, outward: np.ndarray, height: np.ndarray) -> None:
-    """Lets hair fall straight from the widest place of the head instead of following the neck."""
+    """Makes hair fall straight from the widest height of the head instead of following the neck; in place."""
     for c in range(points.shape[1]):
         x, z = points[:, c, 0], points[:, c, 2]
         below = height[:, c] > -3.0
@@ -119,7 +120,7 @@ def _hang(points: np.ndarray, outward: np.ndarray, height: np.ndarray) -> None:
 
 
 def _waves(rng: np.random.Generator, angle: np.ndarray, v: np.ndarray, count: int) -> np.ndarray:
-    """Locks: smooth random waves over the shell, about -1 to 1, periodic in the angle."""
+    """Locks of hair: a sum of ``count`` random waves, about -1 to 1, periodic in the angle: [rows, columns]."""
     total = np.zeros((len(v), len(angle)))
     for _ in range(count):
         frequency = int(rng.integers(3, 22))

@@ -1,4 +1,4 @@
-"""What the speaker can say: a small dictionary and an endless inventory of simple sentences."""
+"""The speaker's language: a small pronouncing dictionary and an unlimited supply of simple sentences."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import numpy as np
 
 from jean.errors import UsageError
 
+# Word: phonemes (ARPAbet, see ``phonemes.py``).
 DICTIONARY = {
     "a": "AH",
     "above": "AH B AH V",
@@ -110,7 +111,8 @@ DICTIONARY = {
     "young": "Y AH NG",
 }
 
-_WHO = (
+# Sentence pattern: subject, adverb, verb, object, place.
+_SUBJECTS = (
     "we",
     "you",
     "they",
@@ -123,14 +125,14 @@ _WHO = (
     "the babies",
     "all girls",
 )
-_HOW = (
+_ADVERBS = (
     "",
     "always",
     "often",
     "never",
     "now",
 )
-_DO = (
+_VERBS = (
     "buy",
     "bring",
     "find",
@@ -148,7 +150,7 @@ _DO = (
     "watch",
     "choose",
 )
-_WHAT = (
+_OBJECTS = (
     "the blue boat",
     "a good book",
     "brown shoes",
@@ -164,7 +166,7 @@ _WHAT = (
     "good money",
     "three green things",
 )
-_WHERE = (
+_PLACES = (
     "in the garden",
     "on the river",
     "in this room",
@@ -180,18 +182,18 @@ _WHERE = (
 )
 
 
-def sentence(number: int) -> str:
-    """Sentence ``number`` of an endless inventory: the same number is the same sentence everywhere."""
+def make_sentence(number: int) -> str:
+    """The sentence of a number; the same number gives the same sentence on every machine."""
     rng = np.random.default_rng([0x5E, number])
-    words = [str(rng.choice(bank)) for bank in (_WHO, _HOW, _DO, _WHAT, _WHERE)]
+    words = [str(rng.choice(bank)) for bank in (_SUBJECTS, _ADVERBS, _VERBS, _OBJECTS, _PLACES)]
     return " ".join(word for word in words if word)
 
 
-def spell(text: str) -> list[str]:
-    """The phonemes of ``text``, a sequence of words of ``DICTIONARY``.
+def to_phonemes(text: str) -> list[str]:
+    """Phonemes of a text made of words of ``DICTIONARY``.
 
     Raises:
-        UsageError: a word is not in the dictionary; names the nearest.
+        UsageError: a word is not in the dictionary (the message names the nearest), or there is no word.
     """
     import difflib
 

@@ -1,4 +1,4 @@
-"""The sounds of the speaker's language: how each phoneme sounds and what the mouth does."""
+"""The phonemes of the speaker's language: sound and mouth shape of each."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ Mouth = tuple[float, float, float, float, float, float, float]  # in the order o
 
 @dataclass(frozen=True)
 class Phoneme:
-    """How one phoneme sounds and looks.
+    """Sound and mouth shape of one phoneme.
 
     Attributes:
         kind: ``vowel``, ``nasal``, ``liquid``, ``fricative``, ``stop``, ``breath`` or ``silence``.
-        seconds: usual length.
-        formants_hz: first three at the start and at the end.
-        voice, noise: strengths of the glottal source and of the noise at the narrow place.
-        noise_hz, noise_width_hz: resonance of that noise.
-        mouth_start, mouth_end: mouth shape at the start and end (they differ in diphthongs).
+        seconds: mean duration.
+        formants_hz: the first three formants at the start and at the end.
+        voice, noise: amplitudes of the glottal source and of the frication noise.
+        noise_hz, noise_width_hz: centre and bandwidth of the noise.
+        mouth_start, mouth_end: mouth shape at the start and at the end; they differ in diphthongs.
     """
 
     kind: str
@@ -40,10 +40,11 @@ def _mouth(
     raise_: float = 0.0,
     tongue: float = 0.0,
 ) -> Mouth:
+    """A mouth shape from control values, 0 to 1."""
     return (jaw, round_, spread, close, tuck, raise_, tongue)
 
 
-# vowel: (F1, F2, F3 in Hz for a mean adult tract, mouth)
+# Formants F1, F2, F3, Hz, of a mean adult vocal tract, and mouth shape.
 _VOWELS = {
     "AA": ((750, 1150, 2500), _mouth(0.78, 0.0, 0.10, raise_=0.2)),
     "AE": ((680, 1750, 2450), _mouth(0.64, 0.0, 0.42, raise_=0.3)),
@@ -58,7 +59,7 @@ _VOWELS = {
 }
 _DIPHTHONGS = {"AW": ("AA", "UW"), "AY": ("AA", "IY"), "EY": ("EH", "IY"), "OW": ("AO", "UW"), "OY": ("AO", "IY")}
 
-# consonant: kind, seconds, formants, voice, noise, noise centre, noise width, mouth
+# Kind, seconds, formants (Hz), voice, noise, noise centre and width (Hz), mouth shape.
 _CONSONANTS = {
     "B": ("stop", 0.085, (220, 900, 2300), 0.25, 0.45, 700, 600, _mouth(0.14, close=1.0)),
     "P": ("stop", 0.100, (300, 900, 2300), 0.0, 0.60, 900, 900, _mouth(0.14, close=1.0)),
@@ -87,8 +88,8 @@ _CONSONANTS = {
 }
 
 
-def inventory() -> dict[str, Phoneme]:
-    """All phonemes by name."""
+def phoneme_table() -> dict[str, Phoneme]:
+    """All phonemes by their ARPAbet name; ``SIL`` is silence."""
     table = {}
     for name, (formants, mouth) in _VOWELS.items():
         table[name] = Phoneme("vowel", 0.105, (formants, formants), 1.0, 0.0, 800, 500, mouth, mouth)

@@ -1,4 +1,4 @@
-"""A z-buffer in numpy: triangles → spans → fragments, nearest wins, attributes interpolated."""
+"""A z-buffer rasteriser in numpy: triangles to spans to fragments, with interpolated attributes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Fragments:
-    """The visible points of a set of triangles.
+    """The visible fragments of a set of triangles, at most one per pixel.
 
     Attributes:
-        pixels: int32 [F], index into the flattened image, each at most once.
-        triangle: int64 [F], which triangle covers it.
+        pixels: int32 [F], index into the flattened image.
+        triangle: int64 [F], number of the visible triangle.
         weights: float32 [F, 2], barycentric weights of the second and third corner.
         depth: float32 [F], z in the unit of the input.
     """
@@ -23,32 +23,21 @@ class Fragments:
     weights: np.ndarray
     depth: np.ndarray
 
-    def part(self, index: np.ndarray) -> Fragments:
-        """Some of the fragments."""
+    def subset(self, index: np.ndarray) -> Fragments:
+        """The fragments at ``index``."""
         return Fragments(self.pixels[index], self.triangle[index], self.weights[index], self.depth[index])
-
-
-def normals(points: np.ndarray, triangles: np.ndarray, weld: np.ndarray) -> np.ndarray:
-    """Unit normals [N, 3], weighted by area, one for all vertices of the same ``weld`` number."""
-    a, b, c = (points[triangles[:, k]] for k in range(3))
-    face = np.cross(b - a, c - a)
-    corner = weld[triangles].T.reshape(-1)
-    count = int(weld.max()) + 1
-    total = np.stack([np.bincount(corner, np.tile(face[:, k], 3), count) for k in range(3)], -1)
-    unit = total / np.maximum(np.linalg.norm(total, axis=1, keepdims=True), 1e-9)
-    return unit[weld]
 
 
 def rasterise(
     screen: np.ndarray, triangles: np.ndarray, width: int, height: int, limit: np.ndarray | None = None
 ) -> Fragments:
-    """Finds the nearest front-facing triangle at each pixel centre.
+    """Finds the nearest front-facing triangle at every pixel centre.
 
     Args:
-        screen: float [N, 3], x and y in px (centres at half-integers) and depth (smaller is nearer).
-        triangles: int [M, 3]; those that turn clockwise on the screen (y down) are back faces and dropped.
-        width, height: of the image, px.
-        limit: float32 [height * width]; fragments that are not nearer are dropped.
+        screen: float [N, 3], x and y in px (pixel centres at half-integers) and depth (smaller is nearer).
+        triangles: int [M, 3]; those that are clockwise on the screen (y down) are back faces and are culled.
+        width, height: image size, px.
+        limit: float32 [height * width], depth per pixel; fragments at or behind it are dropped.
     """
     x, y, z = (np.ascontiguousarray(screen[:, k], np.float32) for k in range(3))
     i0, i1, i2 = triangles[:, 0], triangles[:, 1], triangles[:, 2]
@@ -62,11 +51,11 @@ def rasterise(
     right_end, left_end = x0 + np.maximum(np.maximum(ex1, ex2), 0), x0 + np.minimum(np.minimum(ex1, ex2), 0)
     visible = (area < -1e-6) & (last > first) & (right_end > 0) & (left_end < width)
     keep = np.flatnonzero(visible & (z[i0] > 0) & (z[i1] > 0) & (z[i2] > 0))
-    # far ones first, so that _nearest() rarely has to correct what was written
+    # Far triangles first: _nearest() then rarely has to write a pixel twice.
     keep = keep[np.argsort(-(z[i0[keep]] + z[i1[keep]] + z[i2[keep]]), kind="stable")]
     x0, y0, ex1, ey1, ex2, ey2 = (v[keep] for v in (x0, y0, ex1, ey1, ex2, ey2))
     inverse = 1 / area[keep]
-    # barycentric weights are affine in (x, y): w1 = a1·x + b1·y + c1
+    # Barycentric weights are affine in (x, y): w1 = a1·x + b1·y + c1.
     a1, b1, a2, b2 = ey2 * inverse, -ex2 * inverse, -ey1 * inverse, ex1 * inverse
     c1, c2 = -(a1 * x0 + b1 * y0), -(a2 * x0 + b2 * y0)
     z0 = z[i0[keep]]
@@ -97,16 +86,16 @@ def rasterise(
 
 
 def _nearest(pixel: np.ndarray, depth: np.ndarray, count: int, limit: np.ndarray | None) -> np.ndarray:
-    """Which fragments are the nearest of their pixel, one each, in the order of the pixels.
+    """Indices of the nearest fragment of every covered pixel, in pixel order.
 
-    Fragments are written over each other; those that turn out nearer than what stands are written
-    again until none is left. This is several times faster than ``np.minimum.at``.
+    All fragments are written to their pixels. Those nearer than the stored fragment are written again,
+    until none is left. This is several times faster than ``np.minimum.at``.
     """
     slot = np.full(count, -1, np.int32)
-    todo = np.arange(len(pixel), dtype=np.int32) if limit is None else np.flatnonzero(depth < limit[pixel])
-    while len(todo):
-        slot[pixel[todo]] = todo
-        todo = todo[depth[todo] < depth[slot[pixel[todo]]]]
+    pending = np.arange(len(pixel), dtype=np.int32) if limit is None else np.flatnonzero(depth < limit[pixel])
+    while len(pending):
+        slot[pixel[pending]] = pending
+        pending = pending[depth[pending] < depth[slot[pixel[pending]]]]
     return slot[slot >= 0]
 
 
@@ -120,13 +109,13 @@ def _span(
     owner: np.ndarray,
     middle: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where the line at height ``middle`` enters and leaves the triangle of each span."""
+    """x at which the horizontal line y = ``middle`` enters and leaves each span's triangle."""
     left = np.full(len(owner), np.inf, np.float32)
     right = np.full(len(owner), -np.inf, np.float32)
     edges = ((x0, y0, ex1, ey1), (x0, y0, ex2, ey2), (x0 + ex1, y0 + ey1, ex2 - ex1, ey2 - ey1))
     for xa, ya, dx, dy in edges:
         t_scale = 1 / np.where(dy == 0, np.float32(1e-30), dy)
-        # along the edge from 0 to 1; edges that do not cross this line give a value outside
+        # Position along the edge, 0 to 1; outside this range the edge does not cross the line.
         t = (middle - ya[owner]) * t_scale[owner]
         cross = xa[owner] + t * dx[owner]
         on = (t >= 0) & (t <= 1)
@@ -136,7 +125,7 @@ def _span(
 
 
 def interpolate(fragments: Fragments, triangles: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """Vertex ``values`` [N, C] at the fragments: float32 [F, C]."""
+    """Interpolates vertex values [N, C] at the fragments: float32 [F, C]."""
     a, b, c = (triangles[:, k][fragments.triangle] for k in range(3))
     base = values[a]
     out = values[b]

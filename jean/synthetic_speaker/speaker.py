@@ -1,4 +1,4 @@
-"""A person made ready to be drawn: all meshes in one vertex list, textures in one atlas."""
+"""A person ready for drawing: all meshes in one vertex list, all textures in one atlas."""
 
 from __future__ import annotations
 
@@ -6,52 +6,57 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jean.synthetic_speaker import hair, paint, parts
-from jean.synthetic_speaker.face import Face, build_face
-from jean.synthetic_speaker.identity import Identity
-from jean.synthetic_speaker.raster import normals
-from jean.synthetic_speaker.skin_points import lid_rows
-from jean.synthetic_speaker.surfaces import bump, smoothstep
+from jean.synthetic_speaker import body_parts, hair, textures
+from jean.synthetic_speaker.face_rig import FaceRig, build_face_rig, lid_rows
+from jean.synthetic_speaker.meshes import TexturedMesh, bump, grid_triangles, smoothstep, vertex_normals
+from jean.synthetic_speaker.speaker_identity import SpeakerIdentity
 
-ATLAS_PX = 1600
+ATLAS_PX = 1600  # twice the height of the texture atlas
+# Textures and materials; the order fixes the numbers in ``Speaker.kind``.
+KINDS = ("skin", "ear", "neck", "eye", "socket", "teeth", "tongue", "cavity", "cloth", "lining", "hair", "lashes")
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Where one mesh lies in the common vertex list.
+class MeshPiece:
+    """One mesh's range in the common vertex list.
 
     Attributes:
-        name: of the part; ``skin`` for the face.
-        start, stop: rows of the vertex list.
-        rest: float64 [n, 3], in the coordinates of ``shape.py``.
-        motion: ``head``, ``jaw``, ``eye_right``, ``eye_left``, ``body``, ``neck``, ``skin`` or ``lashes``.
+        name: one of ``KINDS``.
+        start, stop: first and past-the-last row of the vertex list.
+        neutral: float64 [n, 3], neutral points in the coordinates of ``head_shape.py``.
+        motion: what moves it: ``head``, ``jaw``, ``tongue``, ``eye_right``, ``eye_left``, ``lash_right``,
+            ``lash_left``, ``hair``, ``body``, ``neck`` or ``skin``.
     """
 
     name: str
     start: int
     stop: int
-    rest: np.ndarray
+    neutral: np.ndarray
     motion: str
 
 
 @dataclass(frozen=True)
 class Speaker:
-    """One person, ready to be drawn.
+    """One person, ready for drawing.
 
     Attributes:
-        person: who.
-        face: skin and its movements.
+        identity: appearance and voice.
+        rig: skin and controls.
         pieces: all meshes, the skin first.
-        triangles: int [M, 3] of the opaque meshes; hair_triangles: of hair and lashes.
-        mesh: both together, in the order of the pieces (normals need the hidden ones too).
-        kind: int [M], index into ``KINDS`` of each opaque triangle; vertex_kind: int [N], of each vertex.
-        uv: float32 [N, 2] in px of the atlas. shade: float32 [N]. weld: int [N].
-        atlas: uint8 [H, W, 4].
+        triangles: int [M, 3], of the opaque meshes.
+        kind: int [M], index into ``KINDS`` per opaque triangle.
+        hair_triangles: int [K, 3], of hair and lashes, which are partly transparent.
+        mesh: int [M + K, 3], all triangles in the order of ``pieces``, for the normals.
+        vertex_kind: int [N], index into ``KINDS`` per vertex.
+        uv: float32 [N, 2], px of the atlas.
+        shade: float32 [N], ambient occlusion, 1 is unoccluded.
+        weld: int [N], see ``meshes.vertex_normals``.
+        atlas: uint8 [H, W, 4], all textures, RGBA.
     """
 
-    person: Identity
-    face: Face
-    pieces: tuple[Piece, ...]
+    identity: SpeakerIdentity
+    rig: FaceRig
+    pieces: tuple[MeshPiece, ...]
     triangles: np.ndarray
     kind: np.ndarray
     hair_triangles: np.ndarray
@@ -63,44 +68,41 @@ class Speaker:
     atlas: np.ndarray
 
 
-KINDS = ("skin", "ear", "neck", "eye", "socket", "teeth", "tongue", "cavity", "cloth", "lining", "hair", "lashes")
-
-
-def build_speaker(person: Identity) -> Speaker:
-    """Builds meshes and paints textures of ``person`` (about half a second)."""
-    face = build_face(person.shape)
-    rest = face.skin.points
-    seen = face.skin.triangles[~_under_hair(rest[face.skin.triangles].mean(1), person)]
-    skin_part = parts.Part("skin", rest, seen, paint.skin_uv(rest), _skin_shade(rest), face.skin.weld)
-    scalp, outward, angle = _scalp(face)
-    shell = hair.hair(person, scalp, outward, angle)
-    garment = parts.clothes(person)
+def build_speaker(identity: SpeakerIdentity) -> Speaker:
+    """Builds a person's meshes and textures (about half a second)."""
+    rig = build_face_rig(identity.shape)
+    neutral = rig.skin.points
+    visible = rig.skin.triangles[~_under_hair(neutral[rig.skin.triangles].mean(1), identity)]
+    skin = TexturedMesh("skin", neutral, visible, textures.skin_uv(neutral), _skin_shade(neutral), rig.skin.weld)
+    scalp, outward, angle = _scalp(rig)
+    shell = hair.hair_shell(identity, scalp, outward, angle)
+    garment = body_parts.clothes(identity)
     meshes = [
-        (skin_part, "skin"),
-        (parts.ear(-1), "head"),
-        (parts.ear(1), "head"),
-        (parts.neck(person), "neck"),
-        (parts.eyeball(-1), "eye_right"),
-        (parts.eyeball(1), "eye_left"),
-        (parts.socket(-1), "head"),
-        (parts.socket(1), "head"),
-        (parts.teeth(True), "head"),
-        (parts.teeth(False), "jaw"),
-        (parts.tongue(), "tongue"),
-        (parts.cavity(), "head"),
+        (skin, "skin"),
+        (body_parts.ear(-1), "head"),
+        (body_parts.ear(1), "head"),
+        (body_parts.neck(identity), "neck"),
+        (body_parts.eyeball(-1), "eye_right"),
+        (body_parts.eyeball(1), "eye_left"),
+        (body_parts.socket(-1), "head"),
+        (body_parts.socket(1), "head"),
+        (body_parts.teeth(True), "head"),
+        (body_parts.teeth(False), "jaw"),
+        (body_parts.tongue(), "tongue"),
+        (body_parts.cavity(), "head"),
         (garment, "body"),
-        (parts.cloth_lining(garment), "body"),
+        (body_parts.cloth_lining(garment), "body"),
         (shell, "hair"),
-        (_lash_part(face, -1), "lash_right"),
-        (_lash_part(face, 1), "lash_left"),
+        (_lash_mesh(rig, -1), "lash_right"),
+        (_lash_mesh(rig, 1), "lash_left"),
+        (hair.hair_lining(shell), "hair"),
     ]
-    meshes.append((hair.hair_lining(shell), "hair"))
-    atlas, boxes = _atlas(person)
+    atlas, boxes = _atlas(identity)
     pieces, triangles, kinds, uv, shade, weld = [], [], [], [], [], []
     start = 0
     for part, motion in meshes:
         count = len(part.points)
-        pieces.append(Piece(part.name, start, start + count, part.points, motion))
+        pieces.append(MeshPiece(part.name, start, start + count, part.points, motion))
         triangles.append(part.triangles + start)
         kinds.append(np.full(len(part.triangles), KINDS.index(part.name)))
         left, top, width, height = boxes[part.name]
@@ -111,8 +113,8 @@ def build_speaker(person: Identity) -> Speaker:
     opaque = [k for k, (part, _) in enumerate(meshes) if part.name not in ("hair", "lashes")]
     loose = [k for k in range(len(meshes)) if k not in opaque]
     return Speaker(
-        person,
-        face,
+        identity,
+        rig,
         tuple(pieces),
         np.concatenate([triangles[k] for k in opaque]),
         np.concatenate([kinds[k] for k in opaque]),
@@ -127,7 +129,7 @@ def build_speaker(person: Identity) -> Speaker:
 
 
 def _skin_shade(p: np.ndarray) -> np.ndarray:
-    """Painted ambient occlusion of the skin: sockets, beside and under the nose, under the lip and jaw."""
+    """Ambient occlusion [N] of the skin: darker in the sockets, around the nose, below lip and jaw."""
     ax, y = np.abs(p[:, 0]), p[:, 1]
     front = smoothstep(p[:, 2], 1.0, -2.0)
     dark = 0.32 * bump(ax, 2.3, 0.9) * bump(y, -3.3, 0.6) + 0.22 * bump(ax, 1.75, 0.35) * bump(y, 1.2, 0.8)
@@ -136,63 +138,61 @@ def _skin_shade(p: np.ndarray) -> np.ndarray:
     return 1 - np.clip(dark * front, 0, 0.8)
 
 
-def _under_hair(p: np.ndarray, person: Identity) -> np.ndarray:
-    """Which points of the head lie so deep under the hair that nobody sees them."""
+def _under_hair(p: np.ndarray, identity: SpeakerIdentity) -> np.ndarray:
+    """Mask [M] of head points [M, 3] that the hair always covers."""
     degrees = np.abs(np.rad2deg(np.arctan2(p[:, 0], -(p[:, 2] - 3.0))))
-    roots = np.interp(degrees, hair.HAIRLINE_DEGREES, hair.hairline(person.hair_style, end=False))
+    roots = np.interp(degrees, hair.HAIRLINE_DEGREES, hair.hairline_heights(identity.hair_style, end=False))
     return p[:, 1] < roots - 3.4
 
 
-def _scalp(face: Face) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The head as one grid from the crown to the jaw: points, outward normals, angle of each column."""
-    skin = face.skin
-    normal = normals(skin.points, skin.triangles, skin.weld)
+def _scalp(rig: FaceRig) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """A grid over the head from crown to jaw: points and unit normals [rows, columns, 3], angle per column."""
+    skin = rig.skin
+    normal = vertex_normals(skin.points, skin.triangles, skin.weld)
     grid = np.concatenate([skin.strips[0], skin.strips[1][5:-6:4], skin.strips[2][8::4]])
     points = skin.points[grid]
     row = skin.points[skin.strips[0][8]]
     angle = np.arctan2(row[:, 0], -(row[:, 2] - 3.0))
     angle[0] = -np.pi
-    # a column's heights must rise for the interpolation along it
+    # The hair interpolates along columns, which needs increasing heights.
     points[..., 1] = np.maximum.accumulate(points[..., 1], axis=0) + 1e-6 * np.arange(len(grid))[:, None]
     return points, normal[grid], angle
 
 
-def _lash_part(face: Face, side: int) -> parts.Part:
-    """Upper lashes; their rest points are rebuilt for each frame, only the grid matters here."""
-    columns = lash_columns(face, side)
+def _lash_mesh(rig: FaceRig, side: int) -> TexturedMesh:
+    """Topology of the upper lashes; ``pose_meshes`` computes their points per frame."""
+    columns = lash_columns(rig, side)
     count = len(columns)
     u = np.linspace(0, 1, count)
     grid = np.arange(2 * count).reshape(2, count)
-    points = np.repeat(face.skin.points[columns][None], 2, 0).reshape(-1, 3)
+    points = np.repeat(rig.skin.points[columns][None], 2, 0).reshape(-1, 3)
     uv = np.stack([np.tile(u, 2), np.repeat([0.0, 1.0], count)], -1)
-    from jean.synthetic_speaker.surfaces import grid_triangles
-
     both = np.concatenate([grid_triangles(grid), grid_triangles(grid, flip=True)])
-    return parts.Part("lashes", points, both, uv, np.ones(2 * count), np.arange(2 * count))
+    return TexturedMesh("lashes", points, both, uv, np.ones(2 * count), np.arange(2 * count))
 
 
-def lash_columns(face: Face, side: int) -> np.ndarray:
-    """Vertices of the upper lid's margin from inner to outer corner."""
-    row = lid_rows(face.skin)[0]
-    x = face.skin.points[row, 0] * side
-    keep = row[(x > 2.0) & (x < 4.6) & (face.skin.points[row, 2] < 0)]
-    return keep[np.argsort(np.abs(face.skin.points[keep, 0]))]
+def lash_columns(rig: FaceRig, side: int) -> np.ndarray:
+    """Vertex numbers of the upper lid's margin, from the inner to the outer corner of one eye."""
+    row = lid_rows(rig.skin)[0]
+    x = rig.skin.points[row, 0] * side
+    margin = row[(x > 2.0) & (x < 4.6) & (rig.skin.points[row, 2] < 0)]
+    return margin[np.argsort(np.abs(rig.skin.points[margin, 0]))]
 
 
-def _atlas(person: Identity) -> tuple[np.ndarray, dict[str, tuple[int, int, int, int]]]:
-    """All textures in one image, RGBA, and where each lies (left, top, width, height)."""
+def _atlas(identity: SpeakerIdentity) -> tuple[np.ndarray, dict[str, tuple[int, int, int, int]]]:
+    """The texture atlas, uint8 [H, W, 4], and the box (left, top, width, height) of each texture in it, px."""
     plain = np.full((16, 16, 3), 255, np.uint8)
-    skin = np.array(person.skin)
+    skin = np.array(identity.skin)
     images = {
-        "skin": paint.paint_skin(person),
-        "hair": paint.paint_hair(person),
-        "cloth": paint.paint_cloth(person),
-        "eye": paint.paint_eye(person),
-        "teeth": paint.paint_teeth(),
-        "lashes": paint.paint_lashes(person),
+        "skin": textures.skin_texture(identity),
+        "hair": textures.hair_texture(identity),
+        "cloth": textures.cloth_texture(identity),
+        "eye": textures.eye_texture(identity),
+        "teeth": textures.teeth_texture(),
+        "lashes": textures.lashes_texture(identity),
         "ear": (plain * (skin * [1.0, 0.86, 0.83] / 255)).astype(np.uint8),
         "socket": (plain * np.array([0.62, 0.36, 0.34])).astype(np.uint8),
-        "lining": (plain * (np.array(person.hair) / 255)).astype(np.uint8),
+        "lining": (plain * (np.array(identity.hair) / 255)).astype(np.uint8),
         "neck": (plain * (skin * [0.98, 0.95, 0.94] / 255)).astype(np.uint8),
         "tongue": (plain * np.array([0.72, 0.36, 0.36])).astype(np.uint8),
         "cavity": (plain * np.array([0.24, 0.09, 0.09])).astype(np.uint8),

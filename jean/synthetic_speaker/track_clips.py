@@ -18,12 +18,12 @@ from jean.drivers.audio_windows import extract_windows
 from jean.errors import ArtefactError, InputError
 from jean.features import registry
 from jean.files import sha256, write_json
-from jean.synthetic_speaker.corpus import LEVELS, CorpusItem
-from jean.synthetic_speaker.identity import identity
-from jean.synthetic_speaker.performance import Performance, ground_truth, perform, pictures
+from jean.synthetic_speaker.performance import Performance, draw_performance, ground_truth, perform
 from jean.synthetic_speaker.speaker import Speaker, build_speaker
-from jean.synthetic_speaker.speech import RATE_HZ
-from jean.synthetic_speaker.tracks import EMOTIONS
+from jean.synthetic_speaker.speaker_identity import sample_identity
+from jean.synthetic_speaker.speaker_motion import EMOTIONS
+from jean.synthetic_speaker.speech_synthesis import RATE_HZ
+from jean.synthetic_speaker.video_corpus import LEVELS, CorpusItem
 
 SIZE_PX = 256
 # name → (description, features [T, D] of a clip's true expression [T, E] and its own random generator)
@@ -31,10 +31,10 @@ EmotionOf = Callable[[np.ndarray, np.random.Generator], dict[str, tuple[dict[str
 
 
 def performance_of(item: CorpusItem) -> Performance:
-    """What happens in one clip of ``jean.synthetic_speaker.corpus.plan_corpus``, as ``write_corpus`` draws it."""
+    """The performance of one clip of ``plan_corpus``, as ``write_video_corpus`` draws it."""
     strength = 1.0 if item.emotion == "neutral" else LEVELS[item.level]
     seed = 1000 * EMOTIONS.index(item.emotion) + item.sentence
-    return perform(identity(item.identity_seed), item.emotion, strength, [item.text], None, 25.0, seed)
+    return perform(sample_identity(item.identity_seed), item.emotion, strength, [item.text], None, 25.0, seed)
 
 
 def write_track_clip(
@@ -45,7 +45,7 @@ def write_track_clip(
     emotion_of: EmotionOf | None = None,
     picture_px: int | None = None,
 ) -> Path:
-    """Writes one clip of ``jean.synthetic_speaker.corpus.plan_corpus`` from its truth; a whole one is kept.
+    """Writes one clip of ``jean.synthetic_speaker.video_corpus.plan_corpus`` from its truth; a whole one is kept.
 
     Args:
         folder: the clip folder.
@@ -62,7 +62,7 @@ def write_track_clip(
     if _is_whole(folder, item, picture_px):
         return folder
     performance, size = performance_of(item), picture_px or SIZE_PX
-    truth, meta = ground_truth(speaker.face, performance, size)
+    truth, meta = ground_truth(speaker.rig, performance, size)
     count = performance.frame_count
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "clip.json").unlink(missing_ok=True)
@@ -124,8 +124,8 @@ def write_track_corpus(
     """Writes every item of ``plan_corpus`` as FOLDER/PERSON/EMOTION_SENTENCE; whole ones are kept."""
     speaker, written = None, []
     for done, item in enumerate(items):
-        if speaker is None or speaker.person.seed != item.identity_seed:
-            speaker = build_speaker(identity(item.identity_seed))
+        if speaker is None or speaker.identity.seed != item.identity_seed:
+            speaker = build_speaker(sample_identity(item.identity_seed))
         target = folder / item.person / f"{item.emotion}_{item.sentence:03d}"
         written.append(write_track_clip(target, item, speaker, audio, emotion_of, picture_px))
         if progress:
@@ -150,14 +150,14 @@ def _draw(folder: Path, performance: Performance, speaker: Speaker, size: int) -
     import cv2
 
     from jean.synthetic_speaker.draw import SUPERSAMPLING
-    from jean.synthetic_speaker.paint import paint_background
+    from jean.synthetic_speaker.textures import background_image
 
-    behind = paint_background(performance.person, performance.seed, size * SUPERSAMPLING)
+    behind = background_image(performance.identity, performance.seed, size * SUPERSAMPLING)
     with open(folder / "frames.u8", "wb") as frames, open(folder / "matte.u8", "wb") as mattes:
-        for drawn in pictures(speaker, performance, size, behind):
+        for drawn in draw_performance(speaker, performance, size, behind):
             frames.write(drawn.image.tobytes())
             mattes.write(drawn.matte.tobytes())
-    # made smaller as ``draw`` does it, in linear light
+    # made smaller as ``draw_frame`` does it, in linear light
     linear = cv2.resize(np.square(behind / np.float32(255)), (size, size), interpolation=cv2.INTER_AREA)
     plate = (np.sqrt(linear) * 255 + 0.5).astype(np.uint8)
     if not cv2.imwrite(str(folder / "background.png"), plate[..., ::-1]):

@@ -1,3 +1,5 @@
+"""The demo: driving clips, ground truth of the render, mouth measurements, stages, the whole run."""
+
 from __future__ import annotations
 
 import json
@@ -9,52 +11,57 @@ import pytest
 
 from jean.clips.clip import Clip
 from jean.demo import DemoConfig, run_demo
-from jean.demo.crossed import combine, write_truth_clip
-from jean.demo.mouth_image import lower_lip_edge, mouth_patch
-from jean.demo.plan import EXPRESSION, POSE, SPEECH, TRAIN, DemoClip, of_role, plan
-from jean.demo.stages import Stages
+from jean.demo.cross_driven import cross_driven_performance, write_truth_clip
+from jean.demo.demo_clips import EXPRESSION, POSE, SPEECH, TRAIN, DemoClip, clips_of_role, plan_clips
+from jean.demo.measurements import lower_lip_edge, mouth_patch
+from jean.demo.run import DemoStages
+from jean.drivers.support import PoseSupport
 from jean.features.trackers.truth_file import load_truth
 from jean.geometry import Camera
 from jean.metrics.mouth import correlation
 from jean.progress import Silent
-from jean.synthetic_speaker.clip import write_clip
 from jean.synthetic_speaker.controls import CONTROLS, SPEECH_CONTROLS
-from jean.synthetic_speaker.identity import identity
-from jean.synthetic_speaker.performance import perform
+from jean.synthetic_speaker.performance import clip_camera, perform, project_to_pixels
+from jean.synthetic_speaker.speaker_identity import sample_identity
+from jean.synthetic_speaker.speaker_video import write_speaker_video
 from jean.weights import store as weights
 
 
 @pytest.mark.parametrize("short", [True, False])
-def test_sources_are_unseen_and_as_long_as_each_other(short: bool) -> None:
-    clips = plan(DemoConfig(short=short))
-    made = {c.name: perform(identity(0), c.emotion, c.strength, seconds=c.seconds, seed=c.seed) for c in clips}
-    learned = {s for c in of_role(clips, TRAIN) for s in made[c.name].sentences}
-    assert learned.isdisjoint(made[of_role(clips, SPEECH)[0].name].sentences)
-    lengths = {made[of_role(clips, role)[0].name].frame_count for role in (SPEECH, EXPRESSION, POSE)}
-    assert len(lengths) == 1, "nothing needs to be played back and forth"
-    assert {c.emotion for c in of_role(clips, TRAIN)} >= {of_role(clips, EXPRESSION)[0].emotion}
+def test_driving_clips_are_not_trained_on_and_equally_long(short: bool) -> None:
+    clips = plan_clips(DemoConfig(short=short))
+    performances = {
+        c.name: perform(sample_identity(0), c.emotion, c.strength, seconds=c.seconds, seed=c.seed) for c in clips
+    }
+    trained_sentences = {s for c in clips_of_role(clips, TRAIN) for s in performances[c.name].sentences}
+    assert trained_sentences.isdisjoint(performances[clips_of_role(clips, SPEECH)[0].name].sentences)
+    lengths = {performances[clips_of_role(clips, role)[0].name].frame_count for role in (SPEECH, EXPRESSION, POSE)}
+    assert len(lengths) == 1, "no source has to be mirrored in time"
+    assert {c.emotion for c in clips_of_role(clips, TRAIN)} >= {clips_of_role(clips, EXPRESSION)[0].emotion}
 
 
-def test_combining_takes_each_track_from_its_source() -> None:
+def test_cross_driven_performance_takes_each_track_from_its_source() -> None:
     speech, expression, pose = (
-        perform(identity(0), emotion, seconds=2.0, seed=seed)
+        perform(sample_identity(0), emotion, seconds=2.0, seed=seed)
         for emotion, seed in (("neutral", 1), ("happy", 2), ("sad", 3))
     )
-    mixed = combine(speech, expression, pose)
+    mixed = cross_driven_performance(speech, expression, pose)
     lips = [CONTROLS.index(name) for name in SPEECH_CONTROLS]
-    rest = [k for k in range(len(CONTROLS)) if k not in lips]
+    others = [k for k in range(len(CONTROLS)) if k not in lips]
     np.testing.assert_array_equal(mixed.motion.controls[:, lips], speech.motion.controls[:, lips])
-    np.testing.assert_array_equal(mixed.motion.controls[:, rest], expression.motion.controls[: mixed.frame_count, rest])
+    np.testing.assert_array_equal(
+        mixed.motion.controls[:, others], expression.motion.controls[: mixed.frame_count, others]
+    )
     np.testing.assert_array_equal(mixed.motion.turn_rad, pose.motion.turn_rad[: mixed.frame_count])
     assert mixed.wave is speech.wave
 
 
-def test_combining_plays_shorter_sources_there_and_back() -> None:
-    speech = perform(identity(0), seconds=3.0, seed=1)
-    pose = perform(identity(0), sentences=["they wait"], seed=3)
+def test_cross_driven_performance_mirrors_shorter_sources() -> None:
+    speech = perform(sample_identity(0), seconds=3.0, seed=1)
+    pose = perform(sample_identity(0), sentences=["they wait"], seed=3)
     n = pose.frame_count
     assert n < speech.frame_count
-    turn = combine(speech, speech, pose).motion.turn_rad
+    turn = cross_driven_performance(speech, speech, pose).motion.turn_rad
     np.testing.assert_array_equal(turn[n - 1], pose.motion.turn_rad[n - 1])
     np.testing.assert_array_equal(turn[n], pose.motion.turn_rad[n - 2])
 
@@ -64,36 +71,43 @@ def small_trained_clip(folder: Path, crop: dict[str, int], size: int) -> Clip:
     return Clip(folder, meta)
 
 
-def test_truth_of_a_clip_combined_with_itself_is_that_clip(tmp_path: Path) -> None:
-    """Same clip for everything, through the crop of a prepared clip: the drawn truth is the video's own."""
+def test_truth_of_a_clip_driven_by_itself_is_that_clip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One clip in all roles, seen through the crop of a prepared clip.
+
+    Poses are moved to the mean pose of the training frames, which exclude the held-out last tenth.
+    """
     from jean.media import read_frames
 
     item = DemoClip("a", SPEECH, "happy", 1.0, 0.4, 5)
-    video = write_clip(tmp_path / "a", 0, "happy", 1.0, sentences=["you"], seconds=None, size=96, seed=5, matte=False)
+    video = write_speaker_video(
+        tmp_path / "a", 0, "happy", 1.0, sentences=["you"], seconds=None, size=96, seed=5, matte=False
+    )
     own = load_truth(video)
     seconds = len(own.arrays["times_s"]) / 25
     crop = {"left_px": 16, "top_px": 8, "side_px": 64}
     trained = small_trained_clip(tmp_path / "none", crop, 64)
     clips = dict.fromkeys((SPEECH, EXPRESSION, POSE), item)
 
-    import jean.demo.crossed as crossed
+    import jean.demo.cross_driven as cross_driven
 
-    real = crossed.perform
-    crossed.perform = lambda *args, **kw: real(identity(0), "happy", 1.0, sentences=["you"], seed=5)
-    try:
-        made = write_truth_clip(tmp_path / "truth", clips, 0, 96, trained, video, Silent())
-    finally:
-        crossed.perform = real
+    performance = perform(sample_identity(0), "happy", 1.0, sentences=["you"], seed=5)
+    monkeypatch.setattr(cross_driven, "perform", lambda *args, **options: performance)
+    result = write_truth_clip(tmp_path / "truth", clips, 0, 96, trained, video, Silent())
+    n_train = len(own.arrays["times_s"]) - round(0.1 * len(own.arrays["times_s"]))
+    poses = PoseSupport.fit(own.arrays["camera_to_world"][:n_train]).retarget(own.arrays["camera_to_world"])
+    camera = clip_camera(96)
+    points = zip(own.arrays["landmarks_3d"], poses, strict=True)
+    landmarks = np.stack([project_to_pixels(point, np.linalg.inv(pose), camera) for point, pose in points])
     clip = Clip.open(tmp_path / "truth")
-    assert made["frames"] == clip.frame_count == round(seconds * 25)
-    np.testing.assert_allclose(made["mouth_opening"], own.arrays["mouth_opening"], atol=1e-9)
-    np.testing.assert_allclose(clip.arrays["landmarks"], own.arrays["landmarks"] - [16, 8], atol=1e-3)
-    np.testing.assert_allclose(clip.arrays["camera_to_world"], own.arrays["camera_to_world"], atol=1e-9)
+    assert result["frames"] == clip.frame_count == round(seconds * 25)
+    np.testing.assert_allclose(result["mouth_opening"], own.arrays["mouth_opening"], atol=1e-9)
+    np.testing.assert_allclose(clip.arrays["landmarks"], landmarks - [16, 8], atol=1e-3)
+    np.testing.assert_allclose(clip.arrays["camera_to_world"], poses, atol=1e-9)
     for t, (_, image) in enumerate(read_frames(video)):
         inside = clip.matte[t][..., 0] > 250
         difference = np.abs(image[8:72, 16:80].astype(int) - clip.frames[t])[inside]
-        assert difference.mean() < 12, "compression aside, the head is drawn at the same place"
-    assert (clip.frames[:, 0, 0] == 255).all(), "before white"
+        assert difference.mean() < 12, "apart from compression, the heads are equal"
+    assert (clip.frames[:, 0, 0] == 255).all(), "the background is white"
 
 
 def lips_patch(bottom_row: int, skin: tuple[int, int, int] = (200, 150, 125)) -> np.ndarray:
@@ -105,7 +119,7 @@ def lips_patch(bottom_row: int, skin: tuple[int, int, int] = (200, 150, 125)) ->
 
 
 @pytest.mark.parametrize("skin", [(200, 150, 125), (112, 74, 56), (238, 202, 182)])
-def test_the_lower_lips_edge_goes_down_with_it(skin: tuple[int, int, int]) -> None:
+def test_lower_lip_edge_follows_the_lower_lip(skin: tuple[int, int, int]) -> None:
     bottoms = np.array([22.0, 26, 30, 36, 41, 46])
     edges = np.array([lower_lip_edge(lips_patch(int(row), skin)) * 64 for row in bottoms])
     assert correlation(edges, bottoms) > 0.995 and (np.diff(edges) > 0).all()
@@ -113,8 +127,8 @@ def test_the_lower_lips_edge_goes_down_with_it(skin: tuple[int, int, int]) -> No
     assert np.isnan(lower_lip_edge(np.full((64, 64, 3), skin, np.uint8)))
 
 
-def test_mouth_patch_is_the_same_from_every_side() -> None:
-    """A textured plane through the mouth, seen by two cameras, gives one patch."""
+def test_mouth_patch_is_independent_of_the_view() -> None:
+    """A textured plane through the mouth gives the same patch from two cameras."""
     shape = np.zeros((68, 3))
     shape[:, 2] = -8.0
     shape[48:, 0] = np.linspace(-2.5, 2.5, 20)
@@ -130,23 +144,23 @@ def test_mouth_patch_is_the_same_from_every_side() -> None:
     camera = Camera(500.0, (128, 128), 256, 256)
     rows, columns = np.mgrid[0:256, 0:256] + 0.5
 
-    def picture(pose: np.ndarray) -> np.ndarray:
+    def image_of_plane(pose: np.ndarray) -> np.ndarray:
         rays = np.stack([(columns - 128) / 500, (rows - 128) / 500, np.ones_like(rows)], -1) @ pose[:3, :3].T
         distance = (-8.0 - pose[2, 3]) / rays[..., 2]
         x, y = (pose[:2, 3] + distance[..., None] * rays[..., :2]).transpose(2, 0, 1)
         return np.stack([127 + 100 * np.sin(x), 127 + 100 * np.sin(1.3 * y), np.full_like(x, 90)], -1).astype(np.uint8)
 
-    front, side = (mouth_patch(picture(view(a)), camera, view(a), shape) for a in (0.0, 0.35))
+    front, side = (mouth_patch(image_of_plane(view(a)), camera, view(a), shape) for a in (0.0, 0.35))
     assert np.abs(front.astype(int) - side).mean() < 3
     assert front.std() > 20
 
 
 @pytest.mark.slow
-def test_pixels_follow_the_true_opening_of_the_synthetic_speaker(tmp_path: Path) -> None:
+def test_lower_lip_edge_correlates_with_the_true_mouth_opening(tmp_path: Path) -> None:
     from jean.media import read_frames
 
     for person in (0, 1):
-        video = write_clip(tmp_path / str(person), person, seconds=2.5, size=192, seed=3, matte=False)
+        video = write_speaker_video(tmp_path / str(person), person, seconds=2.5, size=192, seed=3, matte=False)
         truth = load_truth(video)
         camera = Camera(truth.meta["camera"]["focal_px"], tuple(truth.meta["camera"]["center_px"]), 192, 192)
         arrays = truth.arrays
@@ -157,16 +171,18 @@ def test_pixels_follow_the_true_opening_of_the_synthetic_speaker(tmp_path: Path)
         assert correlation(np.array(edges), arrays["mouth_opening"]) > 0.85
 
 
-def test_a_stage_runs_once_and_again_when_anything_before_it_changed(tmp_path: Path) -> None:
+def test_a_stage_runs_again_if_an_input_an_earlier_stage_or_its_file_changed(tmp_path: Path) -> None:
     ran = []
 
     def go(first: int) -> list[str]:
         ran.clear()
-        stages = Stages(tmp_path, Silent())
+        stages = DemoStages(tmp_path, Silent())
         product = tmp_path / "b.txt"
-        stages.run("a", "A", {"x": first}, [], lambda: ran.append("a") or first)
-        got = stages.run("b", "B", {}, [product], lambda: (ran.append("b"), product.write_text("b"), 2 * first)[-1])
-        assert got == 2 * first and list(stages.seconds) == ["A", "B"]
+        stages.run("a", "A", {"x": first}, [], lambda: ran.append("a") or {"value": first})
+        result = stages.run(
+            "b", "B", {}, [product], lambda: (ran.append("b"), product.write_text("b"), {"value": 2 * first})[-1]
+        )
+        assert result == {"value": 2 * first} and list(stages.seconds) == ["A", "B"]
         return list(ran)
 
     assert go(1) == ["a", "b"]
@@ -174,20 +190,22 @@ def test_a_stage_runs_once_and_again_when_anything_before_it_changed(tmp_path: P
     (tmp_path / "b.txt").unlink()
     assert go(1) == ["b"]
     assert go(2) == ["a", "b"]
-    (tmp_path / "stages" / "a.json").write_text("{broken")
+    (tmp_path / ".work" / "a" / "step.json").write_text("{broken")
     assert go(2) == ["a"]
 
 
 def test_a_failed_stage_leaves_no_record(tmp_path: Path) -> None:
-    stages = Stages(tmp_path, Silent())
+    stages = DemoStages(tmp_path, Silent())
     with pytest.raises(ZeroDivisionError):
         stages.run("a", "A", {}, [], lambda: 1 / 0)
-    assert not (tmp_path / "stages" / "a.json").exists()
+    assert not (tmp_path / ".work" / "a").exists()
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
-def test_the_whole_demo_without_any_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_demo_runs_without_weights_and_keeps_finished_stages(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("JEAN_MODELS", str(tmp_path / "no_models"))
     assert weights.locate("face_landmarker.task") is None
     config = DemoConfig(short=True, size=64, train_steps=150)

@@ -1,4 +1,4 @@
-"""``examples/benchmarks/gpu.py``: without a card, and its measurements on a processor's."""
+"""``examples/benchmarks/gpu.py``: its error without a GPU, and its measurements on the CPU."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ SCRIPT = Path(__file__).resolve().parents[2] / "examples" / "benchmarks" / "gpu.
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_it_says_so(tmp_path):
+def test_it_exits_with_code_5_without_a_gpu(tmp_path):
     done = subprocess.run([sys.executable, SCRIPT, tmp_path], capture_output=True, text=True, check=False)
     assert done.returncode == 5 and done.stdout == ""
     assert len(done.stderr.splitlines()) == 1 and "no GPU" in done.stderr
 
 
 @pytest.mark.slow
-def test_all_that_it_measures_can_be_measured(tmp_path):
+def test_all_measurements_run_on_the_cpu(tmp_path):
     spec = importlib.util.spec_from_file_location("gpu_benchmark", SCRIPT)
     gpu = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(gpu)
@@ -32,6 +32,6 @@ def test_all_that_it_measures_can_be_measured(tmp_path):
     assert result["G1"]["size_px"] == 8 and result["G3"]["size_px"] == 12
     assert all(result[name]["fps"] > 0 and result[name]["fps_torch"] > 0 for name in ("G1", "G2", "G3"))
     assert result["G3"]["psnr_db"] > 40 and result["G4"]["minutes_extrapolated"] > 0
-    assert result["G4"]["launched"] == "by hand"  # a processor records nothing
-    assert all(result["steps"][preset]["ms_a_step_by_hand"] > 0 for preset in ("paper", "fast"))
+    assert result["G4"]["launched"] == "one by one"  # the CPU records no graphs
+    assert all(result["steps"][preset]["ms_per_step_one_by_one"] > 0 for preset in ("paper", "fast"))
     assert result["G5"]["seconds"] is None or result["G5"]["seconds"] > 0

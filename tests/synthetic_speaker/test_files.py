@@ -1,4 +1,4 @@
-"""What is written: clips, truth, corpora; and the tracker that reads the truth."""
+"""Files of the synthetic speaker: videos, ground truth, corpora; and the tracker that reads the truth."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import pytest
 
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.features.trackers.truth_file import Truth, load_matte, load_truth, save_truth, truth_path
-from jean.synthetic_speaker.clip import write_clip
-from jean.synthetic_speaker.corpus import mead_sound_path, plan_corpus, write_corpus
+from jean.synthetic_speaker.speaker_video import write_speaker_video
+from jean.synthetic_speaker.video_corpus import mead_sound_path, plan_corpus, write_video_corpus
 
 SIZE = 64
 
@@ -19,10 +19,10 @@ SIZE = 64
 def video(tmp_path_factory):
     pytest.importorskip("av")
     stem = tmp_path_factory.mktemp("clips") / "Zoë's clip; 1.0"
-    return write_clip(stem, 2, "sad", 1.0, ["my mother"], fps=5.0, size=SIZE, seed=5)
+    return write_speaker_video(stem, 2, "sad", 1.0, ["my mother"], fps=5.0, size=SIZE, seed=5)
 
 
-def test_clip_is_an_ordinary_video_with_sound_and_truth(video):
+def test_a_written_video_has_frames_sound_and_truth(video):
     from jean.media import probe, read_frames, read_wav
 
     assert video.name == "Zoë's clip; 1.0.mp4"
@@ -44,44 +44,44 @@ def test_clip_is_an_ordinary_video_with_sound_and_truth(video):
     assert len(list(read_frames(video, 5.0))) == count
 
 
-def test_whole_clip_is_kept_and_a_changed_one_made_again(video):
+def test_a_complete_video_is_kept_and_an_incomplete_one_is_written_again(video):
     before = video.stat().st_mtime_ns
     stem = video.with_suffix("")
-    write_clip(stem, 2, "sad", 1.0, ["my mother"], fps=5.0, size=SIZE, seed=5)
+    write_speaker_video(stem, 2, "sad", 1.0, ["my mother"], fps=5.0, size=SIZE, seed=5)
     assert video.stat().st_mtime_ns == before
-    truth_path(video).unlink()  # as after a kill
-    write_clip(stem, 2, "sad", 1.0, ["my mother"], fps=5.0, size=SIZE, seed=5)
+    truth_path(video).unlink()  # the state after an interruption
+    write_speaker_video(stem, 2, "sad", 1.0, ["my mother"], fps=5.0, size=SIZE, seed=5)
     assert video.stat().st_mtime_ns != before
     load_truth(video)
 
 
-def test_tracker_reads_the_truth(video):
+def test_truth_tracker_returns_the_truth(video):
     from jean.features.registry import create
     from jean.media import read_frames
 
     tracker = create("tracker", "truth", video=video, device="cpu")
     truth = load_truth(video)
     faces = list(tracker.track(read_frames(video, 5.0)))
-    assert all(len(found) == 1 for found in faces)
+    assert all(len(detections) == 1 for detections in faces)
     for t, (face,) in enumerate(faces):
         np.testing.assert_array_equal(face.landmarks, truth.arrays["landmarks"][t])
         np.testing.assert_array_equal(face.camera_to_world, truth.arrays["camera_to_world"][t])
         np.testing.assert_array_equal(face.expression, truth.arrays["expression"][t])
     assert len(tracker.upper_face) == len(tracker.expression_names) == face.expression.size
-    # the canonical points, posed and projected under the assumed camera, lie near the points seen
+    # Canonical points, posed and projected with the assumed camera, are near the tracked points.
     focal = tracker.assumed_focal_px(SIZE, SIZE)
     stable = tracker.stable_points
     to_camera = np.linalg.inv(face.camera_to_world)
     view = tracker.canonical_points[stable] @ to_camera[:3, :3].T + to_camera[:3, 3]
-    seen = view[:, :2] / view[:, 2:] * focal + SIZE / 2
-    assert np.abs(seen - face.points[stable]).max() < 0.5
+    projected = view[:, :2] / view[:, 2:] * focal + SIZE / 2
+    assert np.abs(projected - face.points[stable]).max() < 0.5
     twice = np.zeros((2 * SIZE, 2 * SIZE, 3), np.uint8)
     (bigger,) = next(iter(tracker.track([(0.0, twice)])))
     np.testing.assert_allclose(bigger.landmarks, 2 * truth.arrays["landmarks"][0], rtol=1e-6)
     assert tracker.assumed_focal_px(2 * SIZE, 2 * SIZE) == pytest.approx(2 * focal)
 
 
-def test_tracker_refuses_what_it_knows_nothing_about(video, tmp_path):
+def test_truth_tracker_rejects_videos_sizes_and_times_without_truth(video, tmp_path):
     from jean.features.trackers.ground_truth import TruthTracker
 
     with pytest.raises(InputError, match="no ground truth"):
@@ -93,7 +93,7 @@ def test_tracker_refuses_what_it_knows_nothing_about(video, tmp_path):
         next(tracker.track([(999.0, np.zeros((8, 8, 3), np.uint8))]))
 
 
-def test_damaged_truth_is_refused(tmp_path):
+def test_damaged_truth_is_rejected(tmp_path):
     path = tmp_path / "a.mp4"
     save_truth(truth_path(path), Truth({"x": np.arange(3.0)}, {"fps": 25}))
     good = truth_path(path).read_bytes()
@@ -121,10 +121,10 @@ def test_corpus_plan_has_the_same_sentences_in_all_emotions(tmp_path):
         plan_corpus(tmp_path, emotions=("bored",))
 
 
-def test_corpus_in_the_layout_of_mead(tmp_path):
+def test_corpus_is_written_in_meads_layout(tmp_path):
     pytest.importorskip("av")
-    seen = []
-    items = write_corpus(
+    calls = []
+    items = write_video_corpus(
         tmp_path,
         people=1,
         sentences=1,
@@ -132,9 +132,9 @@ def test_corpus_in_the_layout_of_mead(tmp_path):
         layout="mead",
         fps=2.0,
         size=32,
-        progress=lambda done, total: seen.append((done, total)),
+        progress=lambda done, total: calls.append((done, total)),
     )
-    assert seen == [(1, 2), (2, 2)]
+    assert calls == [(1, 2), (2, 2)]
     for item in items:
         assert load_truth(item.video).meta["sentences"] == [item.text]
         assert mead_sound_path(item.video).is_file()

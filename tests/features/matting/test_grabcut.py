@@ -100,9 +100,9 @@ def test_mattes_follow_the_edges_of_large_frames():
 def test_mattes_agree_with_the_true_mattes_of_the_synthetic_speaker(tmp_path):
     from jean.features.trackers.truth_file import load_truth, matte_path
     from jean.media import read_frames
-    from jean.synthetic_speaker.clip import write_clip
+    from jean.synthetic_speaker.speaker_video import write_speaker_video
 
-    video = write_clip(tmp_path / "one", 1, "happy", 1.0, seconds=2.0, size=256)
+    video = write_speaker_video(tmp_path / "one", 1, "happy", 1.0, seconds=2.0, size=256)
     frames = np.stack([image for _, image in read_frames(video, 25.0)])
     truth = np.load(matte_path(video))["matte"]
     found = matte(frames, load_truth(video).arrays["landmarks"][: len(frames)])

@@ -1,4 +1,4 @@
-"""Who the synthetic speaker is: proportions, colours, hair, clothes and voice, all drawn from a seed."""
+"""Identity of a synthetic speaker: proportions, colours, hair, clothes and voice, sampled from a seed."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jean.synthetic_speaker.shape import Shape
+from jean.synthetic_speaker.head_shape import HeadShape
 
 Colour = tuple[float, float, float]  # sRGB, 0 to 255
 
@@ -45,23 +45,23 @@ NECKLINES = ("crew", "vneck", "shirt")
 
 
 @dataclass(frozen=True)
-class Identity:
-    """One invented person.
+class SpeakerIdentity:
+    """One synthetic person.
 
     Attributes:
-        seed: everything below comes from it.
+        seed: determines all other attributes.
         shape: proportions of the head.
         skin, hair, eyes, lips, cloth, cloth_second, wall: colours, sRGB 0 to 255.
         hair_style, neckline: one of ``HAIR_STYLES``, ``NECKLINES``.
         stubble, freckles, lashes: strengths, 0 to 1.
-        pitch_hz: mean pitch of the calm voice.
-        tract: factor on all formants (a short vocal tract has high ones).
-        rate: factor on the speed of speech.
-        breath: share of breath noise in the voice.
+        pitch_hz: mean pitch of the neutral voice.
+        tract: factor on all formant frequencies (above 1 for a short vocal tract).
+        rate: factor on the speaking rate.
+        breath: amplitude of breath noise relative to the voice.
     """
 
     seed: int
-    shape: Shape
+    shape: HeadShape
     skin: Colour
     hair: Colour
     eyes: Colour
@@ -80,15 +80,16 @@ class Identity:
     breath: float
 
 
-def identity(seed: int) -> Identity:
-    """The person of ``seed``; the same seed is the same person everywhere."""
+def sample_identity(seed: int) -> SpeakerIdentity:
+    """Samples the identity of ``seed``; the same seed gives the same identity on every machine."""
     rng = np.random.default_rng([0x1D, seed])
-    depth = float(rng.uniform(-1, 1))  # from a high to a deep voice; the jaw, the hair and stubble go along
+    # From a high voice (-1) to a deep one (1); jaw, hair style, lashes and stubble correlate with it.
+    depth = float(rng.uniform(-1, 1))
 
-    def around(center: float, spread: float, lean: float = 0.0) -> float:
-        return float(center + spread * np.clip(rng.normal(), -1.6, 1.6) + lean * depth)
+    def around(mean: float, std: float, depth_slope: float = 0.0) -> float:
+        return float(mean + std * np.clip(rng.normal(), -1.6, 1.6) + depth_slope * depth)
 
-    shape = Shape(
+    shape = HeadShape(
         face_width=around(1.0, 0.022),
         jaw_width=around(1.0, 0.025, 0.035),
         chin_length=around(1.0, 0.06, 0.03),
@@ -111,7 +112,7 @@ def identity(seed: int) -> Identity:
     reddish = np.array([0.84, 0.47, 0.47]) if tone < 4 else np.array([0.86, 0.54, 0.56])
     styles = (*HAIR_STYLES[:2], "curly") if depth > 0.15 else HAIR_STYLES[1:]
     cloth, second = rng.permutation(len(CLOTH_TONES))[:2]
-    return Identity(
+    return SpeakerIdentity(
         seed=seed,
         shape=shape,
         skin=skin,
@@ -133,10 +134,12 @@ def identity(seed: int) -> Identity:
     )
 
 
-def _vary(rng: np.random.Generator, colour: Colour, spread: float) -> Colour:
-    return _colour(np.array(colour) + rng.normal() * spread + rng.normal(size=3) * spread * 0.4)
+def _vary(rng: np.random.Generator, colour: Colour, std: float) -> Colour:
+    """Adds noise of standard deviation ``std``, mostly to the brightness."""
+    return _colour(np.array(colour) + rng.normal() * std + rng.normal(size=3) * std * 0.4)
 
 
 def _colour(values: np.ndarray) -> Colour:
+    """Clips to 8 to 248, so that shading never saturates a channel."""
     red, green, blue = np.clip(values, 8, 248)
     return float(red), float(green), float(blue)

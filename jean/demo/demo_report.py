@@ -1,4 +1,4 @@
-"""The demo's report."""
+"""The demo's HTML report: videos, frames, curves and tables."""
 
 from __future__ import annotations
 
@@ -9,67 +9,71 @@ from typing import Any
 import numpy as np
 
 from jean.clips.clip import Clip
-from jean.demo.corpus import video_path
-from jean.demo.plan import EXPRESSION, POSE, SPEECH, DemoConfig, of_role, plan
+from jean.demo.demo_clips import EXPRESSION, POSE, SPEECH, DemoConfig, clips_of_role, plan_clips, video_path
 from jean.errors import ArtefactError
 from jean.evaluation.report import Report, Tile, duration
 from jean.evaluation.tables import shown
 from jean.media import read_frames
 from jean.metrics.pose import head_in_camera
 
-MOMENTS = 6
-MOUTH_GOAL = 0.8
+MOMENTS = 6  # frames shown of each video
+MOUTH_GOAL = 0.8  # correlation of rendered and true mouth opening
 ESTIMATORS = {
     "landmarks": "MediaPipe's landmarks in the rendered video",
-    "pixels": "how far down the red of the lips reaches, where the head's pose says the mouth is",
+    "pixels": "the lower edge of the lips, in a patch that the head pose locates",
 }
 
 
-def write_page(
+def write_report(
     output: Path,
     config: DemoConfig,
-    said: list[dict[str, Any]],
+    clips: list[dict[str, Any]],
     result: dict[str, Any],
     scores: dict[str, Any],
     opening: list[float],
     seconds: dict[str, float],
 ) -> Path:
-    """Writes ``report.html`` in ``output``.
+    """Writes ``report.html`` to ``output``.
 
     Args:
-        output: of the demo, all stages done.
+        output: folder of a demo whose stages are all finished.
         config: its options.
-        said: what each clip is and says.
-        result: what ``run_demo`` returns; scores: of the stage that evaluates.
-        opening: the true mouth opening, a value for each frame.
-        seconds: of each stage.
+        clips: description and sentences of each clip, see ``demo_clips.write_videos``.
+        result: see ``run_demo``.
+        scores: result of the stage ``evaluate``.
+        opening: [T], the true mouth opening per frame.
+        seconds: duration of each stage.
+
+    Returns:
+        Path of the report.
     """
     report = Report(
         "One head, three sources",
-        "A person was learned from a few seconds of video. Then one clip gave the words, a second the "
-        "expression, a third the movement of the head.",
+        "A head was trained on a few seconds of video. It is driven by the speech of one clip, the expression of a "
+        "second and the head pose of a third.",
         "jean · demo",
     )
     report.tiles(_tiles(result, sum(seconds.values())))
     if config.short:
         report.text(
-            "This is the short demo: small frames and seconds of training. It shows that all runs, not how well."
+            "This is the short demo, with small frames and seconds of training. It checks that every stage runs; "
+            "its image quality is low."
         )
     report.section(
         "The result",
-        "Left: rendered by the learned head. Right: the truth, which no one filmed; the synthetic speaker can be "
-        "drawn doing exactly what was asked for. Start one and both play.",
+        "Left: rendered by the trained head. Right: the ground truth. The synthetic speaker can be drawn with exactly "
+        "the requested speech, expression and pose. Starting one video starts both.",
     )
     report.videos([(output / "crossed.mp4", "Rendered"), (output / "truth" / "truth.mp4", "Truth")])
     _add_frames(report, output, config)
-    _add_words(report, said)
+    _add_sentences(report, clips)
     _add_mouth(report, scores["mouth"], opening, Clip.open(output / "truth").fps)
     _add_pose(report, output)
     _add_numbers(report, scores)
     _add_training(report, output / "run", result["training"])
     _add_tracker(report, result["tracker_check"])
     report.section("Time", f"{duration(sum(seconds.values()))} in all.")
-    report.timings(seconds, "What ran in an earlier, interrupted call counts with the time of its last part.")
+    report.timings(seconds, "A stage that was interrupted counts with the time of its last run.")
     report.section("Your own video", "The same steps, from a shell:")
     report.code(
         "jean prepare me.mp4 -o clips/me\n"
@@ -81,10 +85,11 @@ def write_page(
 
 
 def _tiles(result: dict[str, Any], total_s: float) -> list[Tile]:
+    """Headline numbers."""
     mouth = result["mouth_correlation"]
     tiles = [
         Tile(
-            "Lips follow speech, r",
+            "Mouth opening, correlation",
             shown(mouth, 2),
             note=f"goal ≥ {MOUTH_GOAL:.1f}",
             met=mouth is not None and mouth >= MOUTH_GOAL,
@@ -102,80 +107,84 @@ def _tiles(result: dict[str, Any], total_s: float) -> list[Tile]:
 
 
 def _add_frames(report: Report, output: Path, config: DemoConfig) -> None:
-    """Sources, result and truth at the same moments."""
-    clips = plan(config)
+    """Frames of sources, render and truth at the same times."""
+    clips = plan_clips(config)
     truth = Clip.open(output / "truth")
     at = np.linspace(0, truth.frame_count - 1, MOMENTS + 2).round().astype(int)[1:-1]
     rows = []
     for role, label in ((SPEECH, "Speech from"), (EXPRESSION, "Expression from"), (POSE, "Pose from")):
-        rows.append((label, _moments(video_path(output / "videos", of_role(clips, role)[0]), at, truth.fps)))
+        rows.append((label, _moments(video_path(output / "videos", clips_of_role(clips, role)[0]), at, truth.fps)))
     rows.append(("Rendered", _moments(output / "crossed.mp4", at, truth.fps)))
     rows.append(("Truth", [np.asarray(truth.frames[t]) for t in at]))
-    report.section("Frames side by side", "The sources above, what came out of them below.")
+    report.section("Frames side by side", "The driving clips, the render and the truth at the same times.")
     report.frames(rows, [f"{t / truth.fps:.1f} s" for t in at])
 
 
 def _moments(video: Path, at: np.ndarray, fps: float) -> list[np.ndarray]:
-    """The frames ``at`` (rising numbers) of a video; its last one where it ends sooner."""
-    found: list[np.ndarray] = []
+    """The frames with numbers ``at`` (increasing) of a video; its last frame for numbers past its end."""
+    frames: list[np.ndarray] = []
     for number, (_, image) in enumerate(read_frames(video, fps)):
-        if number == at[len(found)]:
-            found.append(image)
-            if len(found) == len(at):
-                return found
-    return found + [image] * (len(at) - len(found))
+        if number == at[len(frames)]:
+            frames.append(image)
+            if len(frames) == len(at):
+                return frames
+    return frames + [image] * (len(at) - len(frames))
 
 
-def _add_words(report: Report, said: list[dict[str, Any]]) -> None:
+def _add_sentences(report: Report, clips: list[dict[str, Any]]) -> None:
+    """The sentences of each clip."""
     report.section(
-        "What was said",
-        "The sentences of the speech clip do not occur in the clips that were learned from.",
+        "Sentences",
+        "The sentences of the speech clip do not occur in the training clips.",
     )
     rows = [
-        [str(clip["name"]), str(clip["emotion"]), f"{clip['seconds']:g}", "; ".join(clip["sentences"])] for clip in said
+        [str(clip["name"]), str(clip["emotion"]), f"{clip['seconds']:g}", "; ".join(clip["sentences"])]
+        for clip in clips
     ]
     report.table(["clip", "emotion", "s", "sentences"], rows)
 
 
 def _add_mouth(report: Report, mouth: dict[str, Any], opening: list[float], fps: float) -> None:
+    """Rendered and true mouth opening over time, per estimator."""
     report.section(
         "Does the mouth follow the speech?",
-        "The true opening of the mouth is known. That of the rendered video is estimated by means that do not know it.",
+        "The true mouth opening is known. The opening in the rendered video is estimated independently of it.",
     )
     times = np.arange(len(opening)) / fps
-    for name, what in ESTIMATORS.items():
-        found = mouth[name]
-        if found is None:
+    for name, description in ESTIMATORS.items():
+        estimate = mouth[name]
+        if estimate is None:
             continue
-        track = np.array([np.nan if value is None else value for value in found["track"]], float)
+        track = np.array([np.nan if value is None else value for value in estimate["track"]], float)
         report.curve(
             f"By {name}",
             {"rendered": (times[: len(track)], track), "truth": (times, np.array(opening))},
             y_label="opening / eye distance",
-            caption=f"Estimated from {what}. Correlation {shown(found['correlation'], 2)}; "
-            f"the same estimator on the truth's own frames reaches {shown(found['ceiling'], 2)}.",
+            caption=f"Estimated from {description}. Correlation {shown(estimate['correlation'], 2)}; "
+            f"the same estimator on the true frames reaches {shown(estimate['ceiling'], 2)}.",
         )
 
 
 def _add_pose(report: Report, output: Path) -> None:
-    """The head's turn that was asked for."""
+    """Yaw and pitch of the driving head pose."""
     truth = Clip.open(output / "truth")
     turn = head_in_camera(truth.arrays["camera_to_world"])[:, :3, :3]
-    # where the head looks (its −z axis), as angles to the camera's axis
+    # Direction of the face (the head's −z axis) as angles to the camera's axis.
     look = -turn[:, :, 2]
     yaw, pitch = np.degrees(np.arctan2(look[:, 0], -look[:, 2])), np.degrees(np.arcsin(np.clip(look[:, 1], -1, 1)))
     times = np.arange(len(yaw)) / truth.fps
     report.curve(
-        "Head pose asked for",
+        "Driving head pose",
         {"to the right": (times, yaw), "down": (times, pitch)},
         y_label="degrees",
-        caption="From the third clip, moved to where the learned head is.",
+        caption="From the third clip, moved to the mean pose of the training frames.",
     )
 
 
 def _add_numbers(report: Report, scores: dict[str, Any]) -> None:
+    """Table of all scores."""
     row = scores["row"]
-    report.section("Numbers", "Scored as docs/evaluation.md says, against the truth.")
+    report.section("Numbers", "Scores against the truth, measured as docs/evaluation.md describes.")
     names = {
         "psnr_db": ("PSNR, aligned face box", "dB", 2),
         "ssim": ("SSIM, aligned face box", "", 3),
@@ -189,7 +198,7 @@ def _add_numbers(report: Report, scores: dict[str, Any]) -> None:
         "mouth_correlation": ("Mouth opening, tracked against tracked", "correlation", 3),
         "mouth_lag_s": ("Mouth delay", "s", 2),
         "pose_error_deg": ("Pose error", "°", 2),
-        "pose_error_cm": ("Place error", "cm", 2),
+        "pose_error_cm": ("Position error", "cm", 2),
         "jitter": ("Jitter", "eye distances/s²", 2),
         "jitter_reference": ("Jitter of the truth", "eye distances/s²", 2),
     }
@@ -203,9 +212,11 @@ def _add_numbers(report: Report, scores: dict[str, Any]) -> None:
 
 
 def _add_training(report: Report, run: Path, training: dict[str, Any]) -> None:
+    """Length of the training, and PSNR over its steps."""
     report.section(
         "Training",
-        f"{training['steps']} steps in {duration(training['seconds'])}. The last tenth of every clip was held out.",
+        f"{training['steps']} steps in {duration(training['seconds'])}. "
+        "The last tenth of each training clip was held out.",
     )
     steps: dict[str, list[tuple[int, float]]] = {}
     for line in _log(run):
@@ -219,33 +230,39 @@ def _add_training(report: Report, run: Path, training: dict[str, Any]) -> None:
 
 
 def _log(run: Path) -> list[dict[str, Any]]:
+    """Records of the run's training log.
+
+    Raises:
+        ArtefactError: the log is missing or damaged.
+    """
     try:
         return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
         raise ArtefactError(f"{run / 'log.jsonl'} is missing or damaged.", "Remove the run and start again.") from error
 
 
-def _add_tracker(report: Report, checked: dict[str, Any] | None) -> None:
+def _add_tracker(report: Report, check: dict[str, Any] | None) -> None:
+    """Table of the tracker's error, or why there is none."""
     report.section(
         "A real tracker on the synthetic speaker",
-        "Landmarks and poses of this demo come from the synthetic speaker's own truth."
-        if checked is None
-        else "The demo's landmarks and poses come from the truth. MediaPipe was asked too, on the speech clip:",
+        "Landmarks and poses of this demo come from the synthetic speaker's ground truth."
+        if check is None
+        else "The demo's landmarks and poses come from the truth. MediaPipe also tracked the speech clip:",
     )
-    if checked is None:
+    if check is None:
         report.text(
-            "MediaPipe or its weights are not on this machine, so its landmarks were not compared. "
-            "To have them compared, run “jean models pull face_landmarker.task”, then the demo again."
+            "MediaPipe or its weights are not installed, so its landmarks were not compared. "
+            "To compare them, run “jean models pull face_landmarker.task”, then the demo again."
         )
         return
     rows = [
-        ["frames with a face", f"{100 * checked['found']:.1f}%"],
-        ["distance, all points", shown(checked["error_all"], 4)],
-        ["distance, mouth", shown(checked["error_mouth"], 4)],
-        ["distance, brows, nose and eyes", shown(checked["error_upper"], 4)],
+        ["frames with a face", f"{100 * check['found']:.1f}%"],
+        ["distance, all points", shown(check["error_all"], 4)],
+        ["distance, mouth", shown(check["error_mouth"], 4)],
+        ["distance, brows, nose and eyes", shown(check["error_upper"], 4)],
     ]
     report.table(
-        ["", checked["tracker"]],
+        ["", check["tracker"]],
         rows,
-        "Distances in eye distances. The points differ in meaning too, not only in place.",
+        "In inter-ocular distances. MediaPipe defines some points differently, which adds to the distance.",
     )

@@ -1,8 +1,8 @@
-"""The truth of a render that no camera ever saw: speech of one clip, expression of another, pose of a third.
+"""Ground truth of a cross-driven render: speech of one clip, expression of a second, pose of a third.
 
-The synthetic speaker is moved by separate tracks, so it can be drawn doing exactly what the render was
-asked for: the mouth's speech controls of the first clip, the face's other controls of the second, the
-head's motion of the third, before white, through the camera of the clip that was trained on.
+The synthetic speaker is moved by independent tracks. It can therefore be drawn with the speech controls of the
+first clip, the other facial controls of the second and the head motion of the third, before a white background,
+through the camera of a training clip. This is what the render should show.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from jean.clips.clip import FORMAT, Clip
-from jean.demo.plan import DemoClip
+from jean.demo.demo_clips import DemoClip
 from jean.drivers.person_frames import HELD_OUT_FRACTION
 from jean.drivers.resampling import source_positions
 from jean.drivers.support import PoseSupport
@@ -22,9 +22,8 @@ from jean.features.trackers.truth_file import load_truth
 from jean.files import atomic_path, write_json
 from jean.progress import Progress
 from jean.synthetic_speaker.controls import CONTROLS, SPEECH_CONTROLS
-from jean.synthetic_speaker.draw import SUPERSAMPLING, draw
-from jean.synthetic_speaker.face import mouth_opening, move
-from jean.synthetic_speaker.identity import identity
+from jean.synthetic_speaker.draw import SUPERSAMPLING, draw_frame
+from jean.synthetic_speaker.face_rig import deform_skin, mouth_opening
 from jean.synthetic_speaker.performance import (
     NECK_CM,
     Performance,
@@ -32,47 +31,56 @@ from jean.synthetic_speaker.performance import (
     head_to_camera,
     iris_centers,
     perform,
-    project,
+    project_to_pixels,
 )
 from jean.synthetic_speaker.speaker import build_speaker
-from jean.synthetic_speaker.speech import RATE_HZ
-from jean.synthetic_speaker.tracks import Motion
+from jean.synthetic_speaker.speaker_identity import sample_identity
+from jean.synthetic_speaker.speaker_motion import SpeakerMotion
+from jean.synthetic_speaker.speech_synthesis import RATE_HZ
 
-VIDEO = "truth.mp4"
+VIDEO = "truth.mp4"  # the drawn frames with sound, inside the clip folder
 
 
-def combine(speech: Performance, expression: Performance, pose: Performance) -> Performance:
-    """The performance with the sound and lips of the first, the face of the second, the head of the third.
+def cross_driven_performance(speech: Performance, expression: Performance, pose: Performance) -> Performance:
+    """Combines sound and lips of one performance, face of a second and head motion of a third.
 
-    It is as long as ``speech``; the others are played there and back where they end sooner, as ``render``
-    does.
+    The result is as long as ``speech``. Shorter sources are mirrored in time, as ``render`` does it.
     """
     times = (np.arange(speech.frame_count) + 0.5) / speech.fps
-    seen, held = (
+    expression_frames, pose_frames = (
         np.round(source_positions(times, other.fps, other.frame_count, "mirror")).astype(int)
         for other in (expression, pose)
     )
-    controls = expression.motion.controls[seen]
+    controls = expression.motion.controls[expression_frames]
     columns = [CONTROLS.index(name) for name in SPEECH_CONTROLS]
     controls[:, columns] = speech.motion.controls[:, columns]
-    moves = Motion(controls, pose.motion.turn_rad[held], pose.motion.shift_cm[held], expression.motion.strength[seen])
-    return replace(speech, motion=moves)
+    motion = SpeakerMotion(
+        controls,
+        pose.motion.turn_rad[pose_frames],
+        pose.motion.shift_cm[pose_frames],
+        expression.motion.strength[expression_frames],
+    )
+    return replace(speech, motion=motion)
 
 
 def head_poses(source: Performance, trained_video: Path, count: int) -> np.ndarray:
-    """True ``camera_to_world`` [count, 4, 4] of the head, as ``render --pose`` gives them for this source.
+    """True poses of the head in a render with ``--pose`` of a given source.
 
-    The motion about the source's mean pose is put onto the mean pose of the training frames, from true poses.
+    As in ``render``, the source's motion about its mean pose is applied to the mean pose of the training frames.
+    Here both come from true poses.
 
     Args:
-        source: the performance that the poses come from.
-        trained_video: the video trained on.
-        count: frames of the result; a shorter source is played there and back.
+        source: performance that gives the poses.
+        trained_video: video of the training clip.
+        count: number of frames; a shorter source is mirrored in time.
+
+    Returns:
+        ``camera_to_world`` [count, 4, 4].
     """
-    own = load_truth(trained_video).arrays["camera_to_world"]
-    shown = len(own) - max(1, round(len(own) * HELD_OUT_FRACTION))
-    theirs = np.stack([head_to_camera(source.motion, t)[0] for t in range(source.frame_count)])
-    track = PoseSupport.fit(own[:shown]).retarget(np.linalg.inv(theirs))
+    train_poses = load_truth(trained_video).arrays["camera_to_world"]
+    n_train = len(train_poses) - max(1, round(len(train_poses) * HELD_OUT_FRACTION))
+    head_transforms = np.stack([head_to_camera(source.motion, t)[0] for t in range(source.frame_count)])
+    track = PoseSupport.fit(train_poses[:n_train]).retarget(np.linalg.inv(head_transforms))
     times = (np.arange(count) + 0.5) / source.fps
     return track[np.round(source_positions(times, source.fps, source.frame_count, "mirror")).astype(int)]
 
@@ -86,28 +94,30 @@ def write_truth_clip(
     trained_video: Path,
     progress: Progress,
 ) -> dict[str, Any]:
-    """Writes the truth as a clip folder (exact mattes, landmarks and poses) and as ``truth.mp4`` in it.
+    """Writes the ground truth as a clip folder with exact mattes, landmarks and poses, and a video in it.
 
     Args:
-        folder: the clip folder.
-        clips: by role: ``speech``, ``expression``, ``pose``.
-        person: seed of the speaker.
-        size_px: side of the synthetic videos.
-        trained: the prepared clip whose camera the render has; trained_video: its video.
+        folder: the clip folder; the video is ``truth.mp4`` in it.
+        clips: the clip of each role: ``speech``, ``expression``, ``pose``.
+        person: seed of the speaker's identity.
+        size_px: side of the synthetic videos' frames.
+        trained: prepared training clip; the render has its camera.
+        trained_video: video of this clip.
+        progress: counts drawn frames.
 
     Returns:
-        ``frames`` and the true ``mouth_opening`` [T], in inter-ocular distances.
+        ``frames``, and the true ``mouth_opening`` [T] over the inter-ocular distance.
     """
-    who = identity(person)
-    drawn = {
-        role: perform(who, clip.emotion, clip.strength, seconds=clip.seconds, seed=clip.seed)
+    identity = sample_identity(person)
+    performances = {
+        role: perform(identity, clip.emotion, clip.strength, seconds=clip.seconds, seed=clip.seed)
         for role, clip in clips.items()
     }
-    performance = combine(drawn["speech"], drawn["expression"], drawn["pose"])
-    speaker = build_speaker(who)
+    performance = cross_driven_performance(performances["speech"], performances["expression"], performances["pose"])
+    speaker = build_speaker(identity)
     crop, size = trained.meta["crop"], trained.size_px
     camera = clip_camera(size_px).cropped(crop["left_px"], crop["top_px"], crop["side_px"], size)
-    poses = head_poses(drawn["pose"], trained_video, performance.frame_count)
+    poses = head_poses(performances["pose"], trained_video, performance.frame_count)
     white = np.full((size * SUPERSAMPLING, size * SUPERSAMPLING, 3), 255.0, np.float32)
     count = performance.frame_count
     landmarks, irises = np.empty((count, 68, 2), np.float32), np.empty((count, 2, 2), np.float32)
@@ -128,15 +138,15 @@ def write_truth_clip(
         for t in range(count):
             controls = dict(zip(CONTROLS, performance.motion.controls[t], strict=True))
             head = np.linalg.inv(poses[t])
-            body = _body(performance, t, head)
-            picture = draw(speaker, controls, head, body, camera, white)
-            points = move(speaker.face, controls)[speaker.face.landmarks]
-            landmarks[t] = project(points, head, camera)
-            irises[t] = project(iris_centers(speaker.face, controls), head, camera)
+            body = _body_transform(performance, t, head)
+            frame = draw_frame(speaker, controls, head, body, camera, white)
+            points = deform_skin(speaker.rig, controls)[speaker.rig.landmarks]
+            landmarks[t] = project_to_pixels(points, head, camera)
+            irises[t] = project_to_pixels(iris_centers(speaker.rig, controls), head, camera)
             opening[t] = mouth_opening(points)
-            frames.write(picture.image.tobytes())
-            mattes.write(picture.matte.tobytes())
-            writer.write(picture.image)
+            frames.write(frame.image.tobytes())
+            mattes.write(frame.matte.tobytes())
+            writer.write(frame.image)
             advance(1)
     from safetensors.numpy import save
 
@@ -147,7 +157,7 @@ def write_truth_clip(
         "irises": irises,
         "camera_to_world": poses,
         "tracker_camera_to_world": poses,
-        "shape": move(speaker.face, {})[speaker.face.landmarks].astype(np.float32),
+        "shape": deform_skin(speaker.rig, {})[speaker.rig.landmarks].astype(np.float32),
         "expression": performance.motion.controls.astype(np.float32),
     }
     with atomic_path(folder / "arrays.safetensors") as temporary:
@@ -157,8 +167,8 @@ def write_truth_clip(
     return {"frames": count, "mouth_opening": opening.tolist()}
 
 
-def _body(performance: Performance, frame: int, head: np.ndarray) -> np.ndarray:
-    """The body under a head that was moved to another place: it goes along, and does not turn."""
+def _body_transform(performance: Performance, frame: int, head: np.ndarray) -> np.ndarray:
+    """Body transform [4, 4] for a head moved to ``head`` [4, 4]: translated with the neck, not rotated."""
     drawn_head, drawn_body = head_to_camera(performance.motion, frame)
     pivot = np.array([*NECK_CM, 1.0])
     body = drawn_body.copy()

@@ -1,4 +1,7 @@
-"""Writes a corpus: several people, the same sentences, several emotions; plain or in MEAD's layout."""
+"""Writes a corpus of synthetic videos: several people say the same sentences in several emotions.
+
+The folder layout is plain or that of MEAD (Wang et al., 2020).
+"""
 
 from __future__ import annotations
 
@@ -10,24 +13,27 @@ from pathlib import Path
 
 from jean.errors import UsageError
 from jean.files import write_text
-from jean.synthetic_speaker.clip import write_clip
-from jean.synthetic_speaker.identity import identity
-from jean.synthetic_speaker.language import sentence
+from jean.synthetic_speaker.language import make_sentence
 from jean.synthetic_speaker.speaker import Speaker, build_speaker
-from jean.synthetic_speaker.tracks import EMOTIONS
+from jean.synthetic_speaker.speaker_identity import sample_identity
+from jean.synthetic_speaker.speaker_motion import EMOTIONS
+from jean.synthetic_speaker.speaker_video import write_speaker_video
 
-LEVELS = {1: 0.4, 2: 0.7, 3: 1.0}  # strength of MEAD's three levels
+LEVELS = {1: 0.4, 2: 0.7, 3: 1.0}  # emotion strength of MEAD's three intensity levels
 LAYOUTS = ("plain", "mead")
 
 
 @dataclass(frozen=True)
 class CorpusItem:
-    """One clip of a corpus.
+    """One video of a corpus.
 
     Attributes:
-        person: name in the corpus, such as ``M003``. identity_seed: who that is.
-        emotion, level, sentence: the numbers of level (1 to 3) and sentence (from 1).
-        text: what is said.
+        person: name in the corpus, such as ``M003``.
+        identity_seed: seed of the person's identity.
+        emotion: one of ``speaker_motion.EMOTIONS``.
+        level: intensity, 1 to 3.
+        sentence: number of the sentence, from 1.
+        text: the sentence.
         video: path of the mp4.
     """
 
@@ -49,12 +55,12 @@ def plan_corpus(
     layout: str = "plain",
     seed: int = 0,
 ) -> list[CorpusItem]:
-    """Every clip of the corpus in order, without writing any.
+    """Lists all videos of a corpus in order; writes nothing.
 
-    Neutral has level 1 only, as in MEAD.
+    Neutral has level 1 only, as in MEAD. Arguments as in ``write_video_corpus``.
 
     Raises:
-        UsageError: unknown emotion, layout or level, or nothing to write.
+        UsageError: unknown emotion, layout or level, or an empty corpus.
     """
     unknown = [name for name in emotions if name not in EMOTIONS]
     if unknown:
@@ -65,19 +71,19 @@ def plan_corpus(
         raise UsageError("a corpus needs a person, a sentence and an emotion.", "Ask for at least one of each.")
     items = []
     for number in range(people):
-        who = seed * 1000 + number
-        # MEAD names men M and women W; here a letter of the voice: M is the lower half
-        person = f"{'M' if identity(who).pitch_hz < 155 else 'W'}{number + 1:03d}"
+        identity_seed = seed * 1000 + number
+        # MEAD names men M and women W; here the letter stands for a low or a high voice.
+        person = f"{'M' if sample_identity(identity_seed).pitch_hz < 155 else 'W'}{number + 1:03d}"
         for emotion in emotions:
             strength_level = 1 if emotion == "neutral" else level
             for k in range(1, sentences + 1):
-                text = sentence(seed * 100_000 + k)
+                text = make_sentence(seed * 100_000 + k)
                 path = _video_path(Path(folder), layout, person, emotion, strength_level, k)
-                items.append(CorpusItem(person, who, emotion, strength_level, k, text, path))
+                items.append(CorpusItem(person, identity_seed, emotion, strength_level, k, text, path))
     return items
 
 
-def write_corpus(
+def write_video_corpus(
     folder: str | Path,
     people: int = 2,
     sentences: int = 4,
@@ -91,22 +97,29 @@ def write_corpus(
     matte: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[CorpusItem]:
-    """Writes a corpus; clips that are whole are kept.
+    """Writes a corpus; complete videos are kept.
 
-    Plain: ``PERSON/EMOTION_SENTENCE.mp4``. MEAD: ``PERSON/video/front/EMOTION/level_N/SENTENCE.mp4`` and
-    ``PERSON/audio/EMOTION/level_N/SENTENCE.wav``. Both with ``corpus.csv``: file, person, emotion, level,
-    sentence, text.
+    Plain layout: ``PERSON/EMOTION_SENTENCE.mp4``. MEAD's layout: ``PERSON/video/front/EMOTION/level_N/SENTENCE.mp4``
+    and ``PERSON/audio/EMOTION/level_N/SENTENCE.wav``. Both have ``corpus.csv`` with the columns file, person,
+    emotion, level, sentence, text.
 
     Args:
-        folder, people, sentences, emotions, level, layout, seed: see ``plan_corpus``.
-        fps, size: of the videos.
+        folder: of the corpus.
+        people: number of people.
+        sentences: number of sentences per person and emotion.
+        emotions: of ``speaker_motion.EMOTIONS``.
+        level: intensity of all emotions but neutral, 1 to 3.
+        layout: ``plain`` or ``mead``.
+        fps: frame rate, Hz.
+        size: side of the frames, px, even.
+        seed: of people and sentences.
         matte: also write the true mattes.
-        progress: called with (clips done, clips in all).
+        progress: called with the numbers of finished and of all videos.
     """
     items = plan_corpus(folder, people, sentences, emotions, level, layout, seed)
     for done, (item, speaker) in enumerate(_with_speakers(items)):
         strength = 1.0 if item.emotion == "neutral" else LEVELS[item.level]
-        write_clip(
+        write_speaker_video(
             item.video.with_suffix(""),
             item.identity_seed,
             item.emotion,
@@ -119,7 +132,7 @@ def write_corpus(
             matte=matte,
         )
         if layout == "mead":
-            _move_sound(item)
+            _copy_sound(item)
         if progress:
             progress(done + 1, len(items))
     table = io.StringIO()
@@ -133,11 +146,11 @@ def write_corpus(
 
 
 def _with_speakers(items: list[CorpusItem]) -> Iterator[tuple[CorpusItem, Speaker]]:
-    """Each item with its speaker, built once a person."""
+    """Each item with its speaker, which is built once per person."""
     speaker = None
     for item in items:
-        if speaker is None or speaker.person.seed != item.identity_seed:
-            speaker = build_speaker(identity(item.identity_seed))
+        if speaker is None or speaker.identity.seed != item.identity_seed:
+            speaker = build_speaker(sample_identity(item.identity_seed))
         yield item, speaker
 
 
@@ -148,13 +161,13 @@ def _video_path(folder: Path, layout: str, person: str, emotion: str, level: int
 
 
 def mead_sound_path(video: Path) -> Path:
-    """The sound that belongs to a video in MEAD's layout."""
+    """Path of the wav of a video in MEAD's layout."""
     level, emotion, person = video.parent, video.parent.parent, video.parents[4]
     return person / "audio" / emotion.name / level.name / f"{video.stem}.wav"
 
 
-def _move_sound(item: CorpusItem) -> None:
-    """MEAD keeps sound in its own tree; the wav beside the video stays, so that a clip stays whole."""
+def _copy_sound(item: CorpusItem) -> None:
+    """Copies the wav to MEAD's audio tree; the wav beside the video stays, as part of the complete video."""
     import shutil
 
     from jean.files import atomic_path

@@ -1,8 +1,11 @@
-"""The rest shape of a head: a skin of three grid strips that meet at the lids and at the lips.
+"""The neutral head: a skin mesh of three grid strips that meet at the lids and at the lips.
 
-The strips (crown to upper lids, lower lids to upper lip, lower lip to under the chin) share their
-columns. Where they meet they coincide except between the corners of the eyes, so that lids open,
-and of the mouth, so that lips part. Everything is in head space (``jean/clips/clip.py``), cm.
+The strips run from the crown to the upper lids, from the lower lids to the upper lip, and from the lower
+lip to below the chin. They share their columns and coincide where they meet, except between the corners
+of the eyes (so that lids can open) and of the mouth (so that lips can part).
+
+Coordinates are those of head space (``jean/clips``) up to scale and offset, cm: x to the subject's left,
+y down, z backwards.
 """
 
 from __future__ import annotations
@@ -11,16 +14,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from jean.synthetic_speaker.surfaces import bump, grid_triangles, smooth_min, smoothstep
+from jean.synthetic_speaker.meshes import bump, grid_triangles, smooth_min, smoothstep, weld_numbers
 
-EYE_LINE = -2.60  # height of the line through the corners of the eyes
-MOUTH_LINE = 4.18  # height of the closed lips
-EYE_CENTER = (3.15, -2.62, -2.42)  # of the left eyeball (positive x); the right one is mirrored
-EYE_RADIUS = 1.36
-EYE_CORNERS = (1.86, 4.445)  # |x| of inner and outer corner
-INNER_LIP_ROWS = 3
+EYE_LINE = -2.60  # y of the line through the eye corners, cm
+MOUTH_LINE = 4.18  # y of the closed lips, cm
+EYE_CENTER = (3.15, -2.62, -2.42)  # of the left eyeball (x > 0), cm; the right one is mirrored
+EYE_RADIUS = 1.36  # cm
+EYE_CORNERS = (1.86, 4.445)  # |x| of the inner and outer corner, cm
+MOUTH_HALF_WIDTH = 2.46  # |x| of the mouth corners of the mean head, cm
+INNER_LIP_ROWS = 3  # rows of each lip behind its margin
 
-# Cross-sections from crown to chin: height of the front, half width, z of front, centre and back.
+# Horizontal cross-sections from crown to chin, cm: y at the front, half width, z of front, centre and back.
 _SECTIONS = np.array(
     [
         (-13.0, 0.01, 3.2, 3.2, 3.21),
@@ -44,8 +48,8 @@ _SECTIONS = np.array(
 
 
 @dataclass(frozen=True)
-class Shape:
-    """Proportions of one head; 1 (or 0 for offsets) is the mean head.
+class HeadShape:
+    """Proportions of one head; factors of 1 and the default offsets give the mean head.
 
     Attributes:
         face_width, jaw_width, chin_length, cheek_fullness: factors.
@@ -71,15 +75,15 @@ class Shape:
 
 
 @dataclass(frozen=True)
-class Skin:
-    """The skin as a mesh.
+class SkinMesh:
+    """The skin mesh.
 
     Attributes:
-        points: float64 [N, 3], head space, cm.
-        strips: int [rows, columns] vertex numbers of each of the three strips.
+        points: float64 [N, 3], cm.
+        strips: int [rows, columns], vertex numbers of each of the three strips.
         triangles: int [M, 3], counter-clockwise seen from outside.
-        weld: int [N]; vertices with the same number share one normal.
-        line_distance: float64 [N], height above (negative) or below the closed lips at that column.
+        weld: int [N], see ``meshes.vertex_normals``.
+        line_distance: float64 [N], signed distance below the line of the closed lips (negative above), cm.
     """
 
     points: np.ndarray
@@ -90,7 +94,7 @@ class Skin:
 
 
 def lid_curve(x: np.ndarray, height: float) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets (upper, lower) of the open lid margins from the eye line, cm; 0 outside the corners."""
+    """Offsets (upper, lower) of the open lid margins from the eye line at x, cm; 0 outside the corners."""
     inner, outer = EYE_CORNERS
     s = np.clip((np.abs(x) - inner) / (outer - inner), 0.0, 1.0)
     upper = -0.50 * height * np.abs(np.sin(np.pi * s**0.85)) ** 0.72
@@ -99,13 +103,13 @@ def lid_curve(x: np.ndarray, height: float) -> tuple[np.ndarray, np.ndarray]:
 
 
 def lip_line(x: np.ndarray) -> np.ndarray:
-    """Height of the contact line of closed lips relative to ``MOUTH_LINE``: a flat M, corners lower."""
+    """Offset of the closed lips' contact line from ``MOUTH_LINE`` at x, cm: a flat M with lower corners."""
     return 0.10 * bump(np.abs(x), 0.0, 0.35) - 0.05 * bump(np.abs(x), 0.8, 0.5) + 0.13 * smoothstep(np.abs(x), 1.0, 2.6)
 
 
-def lip_heights(x: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
-    """Heights of the red of upper and lower lip at x (cm, both positive; 0 at the corners)."""
-    s = np.clip(np.abs(x) / (2.46 * shape.mouth_width), 0.0, 1.0)
+def lip_heights(x: np.ndarray, shape: HeadShape) -> tuple[np.ndarray, np.ndarray]:
+    """Heights of the red of the upper and lower lip at x, cm; both positive, 0 at the corners."""
+    s = np.clip(np.abs(x) / (MOUTH_HALF_WIDTH * shape.mouth_width), 0.0, 1.0)
     taper = (1 - s**2.2) ** 0.9
     upper = (0.68 - 0.13 * bump(s, 0.0, 0.13) + 0.06 * bump(s, 0.3, 0.12)) * taper
     lower = 1.02 * (1 - s**2) ** 0.75
@@ -113,7 +117,7 @@ def lip_heights(x: np.ndarray, shape: Shape) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _columns() -> np.ndarray:
-    """Angles of the columns, radians in [-pi, pi]; 0 is the front; dense over the face."""
+    """Angles of the mesh columns, rad, in [-pi, pi]; 0 is the front. They are denser over the face."""
     front = np.linspace(0, np.deg2rad(46), 27)
     side = np.linspace(np.deg2rad(46), np.deg2rad(100), 17)[1:]
     back = np.linspace(np.deg2rad(100), np.pi, 8)[1:]
@@ -122,7 +126,7 @@ def _columns() -> np.ndarray:
 
 
 def _rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Front heights of the rows of the three strips, cm (without the rows inside the lips)."""
+    """Heights at the front of the rows of each strip, cm, without the rows inside the lips."""
     upper = np.concatenate(
         [[-13.0, -12.85], np.arange(-12.4, -6.0, 0.45), np.arange(-5.95, -3.9, 0.2), np.linspace(-3.8, EYE_LINE, 12)]
     )
@@ -133,8 +137,8 @@ def _rows() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return upper, middle, lower
 
 
-def _surface(y0: np.ndarray, angle: np.ndarray, shape: Shape) -> np.ndarray:
-    """The head without face: points [..., 3] for front heights and angles."""
+def _smooth_head(y0: np.ndarray, angle: np.ndarray, shape: HeadShape) -> np.ndarray:
+    """Points [..., 3] of the smooth head, without facial features, for heights at the front and angles."""
     from scipy.interpolate import PchipInterpolator
 
     width, front, center, back = np.moveaxis(PchipInterpolator(_SECTIONS[:, 0], _SECTIONS[:, 1:])(y0), -1, 0)
@@ -150,42 +154,41 @@ def _surface(y0: np.ndarray, angle: np.ndarray, shape: Shape) -> np.ndarray:
     return np.stack([x, y, z], -1)
 
 
-def _face(p: np.ndarray, shape: Shape) -> np.ndarray:
-    """Adds brows' ridge, sockets, nose, cheeks, muzzle and chin to the surface (z only, minus is forward)."""
+def _add_features(p: np.ndarray, shape: HeadShape) -> np.ndarray:
+    """Adds brow ridge, sockets, nose, cheeks, muzzle and chin by displacement along z (negative is forward)."""
     x, y = p[..., 0], p[..., 1]
     ax = np.abs(x)
     front = smoothstep(p[..., 2], 1.5, -2.0)
-    dz = 0.28 * (1 + shape.brow_depth) * bump(ax, 2.6, 2.0) * bump(y, -4.75, 0.75)
-    dz -= 1.45 * bump(ax, 2.75, 1.25) * bump(y, -2.55, 1.05)
-    dz -= 0.45 * bump(ax, 4.3, 1.1) * bump(y, -2.5, 1.0)
+    dz = 0.28 * (1 + shape.brow_depth) * bump(ax, 2.6, 2.0) * bump(y, -4.75, 0.75)  # brow ridge
+    dz -= 1.45 * bump(ax, 2.75, 1.25) * bump(y, -2.55, 1.05)  # eye sockets
+    dz -= 0.45 * bump(ax, 4.3, 1.1) * bump(y, -2.5, 1.0)  # their outer corners
     dz -= 0.25 * bump(ax, 6.6, 1.3) * bump(y, -3.4, 1.8)  # temples
-    dz += 0.42 * shape.cheek_fullness * bump(ax, 4.3, 1.5) * bump(y, 0.3, 1.5)
-    dz -= 0.30 / shape.cheek_fullness * bump(ax, 4.6, 1.2) * bump(y, 4.2, 1.7)
-    length = shape.nose_length
+    dz += 0.42 * shape.cheek_fullness * bump(ax, 4.3, 1.5) * bump(y, 0.3, 1.5)  # cheekbones
+    dz -= 0.30 / shape.cheek_fullness * bump(ax, 4.6, 1.2) * bump(y, 4.2, 1.7)  # hollows below them
+    nose_y = (y + 3.3) / shape.nose_length - 3.3  # height along a nose of mean length
     profile = np.interp(
-        (y + 3.3) / length - 3.3,
+        nose_y,
         [-5.0, -4.2, -3.3, -2.5, -1.7, -0.4, 0.46, 0.95, 1.35, 1.72, 2.05, 2.5, 3.0],
         [0.0, 0.06, 0.28, 0.78, 1.30, 2.12, 2.60, 2.66, 2.42, 1.72, 0.92, 0.32, 0.0],
     )
-    tip = (y + 3.3) / length - 3.3
-    ridge = np.interp(tip, [-4.0, -2.5, -0.5, 0.8, 2.0], [0.62, 0.50, 0.60, 0.80, 0.75]) * shape.nose_width
+    ridge = np.interp(nose_y, [-4.0, -2.5, -0.5, 0.8, 2.0], [0.62, 0.50, 0.60, 0.80, 0.75]) * shape.nose_width
     dz += shape.nose_height * profile * (0.72 * bump(x, 0.0, ridge) + 0.28 * bump(x, 0.0, 1.9 * ridge))
-    ala = np.sqrt(((ax - 1.12 * shape.nose_width) / 0.46) ** 2 + ((tip - 1.22) / 0.62) ** 2)
-    dz += 0.95 * smoothstep(ala, 1.35, 0.2)
-    dz -= 0.5 * bump(ax, 0.58 * shape.nose_width, 0.22) * bump(tip, 1.95, 0.16)  # nostrils
-    dz += 0.85 * bump(x, 0.0, 1.7) * bump(y, 4.2, 1.75)
+    ala = np.sqrt(((ax - 1.12 * shape.nose_width) / 0.46) ** 2 + ((nose_y - 1.22) / 0.62) ** 2)
+    dz += 0.95 * smoothstep(ala, 1.35, 0.2)  # wings of the nose
+    dz -= 0.5 * bump(ax, 0.58 * shape.nose_width, 0.22) * bump(nose_y, 1.95, 0.16)  # nostrils
+    dz += 0.85 * bump(x, 0.0, 1.7) * bump(y, 4.2, 1.75)  # muzzle
     dz -= 0.12 * bump(x, 0.0, 0.22) * bump(y, 2.8, 0.5)  # philtrum
-    fold = 1.75 + 0.42 * (y - 1.6)
-    dz -= 0.16 * bump(ax, fold + 0.3, 0.35) * smoothstep(y, 1.2, 2.0) * smoothstep(y, 4.8, 3.4)
-    dz -= 0.45 * bump(x, 0.0, 1.5) * bump(y, 6.05, 0.45)
-    dz += 0.55 * bump(x, 0.0, 1.25) * bump(y, 7.7, 0.85)
+    fold_x = 1.75 + 0.42 * (y - 1.6)  # nasolabial fold
+    dz -= 0.16 * bump(ax, fold_x + 0.3, 0.35) * smoothstep(y, 1.2, 2.0) * smoothstep(y, 4.8, 3.4)
+    dz -= 0.45 * bump(x, 0.0, 1.5) * bump(y, 6.05, 0.45)  # groove below the lower lip
+    dz += 0.55 * bump(x, 0.0, 1.25) * bump(y, 7.7, 0.85)  # chin
     out = p.copy()
     out[..., 2] -= dz * front
     return out
 
 
-def _lips(p: np.ndarray, line: np.ndarray, shape: Shape) -> np.ndarray:
-    """Adds the roll of both lips; ``line`` is the height below the contact line."""
+def _add_lips(p: np.ndarray, line: np.ndarray, shape: HeadShape) -> np.ndarray:
+    """Adds the bulge of both lips; ``line`` is the signed distance below the contact line, cm."""
     upper, lower = lip_heights(p[..., 0], shape)
     out = p.copy()
     t = np.where(line < 0, -line / np.maximum(upper, 0.05), line / np.maximum(lower, 0.05))
@@ -198,44 +201,43 @@ def _lips(p: np.ndarray, line: np.ndarray, shape: Shape) -> np.ndarray:
     return out
 
 
-def build_skin(shape: Shape) -> Skin:
-    """The skin of a head of the given proportions, eyes open, lips closed, not yet laid over the eyeballs."""
+def build_skin(shape: HeadShape) -> SkinMesh:
+    """Builds the neutral skin: eyes open, lips closed, lids not yet laid over the eyeballs."""
     angle = _columns()
     heights = _rows()
     blocks, strips, lines, start = [], [], [], 0
     for number, rows in enumerate(heights):
         y0, theta = np.meshgrid(rows, angle, indexing="ij")
-        p = _surface(y0, theta, shape)
-        p = _warp(p, y0, shape)
+        p = _smooth_head(y0, theta, shape)
+        p = _align_rows(p, y0, shape)
         line = p[..., 1] - MOUTH_LINE - lip_line(p[..., 0])
-        p = _lips(_face(p, shape), line, shape)
+        p = _add_lips(_add_features(p, shape), line, shape)
         if number == 1:
-            p, line = _inner(p, line, shape, last=True)
+            p, line = _add_inner_lip(p, line, shape, last=True)
         if number == 2:
-            p, line = _inner(p, line, shape, last=False)
-            p, line = _underside(p, line)
+            p, line = _add_inner_lip(p, line, shape, last=False)
+            p, line = _add_underside(p, line)
         count = p.shape[0] * p.shape[1]
         strips.append(np.arange(start, start + count).reshape(p.shape[:2]))
         blocks.append(p.reshape(-1, 3))
         lines.append(line.reshape(-1))
         start += count
     points = np.concatenate(blocks)
-    points = _proportions(points, shape)
+    points = _stretch_chin(points, shape)
     strip_tuple = (strips[0], strips[1], strips[2])
     triangles = np.concatenate([grid_triangles(s) for s in strip_tuple])
-    weld = np.unique(np.round(points, 5), axis=0, return_inverse=True)[1].reshape(-1)
-    return Skin(points, strip_tuple, triangles, weld, np.concatenate(lines))
+    return SkinMesh(points, strip_tuple, triangles, weld_numbers(points), np.concatenate(lines))
 
 
-def _warp(p: np.ndarray, y0: np.ndarray, shape: Shape) -> np.ndarray:
-    """Bends the rows so that the meeting rows follow the open lids and the line of the lips."""
+def _align_rows(p: np.ndarray, y0: np.ndarray, shape: HeadShape) -> np.ndarray:
+    """Shifts rows so that the strips' meeting rows follow the open lids and the line of the lips."""
     x = p[..., 0]
     front = smoothstep(p[..., 2], 0.0, -2.0)
     upper, lower = lid_curve(x, shape.eye_height)
     above = y0 <= EYE_LINE
     t = np.abs(y0 - EYE_LINE) / np.where(above, 1.15, 1.0)
     fall = np.clip(1 - t, 0, 1) ** 2 * (1 + 2 * np.clip(t, 0, 1))
-    # the strip above the eyes ends at EYE_LINE and the one below begins there
+    # The strip above the eyes ends at EYE_LINE; the one below begins there.
     offset = np.where(above, upper, lower) * fall
     is_lower_strip = y0[0, 0] >= EYE_LINE
     if is_lower_strip:
@@ -247,10 +249,10 @@ def _warp(p: np.ndarray, y0: np.ndarray, shape: Shape) -> np.ndarray:
     return out
 
 
-def _inner(p: np.ndarray, line: np.ndarray, shape: Shape, last: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Adds rows that turn into the mouth behind the margin; none of them moves outside the corners."""
+def _add_inner_lip(p: np.ndarray, line: np.ndarray, shape: HeadShape, last: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Adds the inner lip: rows behind the lip margin, which differ from it only between the mouth corners."""
     margin = p[-1] if last else p[0]
-    half = 2.46 * shape.mouth_width
+    half = MOUTH_HALF_WIDTH * shape.mouth_width
     inside = (np.abs(margin[:, 0]) < half) & (margin[:, 2] < 0)
     amount = np.where(inside, np.clip(1 - (margin[:, 0] / half) ** 2, 0, 1) ** 0.5, 0.0)
     rows = []
@@ -266,7 +268,7 @@ def _inner(p: np.ndarray, line: np.ndarray, shape: Shape, last: bool) -> tuple[n
     return np.concatenate([extra[::-1], p]), np.concatenate([zero + 1e-3, line])
 
 
-def _underside(p: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _add_underside(p: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Closes the head below the jaw."""
     edge = p[-1]
     rows = []
@@ -279,8 +281,8 @@ def _underside(p: np.ndarray, line: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return np.concatenate([p, np.stack(rows)]), np.concatenate([line, np.repeat(line[-1:], len(rows), 0)])
 
 
-def _proportions(points: np.ndarray, shape: Shape) -> np.ndarray:
-    """Moves mouth corners and stretches the chin."""
+def _stretch_chin(points: np.ndarray, shape: HeadShape) -> np.ndarray:
+    """Stretches the chin by ``shape.chin_length``."""
     out = points.copy()
     y = points[:, 1]
     out[:, 1] += (shape.chin_length - 1) * 4.0 * smoothstep(y, 5.0, 9.5) * smoothstep(points[:, 2], 6.0, 0.0)
@@ -288,7 +290,7 @@ def _proportions(points: np.ndarray, shape: Shape) -> np.ndarray:
 
 
 def over_eyeballs(points: np.ndarray) -> np.ndarray:
-    """Pushes lids forward so that they lie on the eyeballs and never inside."""
+    """Pushes lid vertices forward onto the eyeballs, so that none lies inside."""
     out = points.copy()
     for side in (-1.0, 1.0):
         dx, dy = out[:, 0] - side * EYE_CENTER[0], out[:, 1] - EYE_CENTER[1]
