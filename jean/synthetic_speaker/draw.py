@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jean.geometry import Camera
 from jean.synthetic_speaker.meshes import vertex_normals
 from jean.synthetic_speaker.pose_meshes import pose_meshes
 from jean.synthetic_speaker.raster import Fragments, interpolate, rasterise

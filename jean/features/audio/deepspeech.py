@@ -62,9 +62,9 @@ class DeepSpeech:
             raise InputError("the audio is not a mono waveform of finite samples.", "Export the audio again.")
         inputs = torch.from_numpy(input_windows(wave))
         with torch.no_grad():
-            hidden = torch.cat([self._before(part) for part in inputs.split(CHUNK)])
+            hidden = torch.cat([self._before(part) for part in torch.split(inputs, CHUNK)])
             both, _ = self._lstm(hidden[:, None])
-            logits = torch.cat([self._linear("6", self._relu("5", part)) for part in both[:, 0].split(CHUNK)])
+            logits = torch.cat([self._linear("6", self._relu("5", part)) for part in torch.split(both[:, 0], CHUNK)])
         return logits.numpy()
 
     def _before(self, inputs: Any) -> Any:
