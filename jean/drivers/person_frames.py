@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jean.clips.clip import Clip
+from jean.clips.clip import Clip, is_clip
 from jean.drivers.audio_windows import neighbour_rows
 from jean.drivers.expression import UpperFace
 from jean.drivers.method import Method, plain_method
@@ -114,24 +114,14 @@ def check_alike(clips: Sequence[Clip]) -> None:
     """Refuses clips that cannot be trained on together.
 
     Raises:
-        InputError: no clip, a silent clip, or clips that differ in size, frame rate, tracker or features.
+        InputError: no clip, or a silent clip.
+        ArtefactError: clips that differ in size, frame rate, tracker, expression coefficients or audio features.
     """
     if not clips:
         raise InputError("no clip was given.", "Name at least one prepared clip.")
     for clip in clips:
-        if not clip.audio_features:
-            raise InputError(f"{clip.folder} has no sound.", "Prepare a video with sound.")
-    first = clips[0]
-    for key, value in (
-        ("size_px", lambda c: c.size_px),
-        ("fps", lambda c: c.fps),
-        ("tracker", lambda c: c.meta.get("tracker")),
-        ("expression", lambda c: c.meta["expression"]),
-        ("audio", lambda c: c.meta.get("audio")),
-    ):
-        for clip in clips[1:]:
-            if value(clip) != value(first):
-                raise InputError(f"{first.folder} and {clip.folder} differ in {key}.", "Prepare them with one command.")
+        clip.sound()
+        clip.require(clips[0].spec("size_px", "fps", "tracker", "expression", "audio"), clips[0].folder)
 
 
 def open_clips(folders: Sequence[Path]) -> list[Clip]:
@@ -142,7 +132,7 @@ def open_clips(folders: Sequence[Path]) -> list[Clip]:
     """
     clips = []
     for folder in folders:
-        inner = sorted(path.parent for path in Path(folder).glob("*/clip.json"))
+        inner = sorted(path for path in Path(folder).glob("*") if is_clip(path))
         clips += [Clip.open(path) for path in (inner or [folder])]
     return clips
 

@@ -41,7 +41,7 @@ class SpeechInput:
 
     def windows(self, clip: Clip) -> np.ndarray:
         """Audio windows of a prepared clip, [T, window, D]."""
-        windows = clip.audio_features[self.name]
+        windows = clip.audio_windows(self.name)
         return np.zeros_like(windows) if self.silent else windows
 
     def windows_of_file(self, path: Path, fps: float, gate: bool = False) -> np.ndarray:

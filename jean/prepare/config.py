@@ -25,7 +25,7 @@ class PrepareConfig(StageConfig):
             8.1.1: the middle 1080 of 1920, with size 480).
         concat: make one clip of all videos that fit together (section 8.4.1, ``jean.clips.concat``).
         seconds: how long that clip should be; like: a clip whose poses and focal length the others must have;
-            focal_share: how far focal lengths may lie apart (those of a few seconds are fitted badly).
+            focal_tolerance: how far focal lengths may lie apart (those of a few seconds are fitted badly).
         emotion: extractors of emotion features, for ``train-expr``; none is asked for by default.
         device: where trackers that can use a GPU run.
         refine: measure the poses on the pictures after the landmarks (trackers with a dense mesh only).
@@ -45,7 +45,7 @@ class PrepareConfig(StageConfig):
     concat: bool = False
     seconds: float = Field(15.0, gt=0)
     like: Path | None = None
-    focal_share: float = Field(0.25, gt=0)
+    focal_tolerance: float = Field(0.25, gt=0)
     emotion: tuple[str, ...] = ()
     device: Literal["auto", "cpu", "cuda"] = "auto"
     refine: bool = True

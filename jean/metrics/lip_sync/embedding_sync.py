@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from jean.clips.clip import Clip
+from jean.clips.compatibility import ClipSpec
 from jean.clips.sources import open_source
 from jean.drivers.face_points import face_points
 from jean.errors import ArtefactError, SetupError
@@ -99,7 +100,7 @@ class OwnLipSync:
             return Scores(nothing, notes=(why,))
         if not self._context.sounds:
             return Scores(nothing, notes=("Own pair: no sound; give --audio-source.",))
-        if clip.meta["tracker"] != self._landmarks.meta["tracker"]:
+        if clip.differences(ClipSpec.of_run(self._landmarks.meta, "tracker")):
             return Scores(nothing, notes=("Own pair: it was trained on landmarks of another tracker.",))
         found = [each for sound in self._context.sounds if (each := self._score(clip, sound.path, sound.start_s))]
         notes = ["Own pair: jean's own measure, not LSE; compare only figures of the same two networks."]
@@ -140,7 +141,8 @@ class OwnLipSync:
         from jean.drivers.speech import SpeechInput
 
         ((extractor, made),) = self._audio.meta["audio"].items()
-        if clip is not None and clip.fps == fps and (clip.meta.get("audio") or {}).get(extractor) == made:
+        needs = ClipSpec.of_run({**self._audio.meta, "fps": fps}, "fps", "audio")
+        if clip is not None and not clip.differences(needs):
             return clip.audio_features[extractor]
         return SpeechInput(extractor, made).windows_of_file(sound, fps)
 

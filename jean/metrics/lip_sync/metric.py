@@ -127,11 +127,12 @@ def load_sound(sound: Sound) -> np.ndarray:
         InputError: the file has no sound.
     """
     from jean.media import read_audio
+    from jean.media.rates import RATE_HZ
 
     path = open_source(sound.path).sound()
     if path is None:
         raise InputError(f"{sound.path} has no sound.", "Give --audio-source a file with sound.")
-    return to_int16(read_audio(path))[round(sound.start_s * 16000) :]
+    return to_int16(read_audio(path))[round(sound.start_s * RATE_HZ) :]
 
 
 def sound_digest(sound: Sound) -> str:

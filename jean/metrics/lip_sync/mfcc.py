@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-RATE_HZ = 16000
+from jean.media.rates import RATE_HZ
+
 HOP = 160  # samples between rows: 10 ms
 FRAME = 400  # samples that a row sees: 25 ms
 WIDTH = 13
