@@ -234,7 +234,7 @@ def _require_bf16(device: torch.device, names: frozenset[str], kernels: frozense
     if not able & kernels:
         raise UsageError("bf16 needs the compiled kernels.", "Leave --precision or --backend away.")
     if device.type == "cpu":
-        library.half_target()
+        library.bf16_target()
 
 
 def cuda_verdict(check: str, device: torch.device) -> Verdict:
@@ -249,12 +249,14 @@ def cuda_verdict(check: str, device: torch.device) -> Verdict:
 ON_CUDA = ("picture", "triplane", "mlp", "mlp_values", "mlp_half", "march", "composite")
 
 
-def use_native(backend: str, tensor: Tensor, operation: str) -> bool:
+def use_native(backend: Backend | str, tensor: Tensor, operation: str) -> bool:
     """Whether compiled kernels compute an operation for ``tensor``; searched anew in each call, see ``Backend``.
 
     Raises:
         SetupError: "native" where they cannot run.
     """
+    if isinstance(backend, Backend):
+        return backend.uses_kernels(operation, tensor)
     if backend == "reference":
         return False
     if tensor.is_cuda and tensor.dtype == torch.float32 and operation in ON_CUDA:
@@ -284,7 +286,7 @@ def require_half(precision: str, backend: str, tensor: Tensor, operation: str) -
     if backend == "reference" or not use_native(backend, tensor, operation):
         raise UsageError("bf16 needs the compiled kernels.", "Leave --precision or --backend away.")
     if not tensor.is_cuda:
-        library.half_target()
+        library.bf16_target()
 
 
 def resolve_backend(

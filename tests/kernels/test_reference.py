@@ -1,4 +1,4 @@
-"""The readable renderer against values by hand, closed forms and a second formulation."""
+"""The readable renderer against hand-computed values, closed forms and a second formulation."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_box_interval_hits_misses_and_starts_inside():
     assert near[1] == far[1]
 
 
-def test_constant_density_absorbs_as_beer_and_lambert_say():
+def test_constant_density_follows_the_beer_lambert_law():
     edges = ref.uniform_edges(torch.tensor([1.0]), torch.tensor([4.0]), 30)
     depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
     out = ref.composite(torch.full_like(depths, 0.7), torch.ones(1, 30, 2), depths, intervals)
@@ -104,7 +104,7 @@ def test_no_rays():
     assert out.channels.shape == (0, 3) and out.opacity.shape == (0,)
 
 
-def test_inverse_cdf_puts_samples_where_the_weight_is():
+def test_inverse_cdf_places_samples_by_weight():
     edges = torch.tensor([[0.0, 1.0, 2.0, 3.0]])
     depths = ref.invert_cdf(edges, torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([[0.1, 0.5, 0.9]]))
     assert torch.allclose(depths, torch.tensor([[1.1, 1.5, 1.9]]), atol=1e-5)
