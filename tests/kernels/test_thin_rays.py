@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from jean.kernels.arguments import RenderCall
+from jean.kernels.backend import Backend
 from jean.kernels.cuda.launch import launch_rays, launch_render
 from jean.kernels.dispatch import render_rays_fused
 from jean.kernels.occupancy import OccupancyGrid
-from jean.kernels.backend import Backend
 from jean.kernels.ops import rays as ray_ops
 from jean.kernels.ops.mlp import render_mlp_rays_fused
 from jean.kernels.reference import adaptive_quantiles, box_interval, quantile_grid, sample_counts

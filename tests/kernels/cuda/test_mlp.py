@@ -20,7 +20,7 @@ CLOSE = {"bf16": 3e-2, "fp16": 4e-3}
 
 
 def vivid(samples: int, frames: int = 3):
-    """A field whose output depends on every layer; the default initialisation makes values shrink from layer to layer."""
+    """A field whose output depends on every layer; by default, values shrink from layer to layer."""
     field, *rest = make(samples, frames)
     with torch.no_grad():
         for layer in (*field.layers, *field.colour, field.rgb):

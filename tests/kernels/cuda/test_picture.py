@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from jean.kernels.arguments import RenderCall
-from jean.kernels.cuda.launch import launch_render
 from jean.kernels.backend import Backend
+from jean.kernels.cuda.launch import launch_render
 from jean.kernels.reference import Composite
 from jean.models.head.fast import FastHead
 from tests.helpers.cuda_emulator import emulator as emulator

@@ -7,9 +7,9 @@ import torch
 
 from jean.errors import UsageError
 from jean.kernels import library
+from jean.kernels.backend import Backend
 from jean.kernels.occupancy import OccupancyGrid
 from jean.kernels.ops.mlp import mlp_values, render_mlp_rays_fused
-from jean.kernels.backend import Backend
 from jean.kernels.reference import box_interval, composite
 from jean.models.head import paper as head_paper
 from jean.models.head.base import HeadArguments

@@ -8,8 +8,8 @@ import torch
 
 from jean.errors import UsageError
 from jean.kernels import library
-from jean.kernels.ops.render import neighbour_pairs
 from jean.kernels.backend import Backend
+from jean.kernels.ops.render import neighbour_pairs
 from jean.models.paint import in_squares, paint, picture
 from jean.models.talking_head import Frames, TalkingHead
 from tests.helpers.kernel_paths import bf16_path as bf16_path
