@@ -121,7 +121,7 @@ def bf16_target(name: str | None = None) -> str:
     """The instruction set for bf16: ``name``, ``$JEAN_KERNELS_BF16``, or the fastest.
 
     Raises:
-        UsageError: an unknown name, or this processor has no such instruction set.
+        UsageError: an unknown name, or one that this processor does not have.
     """
     available = bf16_targets()
     if not available:

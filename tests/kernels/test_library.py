@@ -76,6 +76,13 @@ def test_a_changed_source_has_another_name(tmp_path):
     assert build.library_name(tmp_path / "csrc") != build.library_name()
 
 
+def test_an_installation_puts_the_library_where_it_is_searched():
+    setuptools = pytest.importorskip("setuptools")
+    command = build.BuildKernels(setuptools.Distribution())
+    command.build_lib = "build/lib"
+    assert command._folder() == Path("build/lib") / Path(library.__file__).parent.relative_to(build.SOURCES.parents[2])
+
+
 def test_a_missing_and_a_failing_compiler_are_errors(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "compilers", dict)
     with pytest.raises(build.CompileError, match="no C"):

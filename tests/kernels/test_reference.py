@@ -114,8 +114,8 @@ def test_inverse_cdf_reproduces_the_weights_as_a_histogram():
     weights = torch.tensor([[1.0, 3.0, 0.5, 5.5]])
     quantiles = ref.quantile_grid(1, 20000, None, torch.device("cpu"))
     depths = ref.invert_cdf(ref.uniform_edges(torch.zeros(1), torch.ones(1), 4), weights, quantiles)
-    shares = torch.histc(depths, 4, 0, 1) / 20000
-    assert torch.allclose(shares, weights[0] / 10, atol=1e-3)
+    fractions = torch.histc(depths, 4, 0, 1) / 20000
+    assert torch.allclose(fractions, weights[0] / 10, atol=1e-3)
 
 
 def test_stratified_depths_stay_in_their_strata_and_repeat_with_the_seed():

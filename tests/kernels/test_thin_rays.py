@@ -18,7 +18,7 @@ from jean.models.head.paper import PaperHead
 from tests.helpers.cuda_emulator import emulator as emulator
 from tests.helpers.kernel_paths import path as path
 from tests.kernels.cuda.test_picture import CLOSE, vivid
-from tests.kernels.cuda.test_picture import problem as problem_of_card
+from tests.kernels.cuda.test_picture import problem as gpu_problem
 from tests.kernels.ops.test_mlp_render import scene as scene
 from tests.kernels.ops.test_render import head, rays
 
@@ -169,7 +169,7 @@ def test_rendered_thin_rays_equal_the_reference(full_samples_opacity, samples, p
 
 
 def test_rendered_thin_rays_on_a_gpu(emulator):
-    made, given = vivid(), problem_of_card(150)
+    made, given = vivid(), gpu_problem(150)
     made.occupancy.sampling *= 0.05
     made.full_samples_opacity = 0.7
     want = by_torch(made, *given[2:], 150)

@@ -1,4 +1,4 @@
-"""What all torch operators of this folder share: tensors as C sees them, and the number of an instruction set."""
+"""Helpers of the torch operators: tensors as C sees them, and the number of an instruction set."""
 
 from __future__ import annotations
 

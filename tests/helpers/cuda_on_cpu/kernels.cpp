@@ -1,4 +1,4 @@
-// The CUDA kernels compiled for a processor, with launches of their own.
+// The CUDA kernels compiled for the CPU, with launch functions.
 #include "mlp.cu"
 #include "mlp_backward.cu"
 #include "picture.cu"

@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def card(emulator, monkeypatch):
+def gpu(emulator, monkeypatch):
     """Makes the operator use the CUDA kernels."""
     monkeypatch.setattr(mlp_op, "on_gpu", lambda tensor: True)
     monkeypatch.setattr(cuda_mlp, "Launcher", lambda device: emulator)
@@ -32,36 +32,36 @@ def case(samples: int, frames: int, monkeypatch):
     return clear_of_kinks(field, *rest, monkeypatch)
 
 
-def share(got, want) -> float:
+def relative_error(got, want) -> float:
     """Mean error relative to the mean absolute value."""
     return float((got - want).abs().mean() / want.abs().mean())
 
 
 @pytest.mark.parametrize(("samples", "frames"), [(1, 1), (33, 3), (90, 70)])
-def test_gradients_in_single_precision_equal_the_reference(samples, frames, card, monkeypatch):
+def test_gradients_in_single_precision_equal_the_reference(samples, frames, gpu, monkeypatch):
     given = case(samples, frames, monkeypatch)
     expected, expected_grads = gradients(*given, "reference")
     got, grads = gradients(*given, "native")
     for name, value in expected.items():
         assert torch.allclose(got[name], value, rtol=2e-5, atol=1e-5), name
     for name, value in expected_grads.items():
-        # a processor's kernels are as close, see ops/test_mlp.py
+        # the CPU kernels are as close, see ops/test_mlp.py
         assert (grads[name] - value).abs().max() <= 5e-5 * value.abs().max() + 1e-7, name
-    names = {name for _, name in card.launched}
+    names = {name for _, name in gpu.launched}
     assert {"jean_mlp_single", "jean_mlp_back_single", "jean_products_single"} <= names
     assert not any(name.endswith("half") for name in names)
 
 
-def test_gradients_under_autocast_are_as_close_as_torchs_own(card, monkeypatch):
+def test_gradients_under_autocast_are_as_close_as_torchs_own(gpu, monkeypatch):
     """Factors of eight bits and their effect on ReLUs give errors of several percent, in torch too."""
     given = case(150, 2, monkeypatch)
     _, expected = gradients(*given, "reference")
     with torch.autocast("cpu", torch.bfloat16):
         _, torchs = gradients(*given, "reference")
         _, grads = gradients(*given, "native")
-    assert {name for _, name in card.launched} >= {"jean_mlp_half", "jean_mlp_back_half", "jean_products_half"}
+    assert {name for _, name in gpu.launched} >= {"jean_mlp_half", "jean_mlp_back_half", "jean_products_half"}
     for name, value in expected.items():
-        assert share(grads[name], value) < 1.3 * share(torchs[name], value) + 0.01, name
+        assert relative_error(grads[name], value) < 1.3 * relative_error(torchs[name], value) + 0.01, name
 
 
 def flowing(samples: int, factor: float = 1.0):
@@ -137,9 +137,9 @@ def test_zero_gradients_need_the_same_launches(kind, emulator):
     assert all((value == 0).all() for value in (*made, moved)) and emulator.launched == 2 * full
 
 
-def test_no_samples_give_zero_gradients(card, monkeypatch):
+def test_no_samples_give_zero_gradients(gpu, monkeypatch):
     values, grads = gradients(*vivid(0), "native")
-    assert values["rgb"].shape == (0, 3) and all(bool((g == 0).all()) for g in grads.values()) and not card.launched
+    assert values["rgb"].shape == (0, 3) and all(bool((g == 0).all()) for g in grads.values()) and not gpu.launched
 
 
 @pytest.mark.parametrize("kind", ["half", "single"])

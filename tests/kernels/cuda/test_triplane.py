@@ -25,7 +25,7 @@ def close(got: torch.Tensor, want: torch.Tensor) -> bool:
 
 
 @pytest.fixture(autouse=True)
-def card(emulator, monkeypatch):
+def gpu(emulator, monkeypatch):
     """Makes the operator use the CUDA kernels."""
     monkeypatch.setattr(triplane_op, "on_gpu", lambda tensor: True)
     monkeypatch.setattr(cuda_triplane, "Launcher", lambda device: emulator)
@@ -34,7 +34,7 @@ def card(emulator, monkeypatch):
 
 
 @pytest.mark.parametrize(("samples", "frames"), [(1, 1), (33, 4), (200, 70)])
-def test_values_and_gradients_equal_the_reference(samples, frames, card, monkeypatch):
+def test_values_and_gradients_equal_the_reference(samples, frames, gpu, monkeypatch):
     case = clear_of_kinks(*make(samples, frames), monkeypatch)
     values, grads = gradients(*case, "native")
     expected, expected_grads = gradients(*case, "reference")
@@ -42,7 +42,7 @@ def test_values_and_gradients_equal_the_reference(samples, frames, card, monkeyp
         assert torch.allclose(values[name], value, rtol=2e-5, atol=2e-6), name
     for name, value in expected_grads.items():
         assert close(grads[name], value), name
-    assert {name for _, name in card.launched} == {
+    assert {name for _, name in gpu.launched} == {
         "jean_triplane_pack", "jean_triplane", "jean_triplane_back", "jean_products_single", "jean_products_gather",
     }  # fmt: skip
 
@@ -75,31 +75,31 @@ def test_samples_in_one_cell_are_added_up(monkeypatch):
         assert close(one, other)
 
 
-def test_the_block_size_changes_no_bit(card, monkeypatch):
+def test_the_block_size_changes_no_bit(gpu, monkeypatch):
     """The CPU runs lanes in a fixed order; a GPU adds to tables and light in any order."""
     run, _ = leaves_of(70)
     seen = []
     for threads in (32, 128):
-        monkeypatch.setattr(card, "threads", threads)
+        monkeypatch.setattr(gpu, "threads", threads)
         values, grads = run()
         seen.append([*values, grads[0], *grads[1:3], *grads[-9:]])
     assert all(torch.equal(a, b) for a, b in zip(*seen, strict=True))
 
 
-def test_rounds_of_few_samples_add_up(card, monkeypatch):
+def test_rounds_of_few_samples_add_up(gpu, monkeypatch):
     run, _ = leaves_of(100)
     _, whole = run()
     monkeypatch.setattr(cuda_products, "SCRATCH_BYTES", 1)  # one tile of 32 samples a round
-    card.launched.clear()
+    gpu.launched.clear()
     _, parts = run()
-    assert [name for _, name in card.launched].count("jean_triplane_back") == 4
+    assert [name for _, name in gpu.launched].count("jean_triplane_back") == 4
     for one, other in zip(whole, parts, strict=True):
         assert (one - other).abs().max() <= 1e-5 * one.abs().max()
 
 
-def test_no_samples_give_no_values_and_zero_gradients(card):
+def test_no_samples_give_no_values_and_zero_gradients(gpu):
     values, grads = gradients(*make(0), "native")
-    assert values["rgb"].shape == (0, 3) and values["density"].shape == (0,) and not card.launched
+    assert values["rgb"].shape == (0, 3) and values["density"].shape == (0,) and not gpu.launched
     assert all(bool((g == 0).all()) for g in grads.values())
 
 

@@ -39,7 +39,7 @@ def gradients(field, positions, condition, direction, frame, backend):
     field.zero_grad()
     density, rgb = field(*inputs, frame)
     weight = torch.linspace(0.5, 1.5, len(positions)).to(rgb)  # of one sign: sums that cancel show only rounding
-    # as in a picture, what has no density is not seen
+    # as in an image, colours do not matter where there is no density
     ((density * weight * 0.1).sum() + (rgb * (weight * (density > 0))[:, None]).sum()).backward()
     named = {name: parameter.grad for name, parameter in field.named_parameters()}
     named |= dict(zip(("positions", "condition", "direction"), (t.grad for t in inputs), strict=True))
