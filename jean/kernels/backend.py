@@ -246,6 +246,7 @@ def cuda_verdict(check: str, device: torch.device) -> Verdict:
 
 # Older functions, for call sites that hold a choice in place of a ``Backend``.
 
+_RENAMED = {"picture": "render_rays", "mlp_half": "mlp_values"}
 ON_CUDA = ("picture", "triplane", "mlp", "mlp_values", "mlp_half", "march", "composite")
 
 
@@ -256,7 +257,7 @@ def use_native(backend: Backend | str, tensor: Tensor, operation: str) -> bool:
         SetupError: "native" where they cannot run.
     """
     if isinstance(backend, Backend):
-        return backend.uses_kernels(operation, tensor)
+        return backend.uses_kernels(_RENAMED.get(operation, operation), tensor)
     if backend == "reference":
         return False
     if tensor.is_cuda and tensor.dtype == torch.float32 and operation in ON_CUDA:
