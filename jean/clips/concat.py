@@ -18,7 +18,7 @@ from jean.errors import InputError
 from jean.files import sha256, write_json
 from jean.geometry import invert_pose, mean_pose, rotation_angle
 
-SECONDS = 15.0  # 8.4.1
+SECONDS = 15.0  # length of a joined clip; section 8.4.1 uses about 15 s per emotion
 JUMP_CM, JUMP_RAD = 4.0, np.radians(12)  # from the end of one to the beginning of the next, (1)
 # (2): fits of three seconds of the synthetic speaker, whose lens is known, lie up to 20 % beside it
 FOCAL_SHARE = 0.25

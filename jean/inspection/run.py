@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from jean.checkpoint import Checkpoint, load_checkpoint
 from jean.clips.corpus import find_clips
-from jean.config import StageConfig
 from jean.drivers.emotion import emotion_track
 from jean.drivers.named_expression import parse, vectors
 from jean.drivers.person import read_person
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.files import check_writable, read_json
 from jean.inspection import figures
+from jean.inspection.config import InspectConfig
 from jean.inspection.page import write_page
 from jean.models.stored import load_expression_transformer
 from jean.progress import Progress
@@ -35,22 +34,7 @@ GROUPS = {
 }
 
 
-class InspectConfig(StageConfig):
-    """What to show.
-
-    Attributes:
-        points: frames in the t-SNE of expression embeddings (Figure 8), evenly spread.
-        perplexity: of t-SNE.
-        strip: expressions of the strips (Figures 5 and 7), as ``render --expression`` takes them; None: from every
-            emotion that the run knows to the next.
-        steps: pictures in a strip. size: their side, px.
-    """
-
-    points: int = Field(1500, ge=10)
-    perplexity: float = Field(30.0, gt=0)
-    strip: tuple[str, ...] | None = None
-    steps: int = Field(6, ge=2, le=40)
-    size: int = Field(160, ge=32, le=1024)
+PERPLEXITY = 30.0  # of t-SNE: scikit-learn's default, within the 5 to 50 that its authors advise
 
 
 def inspect_run(
@@ -140,7 +124,7 @@ def _embeddings(
     chosen = np.linspace(0, len(values) - 1, min(config.points, len(values))).round().astype(int)
     progress.say(f"t-SNE of {len(chosen)} frames")
     path = output / "tsne.png"
-    points = tsne(values[chosen], config.perplexity, config.seed)
+    points = tsne(values[chosen], PERPLEXITY, config.seed)
     variant = " (variant d)" if stored.meta["variant"] == "d" else ""
     figures.scatter(path, points, [labels[i] for i in chosen], f"e_e of {stored.meta['person']}{variant}, t-SNE")
     return f"Expression embeddings{variant}", path

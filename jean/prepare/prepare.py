@@ -74,9 +74,7 @@ def _prepare_joined(
     folders = clip_folders(videos, parts) if len(videos) > 1 else {Path(videos[0]): parts / Path(videos[0]).stem}
     figures = [prepare_clip(video, folder, each, progress) for video, folder in folders.items()]
     clips = [Clip.open(folder) for folder in folders.values()]
-    kept, dropped = joining.choose(
-        clips, config.seconds, Clip.open(config.like) if config.like else None, config.focal_share
-    )
+    kept, dropped = joining.choose(clips, joining.SECONDS, Clip.open(config.like) if config.like else None)
     if not kept:
         raise InputError(
             "no video is like the clip given by --like.", "; ".join(f"{n}: {w[0]}" for n, w in dropped.items())
@@ -124,9 +122,7 @@ def prepare_clip(video: Path, folder: Path, config: PrepareConfig, progress: Pro
     with folder_lock(folder):
         started = time.monotonic()
         digest = sha256(video)
-        options = config.model_dump(
-            mode="json", exclude={"preview", "device", "concat", "seconds", "like", "focal_share"}
-        )
+        options = config.model_dump(mode="json", exclude={"preview", "device", "concat", "like"})
         if _is_done(folder, digest, options):
             progress.say(f"{folder}: already prepared.")
             steps: list[Step] = []
