@@ -151,7 +151,9 @@ class _LazyCommand(TyperCommand):
         if "--help-config" in words and self.command.config_path is not None and not ctx.resilient_parsing:
             from jean_cli.help_config import print_keys
 
-            print_keys(self.command, json_output="--json" in words)
+            command = self.command
+            flags = {option.field: option.name for option in command.options.values() if not option.hidden}
+            print_keys(command.name, command.config_class(), flags, json_output="--json" in words)
             raise typer.Exit
         return super().parse_args(ctx, args)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -13,19 +13,23 @@ if TYPE_CHECKING:
     from pydantic import BaseModel
     from pydantic.fields import FieldInfo
 
-    from jean_cli.command import Command
-
 _SIGNS = {"ge": ">=", "gt": ">", "le": "<=", "lt": "<"}
 
 
-def print_keys(command: Command, json_output: bool) -> None:
-    """Prints the configuration keys of a command as text, or as one JSON document."""
-    keys = list(describe(command.config_class()))
+def print_keys(command: str, config_class: type[BaseModel], flags: Mapping[str, str], json_output: bool) -> None:
+    """Prints the configuration keys of a command as text, or as one JSON document.
+
+    Args:
+        command: its name.
+        config_class: its configuration.
+        flags: key → option, for keys that are options too.
+        json_output: whether to print JSON.
+    """
+    keys = list(describe(config_class))
     if json_output:
-        print_json({"command": command.name, "keys": keys})
+        print_json({"command": command, "keys": keys})
         return
-    flags = {option.field: option.name for option in command.options.values() if not option.hidden}
-    lines = [f"Keys of jean {command.name}: --set KEY=VALUE, or KEY: VALUE in the file of --config."]
+    lines = [f"Keys of jean {command}: --set KEY=VALUE, or KEY: VALUE in the file of --config."]
     for entry in keys:
         facts = [entry["type"], entry["bounds"], f"default {entry['default_text']}"]
         option = flags.get(entry["key"])
