@@ -11,7 +11,7 @@ import difflib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -20,6 +20,7 @@ from jean.errors import UsageError
 
 _LARGEST_FILE = 1 << 20  # bytes; a configuration is about a page of text
 LARGEST_SEED = 2**63 - 1  # torch and numpy both take it
+Width = Annotated[int, Field(ge=1, le=65_536)]  # number of units of a layer
 
 # tag → (regular expression of its scalars, characters that they may begin with)
 _SCALARS = {

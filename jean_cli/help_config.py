@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 from jean_cli.console import print_json, printable
+from jean_cli.options import description_of
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -42,8 +43,10 @@ def describe(config_class: type[BaseModel], prefix: str = "") -> Iterator[dict[s
     """Every key of a configuration class, nested ones with dots.
 
     Yields:
-        ``key``, ``type`` and ``bounds`` as text, ``required``, ``default``, ``default_text``, ``description``.
+        ``key``, ``type`` and ``bounds`` as text, ``required``, ``default``, ``default_text`` with the defaults of
+        other presets, ``description``.
     """
+    presets: Mapping[str, Mapping[str, Any]] = getattr(config_class, "presets", {})
     for name, field in config_class.model_fields.items():
         nested = field.annotation
         if isinstance(nested, type) and hasattr(nested, "model_fields"):
@@ -57,8 +60,8 @@ def describe(config_class: type[BaseModel], prefix: str = "") -> Iterator[dict[s
             "bounds": bounds(field),
             "required": required,
             "default": default,
-            "default_text": "none: required" if required else _default_text(default),
-            "description": field.description or "",
+            "default_text": "none: required" if required else _with_presets(name, default, presets),
+            "description": description_of(config_class, name),
         }
 
 
@@ -104,6 +107,12 @@ def _limits(metadata: Any) -> str:
 
 def _has(item: Any, name: str) -> bool:
     return getattr(item, name, None) is not None
+
+
+def _with_presets(name: str, default: Any, presets: Mapping[str, Mapping[str, Any]]) -> str:
+    """A default as text, followed by the presets that have another one."""
+    others = [f"{_default_text(values[name])} with preset {p}" for p, values in presets.items() if name in values]
+    return ", ".join([_default_text(default), *others])
 
 
 def _default_text(default: Any) -> str:

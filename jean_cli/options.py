@@ -68,7 +68,10 @@ class Option:
         field = field_of(config_class, self.field)
         kind = _option_type(field.annotation, split=self.separator is not None)
         option = typer.Option(
-            self.name, help=_help_text(field, self.separator or ", "), metavar=self.metavar, hidden=self.hidden
+            self.name,
+            help=_help_text(config_class, self.field, self.separator or ", "),
+            metavar=self.metavar,
+            hidden=self.hidden,
         )
         return inspect.Parameter(
             self.parameter_name,
@@ -141,9 +144,19 @@ def _option_type(annotation: Any, split: bool) -> Any:
     return str
 
 
-def _help_text(field: FieldInfo, separator: str) -> str:
+def description_of(config_class: type[BaseModel], path: str) -> str:
+    """The description of a field; a subclass that only changes the default inherits it."""
+    first, _, inner = path.partition(".")
+    if inner:
+        return description_of(_bare_type(config_class.model_fields[first].annotation), inner)
+    fields = (getattr(cls, "model_fields", {}).get(first) for cls in config_class.__mro__)
+    return next((field.description for field in fields if field is not None and field.description), "")
+
+
+def _help_text(config_class: type[BaseModel], path: str, separator: str) -> str:
     """The field's description and, where there is one, its default."""
-    description = (field.description or "").rstrip(".")
+    field = field_of(config_class, path)
+    description = description_of(config_class, path).rstrip(".")
     default = field.get_default(call_default_factory=False)
     if isinstance(default, (tuple, list)):
         default = separator.join(map(str, default))

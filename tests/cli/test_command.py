@@ -13,7 +13,7 @@ import pytest
 from jean_cli.command import Command
 from jean_cli.help_config import describe
 from jean_cli.main import COMMANDS, main
-from jean_cli.options import field_of
+from jean_cli.options import description_of
 
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURED = [command for command in COMMANDS if command.config_path is not None]
@@ -56,7 +56,7 @@ def test_options_keep_their_names(command: Command) -> None:
 @pytest.mark.parametrize("command", CONFIGURED, ids=lambda command: command.name)
 def test_every_option_is_a_described_field(command: Command) -> None:
     for option in command.options.values():
-        assert field_of(command.config_class(), option.field).description, option
+        assert description_of(command.config_class(), option.field), option
 
 
 @pytest.mark.parametrize("command", CONFIGURED, ids=lambda command: command.name)
