@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import types
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -35,7 +36,8 @@ def print_keys(command: str, config_class: type[BaseModel], flags: Mapping[str, 
         facts = [entry["type"], entry["bounds"], f"default {entry['default_text']}"]
         option = flags.get(entry["key"])
         lines += ["", f"{entry['key']}  ({', '.join(fact for fact in facts if fact)})"]
-        lines += [f"    {entry['description']}" + (f" Option: {option}." if option else "")]
+        text = entry["description"] + (f" Option: {option}." if option else "")
+        lines += textwrap.wrap(text, 100, initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False)
     print(printable("\n".join(lines)))
 
 
@@ -112,7 +114,7 @@ def _has(item: Any, name: str) -> bool:
 def _with_presets(name: str, default: Any, presets: Mapping[str, Mapping[str, Any]]) -> str:
     """A default as text, followed by the presets that have another one."""
     others = [f"{_default_text(values[name])} with preset {p}" for p, values in presets.items() if name in values]
-    return ", ".join([_default_text(default), *others])
+    return ", ".join(others if default is None and others else [_default_text(default), *others])
 
 
 def _default_text(default: Any) -> str:
