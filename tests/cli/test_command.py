@@ -161,7 +161,7 @@ def test_two_systems_of_one_name_are_rejected(capfd: pytest.CaptureFixture[str])
     assert "no NAME=DIR" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["prepare", "render", "train-nerf", "evaluate", "demo"])
+@pytest.mark.parametrize("name", [command.name for command in COMMANDS])
 def test_command_help_loads_neither_torch_nor_numpy(name: str) -> None:
     code = (
         f"import sys\nfrom jean_cli.main import main\ntry: main([{name!r}, '--help'])\n"
