@@ -13,7 +13,7 @@ from jean_cli.console import Reporter
 from jean_cli.options import Option
 
 if TYPE_CHECKING:
-    from jean.evaluation.evaluate import EvaluateConfig
+    from jean.evaluation.config import EvaluateConfig
 
 
 def parse_systems(entries: list[str]) -> dict[str, Path]:
@@ -33,8 +33,29 @@ def parse_systems(entries: list[str]) -> dict[str, Path]:
     return systems
 
 
+def parse_metric_options(entries: list[str]) -> dict[str, dict[str, str]]:
+    """The options of metrics, by metric and option, from ``--metric-option METRIC.OPTION=VALUE``.
+
+    Raises:
+        UsageError: an entry of another form, or an option given twice.
+    """
+    options: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        key, equals, value = entry.partition("=")
+        metric, dot, option = key.strip().partition(".")
+        if not equals or not dot or not metric or not option:
+            raise UsageError(
+                f"--metric-option {entry}: no METRIC.OPTION=VALUE.",
+                "Write, for example: --metric-option sync.protocol=frame",
+            )
+        if option in options.setdefault(metric, {}):
+            raise UsageError(f"--metric-option {metric}.{option} is given twice.", "Give it once.")
+        options[metric][option] = value
+    return options
+
+
 @command(
-    config="jean.evaluation.evaluate:EvaluateConfig",
+    config="jean.evaluation.config:EvaluateConfig",
     options=[
         Option("systems", flag="--system", metavar="NAME=DIR", parse=parse_systems),
         Option("reference", metavar="SOURCE"),
@@ -44,8 +65,7 @@ def parse_systems(entries: list[str]) -> dict[str, Path]:
         Option("no_audio", metavar="NAME"),
         Option("no_expression", metavar="NAME"),
         Option("metrics", metavar="NAME,…", separator=","),
-        Option("landmarks", metavar="RUN"),
-        Option("audio_encoder", metavar="RUN"),
+        Option("metric_options", flag="--metric-option", metavar="METRIC.OPTION=VALUE", parse=parse_metric_options),
         Option("workers", metavar="N"),
     ],
     example="jean evaluate --system ours=results/ours --reference videos/ -o tables",
@@ -60,6 +80,12 @@ def evaluate(
     output: Annotated[
         Path | None, typer.Option("--output", "-o", metavar="DIR", help="Folder for the tables and the report.")
     ] = None,
+    landmarks: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Short for --metric-option own_sync.landmarks=RUN.")
+    ] = None,
+    audio_encoder: Annotated[
+        Path | None, typer.Option(metavar="RUN", help="Short for --metric-option own_sync.audio_encoder=RUN.")
+    ] = None,
     allow_missing: Annotated[
         bool,
         typer.Option("--allow-missing", help="Exit with 0 although metrics without weights are left out."),
@@ -68,6 +94,10 @@ def evaluate(
     """Score talking-head videos of one or several systems: tables, confidence intervals, a report."""
     from jean.evaluation.evaluate import evaluate
 
+    runs = {name: run for name, run in (("landmarks", landmarks), ("audio_encoder", audio_encoder)) if run is not None}
+    if runs:
+        own_sync = config.metric_options.get("own_sync", {}) | runs
+        config = config.model_copy(update={"metric_options": config.metric_options | {"own_sync": own_sync}})
     table = evaluate(results or [], config, output, reporter)
     reporter.finish(table, _text(table, output))
     # the tables come first: they hold what could be computed

@@ -83,7 +83,7 @@ def type_name(annotation: Any) -> str:
         return f"list of {type_name(arguments[0])}"
     if origin is dict:
         return f"mapping from {type_name(arguments[0])} to {type_name(arguments[1])}"
-    names = {int: "integer", float: "number", bool: "true or false", str: "text", Path: "path"}
+    names = {Any: "value", int: "integer", float: "number", bool: "true or false", str: "text", Path: "path"}
     return names.get(annotation, getattr(annotation, "__name__", str(annotation)))
 
 

@@ -31,7 +31,7 @@ OPTIONS = {
     "render": "output audio expression expression-timeline silence-gate pose-smoothing pose pose-mode background size "
     "fps yaw pitch orbit depth frames shard backend precision sampling",
     "evaluate": "output system reference expression-source audio-source pairs no-audio no-expression metrics landmarks "
-    "audio-encoder allow-missing workers",
+    "audio-encoder metric-option allow-missing workers",
     "inspect": "output data strip",
     "demo": "output short",
     "verify": "",

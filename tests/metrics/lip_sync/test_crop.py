@@ -1,4 +1,4 @@
-"""The authors' crop of a tracked face, and the metric around it."""
+"""The crop of SyncNet's authors, and the metric that uses it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import pytest
 
 from jean.errors import InputError, SetupError
 from jean.features.base import Face
-from jean.metrics.base import FramePair, PairContext, Side, Sound
+from jean.metrics.base import FramePair, MetricContext, Sound, TrackedFrame
 from jean.metrics.crops import face_box
 from jean.metrics.lip_sync.crop import TrackCropper, crop, whole_frame
-from jean.metrics.lip_sync.metric import LipSyncError
-from jean.metrics.lip_sync.sync import lip_sync_error, to_int16
+from jean.metrics.lip_sync.metric import LipSyncError, LipSyncOptions
+from jean.metrics.lip_sync.sound import to_int16
+from jean.metrics.lip_sync.sync import lip_sync_error
 
 
 def picture(t: int, width: int = 160, height: int = 120) -> np.ndarray:
@@ -31,7 +32,7 @@ def boxes(count: int, seed: int = 0) -> list[tuple[float, float, float, float]]:
 
 
 def authors_crops(images: list[np.ndarray], track: np.ndarray) -> list[np.ndarray]:
-    """The original's steps over a whole track, with the padding made for real; track [T, 4]."""
+    """The steps of the original over a whole track [T, 4], with explicit padding."""
     import cv2
     from scipy.signal import medfilt
 
@@ -47,7 +48,7 @@ def authors_crops(images: list[np.ndarray], track: np.ndarray) -> list[np.ndarra
 
 
 @pytest.mark.parametrize("count", [7, 13, 40])
-def test_crops_are_the_authors(count: int) -> None:
+def test_crops_equal_those_of_the_authors(count: int) -> None:
     images, track = [picture(t) for t in range(count)], boxes(count)
     cropper = TrackCropper()
     for image, box in zip(images, track, strict=True):
@@ -57,7 +58,7 @@ def test_crops_are_the_authors(count: int) -> None:
     np.testing.assert_array_equal(cropper.tracks[0].crops, authors_crops(images, np.array(track)))
 
 
-def test_the_shortest_tracks_have_one_box() -> None:
+def test_tracks_of_six_frames_use_one_box() -> None:
     images, track = [picture(t) for t in range(6)], boxes(6)
     cropper = TrackCropper()
     for image, box in zip(images, track, strict=True):
@@ -71,7 +72,7 @@ def test_the_shortest_tracks_have_one_box() -> None:
     np.testing.assert_array_equal(found[3], want)
 
 
-def test_gaps_are_bridged_on_a_line_and_ends_left_out() -> None:
+def test_gaps_are_interpolated_and_frames_outside_the_track_left_out() -> None:
     images, track = [picture(t) for t in range(40)], boxes(40)
     hidden = {0, 1, 10, 11, 12, 13, 38, 39}
     cropper = TrackCropper()
@@ -87,7 +88,7 @@ def test_gaps_are_bridged_on_a_line_and_ends_left_out() -> None:
 
 
 @pytest.mark.parametrize(("missing", "tracks"), [(24, 1), (25, 2)])
-def test_long_gaps_end_a_track(missing: int, tracks: int) -> None:
+def test_a_gap_of_25_frames_ends_a_track(missing: int, tracks: int) -> None:
     cropper = TrackCropper()
     for t in range(missing + 10):
         cropper.add(picture(t), None if 5 <= t < 5 + missing else (50, 30, 110, 90))
@@ -97,7 +98,7 @@ def test_long_gaps_end_a_track(missing: int, tracks: int) -> None:
     assert sum(len(track.crops) for track in cropper.tracks) == (missing + 10 if tracks == 1 else 10)
 
 
-def test_a_jump_begins_another_track_and_no_face_none() -> None:
+def test_a_jump_of_the_face_begins_another_track() -> None:
     cropper = TrackCropper()
     for t in range(12):
         cropper.add(picture(t), (10, 10, 60, 60) if t < 6 else (90, 40, 140, 90))
@@ -109,7 +110,7 @@ def test_a_jump_begins_another_track_and_no_face_none() -> None:
     assert empty.tracks == []
 
 
-def test_few_frames_are_held_whatever_happens() -> None:
+def test_the_cropper_holds_at_most_31_frames() -> None:
     cropper = TrackCropper()
     most = 0
     for t in range(300):
@@ -126,9 +127,11 @@ def shape(x: float, y: float, size: float = 26.0) -> np.ndarray:
     return np.stack([x + size * np.cos(angle), y + size * np.sin(angle)], 1)
 
 
-def side(t: int, found: bool = True) -> Side:
+def side(t: int, found: bool = True) -> TrackedFrame:
     points = shape(80, 60)
-    return Side(picture(t), Face(points, points, np.full((2, 2), np.nan), np.zeros(0), None, 1.0) if found else None)
+    return TrackedFrame(
+        picture(t), Face(points, points, np.full((2, 2), np.nan), np.zeros(0), None, 1.0) if found else None
+    )
 
 
 def write_wav(path: Path, samples: np.ndarray) -> Path:
@@ -144,11 +147,11 @@ def noise(seconds: float, seed: int) -> np.ndarray:
     return to_int16(np.random.default_rng(seed).normal(0, 0.1, round(seconds * 16000)))
 
 
-def context(tmp_path: Path, *sounds: Sound, protocol: str = "track") -> PairContext:
-    return PairContext(25.0, tmp_path / "a.mp4", None, False, "dot", "1", sounds=sounds, sync_protocol=protocol)
+def context(tmp_path: Path, *sounds: Sound) -> MetricContext:
+    return MetricContext(25.0, tmp_path / "a.mp4", None, False, "dot", "1", sounds=sounds)
 
 
-def test_both_protocols_score_the_crop_they_name(tmp_path: Path, models: Path) -> None:
+def test_each_protocol_scores_its_own_crop(tmp_path: Path, models: Path) -> None:
     audio = noise(1.0, 0)
     sound = Sound(write_wav(tmp_path / "a.wav", audio), 0.0, "audio source")
     images = [picture(t) for t in range(14)]
@@ -158,7 +161,7 @@ def test_both_protocols_score_the_crop_they_name(tmp_path: Path, models: Path) -
         "frame": np.stack([whole_frame(image) for image in images]),
     }
     for protocol, crops in wanted.items():
-        metric = LipSyncError(context(tmp_path, sound, protocol=protocol))
+        metric = LipSyncError(context(tmp_path, sound), LipSyncOptions(protocol=protocol))
         for t in range(14):
             metric.update(FramePair(t / 25, side(t), None))
         scores = metric.result()
@@ -170,7 +173,7 @@ def test_both_protocols_score_the_crop_they_name(tmp_path: Path, models: Path) -
         np.testing.assert_allclose(scores.series["lse_c"], want.frame_confidence, atol=1e-4)
 
 
-def test_two_tracks_are_averaged_by_length_each_with_its_own_sound(tmp_path: Path, models: Path) -> None:
+def test_two_tracks_are_averaged_by_length(tmp_path: Path, models: Path) -> None:
     audio = noise(3.0, 1)
     sound = Sound(write_wav(tmp_path / "a.wav", audio), 0.0, "result")
     metric = LipSyncError(context(tmp_path, sound))
@@ -184,14 +187,15 @@ def test_two_tracks_are_averaged_by_length_each_with_its_own_sound(tmp_path: Pat
         parts.append(lip_sync_error(crops, audio[640 * first :], models / "syncnet_v2.model"))
     want = np.average([part.confidence for part in parts], weights=[5, 9])
     assert scores.values["lse_c"] == pytest.approx(want, abs=1e-4)
-    assert any("2 tracks" in note for note in scores.notes)
+    assert any("2 face tracks" in note for note in scores.notes)
     assert any("result's own sound" in note for note in scores.notes)
 
 
-def test_a_system_without_audio_is_averaged_over_all_sounds(tmp_path: Path, models: Path) -> None:
+def test_lip_sync_of_a_system_without_audio_averages_all_sounds(tmp_path: Path, models: Path) -> None:
     sounds = [noise(1.0, n) for n in range(3)]
     paths = [write_wav(tmp_path / f"{n}.wav", sound) for n, sound in enumerate(sounds)]
-    metric = LipSyncError(context(tmp_path, *(Sound(p, 0.0, "audio source") for p in paths), protocol="frame"))
+    sources = [Sound(path, 0.0, "audio source") for path in paths]
+    metric = LipSyncError(context(tmp_path, *sources), LipSyncOptions(protocol="frame"))
     for t in range(12):
         metric.update(FramePair(t / 25, side(t), None))
     scores = metric.result()
@@ -202,7 +206,9 @@ def test_a_system_without_audio_is_averaged_over_all_sounds(tmp_path: Path, mode
     assert any("mean over 3 sounds" in note for note in scores.notes)
 
 
-def test_what_cannot_be_scored_says_why(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lip_sync_without_sound_face_or_weights_says_why(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     silent = LipSyncError(context(tmp_path))
     silent.update(FramePair(0.0, side(0), None))
     assert np.isnan(silent.result().values["lse_c"])
@@ -220,4 +226,4 @@ def test_what_cannot_be_scored_says_why(tmp_path: Path, models: Path, monkeypatc
     with pytest.raises(SetupError, match=r"jean models pull syncnet_v2\.model"):
         LipSyncError(context(tmp_path, sound))
     with pytest.raises(SetupError):
-        LipSyncError.facts(context(tmp_path, sound))
+        LipSyncError.facts(context(tmp_path, sound), LipSyncOptions())
