@@ -229,7 +229,7 @@ def test_a_checkpoint_with_other_tensors_is_rejected(tmp_path):
     tensors, state = capture(make_stage())
     save_checkpoint(tmp_path, tensors, {**PAYLOAD, "state": state})
     loaded = load_checkpoint(tmp_path)
-    with pytest.raises(ArtefactError, match=r"body/0.bias is \[8\] torch.float32 in the checkpoint, \[9\]"):
+    with pytest.raises(ArtefactError, match=r"body/0.bias is \[8\] torch.float32 in the checkpoint, but \[9\]"):
         restore(make_stage(width=9), loaded)
     half = make_stage()
     half.modules["head"].to(torch.bfloat16)

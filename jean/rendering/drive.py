@@ -26,11 +26,13 @@ class Drive:
 
     Attributes:
         tracks: the drivers, on the head's device.
+        size_px: side of the result's frames.
         own_frames: frame of the training clip [T] that each pose belongs to; None where the poses come from elsewhere.
         reductions: how much the support limit has taken from each driver, by name.
     """
 
     tracks: DriverTracks
+    size_px: int
     own_frames: np.ndarray | None
     reductions: dict[str, Reduction]
 
@@ -101,7 +103,7 @@ def gather_drivers(
         offsets=torch.from_numpy(offsets.astype(np.float32)),
         lips=torch.from_numpy(lips.astype(np.float32)),
     )
-    return Drive(tracks.to(model.device), own_frames, reductions)
+    return Drive(tracks.to(model.device), size, own_frames, reductions)
 
 
 @torch.no_grad()

@@ -16,21 +16,18 @@ import torch
 
 from jean.checkpoint import load_checkpoint
 from jean.clips.clip import Clip
-from jean.drivers.person import read_person
 from jean.errors import InputError, UsageError
 from jean.files import check_writable, folder_lock, read_json, sha256
-from jean.kernels.backend import Backend
 from jean.media import open_writer, read_audio_native
 from jean.media.write import VIDEO_SUFFIXES
 from jean.models.paint import picture
 from jean.models.talking_head import TalkingHead
 from jean.progress import Progress
 from jean.provenance import manifest, manifest_path, metadata_tags, write_manifest
-from jean.rendering.backgrounds import Backgrounds
 from jean.rendering.config import RenderConfig
-from jean.rendering.drive import Drive, gather_drivers
+from jean.rendering.drive import Drive
 from jean.rendering.frame_store import FrameStore
-from jean.rendering.load import load_model
+from jean.rendering.head import load_configured_head
 from jean.rendering.pipeline import in_order
 
 
@@ -62,11 +59,8 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     if output.suffix.lower() not in VIDEO_SUFFIXES:
         raise UsageError(f"{output} does not end like a video.", f"End it in one of {', '.join(VIDEO_SUFFIXES)}.")
     check_writable(output.parent)
-    checkpoint = load_checkpoint(run, stage="nerf", warn=progress.warn)
-    meta, person = checkpoint.payload["meta"], read_person(run)
-    fps = float(config.fps or meta["fps"])
-    size = int(config.size or person.camera.width_px)
     inputs = _inputs(config)
+    checkpoint = load_checkpoint(run, stage="nerf", warn=progress.warn)
     options = config.model_dump(mode="json", exclude={"shard", "device", "seed"})
     made_from = {name: sha256(path) if path.is_file() else _clip_hash(path) for name, path in inputs.items()}
     key: dict[str, Any] = {"checkpoint": checkpoint.content_hash, "inputs": made_from, "options": options}
@@ -75,13 +69,11 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     if finished is not None:
         progress.say(f"{output} is finished: nothing to do.")
         return finished
-    model = load_model(checkpoint, config.device)
-    resolved = Backend.resolve(config.backend, model.device, config.precision, model.operations, progress.say)
-    model.use(resolved)
-    drive = gather_drivers(config, checkpoint, model, person, fps, size, progress)
-    backend = resolved.implementation(model.head.rendered_by)
+    head = load_configured_head(run, config, progress)
+    drive, model, backend = head.gather(config), head.model, head.implementation
+    fps, size = float(config.fps or head.fps), drive.size_px
     progress.say(f"backend: {backend}, {config.precision}.")
-    behind = Backgrounds(config, person, size, drive.own_frames)
+    behind = head.backgrounds(drive, config.background)
     part = _part(config.shard, len(drive))
     work = output.with_name(output.name + ".work")
     with folder_lock(work / f"part-{(config.shard or '1/1').replace('/', '-of-')}"):
