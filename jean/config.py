@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Annotated, Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -19,6 +19,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from jean.errors import UsageError
 
 _LARGEST_FILE = 1 << 20  # bytes; a configuration is about a page of text
+LARGEST_SEED = 2**63 - 1  # torch and numpy both take it
+Width = Annotated[int, Field(ge=1, le=65_536)]  # number of units of a layer
 
 # tag → (regular expression of its scalars, characters that they may begin with)
 _SCALARS = {
@@ -33,29 +35,40 @@ _SCALARS = {
 
 
 class StageConfig(BaseModel):
-    """Base class of all stage configurations: immutable, and without unknown keys.
+    """Base class of all stage configurations: immutable; unknown keys, NaN and infinity are rejected.
 
-    Attributes:
-        seed: seed of all random numbers of the stage.
-        device: device of the tensors; "auto" is the GPU if there is one, otherwise the CPU.
+    A field is the one place that states an option's type, bounds, default and description. Command-line options,
+    ``--help-config`` and the API reference are made from it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
-    seed: int = Field(0, ge=0)
-    device: str = Field("auto", pattern=r"^(auto|cpu|cuda(:\d+)?)$")
+    seed: int = Field(0, ge=0, le=LARGEST_SEED, description="Seed of all random numbers of the stage.")
+    device: str = Field(
+        "auto",
+        pattern=r"^(auto|cpu|cuda(:\d+)?)$",
+        description="Where to compute: cpu, cuda, cuda:N, or auto, which is the GPU if there is one.",
+    )
 
 
 Config = TypeVar("Config", bound=StageConfig)
 
 
-def load_config(cls: type[Config], path: Path | None = None, sets: list[str] | None = None, **overrides: Any) -> Config:
+def load_config(
+    cls: type[Config],
+    path: Path | None = None,
+    sets: list[str] | None = None,
+    flags: Mapping[str, str] | None = None,
+    /,
+    **overrides: Any,
+) -> Config:
     """Creates the configuration of a stage.
 
     Args:
         cls: its class, with the defaults.
         path: a YAML file of keys and values.
         sets: texts ``key=value``, with dots for nested keys; the value is read as YAML.
+        flags: field → name of its command-line option, for messages; by default ``--`` and the field's name.
         overrides: fields given as command-line options; None means not given.
 
     Raises:
@@ -67,15 +80,16 @@ def load_config(cls: type[Config], path: Path | None = None, sets: list[str] | N
         keys, value = _parse_set(text)
         for size in range(1, len(keys) + 1):
             places[keys[:size]] = f"--set {text}"
-        _put(values, keys, value, text)
+        _put(values, keys, value, f"--set {text}")
     for name, value in overrides.items():
         if value is None:
             continue
-        option = "--" + name.replace("_", "-")
-        if places.get((name,), "").startswith("--set"):
-            raise UsageError(f"{option} and {places[(name,)]} contradict each other.", "Give only one of them.")
-        places = {keys: place for keys, place in places.items() if keys[0] != name} | {(name,): option}
-        values[name] = value
+        keys = tuple(name.split("."))
+        option = (flags or {}).get(name, "--" + name.replace("_", "-"))
+        if places.get(keys, "").startswith("--set"):
+            raise UsageError(f"{option} and {places[keys]} contradict each other.", "Give only one of them.")
+        places = {key: place for key, place in places.items() if key[: len(keys)] != keys} | {keys: option}
+        _put(values, keys, value, option)
     try:
         return cls.model_validate(values)
     except ValidationError as error:
@@ -210,12 +224,12 @@ def _parse_set(text: str) -> tuple[tuple[str, ...], Any]:
     return keys, _parse(value, f"--set {text}")[0]
 
 
-def _put(values: dict[str, Any], keys: tuple[str, ...], value: Any, text: str) -> None:
-    """Stores ``value`` in nested dictionaries."""
+def _put(values: dict[str, Any], keys: tuple[str, ...], value: Any, place: str) -> None:
+    """Stores ``value`` in nested dictionaries; ``place`` names the ``--set`` or option in messages."""
     for key in keys[:-1]:
         values = values.setdefault(key, {})
         if not isinstance(values, dict):
-            raise UsageError(f"--set {text}: {key} has no keys of its own.", "Set it as a whole.")
+            raise UsageError(f"{place}: {key} has no keys of its own.", "Set it as a whole.")
     values[keys[-1]] = value
 
 

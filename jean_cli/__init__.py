@@ -1,1 +1,1 @@
-"""The ``jean`` command: reads options, calls one library function, prints the result."""
+"""The ``jean`` command: parses options, calls one library function, prints the result."""

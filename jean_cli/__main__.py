@@ -1,4 +1,4 @@
-"""``python -m jean_cli``: the executable where its folder is not on the path."""
+"""``python -m jean_cli``: runs ``jean`` where its executable is not on the PATH."""
 
 from jean_cli.main import main
 

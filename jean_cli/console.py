@@ -1,4 +1,4 @@
-"""What the user sees: progress and messages on stderr, the result on stdout."""
+"""Output of a command: progress and messages on stderr, the result on stdout."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 from jean.errors import JeanError
 from jean.progress import Advance
 
-_PLAIN_EVERY_S = 10.0  # between two lines about one task when stderr is no terminal
+_PLAIN_EVERY_S = 10.0  # seconds between two progress lines of one task when stderr is no terminal
 
 
 class Reporter:
@@ -22,7 +22,7 @@ class Reporter:
 
     Args:
         json_output: print the result as one JSON document.
-        quiet: show no progress and no messages, only warnings, the result and errors.
+        quiet: print no progress and no messages, only warnings, the result and errors.
     """
 
     def __init__(self, json_output: bool = False, quiet: bool = False):
@@ -32,26 +32,30 @@ class Reporter:
         self._open_tasks = 0
 
     def task(self, name: str, total: int | None) -> AbstractContextManager[Advance]:
-        """Shows a bar on a terminal, a line now and then elsewhere, nothing with --quiet."""
+        """Shows a progress bar on a terminal, a line every ten seconds elsewhere, nothing with --quiet."""
         if self._quiet:
             return _hidden_task()
         return self._bar(name, total) if sys.stderr.isatty() else _plain_task(name, total)
 
     def say(self, message: str) -> None:
-        """Prints a line, unless --quiet."""
+        """Prints a message on stderr, except with --quiet."""
         if not self._quiet:
             self._line(message)
 
     def warn(self, message: str) -> None:
-        """Prints a line, with --quiet too."""
+        """Prints a warning on stderr, also with --quiet."""
         self._line(f"warning: {message}")
+
+    def may_ask(self) -> bool:
+        """Whether the user may be asked a question: not with --json or --quiet, which scripts use."""
+        return not (self._json or self._quiet)
 
     def finish(self, result: dict[str, Any], text: str | None = None) -> None:
         """Prints the command's result on stdout.
 
         Args:
             result: what --json prints.
-            text: what is printed without --json; None: the entries of ``result``, one a line.
+            text: what is printed without --json; None: the entries of ``result``, one per line.
         """
         if self._json:
             print_json(result)
@@ -110,20 +114,20 @@ def _plain_task(name: str, total: int | None) -> Iterator[Advance]:
         now = time.monotonic()
         if now - last >= _PLAIN_EVERY_S:
             last = now
-            left = f", {(total - done) * (now - started) / done:.0f} s left" if total and 0 < done <= total else ""
+            remaining = f", {(total - done) * (now - started) / done:.0f} s left" if total and 0 < done <= total else ""
             of = f" of {total}" if total else ""
-            print(one_line(f"{name}: {done}{of}{left}  {note}".rstrip()), file=sys.stderr, flush=True)
+            print(one_line(f"{name}: {done}{of}{remaining}  {note}".rstrip()), file=sys.stderr, flush=True)
 
     yield advance
 
 
 def print_json(value: Any) -> None:
-    """Prints one JSON document: ASCII only, so that no locale can break it; NaN becomes null."""
+    """Prints one JSON document, in ASCII so that no locale can break it; NaN becomes null."""
     print(json.dumps(plain(value), indent=1, allow_nan=False))
 
 
 def print_error(error: JeanError, json_output: bool) -> None:
-    """Prints an error as one line on stderr and, with --json, as the document on stdout."""
+    """Prints an error as one line on stderr and, with --json, as a JSON document on stdout."""
     print(one_line(f"error: {error}"), file=sys.stderr, flush=True)
     if json_output:
         facts = {"message": error.message, "remedy": error.remedy, "exit_code": error.exit_code}
@@ -131,7 +135,7 @@ def print_error(error: JeanError, json_output: bool) -> None:
 
 
 def plain(value: Any) -> Any:
-    """``value`` in terms of JSON: paths as text, numpy numbers as numbers, NaN and infinity as None."""
+    """``value`` as JSON types: paths become text, numpy numbers become numbers, NaN and infinity become None."""
     if isinstance(value, dict):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -146,7 +150,7 @@ def plain(value: Any) -> Any:
 
 
 def one_line(message: str) -> str:
-    """``message`` without line breaks and terminal control characters, as a file name may hold them."""
+    """``message`` without line breaks and terminal control characters, which file names may contain."""
     return printable(" ".join(message.split("\n")))
 
 

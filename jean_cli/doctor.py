@@ -5,28 +5,30 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from jean_cli.command import command
 from jean_cli.console import Reporter
-from jean_cli.options import Json, Quiet, Verbose
 
 
-def doctor(json_output: Json = False, quiet: Quiet = False, verbose: Verbose = False) -> None:
-    """Show what this machine has, what is lost without what it lacks, and the command for each."""
+@command(example="jean doctor")
+def doctor(reporter: Reporter) -> None:
+    """Show what this machine offers, what is missing, what does not work without it, and how to install it."""
     from jean.environment import inspect
 
     facts = inspect()
-    Reporter(json_output, quiet).finish(facts, "\n".join(_lines(facts)))
+    reporter.finish(facts, "\n".join(_lines(facts)))
 
 
 def _lines(facts: dict[str, Any]) -> Iterator[str]:
+    """The facts of ``jean.environment.inspect`` as text."""
     cpu, gpu = facts["cpu"], facts["gpu"]
     yield f"jean {facts['jean']}, Python {facts['python']}, {facts['platform']}"
     memory = f", {cpu['memory_bytes'] / 1e9:.0f} GB of memory" if cpu["memory_bytes"] else ""
-    yield f"processor: {cpu['model'] or 'unknown'}, {cpu['threads']} threads{memory}"
-    yield f"  instruction sets: {' '.join(cpu['features']) or 'none of those that kernels use'}"
+    yield f"CPU: {cpu['model'] or 'unknown'}, {cpu['threads']} threads{memory}"
+    yield f"  instruction sets: {' '.join(cpu['features']) or 'none that the kernels use'}"
     for device in gpu["devices"]:
         yield f"GPU: {device['name']}, {device['memory_bytes'] / 1e9:.0f} GB, compute capability {device['capability']}"
     if not gpu["available"]:
-        yield f"GPU: none ({gpu['reason']}). Lost: speed; everything runs on the processor."
+        yield f"GPU: none ({gpu['reason']}). Lost: speed; everything runs on the CPU."
         yield from _remedy(gpu["remedy"])
     kernels = facts["kernels"]
     if kernels["library"]:
@@ -42,10 +44,10 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         yield from _remedy(cuda["remedy"])
     yield "packages:"
     for item in facts["packages"]:
-        yield from _thing(item["name"], item["version"], item)
+        yield from _requirement(item["name"], item["version"], item)
     yield "system libraries:"
     for item in facts["libraries"]:
-        yield from _thing(item["name"], "found" if item["found"] else None, item)
+        yield from _requirement(item["name"], "found" if item["found"] else None, item)
     if facts["encoders"]:
         yield "video encoders: " + ", ".join(f"{k} {'found' if v else 'MISSING'}" for k, v in facts["encoders"].items())
     yield "weights:"
@@ -55,14 +57,15 @@ def _lines(facts: dict[str, Any]) -> Iterator[str]:
         yield from _remedy(item["remedy"])
     yield "folders:"
     for item in facts["folders"]:
-        little = " (LITTLE)" if item["little_space"] else ""
+        low = " (LOW)" if item["little_space"] else ""
         state = "writable" if item["writable"] else "NOT WRITABLE"
-        yield f"  {item['path']} ({item['purpose']}): {state}, {item['free_bytes'] / 1e9:.0f} GB free{little}"
+        yield f"  {item['path']} ({item['purpose']}): {state}, {item['free_bytes'] / 1e9:.0f} GB free{low}"
 
 
-def _thing(name: str, found: str | None, item: dict[str, Any]) -> Iterator[str]:
-    if found:
-        yield f"  {name}: {found}"
+def _requirement(name: str, state: str | None, item: dict[str, Any]) -> Iterator[str]:
+    """A package or library: its state, or what is lost without it and how to install it."""
+    if state:
+        yield f"  {name}: {state}"
     else:
         yield f"  {name}: MISSING. Lost: {item['lost']}"
         yield from _remedy(item["remedy"])

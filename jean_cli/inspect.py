@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jean_cli.command import command
 from jean_cli.console import Reporter
-from jean_cli.options import ConfigFile, DeviceName, Json, Output, Quiet, Seed, Sets, Verbose, configure
+from jean_cli.options import Option, Output
+
+if TYPE_CHECKING:
+    from jean.inspection.config import InspectConfig
 
 
+@command(
+    config="jean.inspection.config:InspectConfig",
+    options=[Option("strip", metavar="FROM..TO")],
+    example="jean inspect runs/me -o report --strip sad..happy",
+)
 def inspect(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="What a training command wrote.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of any training command.")],
     output: Output,
+    config: InspectConfig,
+    reporter: Reporter,
     data: Annotated[
-        list[Path] | None, typer.Option(help="Clips for the t-SNE of an expression run; may be repeated.")
+        list[Path] | None,
+        typer.Option(metavar="DATA", help="Clips for the t-SNE of an expression run. Repeatable."),
     ] = None,
-    strip: Annotated[
-        list[str] | None, typer.Option(help="Of a head: from one expression to another, sad..happy; may be repeated.")
-    ] = None,
-    config: ConfigFile = None,
-    sets: Sets = None,
-    seed: Seed = None,
-    device: DeviceName = None,
-    json_output: Json = False,
-    quiet: Quiet = False,
-    verbose: Verbose = False,
 ) -> None:
-    """Show what a run learned: loss and retrieval curves, t-SNE of expressions, interpolation strips."""
-    from jean.inspection.run import InspectConfig, inspect_run
+    """Write a page about a training: loss and retrieval curves, t-SNE of expressions, strips between expressions."""
+    from jean.inspection.run import inspect_run
 
-    reporter = Reporter(json_output, quiet)
-    stage = configure(InspectConfig, config, sets, strip=tuple(strip) if strip else None, seed=seed, device=device)
-    reporter.finish(inspect_run(run, data or [], output, stage, reporter))
+    reporter.finish(inspect_run(run, data or [], output, config, reporter))

@@ -1,4 +1,4 @@
-"""The executable: finds the command, and turns every failure into one line and an exit code."""
+"""The ``jean`` executable: runs a command and turns every failure into one line and an exit code."""
 
 from __future__ import annotations
 
@@ -31,17 +31,11 @@ from jean_cli import (
     verify,
 )
 
-# a full disk, a file system or folder that cannot be written: nothing wrong with the program
+# a full disk, a file system or folder that cannot be written: the machine's fault, not the program's
 _MACHINE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EMFILE}
 
-app = typer.Typer(
-    name="jean",
-    help="Talking heads driven by speech (lips), expression and pose.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
-for _command in (
+# in the order of the work
+COMMANDS = (
     prepare.prepare,
     train_landmarks.train_landmarks,
     train_audio.train_audio,
@@ -53,14 +47,24 @@ for _command in (
     demo.demo,
     verify.verify,
     doctor.doctor,
-):
-    app.command()(_command)
+)
+
+app = typer.Typer(
+    name="jean",
+    help="Talking heads driven by speech (lips), expression and pose.",
+    epilog="Help on a command: jean COMMAND --help. Its configuration keys: jean COMMAND --help-config.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for _command in COMMANDS:
+    _command.add_to(app)
 app.add_typer(models.app)
 app.add_typer(kernels.app)
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         print(__version__)
         raise typer.Exit
 
@@ -75,7 +79,7 @@ def _root(
 
 
 class _Terminated(BaseException):
-    """SIGTERM: unwinds like KeyboardInterrupt, so that temporary files and locks go."""
+    """Raised on SIGTERM: unwinds like KeyboardInterrupt, so that temporary files and locks are removed."""
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -88,7 +92,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _run(arguments: list[str], json_output: bool, verbose: bool) -> int:
-    """Runs one command line and says what went wrong; returns the exit code."""
+    """Runs one command line, reports a failure, and returns the exit code."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
         try:
@@ -118,7 +122,7 @@ def _run(arguments: list[str], json_output: bool, verbose: bool) -> int:
 
 
 def _explain(error: BaseException) -> JeanError | None:
-    """The failure in the terms of ``jean.errors``; None if it is none."""
+    """The failure as an error of ``jean.errors``; None if the command simply ended."""
     if isinstance(error, JeanError):
         return error
     if isinstance(error, SystemExit) and not isinstance(error.code, str):
@@ -150,26 +154,26 @@ def _explain(error: BaseException) -> JeanError | None:
 
 
 def _is_usage(error: Any) -> bool:
-    """Whether typer says that the command line is wrong; its exception classes moved between versions."""
+    """Whether typer rejected the command line; recognised by attributes, as its classes moved between versions."""
     return hasattr(error, "format_message") and hasattr(error, "exit_code")
 
 
 def _is_closed_pipe(error: BaseException | None) -> bool:
-    """Whether the reader of our output went away; typer hides that behind a SystemExit."""
+    """Whether the reader of standard output closed it; typer hides that behind a SystemExit."""
     if isinstance(error, SystemExit):
         error = error.__context__
     return isinstance(error, BrokenPipeError)
 
 
 def _flush() -> None:
-    """Writes out now, while a full disk or a closed pipe can still be reported."""
+    """Flushes standard output while a full disk or a closed pipe can still be reported."""
     if sys.stdout is not None:
         sys.stdout.flush()
 
 
 def _leave_quietly() -> int:
-    """Ends like other tools do when their reader goes: silently, with the code of SIGPIPE."""
-    # Python flushes stdout once more on the way out, and would complain
+    """Ends silently with the exit code of SIGPIPE, as other tools do when their output is closed."""
+    # Python flushes stdout once more at exit, and would print an error
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 128 + signal.SIGPIPE
 

@@ -1,53 +1,17 @@
-"""The demo's options and its synthetic clips: which there are, how they are drawn and prepared."""
+"""The demo's synthetic clips: their list, drawing and preparation."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from jean.config import StageConfig
+from jean.demo.config import DemoConfig
 from jean.pool import map_in_processes
 from jean.progress import Progress, Silent
 
 TRAIN, SPEECH, EXPRESSION, POSE = "train", "speech", "expression", "pose"  # roles of the clips
-
-
-class DemoConfig(StageConfig):
-    """Options of the demo.
-
-    Attributes:
-        short: a smaller, quicker demo to check that every stage runs; its image quality is low.
-        person: seed of the synthetic speaker's identity.
-        size: side of the frames, px; None: 256, or 128 with ``short``.
-        train_steps: optimisation steps; None: 3000, or 300 with ``short``.
-        train_minutes: training time, used instead of the default steps if ``train_steps`` is None.
-        seed: of the training.
-        device: for training, rendering and trackers.
-    """
-
-    short: bool = False
-    person: int = Field(0, ge=0)
-    size: int | None = Field(None, ge=64, le=1024, multiple_of=2)
-    train_steps: int | None = Field(None, ge=1)
-    train_minutes: float | None = Field(None, gt=0)
-    seed: int = 0
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-
-    @property
-    def size_px(self) -> int:
-        """Side of the frames, px, with the default filled in."""
-        return self.size or (128 if self.short else 256)
-
-    @property
-    def length(self) -> dict[str, float]:
-        """Length of the training as options of ``NerfConfig``: ``steps`` or ``minutes``."""
-        if self.train_minutes is not None and self.train_steps is None:
-            return {"minutes": self.train_minutes}
-        return {"steps": self.train_steps or (300 if self.short else 3000)}
 
 
 @dataclass(frozen=True)

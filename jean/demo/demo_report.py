@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from jean.clips.clip import Clip
-from jean.demo.demo_clips import EXPRESSION, POSE, SPEECH, DemoConfig, clips_of_role, plan_clips, video_path
+from jean.demo.config import DemoConfig
+from jean.demo.demo_clips import EXPRESSION, POSE, SPEECH, clips_of_role, plan_clips, video_path
 from jean.errors import ArtefactError
 from jean.evaluation.tables import format_number
 from jean.media import read_frames

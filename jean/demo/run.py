@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 
 import jean
+from jean.demo.config import DemoConfig
 from jean.demo.demo_clips import (
     EXPRESSION,
     POSE,
     SPEECH,
     TRAIN,
-    DemoConfig,
     clips_of_role,
     plan_clips,
     video_path,
@@ -130,7 +130,7 @@ class _Demo:
         training = stages.run(
             "train",
             "Train",
-            {**self.config.length, "seed": self.config.seed, "device": self.config.device},
+            {"steps": self.config.steps, "seed": self.config.seed, "device": self.config.device},
             [self.output / "run" / "metrics.json"],
             self._train,
         )
@@ -173,7 +173,7 @@ class _Demo:
     def _train(self) -> dict[str, Any]:
         from jean.train.nerf.train import NerfConfig, train_nerf
 
-        config = NerfConfig(**self.config.length, seed=self.config.seed, device=self.config.device)
+        config = NerfConfig(steps=self.config.steps, seed=self.config.seed, device=self.config.device)
         folders = [self.folders[name] for name in self.train_names]
         return train_nerf(folders, self.output / "run", config, self.progress)
 
@@ -208,7 +208,8 @@ class _Demo:
         """Scores the rendered video; ``opening`` [T] is the true mouth opening."""
         from jean.clips.clip import Clip
         from jean.demo.measurements import mouth_follows_speech, tracker_error
-        from jean.evaluation.evaluate import EvaluateConfig, evaluate
+        from jean.evaluation.config import EvaluateConfig
+        from jean.evaluation.evaluate import evaluate
         from jean.metrics.base import REFERENCE_TRACKER
 
         config = EvaluateConfig(

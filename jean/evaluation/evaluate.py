@@ -6,14 +6,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-
-from pydantic import Field
+from typing import Any
 
 from jean.clips.sources import open_source
-from jean.config import StageConfig
 from jean.environment import pick_device
 from jean.errors import InputError, JeanError, UsageError
+from jean.evaluation.config import EvaluateConfig
 from jean.evaluation.context import Settings
 from jean.evaluation.pairing import ROLES, TRUTH, Job, Plan, make_plan, truth_jobs
 from jean.evaluation.row import without_series
@@ -29,45 +27,6 @@ from jean.progress import Progress, Silent
 
 # The row of one result and its missing metrics, or the reason why it could not be scored.
 Outcome = tuple[dict[str, Any], dict[str, str]] | JeanError
-
-
-class EvaluateConfig(StageConfig):
-    """What is compared with what, and how; docs/evaluation.md describes the protocol."""
-
-    systems: dict[str, Path] = Field({}, description="name → folder with the results of one system")
-    reference: Path | None = Field(
-        None, description="what results should look like: a video or clip for all results, or a folder paired by name"
-    )
-    expression_source: Path | None = Field(
-        None, description="video that gave the expression, likewise; default: the reference"
-    )
-    audio_source: Path | None = Field(
-        None, description="speech that drove the results, likewise; default: the sound of each result"
-    )
-    pairs: Path | None = Field(None, description="CSV file that pairs results and partners instead of their names")
-    no_audio: tuple[str, ...] = Field(
-        (), description="systems that take no audio: their lip sync is averaged over all audio sources"
-    )
-    no_expression: tuple[str, ...] = Field(
-        (), description="systems that take no expression: their Exp-Diff is averaged over all expression sources"
-    )
-    metrics: tuple[str, ...] = Field(
-        (), description="metrics to compute; default: all that need no option, and those with options given"
-    )
-    metric_options: dict[str, dict[str, Any]] = Field({}, description="metric → option → value")
-    tracker: str = Field(
-        "mediapipe",
-        description="finds the faces; 'reference' uses the faces stored in the reference clip for both videos",
-    )
-    fps: float | None = Field(
-        None, gt=0, le=240, description="rate of the comparison; default: the lowest of the videos"
-    )
-    reference_start_s: float = Field(0.0, ge=0, description="time in the reference at which the result begins, in s")
-    ground_truth: bool = Field(True, description="also score the true videos, as a system of their own")
-    resamples: int = Field(2000, ge=0, le=1_000_000, description="bootstrap samples for intervals; 0: no intervals")
-    workers: int = Field(1, ge=1, le=64, description="number of results scored at the same time")
-    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="where trackers and networks run")
-    seed: int = Field(0, description="seed of the bootstrap")
 
 
 def evaluate(

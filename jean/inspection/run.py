@@ -10,17 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pydantic import Field
 
 from jean.checkpoint import Checkpoint, load_checkpoint
 from jean.clips.compatibility import ClipSpec
 from jean.clips.corpus import find_clips
-from jean.config import StageConfig
 from jean.drivers.named_expression import parse, vectors
 from jean.drivers.person import read_person
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.files import check_writable, read_json
 from jean.inspection import figures
+from jean.inspection.config import InspectConfig
 from jean.models.stored import load_expression_transformer
 from jean.progress import Progress
 from jean.report.page import Report
@@ -38,21 +37,6 @@ GROUPS = {
 
 # t-SNE balances about this many neighbours of each point; limited to a third of the points.
 PERPLEXITY = 30.0
-
-
-class InspectConfig(StageConfig):
-    """What to plot and to render."""
-
-    points: int = Field(
-        1500, ge=10, description="frames in the t-SNE of expression embeddings (Figure 8), evenly spaced"
-    )
-    strip: tuple[str, ...] | None = Field(
-        None,
-        description="strips to render, e.g. sad..happy (Figures 5 and 7); default: from each emotion of the run to "
-        "the next",
-    )
-    steps: int = Field(6, ge=2, le=40, description="images per strip")
-    size: int = Field(160, ge=32, le=1024, description="side of an image in a strip, in px")
 
 
 @dataclass(frozen=True)

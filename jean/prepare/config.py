@@ -1,4 +1,4 @@
-"""What ``jean prepare`` can be asked for."""
+"""Configuration of ``jean prepare``."""
 
 from __future__ import annotations
 
@@ -7,48 +7,66 @@ from typing import Literal
 
 from pydantic import Field
 
-from jean.config import StageConfig
+from jean.config import LARGEST_SEED, StageConfig
 
 
 class PrepareConfig(StageConfig):
-    """Options of ``prepare``.
+    """Options of ``prepare``."""
 
-    Attributes:
-        size: side of the square frames, px; "auto" is 512 with a GPU and 256 without.
-        fps: frames a second of the clip; the paper's is 25.
-        tracker: face tracker.
-        face: which person, where there are several: largest, left, right, or a number from the left.
-        matting: how head, torso and background are told apart; "auto" is selfie where its weights
-            are there, grabcut where they are not.
-        audio: extractors of audio features.
-        crop: "face", a steady square around the head, or "centre", the middle square of the picture (section
-            8.1.1: the middle 1080 of 1920, with size 480).
-        concat: make one clip of all videos that fit together (section 8.4.1, ``jean.clips.concat``).
-        seconds: how long that clip should be; like: a clip whose poses and focal length the others must have;
-            focal_tolerance: how far focal lengths may lie apart (those of a few seconds are fitted badly).
-        emotion: extractors of emotion features, for ``train-expr``; none is asked for by default.
-        device: where trackers that can use a GPU run.
-        refine: measure the poses on the pictures after the landmarks (trackers with a dense mesh only).
-        seed: of the draw of points that the camera fit leaves out to measure its error.
-        preview: write a contact sheet and an overlay video too.
-        tracks_only: keep landmarks, poses, expression, sound and features, no pictures: what every stage before the
-            head reads, and sources of a render, in a hundredth of the room.
-    """
-
-    size: int | Literal["auto"] = Field("auto", ge=64, le=4096)
-    fps: float = Field(25.0, gt=0, le=240)
-    tracker: str = "mediapipe"
-    face: str | None = None
-    matting: str = "auto"
-    audio: tuple[str, ...] = ("logmel",)
-    crop: Literal["face", "centre"] = "face"
-    concat: bool = False
-    seconds: float = Field(15.0, gt=0)
-    like: Path | None = None
-    focal_tolerance: float = Field(0.25, gt=0)
-    emotion: tuple[str, ...] = ()
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    refine: bool = True
-    seed: int = Field(0, ge=0)
-    preview: bool = False
-    tracks_only: bool = False
+    size: int | Literal["auto"] = Field(
+        "auto",
+        ge=64,
+        le=4096,
+        description="Side of the square frames in pixels; auto is 512 with a GPU and 256 without.",
+    )
+    fps: float = Field(25.0, gt=0, le=240, description="Frames per second of the clip.")
+    tracker: str = Field("mediapipe", description="Face tracker: mediapipe, face-alignment or truth.")
+    face: str | None = Field(
+        None,
+        description="Which person, where a video shows several: largest, left, right, or a number from the left, "
+        "0 first. By default such a video is refused.",
+    )
+    matting: str = Field(
+        "auto",
+        description="How head, torso and background are separated: selfie, grabcut, or auto, which is selfie if its "
+        "weights are installed and grabcut otherwise.",
+    )
+    audio: tuple[str, ...] = Field(("logmel",), description="Audio features to extract.")
+    crop: Literal["face", "centre"] = Field(
+        "face",
+        description="What the square frames show: a steady square around the head, or the middle square of the video "
+        "(as in section 8.1.1).",
+    )
+    concat: bool = Field(False, description="Join all videos that fit together into one clip (section 8.4.1).")
+    seconds: float = Field(15.0, gt=0, description="With --concat, length of the joined clip, as in section 8.4.1.")
+    focal_tolerance: float = Field(
+        0.25,
+        gt=0,
+        description="With --concat, largest relative difference of focal lengths; short videos are fitted up to 20 % "
+        "off.",
+    )
+    like: Path | None = Field(
+        None, description="With --concat, a clip whose head poses and focal length the videos must match."
+    )
+    emotion: tuple[str, ...] = Field(
+        (), description="Emotion features to extract, for train-expr: emoca, onnx-FILE@OUTPUT. By default none."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        "auto", description="Where trackers and matting run: cpu, cuda, or auto, which is the GPU where there is one."
+    )
+    refine: bool = Field(
+        True,
+        description="Refine the head poses on the frames after the landmarks (only trackers with a dense mesh).",
+    )
+    seed: int = Field(
+        0,
+        ge=0,
+        le=LARGEST_SEED,
+        description="Seed of the random points that the camera fit leaves out to measure its error.",
+    )
+    preview: bool = Field(False, description="Also write a contact sheet and a video with the landmarks drawn in.")
+    tracks_only: bool = Field(
+        False,
+        description="Write no frames, only landmarks, poses, expression, sound and features: about 1 % of the disk "
+        "space, and enough for every training before train-nerf and for driving a render.",
+    )

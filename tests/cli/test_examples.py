@@ -155,22 +155,13 @@ def test_mead_without_the_person_stops(bench: Path) -> None:
 
 
 def test_the_options_used_exist() -> None:
-    import inspect
-
-    from jean_cli import prepare, render, train_audio, train_expr, train_landmarks, train_nerf
+    from jean_cli.main import COMMANDS
 
     for script in EXAMPLES.glob("*.sh"):
         for line in script.read_text("utf-8").replace("\\\n", " ").splitlines():
-            for name, command in (
-                ("prepare", prepare.prepare),
-                ("train-landmarks", train_landmarks.train_landmarks),
-                ("train-audio", train_audio.train_audio),
-                ("train-expr", train_expr.train_expr),
-                ("train-nerf", train_nerf.train_nerf),
-                ("render", render.render),
-            ):
-                if f"jean {name} " not in line:
+            for command in COMMANDS:
+                if f"jean {command.name} " not in line:
                     continue
-                known = set(inspect.signature(command).parameters)
-                used = {word[2:].replace("-", "_") for word in line.split(" -- ")[0].split() if word.startswith("--")}
+                known = {option for parameter in command.click_command().params for option in parameter.opts}
+                used = {word for word in line.split(" -- ")[0].split() if word.startswith("--")}
                 assert used <= known, script

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import ast
 import errno
-import importlib
 import json
 import os
 import resource
@@ -170,10 +168,10 @@ def test_usage_errors_as_json(capfd: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_signals(signum: int) -> None:
     code = (
-        "import sys, time\nfrom jean import weights\nfrom jean_cli.main import main\n"
+        "import sys, time\nfrom jean.weights import store\nfrom jean_cli.main import main\n"
         "def slow():\n    try:\n        print('ready', flush=True)\n        time.sleep(60)\n"
         "    finally: print('cleaned', flush=True)\n"
-        "weights.register = slow\nmain(['models', 'list'])"
+        "store.register = slow\nmain(['models', 'list'])"
     )
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdout is not None
@@ -262,61 +260,6 @@ def test_file_names(
     assert json.loads(out) == {"path": name, "value": None}
     assert err == "hello\n"
     assert not list(tmp_path.iterdir())
-
-
-def configure_calls() -> list[Any]:
-    """(file, configuration class, field) for every option that a command turns into a field."""
-    found = []
-    for path in sorted((ROOT / "jean_cli").glob("*.py")):
-        tree = ast.parse(path.read_text("utf-8"))
-        homes = {
-            alias.asname or alias.name: node.module
-            for node in ast.walk(tree)
-            if isinstance(node, ast.ImportFrom)
-            for alias in node.names
-        }
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "configure":
-                assert isinstance(node.args[0], ast.Name)
-                name = node.args[0].id
-                fields = [field for key in node.keywords for field in option_names(tree, key)]
-                found += [pytest.param(homes[name], name, field, id=f"{path.stem}-{field}") for field in fields]
-    return found
-
-
-def option_names(tree: ast.Module, keyword: ast.keyword) -> list[str]:
-    """The keyword itself, or the keys of the dictionary that ``**name`` spreads."""
-    if keyword.arg is not None:
-        return [keyword.arg]
-    assert isinstance(keyword.value, ast.Name)
-    spread = [
-        node.value
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Assign)
-        and isinstance(node.value, ast.Dict)
-        and any(isinstance(target, ast.Name) and target.id == keyword.value.id for target in node.targets)
-    ]
-    assert len(spread) == 1, "a dictionary of options is written out where it is used"
-    return [key.value for key in spread[0].keys if isinstance(key, ast.Constant) and isinstance(key.value, str)]
-
-
-@pytest.mark.parametrize(("module", "name", "field"), configure_calls())
-def test_every_option_is_a_field_of_its_configuration(module: str, name: str, field: str) -> None:
-    assert field in getattr(importlib.import_module(module), name).model_fields
-
-
-def test_every_stage_is_checked() -> None:
-    assert {call.values[0] for call in configure_calls()} == {
-        "jean.prepare.config",
-        "jean.demo",
-        "jean.inspection.run",
-        "jean.evaluation.evaluate",
-        "jean.rendering.config",
-        "jean.train.audio.config",
-        "jean.train.expression.config",
-        "jean.train.landmarks.config",
-        "jean.train.nerf.train",
-    }
 
 
 def test_models_verify(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:

@@ -93,7 +93,7 @@ def test_import_path_and_verify(folder: Path, tmp_path: Path, capsys: pytest.Cap
     assert run("models", "import", str(stick), "--json") == 0
     told = capsys.readouterr()
     found = json.loads(told.out)
-    assert list(found["imported"]) == ["free.bin"] and "bound.bin is not taken" in told.err
+    assert list(found["imported"]) == ["free.bin"] and "bound.bin is not imported" in told.err
     assert run("models", "path", "free.bin") == 0
     assert capsys.readouterr().out.strip() == str(folder / "free.bin")
     assert run("models", "verify") == 0

@@ -11,11 +11,12 @@ import pytest
 
 from jean.clips.clip import Clip
 from jean.clips.meta import ClipMeta
-from jean.demo import DemoConfig, run_demo
+from jean.demo import run_demo
+from jean.demo.config import DemoConfig
 from jean.demo.cross_driven import cross_driven_performance, write_truth_clip
 from jean.demo.demo_clips import EXPRESSION, POSE, SPEECH, TRAIN, DemoClip, clips_of_role, plan_clips
 from jean.demo.measurements import lower_lip_edge, mouth_patch
-from jean.demo.run import DemoStages
+from jean.demo.run import DemoStages, run_demo
 from jean.drivers.support import PoseSupport
 from jean.features.trackers.truth_file import load_truth
 from jean.geometry import Camera

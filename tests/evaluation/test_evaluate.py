@@ -6,7 +6,8 @@ import pytest
 
 from jean.clips.sources import expand, open_source
 from jean.errors import InputError, SetupError, UsageError
-from jean.evaluation.evaluate import EvaluateConfig, evaluate
+from jean.evaluation.config import EvaluateConfig
+from jean.evaluation.evaluate import evaluate
 from jean.evaluation.thumbnails import Thumbnails
 from jean.features import registry as adapters
 from jean.features.base import Face

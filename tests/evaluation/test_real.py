@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jean.evaluation.evaluate import EvaluateConfig, evaluate
+from jean.evaluation.config import EvaluateConfig
+from jean.evaluation.evaluate import evaluate
 from jean.media import VideoWriter, read_frames
 
 pytestmark = [pytest.mark.real, pytest.mark.slow]

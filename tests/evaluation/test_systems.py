@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from jean.errors import ArtefactError, InputError, UsageError
-from jean.evaluation.evaluate import EvaluateConfig, evaluate
+from jean.evaluation.config import EvaluateConfig
+from jean.evaluation.evaluate import evaluate
 from jean.evaluation.pairing import TRUTH, make_plan, truth_jobs
 from jean.evaluation.summary import bootstrap_interval, ranks, summarise
 from jean.evaluation.tables import to_latex, to_markdown

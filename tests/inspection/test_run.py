@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from jean.errors import ArtefactError, InputError, UsageError
-from jean.inspection.run import InspectConfig, inspect_run, tsne
+from jean.inspection.config import InspectConfig
+from jean.inspection.run import inspect_run, tsne
 from jean.progress import Silent
 from jean.train.expression.config import ExpressionConfig
 from jean.train.expression.stage import train_expression

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from jean.errors import SetupError, UsageError
-from jean.evaluation.evaluate import EvaluateConfig, evaluate
+from jean.evaluation.config import EvaluateConfig
+from jean.evaluation.evaluate import evaluate
 from jean.metrics import registry
 from jean.metrics.base import Metric, MetricOptions
 from jean.metrics.lip_sync.metric import LipSyncOptions

@@ -1,10 +1,10 @@
-"""Bundle adjustment of one head over many frames (``bundle_model``): the solvers behind ``camera_fit``.
+"""Bundle adjustment of one head over many frames: solvers for the model of ``head_model``.
 
-Given the shape, frames do not see one another; given the views, points do not: each half is solved in
-blocks.
+Frames are independent given the shape, and points are independent given the views, so each of the two is
+solved in blocks.
 
-Residuals are weighted as if they came from a Cauchy distribution with a scale for each point
-(``noise_px``), so a landmark that the tracker loses for a moment does not move the head.
+Residuals are weighted as samples of a Cauchy distribution with one scale per point (``noise_px``), so a
+landmark that the tracker loses for a moment does not move the head.
 """
 
 from __future__ import annotations
@@ -14,28 +14,28 @@ from dataclasses import replace
 import numpy as np
 
 from jean.geometry import nearest_rotation
-from jean.prepare.head_fit.bundle_model import Head, Tracks, Views, image_points, linearise
+from jean.prepare.head_fit.head_model import HeadModel, PointTracks, Views, image_points, linearise
 
-CAUCHY = 2.4  # in units of the noise: 95 % as efficient as least squares where the noise is Gaussian
-FOCAL_PRIOR = 0.25  # standard deviation of log(focal / guess): about a quarter either way
-SHAPE_PRIOR_CM = 0.5  # how far a person's points lie from the mean face, each axis
-NOISE_FLOOR_PX = 0.15
+CAUCHY = 2.4  # Cauchy scale in units of the noise: 95 % of the efficiency of least squares on Gaussian noise
+FOCAL_PRIOR = 0.25  # standard deviation of log(focal / guess): about 25 % in either direction
+SHAPE_PRIOR_CM = 0.5  # standard deviation of a person's points from the mean face, per axis
+NOISE_FLOOR_PX = 0.15  # no tracker is more exact; keeps weights finite
 
 
 def robust_weights(residual: np.ndarray, mask: np.ndarray, noise_px: np.ndarray) -> np.ndarray:
-    """Weights [T, P] of squared residuals [T, P, 2] (px); 0 where ``mask`` [T, P] is False."""
+    """Weights [T, P] of squared residuals [T, P, 2] in px; 0 where ``mask`` [T, P] is False."""
     ratio = (residual**2).sum(-1) / noise_px**2
     return np.where(mask, 1.0 / noise_px**2 / (1.0 + ratio / CAUCHY**2), 0.0)
 
 
 def robust_cost(residual: np.ndarray, mask: np.ndarray, noise_px: np.ndarray) -> np.ndarray:
-    """The cost that ``robust_weights`` descend, of each frame [T]."""
+    """The robust cost per frame [T], which iterations weighted by ``robust_weights`` decrease."""
     ratio = (residual**2).sum(-1) / noise_px**2
     return np.where(mask, 0.5 * CAUCHY**2 * np.log1p(ratio / CAUCHY**2), 0.0).sum(-1)
 
 
 def rough_views(points: np.ndarray, weights: np.ndarray, shape: np.ndarray, focal: float, center: np.ndarray) -> Views:
-    """Views without coefficients from scaled-orthographic projection: a start for ``solve_views``.
+    """Approximate views, without coefficients, from scaled-orthographic projection: a start for ``solve_views``.
 
     Args:
         points: px [T, P, 2], finite.
@@ -57,22 +57,22 @@ def rough_views(points: np.ndarray, weights: np.ndarray, shape: np.ndarray, foca
 
 
 def solve_views(
-    tracks: Tracks,
-    head: Head,
+    tracks: PointTracks,
+    head: HeadModel,
     views: Views,
     iterations: int = 8,
     move: bool = True,
 ) -> Views:
-    """Views and coefficients of each frame with the head fixed (Levenberg-Marquardt, frames in one batch).
+    """Solves view and coefficients of each frame with the head fixed (Levenberg-Marquardt, all frames in one batch).
 
     The coefficients have a standard normal prior; ``head.basis`` carries their scale.
 
     Args:
-        tracks: what is seen.
-        head: the shared part.
+        tracks: image points.
+        head: parameters of the clip.
         views: the start.
-        iterations: at most.
-        move: False keeps the poses and solves for the coefficients only.
+        iterations: maximum number of iterations.
+        move: False keeps the poses and solves only the coefficients.
     """
     count, k = len(tracks.points), len(head.basis)
     if k == 0 and not move:
@@ -117,33 +117,33 @@ def solve_views(
     return views
 
 
-def _frame_cost(tracks: Tracks, head: Head, views: Views) -> np.ndarray:
+def _frame_cost(tracks: PointTracks, head: HeadModel, views: Views) -> np.ndarray:
     residual = tracks.residual(image_points(head, views))
     cost = robust_cost(residual, tracks.mask, head.noise_px) + 0.5 * (views.coefficients**2).sum(-1)
     return np.where(np.isfinite(cost), cost, np.inf)
 
 
 def adjust(
-    tracks: Tracks,
-    head: Head,
+    tracks: PointTracks,
+    head: HeadModel,
     views: Views,
     prior_shape: np.ndarray,
     prior_focal: float,
     iterations: int = 12,
     shape_prior_cm: float = SHAPE_PRIOR_CM,
-) -> tuple[Head, Views]:
-    """Focal length, shape and views together; basis and coefficients stay.
+) -> tuple[HeadModel, Views]:
+    """Solves focal length, shape and views together; basis and coefficients stay fixed.
 
-    Points are eliminated (Schur complement), so an iteration costs O(P T²): meant for some hundred
-    frames, not for a whole clip.
+    Points are eliminated (Schur complement), so an iteration costs O(P T²): for a few hundred frames, not for a
+    whole clip.
 
     Args:
-        tracks: what is seen.
+        tracks: image points.
         head: the start.
         views: the start.
-        prior_shape: [P, 3], cm, a mean face; also fixes scale and axes.
-        prior_focal: px.
-        iterations: at most.
+        prior_shape: mean face [P, 3], cm; it also fixes scale and axes.
+        prior_focal: expected focal length, px.
+        iterations: maximum number of iterations.
         shape_prior_cm: standard deviation of the shape about ``prior_shape``.
     """
     count, total = tracks.points.shape[:2]
@@ -151,7 +151,7 @@ def adjust(
     damping = 1e-4
     stiffness = 1.0 / shape_prior_cm**2
 
-    def cost_of(head: Head, views: Views) -> float:
+    def cost_of(head: HeadModel, views: Views) -> float:
         residual = tracks.residual(image_points(head, views))
         cost = robust_cost(residual, tracks.mask, head.noise_px).sum()
         cost += 0.5 * stiffness * ((head.shape - prior_shape) ** 2).sum()
@@ -196,8 +196,8 @@ def adjust(
             reduced = normal - half.T @ half
             reduced[np.diag_indices(size)] += damping * np.diag(normal) + 1e-9
             step = np.linalg.solve(reduced, gradient - half.T @ half_slope)
-            back = point_slope - coupling @ step
-            shape = head.shape + np.linalg.solve(damped, back[..., None])[..., 0]
+            point_gradient = point_slope - coupling @ step
+            shape = head.shape + np.linalg.solve(damped, point_gradient[..., None])[..., 0]
             new_head = replace(head, shape=shape, focal=float(head.focal * np.exp(np.clip(step[-1], -0.5, 0.5))))
             new_views = views.moved(step[:-1].reshape(count, 6))
             new_cost = cost_of(new_head, new_views)
@@ -214,11 +214,11 @@ def adjust(
 
 
 def point_noise(residual: np.ndarray, mask: np.ndarray, floor_px: float = NOISE_FLOOR_PX) -> np.ndarray:
-    """Robust scale of each point's error, px [P]: of one coordinate, from the median length over frames."""
+    """Robust standard deviation of each point's error per coordinate, px [P], from the median length over frames."""
     length = np.where(mask, np.linalg.norm(residual, axis=-1), np.nan)
-    seen = mask.any(0)
+    observed = mask.any(0)
     scale = np.full(length.shape[1], np.nan)
-    # 1.1774: the median length of a two-dimensional Gaussian of unit deviation.
-    scale[seen] = np.nanmedian(length[:, seen], axis=0) / 1.1774
-    scale[~seen] = np.nanmedian(scale) if seen.any() else 1.0
+    # 1.1774 is the median length of a two-dimensional Gaussian with unit standard deviation
+    scale[observed] = np.nanmedian(length[:, observed], axis=0) / 1.1774
+    scale[~observed] = np.nanmedian(scale) if observed.any() else 1.0
     return np.maximum(scale, floor_px)

@@ -1,10 +1,10 @@
-"""One camera and one rigid head shape for a clip, a rigid pose and expression for each frame.
+"""Fits one camera and one head shape to a clip, and a rigid pose and expression coefficients to each frame.
 
-Trackers look at one frame at a time and assume a lens. Here the whole clip is explained at once: a
-focal length, a head shape, poses and a low-rank deformation whose projections meet the tracked points
-(``bundle``, ``deformation``), and poses whose acceleration is believed as far as the clip's own noise
-allows (``pose_smoothing``). What all frames share is learned on at most ``KEYFRAMES`` of them; frames
-are then solved in windows, so time and memory are linear in the length.
+Trackers process one frame at a time and assume a lens. This fit explains the whole clip at once: focal
+length, head shape, poses and a low-rank deformation whose projections match the tracked points (``bundle``,
+``deformation``), with poses smoothed as far as the noise of the clip requires (``pose_smoothing``).
+Parameters of the clip are learned on at most ``KEYFRAMES`` frames; the frames are then solved in windows, so
+time and memory are linear in the length.
 """
 
 from __future__ import annotations
@@ -15,31 +15,30 @@ from typing import Any
 import numpy as np
 
 from jean.errors import InputError
-from jean.geometry import Camera, fill_poses, invert_pose, make_pose
+from jean.geometry import Camera, fill_poses, invert_pose, make_pose, pose_jitter
 from jean.prepare.head_fit.bundle import adjust, point_noise, rough_views, solve_views
-from jean.prepare.head_fit.bundle_model import Head, Tracks, Views, image_points
 from jean.prepare.head_fit.deformation import learn_basis
-from jean.prepare.head_fit.fit_report import error_summary, eye_distance_px, jitter, left_out_errors
+from jean.prepare.head_fit.head_model import HeadModel, PointTracks, Views, image_points
 from jean.prepare.head_fit.head_space import in_head_space, start_shape
 from jean.prepare.head_fit.pose_smoothing import smooth_poses
 
-KEYFRAMES = 120
-WINDOW = 250
-LEFT_OUT = 0.2  # share of the observations that the error is measured on
-FIRST_NOISE_PX = (1.0, 4.0)  # stable and other points, in a face of 75 px between the eye corners
+KEYFRAMES = 120  # an iteration of bundle adjustment costs their square
+WINDOW = 250  # frames solved at once
+LEFT_OUT = 0.2  # fraction of the observations that measure the error
+FIRST_NOISE_PX = (1.0, 4.0)  # initial noise of stable and of other points, for 75 px between the eye corners
 
 
 @dataclass(frozen=True)
 class CameraFit:
-    """What ``fit_camera`` found. T frames, P points, K deformations.
+    """Result of ``fit_camera``, for T frames, P points and K deformations.
 
     Attributes:
         camera: the clip's camera.
-        camera_to_world: [T, 4, 4], head space; blended from the neighbours where there is no face.
+        camera_to_world: [T, 4, 4], head space; interpolated where a frame has no face.
         shape: neutral shape [P, 3], head space, cm.
-        coefficients: [T, K]; interpolated where there is no face.
+        coefficients: [T, K]; interpolated where a frame has no face.
         basis: [K, P, 3], cm.
-        noise_px: [P], scale of the tracker's error for each point.
+        noise_px: [P], scale of the tracker's error per point.
         valid: bool [T], frames with points.
         report: numbers for ``clip.json``, see ``docs/tracking.md``.
     """
@@ -70,38 +69,38 @@ def fit_camera(
     smooth: bool = True,
     seed: int = 0,
 ) -> CameraFit:
-    """Fits camera, shape, poses and deformations to tracked points.
+    """Fits camera, head shape, poses and deformations to tracked points.
 
     Args:
-        points: px of the crop, [T, P, 2]; NaN where not valid.
-        valid: bool [T].
-        camera_guess: the tracker's assumed camera in the crop. The focal length starts there, the
-            principal point stays there.
-        canonical: a mean face [P, 3] in head space, cm; None learns the start from the clip.
+        points: px of the crop [T, P, 2]; NaN where not valid.
+        valid: bool [T], frames with a face.
+        camera_guess: the camera that the tracker assumes, in the crop. It gives the initial focal length, and the
+            principal point, which stays.
+        canonical: mean face [P, 3] in head space, cm; None learns the initial shape from the clip.
         stable_points: indices of the points that move least with speech and expression.
         eye_corners: indices of the outer eye corners (subject's right, left).
-        initial_camera_to_world: the tracker's own poses [T, 4, 4], NaN where it has none; they are
-            compared with in the report, the fit does not start from them.
-        fps: frames a second.
-        held_out_points: bool [T, P], observations to leave out of the fit and to measure the error on;
-            None draws a fifth of them.
-        components: deformations to learn, at most.
-        window: frames solved at once.
-        smooth: False leaves the poses as each frame alone says.
-        seed: for the draw.
+        initial_camera_to_world: the tracker's own poses [T, 4, 4], NaN where it has none. The report compares the
+            fit with them; the fit does not start from them.
+        fps: frames per second.
+        held_out_points: bool [T, P], observations to leave out of the fit, which then measure its error; None
+            draws a fifth of all.
+        components: maximum number of deformations.
+        window: frames solved at once; None: ``WINDOW``.
+        smooth: False keeps the poses as measured on each frame.
+        seed: of the draw of left-out observations.
 
     Raises:
-        InputError: no valid frame, or points and mean face do not belong together.
+        InputError: no valid frame, or a mean face with another number of points.
     """
-    seen = np.asarray(valid, bool) & np.isfinite(points).all(-1).sum(-1).__ge__(6)
+    fitted = np.asarray(valid, bool) & np.isfinite(points).all(-1).sum(-1).__ge__(6)
     total = points.shape[1]
-    if not seen.any():
+    if not fitted.any():
         raise InputError("no frame shows a face that can be fitted.", "Use a video with a visible face.")
     if canonical is not None and canonical.shape != (total, 3):
         raise InputError(f"the mean face has {len(canonical)} points, the tracker {total}.", "Use one tracker.")
-    mask = np.isfinite(points).all(-1) & seen[:, None]
+    mask = np.isfinite(points).all(-1) & fitted[:, None]
     left_out = _left_out(mask, held_out_points, seed)
-    index = np.flatnonzero(seen)
+    index = np.flatnonzero(fitted)
     center = np.asarray(camera_guess.center_px, np.float64)
     mean_face = start_shape(points[index], mask[index], canonical, eye_corners)
 
@@ -121,32 +120,34 @@ def fit_camera(
     trial = _solve_all(points, mask & ~left_out, head, index, window)
     errors = left_out_errors(points, left_out, head, trial, index, window)
     views = _solve_all(points, mask, head, index, window, start=trial)
-    measured = fill_poses(_spread(invert_pose(make_pose(views.rotation, views.translation)), index, len(points)), seen)
-    poses = smooth_poses(measured, seen, fps) if smooth else measured
+    measured = fill_poses(
+        _at_all_frames(invert_pose(make_pose(views.rotation, views.translation)), index, len(points)), fitted
+    )
+    poses = smooth_poses(measured, fitted, fps) if smooth else measured
     view = invert_pose(poses[index])
     views = replace(views, rotation=view[:, :3, :3], translation=view[:, :3, 3])
     views = _solve_all(points, mask, head, index, window, start=views, move=False)
 
     camera = replace(camera_guess, focal_px=head.focal)
-    unit = eye_distance_px(points, eye_corners, seen)
+    unit = eye_distance_px(points, eye_corners, fitted)
     report = {
         "frames": len(points),
-        "frames_fitted": int(seen.sum()),
+        "frames_fitted": int(fitted.sum()),
         "points": total,
         "focal_px": head.focal,
         "focal_guess_px": float(camera_guess.focal_px),
         "eye_distance_px": unit,
         "left_out_error": error_summary(errors, unit),
-        "jitter": jitter(poses, seen),
-        "jitter_unsmoothed": jitter(measured, seen),
+        "jitter": jitter_report(poses, fitted),
+        "jitter_unsmoothed": jitter_report(measured, fitted),
         "smoothed": smooth,
         "refined": False,
     }
     if initial_camera_to_world is not None:
-        own = np.where(seen[:, None, None], initial_camera_to_world, np.nan)
-        report["tracker_jitter"] = jitter(own, np.isfinite(own[:, 0, 0]))
+        own = np.where(fitted[:, None, None], initial_camera_to_world, np.nan)
+        report["tracker_jitter"] = jitter_report(own, np.isfinite(own[:, 0, 0]))
         if canonical is not None:
-            mean_head = Head(camera_guess.focal_px, center, canonical, head.basis[:0], head.noise_px)
+            mean_head = HeadModel(camera_guess.focal_px, center, canonical, head.basis[:0], head.noise_px)
             view = invert_pose(own[index])
             own_views = Views(view[:, :3, :3], view[:, :3, 3], views.coefficients[:, :0])
             own_errors = left_out_errors(points, left_out, mean_head, own_views, index, window)
@@ -155,30 +156,63 @@ def fit_camera(
         camera,
         poses,
         head.shape,
-        _fill_rows(_spread(views.coefficients, index, len(points)), seen),
+        _fill_rows(_at_all_frames(views.coefficients, index, len(points)), fitted),
         head.basis,
         head.noise_px,
-        seen,
+        fitted,
         report,
     )
 
 
 def resolve_coefficients(fit: CameraFit, points: np.ndarray) -> CameraFit:
-    """The same fit with its coefficients solved again for its poses, from points [T, P, 2] px."""
+    """Solves the coefficients of a fit again for its present poses, from tracked points [T, P, 2], px."""
     index = np.flatnonzero(fit.valid)
     mask = np.isfinite(points).all(-1) & fit.valid[:, None]
     center = np.asarray(fit.camera.center_px, np.float64)
-    head = Head(fit.camera.focal_px, center, fit.shape, fit.basis, fit.noise_px)
+    head = HeadModel(fit.camera.focal_px, center, fit.shape, fit.basis, fit.noise_px)
     view = invert_pose(fit.camera_to_world[index])
     views = Views(view[:, :3, :3], view[:, :3, 3], fit.coefficients[index])
     views = _solve_all(points, mask, head, index, WINDOW, start=views, move=False)
-    return replace(fit, coefficients=_fill_rows(_spread(views.coefficients, index, len(points)), fit.valid))
+    return replace(fit, coefficients=_fill_rows(_at_all_frames(views.coefficients, index, len(points)), fit.valid))
 
 
-def _left_out(mask: np.ndarray, given: np.ndarray | None, seed: int) -> np.ndarray:
-    """bool [T, P]: observations on which the error is measured."""
-    if given is not None:
-        return np.asarray(given, bool) & mask
+def left_out_errors(
+    points: np.ndarray, left_out: np.ndarray, head: HeadModel, views: Views, index: np.ndarray, window: int
+) -> np.ndarray:
+    """Distances, px, of all left-out observations from their predictions."""
+    parts = []
+    for first in range(0, len(index), window):
+        rows = index[first : first + window]
+        predicted = image_points(head, views.part(slice(first, first + window)))
+        parts.append(np.linalg.norm(points[rows] - predicted, axis=-1)[left_out[rows]])
+    return np.concatenate(parts)
+
+
+def eye_distance_px(points: np.ndarray, eye_corners: tuple[int, int], fitted: np.ndarray) -> float:
+    """Median distance of the outer eye corners, which normalises the errors of the report."""
+    distance = np.linalg.norm(points[fitted, eye_corners[0]] - points[fitted, eye_corners[1]], axis=-1)
+    return float(np.nanmedian(distance))
+
+
+def error_summary(errors_px: np.ndarray, unit_px: float) -> dict[str, float]:
+    """Median, mean and 95th percentile of errors, in px and as fractions of ``unit_px``; empty without errors."""
+    if len(errors_px) == 0:
+        return {}
+    values = {"median": np.median(errors_px), "mean": errors_px.mean(), "p95": np.quantile(errors_px, 0.95)}
+    pixels = {f"{name}_px": float(value) for name, value in values.items()}
+    return pixels | {f"{name}_share": float(value / unit_px) for name, value in values.items()}
+
+
+def jitter_report(poses: np.ndarray, known: np.ndarray) -> dict[str, float] | None:
+    """Jitter of the known poses; None where too few of them are consecutive."""
+    rotation_deg, translation_cm = pose_jitter(np.where(known[:, None, None], poses, np.nan))
+    return {"rotation_deg": rotation_deg, "translation_cm": translation_cm} if np.isfinite(rotation_deg) else None
+
+
+def _left_out(mask: np.ndarray, requested: np.ndarray | None, seed: int) -> np.ndarray:
+    """The observations that measure the error, bool [T, P]: the given ones, or a random draw."""
+    if requested is not None:
+        return np.asarray(requested, bool) & mask
     return (np.random.default_rng(seed).random(mask.shape) < LEFT_OUT) & mask
 
 
@@ -190,28 +224,28 @@ def _fit_shared(
     center: np.ndarray,
     stable_points: np.ndarray,
     components: int,
-) -> Head:
-    """Focal length, shape, point noise and basis from the keyframes."""
+) -> HeadModel:
+    """Fits the parameters of the clip to the keyframes: focal length, shape, noise of the points, basis."""
     total = len(mean_face)
-    known = np.where(mask[..., None], points, 0.0)
+    finite = np.where(mask[..., None], points, 0.0)
     noise = np.full(total, FIRST_NOISE_PX[1])
     noise[stable_points] = FIRST_NOISE_PX[0]
-    head = Head(float(focal), center, mean_face, np.zeros((0, total, 3)), noise)
-    views = rough_views(known, mask / noise**2, mean_face, head.focal, center)
-    tracks = Tracks(points, mask)
+    head = HeadModel(float(focal), center, mean_face, np.zeros((0, total, 3)), noise)
+    views = rough_views(finite, mask / noise**2, mean_face, head.focal, center)
+    tracks = PointTracks(points, mask)
     views = solve_views(tracks, head, views)
     for _ in range(3):
         head, views = adjust(tracks, head, views, mean_face, focal)
-        scale = point_noise(known - image_points(head, views), mask)
-        # A floor at half the noise of the stable points: no clique of points that err together decides.
+        scale = point_noise(finite - image_points(head, views), mask)
+        # the floor keeps a few points with a common error from dominating the fit
         head = replace(head, noise_px=np.maximum(scale, 0.5 * np.median(scale[stable_points])))
     rigidity = rigidity_of(head.noise_px, stable_points)
     head, views = learn_basis(tracks, head, views, rigidity, components if len(points) > 1 else 0)
-    return replace(head, noise_px=point_noise(known - image_points(head, views), mask))
+    return replace(head, noise_px=point_noise(finite - image_points(head, views), mask))
 
 
 def rigidity_of(noise_px: np.ndarray, stable_points: np.ndarray) -> np.ndarray:
-    """[P] in (0, 1]: 1 where the rigid head explains a point as well as it does the stable ones."""
+    """Rigidity [P] in (0, 1]: 1 for points that the rigid head explains as well as the stable points."""
     typical = np.median(noise_px[stable_points])
     return np.clip((typical / noise_px) ** 2, 0.0, 1.0)
 
@@ -219,20 +253,20 @@ def rigidity_of(noise_px: np.ndarray, stable_points: np.ndarray) -> np.ndarray:
 def _solve_all(
     points: np.ndarray,
     mask: np.ndarray,
-    head: Head,
+    head: HeadModel,
     index: np.ndarray,
     window: int,
     start: Views | None = None,
     move: bool = True,
 ) -> Views:
-    """Views of the frames ``index``, in windows."""
+    """Solves the views of the frames ``index``, window by window."""
     parts = []
-    tracks = Tracks(points, mask)
+    tracks = PointTracks(points, mask)
     for first in range(0, len(index), window):
         rows = index[first : first + window]
         if start is None:
-            known = np.where(mask[rows][..., None], points[rows], 0.0)
-            views = rough_views(known, mask[rows] / head.noise_px**2, head.shape, head.focal, head.center)
+            finite = np.where(mask[rows][..., None], points[rows], 0.0)
+            views = rough_views(finite, mask[rows] / head.noise_px**2, head.shape, head.focal, head.center)
             views = solve_views(tracks.part(rows), replace(head, basis=head.basis[:0]), views, iterations=5)
             views = replace(views, coefficients=np.zeros((len(rows), len(head.basis))))
         else:
@@ -246,14 +280,14 @@ def _solve_all(
     )
 
 
-def _spread(values: np.ndarray, index: np.ndarray, count: int) -> np.ndarray:
-    """[T, …] with ``values`` at ``index`` and the nearest of them elsewhere."""
+def _at_all_frames(values: np.ndarray, index: np.ndarray, count: int) -> np.ndarray:
+    """Values [T, …] for ``count`` frames: those given for the frames ``index``, and the next given ones elsewhere."""
     nearest = np.clip(np.searchsorted(index, np.arange(count)), 0, len(index) - 1)
     return values[nearest]
 
 
 def _fill_rows(values: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """[T, K] with unknown rows interpolated in time."""
+    """Values [T, K] with unknown rows interpolated in time."""
     frames, index = np.arange(len(values)), np.flatnonzero(known)
     filled = [np.interp(frames, index, column[index]) for column in values.T]
     return np.stack(filled, 1) if filled else values

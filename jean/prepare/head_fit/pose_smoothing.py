@@ -1,12 +1,12 @@
-"""Takes the tracker's noise out of a sequence of poses and leaves the motion in.
+"""Removes the tracker's noise from a sequence of head poses and keeps the motion.
 
-Each frame's pose is a measurement of a head whose acceleration is random: the maximum a posteriori
-motion minimises ``|pose - measured|² + strength · |acceleration|²``, which is what a Kalman filter run
-forward and backward (RTS) gives, here as one banded system, so no lag. ``strength`` is the ratio of
-measurement noise to acceleration, found for each of the six directions (mixtures of rotation and
-translation in which both are independent) from the clip itself: heads do not move above
-``NOISE_BAND_HZ``, so what is there is noise. However noisy the tracker, a motion of ``KEPT_HZ`` keeps
-``KEPT_SHARE`` of its amplitude.
+Each frame's pose is a noisy measurement of a head with random acceleration. The maximum a posteriori motion
+minimises ``|pose - measured|² + strength · |acceleration|²``. It equals a Kalman filter run forward and
+backward (RTS smoother), solved here as one banded system, and has no lag. ``strength`` is the ratio of
+measurement noise to acceleration. It is estimated from the clip for each of six directions, mixtures of
+rotation and translation in which noise and acceleration are both independent: heads do not move faster than
+``NOISE_BAND_HZ``, so all power above is noise. Whatever the noise, a motion at ``PASSBAND_HZ`` keeps
+``PASSBAND_GAIN`` of its amplitude.
 """
 
 from __future__ import annotations
@@ -15,42 +15,42 @@ import numpy as np
 
 from jean.geometry import invert_pose, make_pose, nearest_rotation, pose_steps, rotation_matrix
 
-KEPT_HZ = 3.0  # a quick nod
-KEPT_SHARE = 0.95
+PASSBAND_HZ = 3.0  # a quick nod
+PASSBAND_GAIN = 0.95
 NOISE_BAND_HZ = 8.0
-MIN_FRAMES = 24  # fewer frames do not tell noise from motion
+MIN_FRAMES = 24  # fewer frames do not separate noise from motion
 
 
 def max_strength(fps: float) -> float:
-    """The largest strength at which a motion of ``KEPT_HZ`` keeps ``KEPT_SHARE`` of its amplitude."""
-    curvature = 2 - 2 * np.cos(min(2 * np.pi * KEPT_HZ / fps, np.pi))
-    return float((1 / KEPT_SHARE - 1) / curvature**2)
+    """The largest strength at which a motion at ``PASSBAND_HZ`` keeps ``PASSBAND_GAIN`` of its amplitude."""
+    curvature = 2 - 2 * np.cos(min(2 * np.pi * PASSBAND_HZ / fps, np.pi))
+    return float((1 / PASSBAND_GAIN - 1) / curvature**2)
 
 
 def noise_and_acceleration(
     poses: np.ndarray, fps: float, noise_shape: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Covariances [6, 6] of the measurement noise and of the true acceleration, a frame squared.
+    """Covariances [6, 6] of the measurement noise and of the true acceleration, per frame squared.
 
     Args:
         poses: [T, 4, 4], consecutive, T at least ``MIN_FRAMES``.
-        fps: frames a second. Below 2 · ``NOISE_BAND_HZ`` the upper part of the spectrum is taken.
+        fps: frames per second. Below 2 · ``NOISE_BAND_HZ`` the upper part of the spectrum counts as noise.
         noise_shape: see ``smooth_poses``.
     """
     acceleration = np.diff(pose_steps(poses), axis=0)
     window = np.hanning(len(acceleration) + 2)[1:-1]
     spectrum = np.fft.rfft(acceleration * window[:, None], axis=0) / np.sqrt((window**2).sum())
     omega = np.linspace(0, np.pi, len(spectrum))
-    gain = (2 - 2 * np.cos(omega)) ** 2  # of the second difference, for power
+    gain = (2 - 2 * np.cos(omega)) ** 2  # power gain of the second difference
     high = omega > min(2 * np.pi * NOISE_BAND_HZ / fps, 0.65 * np.pi)
     noise = np.einsum("fi,fj->ij", spectrum[high].conj(), spectrum[high]).real / gain[high].sum()
     if noise_shape is not None:
         inverse = np.linalg.inv(np.linalg.cholesky(noise_shape))
-        # The lower median of six: where a direction has more at high frequencies, that is motion.
+        # lower median of the six directions: a direction with more power at high frequencies contains motion
         noise = noise_shape * max(np.linalg.eigvalsh(inverse @ noise @ inverse.T)[2], 0.0)
     total = acceleration.T @ acceleration / len(acceleration)
     unit = np.sqrt(np.maximum(np.diag(total), 1e-18))
-    # 6 = 1² + 2² + 1²: what white noise adds to a second difference.
+    # 6 = 1² + 2² + 1²: variance of the second difference of white noise
     value, vector = np.linalg.eigh((total - 6 * noise) / np.outer(unit, unit))
     moving = (vector * np.maximum(value, 0.01)) @ vector.T
     return noise, moving * np.outer(unit, unit)
@@ -63,15 +63,15 @@ def smooth_poses(
     strength: float | None = None,
     noise_shape: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Smoothed poses [T, 4, 4].
+    """Smooths poses; returns [T, 4, 4].
 
     Args:
-        poses: ``camera_to_world``, measured; finite everywhere.
-        known: bool [T]; poses that are not known weigh nothing and follow from their neighbours.
-        fps: frames a second.
-        strength: None finds it (see above); a number is taken for every direction as it is.
-        noise_shape: [6, 6], covariance of the measurement noise but for a factor, where it is known:
-            then only what has this shape counts as noise.
+        poses: measured ``camera_to_world`` [T, 4, 4], finite everywhere.
+        known: bool [T]; unknown poses have no weight and follow from their neighbours.
+        fps: frames per second.
+        strength: of the smoothing in every direction; None estimates it per direction.
+        noise_shape: [6, 6], covariance of the measurement noise up to a factor, where it is known: only motion of
+            this shape then counts as noise.
     """
     count = len(poses)
     if count < 3:
@@ -82,13 +82,13 @@ def smooth_poses(
         runs = [run for run in _runs(known) if len(run) >= MIN_FRAMES]
         if runs:
             parts = [noise_and_acceleration(poses[run], fps, noise_shape) for run in runs]
-            share = np.array([len(run) for run in runs], float)
-            noise, moving = (np.average([part[i] for part in parts], axis=0, weights=share) for i in (0, 1))
+            lengths = np.array([len(run) for run in runs], float)
+            noise, moving = (np.average([part[i] for part in parts], axis=0, weights=lengths) for i in (0, 1))
             mix, strengths = _independent(noise, moving)
         strengths = np.minimum(strengths, max_strength(fps))
     unmix = np.linalg.inv(mix)
     offset = np.zeros((count, 6))
-    for _ in range(2):  # rotations add up only to first order; the second round removes what is left
+    for _ in range(2):  # rotations add up only to first order; the second iteration removes the remainder
         acceleration = np.diff(pose_steps(invert_pose(view)), axis=0)
         step = np.stack(
             [_whittaker((offset @ mix.T)[:, i], (acceleration @ mix.T)[:, i], known, strengths[i]) for i in range(6)],
@@ -102,6 +102,7 @@ def smooth_poses(
 
 
 def _runs(known: np.ndarray) -> list[np.ndarray]:
+    """Indices of each run of consecutive known frames."""
     index = np.flatnonzero(known)
     return np.split(index, np.flatnonzero(np.diff(index) > 1) + 1) if len(index) else []
 
@@ -117,12 +118,12 @@ def _independent(noise: np.ndarray, moving: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def _whittaker(offset: np.ndarray, acceleration: np.ndarray, known: np.ndarray, strength: float) -> np.ndarray:
-    """The step s [T] that minimises known·|offset + s|² + strength·|acceleration + D² s|²."""
+    """The correction s [T] that minimises known·|offset + s|² + strength·|acceleration + D² s|²."""
     from scipy.linalg import solveh_banded
 
     count = len(offset)
-    strength = max(strength, 1e-6)  # unknown frames need some tie to their neighbours
-    band = np.zeros((3, count))  # upper form: row 2 the diagonal
+    strength = max(strength, 1e-6)  # ties unknown frames to their neighbours
+    band = np.zeros((3, count))  # upper form of a banded matrix; row 2 is the diagonal
     band[2] = np.where(known, 1.0, 1e-9)
     for i, a in enumerate((1.0, -2.0, 1.0)):
         for j, b in enumerate((1.0, -2.0, 1.0)):

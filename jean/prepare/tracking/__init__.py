@@ -1,1 +1,1 @@
-"""Which face of each frame belongs to the person."""
+"""Face tracks of a video, identities over time, and the choice of the clip's person."""

@@ -1,4 +1,4 @@
-"""Which face of each frame is the clip's person."""
+"""Chooses the face of the clip's person in each frame."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import numpy as np
 from jean.errors import InputError, UsageError
 from jean.landmarks import ranges
 
-# A second face counts from this share of the largest one's size: not a poster on the wall behind
+# Smaller faces, as a fraction of the largest one's size, are ignored: posters on the wall, people in the background
 NOTABLE_SIZE = 0.4
-# A second person is there to stay from this many seconds: not a tracker's slip of some frames
+# A person must be visible for this many seconds: shorter appearances are errors of the tracker
 PERSISTENT_S = 1.0
-# Of all frames with a face, somebody who can be chosen is in at least this share (or PERSISTENT_S)
-SHORT_CLIP_SHARE = 0.25
+# In short clips, this fraction of the frames with a face is enough instead
+PERSISTENT_FRACTION = 0.25
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Choice:
     """The chosen face of each frame.
 
     Attributes:
-        face: int32 [T], index into the tracked faces; -1 where the person is not seen.
+        face: int32 [T], index into the tracked faces; -1 in frames without the person.
         no_face: ranges [first, one past the last] of frames without the person.
         several: ranges of frames with more than one notable face.
-        people: persons that are there for long, from the left to the right.
-        successive: two of them are never seen together, and were taken for one person.
+        people: number of people that are visible for long enough.
+        successive: whether several people who are never visible together were taken for one person.
     """
 
     face: np.ndarray
@@ -44,20 +44,19 @@ def choose(
     fps: float,
     face: str | None = None,
 ) -> Choice:
-    """Chooses one person.
+    """Chooses the face of one person in each frame.
 
     Args:
-        frame: int [N], the frame of each face, not decreasing.
-        person: int [N], who it is.
+        frame: int [N], frame of each tracked face, not decreasing.
+        person: int [N], person of each face.
         boxes: [N, 4] (left, top, right, bottom), px.
-        frame_count: T.
-        fps: frames a second.
-        face: None (one person is expected), "largest", "left", "right", or a number counted from the
-            left, 0 first.
+        frame_count: number of frames T.
+        fps: frames per second.
+        face: "largest", "left", "right", or a number from the left, 0 first; None: the video shows one person.
 
     Raises:
-        InputError: no face; or several people and ``face`` is None; or nobody has that number.
-        UsageError: ``face`` is none of these words.
+        InputError: no face; several people and ``face`` is None; or no person has that number.
+        UsageError: ``face`` is anything else.
     """
     if face is not None and face not in ("largest", "left", "right") and not face.isdecimal():
         raise UsageError(f"--face {face}: unknown.", "Choose largest, left, right or a number from the left, 0 first.")
@@ -69,20 +68,20 @@ def choose(
     notable = size >= NOTABLE_SIZE * largest[frame]
     several = np.bincount(frame[notable], minlength=frame_count) > 1
     people = _persistent(frame, person, (boxes[:, 0] + boxes[:, 2]) / 2, notable, fps)
-    together = _seen_together(frame, person, people, notable, fps)
+    together = _appear_together(frame, person, people, notable, fps)
     if face is None:
         if together:
             raise InputError(
-                f"the video shows {len(people)} people, together in frames {_spoken(ranges(several))}.",
+                f"the video shows {len(people)} people, together in frames {_as_text(ranges(several))}.",
                 "Choose one: --face largest, left, right, or a number from the left (0 first).",
             )
-        wanted = notable
+        candidates = notable
     else:
-        wanted = person == _wanted(face, people, person, size)
-    chosen = _one_a_frame(frame, person, size, wanted, frame_count)
+        candidates = person == _named_person(face, people, person, size)
+    selection = _one_per_frame(frame, person, size, candidates, frame_count)
     return Choice(
-        chosen,
-        ranges(chosen < 0),
+        selection,
+        ranges(selection < 0),
         ranges(several),
         len(people),
         successive=face is None and len(people) > 1,
@@ -90,25 +89,31 @@ def choose(
 
 
 def _persistent(frame: np.ndarray, person: np.ndarray, x: np.ndarray, notable: np.ndarray, fps: float) -> list[int]:
-    """Persons seen for long enough, from the left to the right; at least the one seen longest."""
-    enough = min(PERSISTENT_S * fps, SHORT_CLIP_SHARE * len(np.unique(frame)))
+    """People who are visible for long enough, from left to right; at least the one visible longest."""
+    required = _persistent_frames(frame, fps)
     numbers, counts = np.unique(person[notable], return_counts=True)
-    kept = numbers[counts >= max(enough, 1)]
-    if len(kept) == 0:
-        kept = numbers[[counts.argmax()]]
-    return sorted(kept.tolist(), key=lambda number: float(np.median(x[person == number])))
+    persistent = numbers[counts >= max(required, 1)]
+    if len(persistent) == 0:
+        persistent = numbers[[counts.argmax()]]
+    return sorted(persistent.tolist(), key=lambda number: float(np.median(x[person == number])))
 
 
-def _seen_together(frame: np.ndarray, person: np.ndarray, people: list[int], notable: np.ndarray, fps: float) -> bool:
-    """Whether two of the people share frames for a while."""
+def _appear_together(frame: np.ndarray, person: np.ndarray, people: list[int], notable: np.ndarray, fps: float) -> bool:
+    """Whether two of the people are visible in the same frames for long enough."""
     counted = notable & np.isin(person, people)
     shared = np.bincount(frame[counted]) > 1
-    return bool(shared.sum() >= max(1, min(PERSISTENT_S * fps, SHORT_CLIP_SHARE * len(np.unique(frame)))))
+    return bool(shared.sum() >= max(1, _persistent_frames(frame, fps)))
 
 
-def _wanted(face: str, people: list[int], person: np.ndarray, size: np.ndarray) -> int:
+def _persistent_frames(frame: np.ndarray, fps: float) -> float:
+    """Number of frames that count as long enough."""
+    return min(PERSISTENT_S * fps, PERSISTENT_FRACTION * len(np.unique(frame)))
+
+
+def _named_person(face: str, people: list[int], person: np.ndarray, size: np.ndarray) -> int:
+    """The person that ``--face`` names."""
     if face == "largest":
-        # size times duration: who fills the video
+        # size times duration
         return max(people, key=lambda number: float(size[person == number].sum()))
     if face in ("left", "right"):
         return people[0 if face == "left" else -1]
@@ -119,19 +124,19 @@ def _wanted(face: str, people: list[int], person: np.ndarray, size: np.ndarray) 
     return people[int(face)]
 
 
-def _one_a_frame(
-    frame: np.ndarray, person: np.ndarray, size: np.ndarray, wanted: np.ndarray, frame_count: int
+def _one_per_frame(
+    frame: np.ndarray, person: np.ndarray, size: np.ndarray, candidates: np.ndarray, frame_count: int
 ) -> np.ndarray:
-    """The wanted face of each frame; of several the person seen longest, then the largest."""
-    seen = np.bincount(person)
-    rows = np.flatnonzero(wanted)
-    order = rows[np.lexsort((size[rows], seen[person[rows]]))]  # the best of a frame comes last and stays
-    chosen = np.full(frame_count, -1, np.int32)
-    chosen[frame[order]] = order
-    return chosen
+    """One candidate per frame, int32 [T]: of several the person visible longest, then the largest face."""
+    appearances = np.bincount(person)
+    rows = np.flatnonzero(candidates)
+    order = rows[np.lexsort((size[rows], appearances[person[rows]]))]
+    selection = np.full(frame_count, -1, np.int32)
+    selection[frame[order]] = order  # the last assignment of a frame, its best candidate, stays
+    return selection
 
 
-def _spoken(found: list[list[int]], most: int = 3) -> str:
-    """``12-40, 55-60``: the first ranges, both ends included."""
-    text = ", ".join(f"{start}-{end - 1}" for start, end in found[:most])
-    return text + (f" and {len(found) - most} more ranges" if len(found) > most else "")
+def _as_text(frame_ranges: list[list[int]], most: int = 3) -> str:
+    """The first ranges as text, both ends included: ``12-40, 55-60``."""
+    text = ", ".join(f"{start}-{end - 1}" for start, end in frame_ranges[:most])
+    return text + (f" and {len(frame_ranges) - most} more ranges" if len(frame_ranges) > most else "")

@@ -1,7 +1,7 @@
-"""Every face of a video on disk: written frame by frame while tracking, read back by pieces.
+"""Files with every tracked face of a video: written frame by frame, memory-mapped for reading.
 
-``faces.f32`` holds a row of float32 for each face, ``index.i32`` its (frame, person), ``times.f64`` the
-time of each frame. Nothing here grows with the video except the files.
+``faces.f32`` has a row of float32 per face, ``index.i32`` the (frame, person) of each face, ``times.f64`` the
+time of each frame. Memory does not grow with the length of the video.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from jean.features.base import Face, FaceTracker
 from jean.prepare.tracking.identity import Identities
 
 FACES, INDEX, TIMES = "faces.f32", "index.i32", "times.f64"
-# Longer sides are halved, thirded, … for tracking: trackers look at a face at 256 px or less
+# Larger frames are shrunk by a whole factor for tracking: trackers resize a face to 256 px or less anyway
 TRACK_SIDE_PX = 1920
 
 
 @dataclass(frozen=True)
 class Tracks:
-    """The faces found in a video, memory-mapped.
+    """The tracked faces of a video, memory-mapped.
 
     Attributes:
-        times_s: float64 [T], of each frame.
-        frame: int32 [N], the frame of each face, not decreasing.
-        person: int32 [N], who it is.
-        rows: float32 [N, R], see ``columns``.
-        columns: name → (slice of a row, shape).
-        width_px: of the upright video; all positions are in its pixels.
-        height_px: of the upright video.
+        times_s: float64 [T], time of each frame.
+        frame: int32 [N], frame of each face, not decreasing.
+        person: int32 [N], person of each face.
+        rows: float32 [N, R], one row per face.
+        columns: name → (slice of a row, shape of the value).
+        width_px: width of the upright video; all positions are in its pixels.
+        height_px: its height.
     """
 
     times_s: np.ndarray
@@ -47,7 +47,7 @@ class Tracks:
 
     @classmethod
     def open(cls, folder: Path, info: dict[str, Any]) -> Tracks:
-        """Opens what ``write_tracks`` wrote and returned."""
+        """Opens the files of ``write_tracks``; ``info`` is what it returned."""
         columns = _columns(info["points"], info["expression"])
         width = max(where.stop for where, _ in columns.values())
         index = np.fromfile(folder / INDEX, np.int32).reshape(-1, 2)
@@ -62,12 +62,12 @@ class Tracks:
         )
 
     def values(self, name: str, faces: np.ndarray) -> np.ndarray:
-        """One column [len(faces), …] of the given faces; a face of -1 gives NaN."""
+        """Values [len(faces), …] of a column for the given faces; NaN for a face of -1."""
         where, shape = self.columns[name]
         faces = np.asarray(faces)
         result = np.full((len(faces), where.stop - where.start), np.nan, np.float32)
-        known = faces >= 0
-        result[known] = self.rows[faces[known], where]
+        present = faces >= 0
+        result[present] = self.rows[faces[present], where]
         return result.reshape(-1, *shape)
 
 
@@ -77,36 +77,36 @@ def write_tracks(
     tracker: FaceTracker,
     advance: Callable[[int], Any] = lambda count: None,
 ) -> dict[str, Any]:
-    """Tracks a video and writes every face as it is found.
+    """Tracks the faces of a video and writes them frame by frame.
 
     Args:
-        folder: an empty one.
-        frames: (time in seconds, upright RGB uint8 [H, W, 3]), all of one size.
-        tracker: the adapter.
-        advance: told after each frame.
+        folder: an empty folder.
+        frames: (time in seconds, upright RGB uint8 [H, W, 3]) of each frame, all of one size.
+        tracker: finds the faces.
+        advance: called with 1 after each frame.
 
     Returns:
-        Counts and sizes, for ``Tracks.open``.
+        Counts and sizes, which ``Tracks.open`` needs.
     """
-    waiting: deque[tuple[float, np.ndarray]] = deque()
+    pending: deque[tuple[float, np.ndarray]] = deque()
     shrink = 1
     size = (0, 0)
 
-    def shown() -> Iterator[tuple[float, np.ndarray]]:
+    def shrunk_frames() -> Iterator[tuple[float, np.ndarray]]:
         nonlocal shrink, size
         for time_s, image in frames:
             size = image.shape[1], image.shape[0]
             shrink = -(-max(size) // TRACK_SIDE_PX)
             small = _shrunk(image, shrink)
-            waiting.append((time_s, small))  # the tracker may read ahead
+            pending.append((time_s, small))  # the tracker may read ahead
             yield time_s, small
 
     identities = Identities()
     count = faces_found = 0
     points = expression = -1
     with open(folder / FACES, "wb") as rows, open(folder / INDEX, "wb") as index, open(folder / TIMES, "wb") as times:
-        for faces in tracker.track(shown()):
-            time_s, image = waiting.popleft()
+        for faces in tracker.track(shrunk_frames()):
+            time_s, image = pending.popleft()
             for face, person in zip(faces, identities.assign(time_s, image, faces), strict=True):
                 rows.write(_row(face, shrink, size).tobytes())
                 index.write(np.array([count, person], np.int32).tobytes())
@@ -126,6 +126,7 @@ def write_tracks(
 
 
 def _columns(points: int, expression: int) -> dict[str, tuple[slice, tuple[int, ...]]]:
+    """Layout of a row with so many tracker points and expression coefficients."""
     shapes = {
         "landmarks": (ibug.COUNT, 2),
         "irises": (2, 2),
@@ -134,17 +135,17 @@ def _columns(points: int, expression: int) -> dict[str, tuple[slice, tuple[int, 
         "score": (),
         "points": (points, 2),
     }
-    columns, at = {}, 0
+    columns, start = {}, 0
     for name, shape in shapes.items():
         width = int(np.prod(shape))
-        columns[name] = slice(at, at + width), shape
-        at += width
+        columns[name] = slice(start, start + width), shape
+        start += width
     return columns
 
 
 def _row(face: Face, shrink: int, size: tuple[int, int]) -> np.ndarray:
-    """One face as float32 [R], positions in pixels of the full frame."""
-    # a side that is no multiple was shrunk by a little less; both sides keep their own scale
+    """The row of a face, float32 [R], with positions in pixels of the full frame."""
+    # sides that are no multiple of the factor shrink by slightly less: each side has its own scale
     scale = np.array([size[0] / max(size[0] // shrink, 1), size[1] / max(size[1] // shrink, 1)])
     pose = np.full((4, 4), np.nan) if face.camera_to_world is None else face.camera_to_world
     parts = (
@@ -159,6 +160,7 @@ def _row(face: Face, shrink: int, size: tuple[int, int]) -> np.ndarray:
 
 
 def _shrunk(image: np.ndarray, times: int) -> np.ndarray:
+    """The frame with both sides divided by a whole number."""
     if times == 1:
         return image
     import cv2
@@ -169,6 +171,7 @@ def _shrunk(image: np.ndarray, times: int) -> np.ndarray:
 
 
 def _map(path: Path, shape: tuple[int, int]) -> np.ndarray:
+    """Maps a float32 file into memory."""
     if 0 in shape:  # an empty file cannot be mapped
         return np.zeros(shape, np.float32)
     return np.memmap(path, np.float32, "r", shape=shape)

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field, model_validator
 
-from jean.clips.corpus import CorpusClip
 from jean.config import StageConfig
 from jean.errors import UsageError
+
+if TYPE_CHECKING:
+    from jean.clips.corpus import CorpusClip
 
 VALIDATION_FRACTION = 9 / 48  # fraction of the people held out for validation: 9 of 48, sections 8.1.1 and 8.2.1
 
@@ -23,23 +25,21 @@ class EpochConfig(StageConfig):
     A subclass lists the values of its other presets in ``presets``. They replace the defaults of the class, and
     values given by the user replace both. Every field that a preset decides therefore has its final value as soon
     as the configuration exists.
-
-    Attributes:
-        preset: name of a preset.
-        table: CSV file with person, emotion and sentence of each clip (``jean.clips.corpus``); None: the tables in
-            the DATA folders.
-        epochs: passes over the training set; None where ``steps`` decides.
-        steps: optimisation steps, instead of epochs; None where ``epochs`` decides. Exactly one of the two is set.
-        batch: items per optimisation step.
     """
 
     presets: ClassVar[Mapping[str, Mapping[str, Any]]] = {}
 
-    preset: str = "paper"
-    table: Path | None = None
-    epochs: int | None = Field(1, ge=1)
-    steps: int | None = Field(None, ge=1)
-    batch: int = Field(256, ge=1)
+    preset: str = Field("paper", description="Name of a preset.")
+    table: Path | None = Field(
+        None,
+        description="CSV file with the columns file, person, emotion, level and sentence. By default the tables in "
+        "the DATA folders.",
+    )
+    epochs: int | None = Field(
+        1, ge=1, le=1_000_000, description="Passes over the training set; null where steps is given."
+    )
+    steps: int | None = Field(None, ge=1, le=1_000_000_000, description="Optimisation steps, instead of epochs.")
+    batch: int = Field(256, ge=1, le=1_000_000, description="Items per optimisation step.")
 
     @model_validator(mode="before")
     @classmethod

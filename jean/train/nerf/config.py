@@ -1,89 +1,169 @@
-"""Configuration of ``jean train-nerf``."""
+"""Configuration and presets of ``jean train-nerf``."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from jean.config import StageConfig
+from jean.config import StageConfig, Width
+
+# Values of the presets. The paper's numbers: sections 8.4.2 and 8.4.3.
+# ``fine_tune_rate`` is the default of ``audio_rate`` beside an ``audio_run``: the paper's, or a larger one for the fast
+# preset, which has a hundredth of the paper's steps.
+PRESETS: dict[str, dict[str, Any]] = {
+    "paper": {
+        "steps": 400_000,
+        "frames_per_step": 1,
+        "learning_rate": 5e-4,
+        "fine_tune_rate": 5e-6,
+        "dropout": 0.0,
+        "audio_width": 32,
+        "expression_width": 64,
+        "lip_weight": 0.0,
+        "latent_width": 0,
+        "ema_decay": 0.0,
+        "audio_noise": 0.0,
+        "expression_noise": 0.0,
+        "opacity_weight": 0.0,
+        "scale_audio_embedding": False,
+    },
+    "fast": {
+        "steps": 8_000,
+        "frames_per_step": 16,
+        "learning_rate": 5e-3,
+        "audio_rate": 2e-3,
+        "fine_tune_rate": 2e-4,
+        "audio_steps": 1000,
+        "dropout": 0.1,
+        "audio_width": 6,
+        "expression_width": 16,
+        "lip_weight": 0.02,
+        "latent_width": 16,
+        "ema_decay": 0.995,
+        "audio_noise": 0.1,
+        "expression_noise": 0.1,
+        "opacity_weight": 0.1,
+        "scale_audio_embedding": True,
+    },
+}
 
 
 class NerfConfig(StageConfig):
-    """What decides a talking head. Fields that are None get their value from the preset, see
-    ``jean.train.nerf.presets.resolve``.
+    """Options of the talking head.
 
-    Attributes:
-        preset: the head: "fast" (tri-planes, minutes on a CPU), "paper" (F_Θ of sections 3.3 and 8.4), or the name of
-            a head that another package registers.
-        precision: of training on a GPU: "fp32" or "bf16".
-        backend: compiled kernels ("native"), readable torch ("reference"), or kernels where they can run ("auto").
-        graphs: whether a GPU's steps are recorded as CUDA graphs.
-        steps: optimisation steps.
-        minutes: training time instead, converted to steps by timing this machine once.
-        method: a name in ``METHODS``, which decides ``expression`` and ``speech``; None: the runs that are given do.
-        expression: the expression vector: "upper" lets speech alone decide the lips; "all" coefficients is the
-            paper's variant (b); "emotion", features of an emotion network through a thin MLP (variants a, c);
-            "transformer", e_e of ``expression_run``; "none" (AD-NeRF).
-        speech: "sound", or "none" (NeRFace).
-        audio_run: run of ``train-audio``: its encoder is fine-tuned at ``audio_rate``.
-        expression_run: run of ``train-expr``.
-        emotion_features: name of the emotion features, for "emotion".
-        audio_features: name of the audio features; None takes those of ``audio_run``, or the clips' first.
-        audio_width: width of the audio part of e_in.
-        expression_width: width of the expression part of e_in.
-        lip_weight: weight of the regression that makes the audio part the first principal components of the mouth's
-            landmarks, so that a few seconds of speech suffice to move the lips. 0 in the paper, which learns the
-            lips from many people instead (Eqs. 1 and 2).
-        rays: pixels per step.
-        frames_per_step: frames that the pixels come from.
-        learning_rate: of the networks; it decays exponentially by the factor ``decay``.
-        audio_rate: learning rate of the speech part.
-        audio_steps: step after which the speech part stops learning, with a linear decay until then; 0: never. Lips
-            are learned in a few hundred steps; after them a short clip's speech would be memorised.
-        audio_attention: neighbouring frames over which AD-NeRF's attention smooths e_a, from the middle of the
-            training on; 8 in AD-NeRF (4 before and 3 after), 0 for none.
-        decay: of the learning rates over the whole training.
-        background: "random" colours behind the head while training, or the clip's "plate".
-        dropout: of the audio encoder.
-        latent_width: width of the training frames' latent codes (NeRFace): they explain a frame's light, hair and
-            pose error, so that these are not attributed to its sound or expression. Half of the frames of a step
-            go without; rendering always does.
-        ema_decay: decay of the exponential moving average of the weights that is scored, stored and rendered; 0 for
-            the weights themselves.
-        audio_noise: standard deviation of the noise on audio windows.
-        expression_noise: standard deviation of the noise on expression vectors, in units of their own.
-        opacity_weight: weight of the mattes as a target of the opacity.
+    Fields that are None get their value from the preset or the method, see ``jean.train.nerf.presets.resolve``.
     """
 
-    preset: str = "fast"
-    precision: Literal["fp32", "bf16"] = "fp32"
-    backend: Literal["auto", "native", "reference"] = "auto"
-    graphs: bool = True
-    steps: int | None = None
-    minutes: float | None = None
-    method: str | None = None
-    expression: Literal["upper", "all", "emotion", "transformer", "none"] | None = None
-    speech: Literal["sound", "none"] | None = None
-    audio_run: Path | None = None
-    expression_run: Path | None = None
-    emotion_features: str | None = None
-    audio_features: str | None = None
-    audio_width: int | None = None
-    expression_width: int | None = None
-    lip_weight: float | None = None
-    rays: int = 2048
-    frames_per_step: int | None = None
-    learning_rate: float | None = None
-    audio_rate: float | None = None
-    audio_steps: int | None = None
-    audio_attention: int = Field(0, ge=0, le=64)
-    decay: float = 0.1
-    background: Literal["random", "plate"] = "random"
-    dropout: float | None = None
-    latent_width: int | None = None
-    ema_decay: float | None = None
-    audio_noise: float | None = None
-    expression_noise: float | None = None
-    opacity_weight: float | None = None
+    presets: ClassVar = PRESETS
+
+    preset: str = Field(
+        "fast",
+        description="The head: fast (tri-planes, minutes on a CPU), paper (the MLP of sections 3.3 and 8.4), or a head "
+        "that another package registers.",
+    )
+    precision: Literal["fp32", "bf16"] = Field("fp32", description="Precision of training on a GPU.")
+    backend: Literal["auto", "native", "reference"] = Field(
+        "auto",
+        description="Renderer: native, the compiled kernels; reference, readable torch; or auto, the kernels where "
+        "they can run.",
+    )
+    graphs: bool = Field(True, description="Whether the steps on a GPU are recorded as CUDA graphs.")
+    steps: int | None = Field(None, ge=1, le=1_000_000_000, description="Optimisation steps.")
+    minutes: float | None = Field(
+        None,
+        gt=0,
+        le=100_000,
+        description="Training time, instead of --steps: converted to steps once, by timing this machine.",
+    )
+    method: str | None = Field(
+        None,
+        description="Row of Table 1 or 2: jean, jean-plain-audio, audio-only (AD-NeRF), expression-only (NeRFace), or "
+        "a variant a, b, c, d. It decides the keys expression and speech; by default the given runs do.",
+    )
+    expression: Literal["upper", "all", "emotion", "transformer", "none"] | None = Field(
+        None,
+        description="The expression vector: upper, coefficients of the upper face, so that speech alone drives the "
+        "lips; all coefficients (variant b); emotion, features of an emotion network (variants a, c); transformer, "
+        "the embedding of --expr; or none (AD-NeRF).",
+    )
+    speech: Literal["sound", "none"] | None = Field(
+        None, description="What drives the lips: sound, or none (NeRFace). By default sound."
+    )
+    audio_run: Path | None = Field(None, description="Run folder of train-audio, whose audio encoder is fine-tuned.")
+    expression_run: Path | None = Field(
+        None, description="Run folder of train-expr, whose embedding is the expression."
+    )
+    emotion_features: str | None = Field(None, description="Name of the emotion features, for expression=emotion.")
+    audio_features: str | None = Field(
+        None, description="Name of the audio features. By default those of --audio, or the first ones of the clips."
+    )
+    audio_width: Width | None = Field(None, description="Width of the audio part of the condition e_in.")
+    expression_width: Width | None = Field(None, description="Width of the expression part of the condition e_in.")
+    lip_weight: float | None = Field(
+        None,
+        ge=0,
+        le=1000,
+        description="Weight of the regression that makes the audio part of e_in the first principal components of the "
+        "mouth landmarks, so that a few seconds of speech suffice to learn the lips (not the paper's).",
+    )
+    rays: int = Field(2048, ge=1, le=1_000_000, description="Pixels per optimisation step.")
+    frames_per_step: int | None = Field(
+        None, ge=1, le=10_000, description="Frames that the pixels of a step come from."
+    )
+    learning_rate: float | None = Field(
+        None, gt=0, le=1, description="Learning rate of the networks at the first step; it decays exponentially."
+    )
+    audio_rate: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Learning rate of the speech part. By default the preset's fine_tune_rate with --audio, and "
+        "otherwise its audio_rate or learning_rate.",
+    )
+    audio_steps: int | None = Field(
+        None,
+        ge=0,
+        le=1_000_000_000,
+        description="Step after which the speech part stops learning, so that the speech of a short clip is not "
+        "memorised; its rate decays linearly until then. 0: never.",
+    )
+    audio_attention: int = Field(
+        0,
+        ge=0,
+        le=64,
+        description="Neighbouring frames over which AD-NeRF's attention smooths the audio embedding, from the middle "
+        "of the training on: 8 in AD-NeRF, 0 for none.",
+    )
+    decay: float = Field(0.1, gt=0, le=1, description="Factor by which the learning rates decay over the training.")
+    background: Literal["random", "plate"] = Field(
+        "random", description="Background while training: random colours, or the clip's clean plate."
+    )
+    dropout: float | None = Field(None, ge=0, lt=1, description="Dropout probability of the audio encoder.")
+    latent_width: int | None = Field(
+        None,
+        ge=0,
+        le=65_536,
+        description="Width of the latent codes of training frames (NeRFace), which explain a frame's light, hair and "
+        "pose error, so that these are not attributed to its sound or expression. Rendering uses none.",
+    )
+    ema_decay: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Decay of the exponential moving average of the weights that is scored, stored and rendered; 0: "
+        "the weights themselves.",
+    )
+    audio_noise: float | None = Field(
+        None, ge=0, le=100, description="Standard deviation of the noise that training adds to audio windows."
+    )
+    expression_noise: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="Standard deviation of the noise that training adds to expression vectors, in units of their own.",
+    )
+    opacity_weight: float | None = Field(
+        None, ge=0, le=1000, description="Weight of the loss between opacity and matte."
+    )

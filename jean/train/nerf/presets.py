@@ -1,4 +1,4 @@
-"""Presets of ``jean train-nerf``, and configurations in which every value is decided."""
+"""Resolves a configuration of ``jean train-nerf``: every value is decided, by preset and method."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from jean.drivers.expression import EXPRESSION_INPUTS, UpperFace
 from jean.drivers.method import METHODS, MethodRow
 from jean.errors import UsageError
 from jean.models.head.registry import HEADS
-from jean.train.nerf.config import NerfConfig
+from jean.train.nerf.config import PRESETS, NerfConfig
 
 
 class ResolvedNerfConfig(NerfConfig):
@@ -45,47 +45,6 @@ class ResolvedNerfConfig(NerfConfig):
         random state in the checkpoint.
         """
         return self.model_dump(mode="json", exclude={"device", "minutes", "backend", "graphs", "row"})
-
-
-# Values of the presets. The paper's numbers: sections 8.4.2 and 8.4.3.
-# ``fine_tune_rate`` is the default of ``audio_rate`` beside an ``audio_run``: the paper's, or a larger one for the fast
-# preset, which has a hundredth of the paper's steps.
-PRESETS: dict[str, dict[str, Any]] = {
-    "paper": {
-        "steps": 400_000,
-        "frames_per_step": 1,
-        "learning_rate": 5e-4,
-        "fine_tune_rate": 5e-6,
-        "dropout": 0.0,
-        "audio_width": 32,
-        "expression_width": 64,
-        "lip_weight": 0.0,
-        "latent_width": 0,
-        "ema_decay": 0.0,
-        "audio_noise": 0.0,
-        "expression_noise": 0.0,
-        "opacity_weight": 0.0,
-        "scale_audio_embedding": False,
-    },
-    "fast": {
-        "steps": 8_000,
-        "frames_per_step": 16,
-        "learning_rate": 5e-3,
-        "audio_rate": 2e-3,
-        "fine_tune_rate": 2e-4,
-        "audio_steps": 1000,
-        "dropout": 0.1,
-        "audio_width": 6,
-        "expression_width": 16,
-        "lip_weight": 0.02,
-        "latent_width": 16,
-        "ema_decay": 0.995,
-        "audio_noise": 0.1,
-        "expression_noise": 0.1,
-        "opacity_weight": 0.1,
-        "scale_audio_embedding": True,
-    },
-}
 
 
 def resolve(config: NerfConfig, steps: int | None = None) -> ResolvedNerfConfig:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jean.errors import ArtefactError, UsageError
-from jean.evaluation.evaluate import EvaluateConfig, evaluate
+from jean.evaluation.config import EvaluateConfig
+from jean.evaluation.evaluate import evaluate
 from jean.metrics.base import MetricContext, Sound
 from jean.metrics.lip_sync.embedding_sync import EmbeddingSync, EmbeddingSyncOptions, embedding_agreement
 from jean.progress import Silent

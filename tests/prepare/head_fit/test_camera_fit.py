@@ -1,4 +1,4 @@
-"""Against known truth: a random head, moving and talking, seen by a known camera with noise."""
+"""Camera fit against ground truth: a random head that moves and talks before a known camera, with noise."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,7 @@ class Truth:
 
 
 def head_points(count: int, rng: np.random.Generator) -> np.ndarray:
-    """A bulging face: a half ellipsoid with the eye corners where head space has them."""
+    """A convex face: half an ellipsoid, with the eye corners of head space."""
     x, y = rng.uniform(-6, 6, count), rng.uniform(-8, 7, count)
     z = -6 * np.sqrt(np.maximum(0, 1 - (x / 8) ** 2 - (y / 10) ** 2)) + rng.normal(0, 0.5, count)
     shape = np.c_[x, y, z]
@@ -66,13 +66,13 @@ def fit(truth: Truth, points=None, valid=None, **options):
     return fit_camera(points, valid, eye_corners=EYES, components=6, **(settings | options))
 
 
-def pose_errors_deg(found: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Angles after one common rotation, which no fit of an unknown head can know, is taken out."""
+def pose_errors_deg(estimate: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Angles without the mean rotation, which a fit of an unknown head cannot determine."""
     from jean.geometry import mean_rotation
 
-    views_found, views_truth = found[:, :3, :3].transpose(0, 2, 1), truth[:, :3, :3].transpose(0, 2, 1)
-    common = mean_rotation(views_found.transpose(0, 2, 1) @ views_truth)
-    return np.degrees(rotation_angle(views_found @ common, views_truth))
+    views, views_truth = estimate[:, :3, :3].transpose(0, 2, 1), truth[:, :3, :3].transpose(0, 2, 1)
+    common = mean_rotation(views.transpose(0, 2, 1) @ views_truth)
+    return np.degrees(rotation_angle(views @ common, views_truth))
 
 
 @pytest.fixture(scope="module")
@@ -81,54 +81,54 @@ def truth() -> Truth:
 
 
 @pytest.fixture(scope="module")
-def found(truth):
+def result(truth):
     return fit(truth)
 
 
-def test_focal_and_poses_are_the_truth(truth, found):
-    assert found.camera.focal_px == pytest.approx(truth.camera.focal_px, rel=0.06)
-    assert found.camera.center_px == GUESS.center_px
-    errors = pose_errors_deg(found.camera_to_world, truth.poses)
+def test_focal_length_and_poses_match_the_ground_truth(truth, result):
+    assert result.camera.focal_px == pytest.approx(truth.camera.focal_px, rel=0.06)
+    assert result.camera.center_px == GUESS.center_px
+    errors = pose_errors_deg(result.camera_to_world, truth.poses)
     assert np.median(errors) < 0.35 and errors.max() < 1.2
 
 
-def test_projection_meets_what_was_there_before_the_noise(truth, found):
-    deformed = found.shape + np.einsum("tk,kpc->tpc", found.coefficients, found.basis)
-    predicted = np.stack([project(d, found.camera, p) for d, p in zip(deformed, found.camera_to_world, strict=True)])
+def test_projections_match_the_points_without_noise(truth, result):
+    deformed = result.shape + np.einsum("tk,kpc->tpc", result.coefficients, result.basis)
+    predicted = np.stack([project(d, result.camera, p) for d, p in zip(deformed, result.camera_to_world, strict=True)])
     assert np.linalg.norm(predicted - truth.clean, axis=-1).mean() < 0.35  # the noise is 0.5 on average
 
 
-def test_shape_lies_in_head_space(found):
-    np.testing.assert_allclose(found.shape[1] - found.shape[0], [EYE_CORNERS_CM, 0, 0], atol=1e-9)
-    np.testing.assert_allclose((found.shape[0] + found.shape[1]) / 2, EYE_MIDDLE_CM, atol=1e-9)
+def test_the_shape_is_in_head_space(result):
+    np.testing.assert_allclose(result.shape[1] - result.shape[0], [EYE_CORNERS_CM, 0, 0], atol=1e-9)
+    np.testing.assert_allclose((result.shape[0] + result.shape[1]) / 2, EYE_MIDDLE_CM, atol=1e-9)
 
 
-def test_left_out_points_are_predicted_as_well_as_noise_allows(found):
-    error = found.report["left_out_error"]
-    assert error["mean_px"] < 0.4 * 1.25 * 1.3  # mean length of the noise is 1.25 deviations
+def test_left_out_points_are_predicted_to_within_the_noise(result):
+    error = result.report["left_out_error"]
+    assert error["mean_px"] < 0.4 * 1.25 * 1.3  # the mean length of the noise is 1.25 standard deviations
     assert error["mean_share"] < 0.03
 
 
-def test_left_out_observations_do_not_enter_the_measured_fit(truth):
-    """Points that are nonsense, all left out: the error must be large, that of the others untouched."""
+def test_left_out_observations_do_not_influence_the_fit(truth):
+    """Only left-out points are wrong: the fit must not use them, so their error equals their offset."""
     left_out = np.random.default_rng(3).random(truth.points.shape[:2]) < 0.1
-    spoilt = truth.points + 30.0 * left_out[..., None]
-    report = fit(truth, spoilt, held_out_points=left_out).report
+    corrupted = truth.points + 30.0 * left_out[..., None]
+    report = fit(truth, corrupted, held_out_points=left_out).report
     assert report["left_out_error"]["median_px"] == pytest.approx(30 * np.sqrt(2), rel=0.05)
 
 
-def test_smoothing_lowers_jitter_towards_the_truth(truth, found):
-    before, after = found.report["jitter_unsmoothed"], found.report["jitter"]
+def test_smoothing_brings_jitter_closer_to_the_ground_truth(truth, result):
+    before, after = result.report["jitter_unsmoothed"], result.report["jitter"]
     real = pose_jitter(truth.poses)[0]
     assert after["rotation_deg"] < 0.7 * before["rotation_deg"]
     assert real < after["rotation_deg"] < 1.5 * real
     rough = fit(truth, smooth=False)
-    errors = [pose_errors_deg(fitted.camera_to_world, truth.poses).mean() for fitted in (found, rough)]
+    errors = [pose_errors_deg(fitted.camera_to_world, truth.poses).mean() for fitted in (result, rough)]
     assert errors[0] < 0.9 * errors[1]
 
 
 @pytest.mark.parametrize("nod_hz", [pytest.param(1.0, marks=pytest.mark.slow), 3.0])
-def test_a_real_nod_is_kept(nod_hz):
+def test_a_real_nod_keeps_its_amplitude(nod_hz):
     truth = make_truth(noise=0.6, nod_hz=nod_hz, frames=150)
     fitted = fit(truth)
     time = np.arange(150) / FPS
@@ -136,11 +136,11 @@ def test_a_real_nod_is_kept(nod_hz):
     views = fitted.camera_to_world[:, :3, :3].transpose(0, 2, 1)
     pitch = np.arcsin(views[:, 2, 1])
     true_pitch = np.arcsin(truth.poses[:, :3, :3].transpose(0, 2, 1)[:, 2, 1])
-    kept = abs((pitch * wave).sum()) / abs((true_pitch * wave).sum())
-    assert 0.95 <= kept <= 1.05
+    gain = abs((pitch * wave).sum()) / abs((true_pitch * wave).sum())
+    assert 0.95 <= gain <= 1.05
 
 
-def test_smoother_keeps_the_promised_share_of_any_motion():
+def test_smoothing_keeps_the_promised_fraction_of_a_motion():
     time = np.arange(300) / FPS
     nod = rotation_matrix(np.c_[0.05 * np.sin(2 * np.pi * 3 * time), 0 * time, 0 * time])
     poses = invert_pose(make_pose(nod, np.tile([0, 0, 50.0], (300, 1))))
@@ -150,7 +150,7 @@ def test_smoother_keeps_the_promised_share_of_any_motion():
     assert ratio == pytest.approx(0.95, abs=0.005)
 
 
-def test_frames_without_a_face_are_blended(truth):
+def test_frames_without_a_face_are_interpolated(truth):
     valid = np.ones(120, bool)
     valid[50:55] = valid[:3] = False
     points = np.where(valid[:, None, None], truth.points, np.nan)
@@ -161,34 +161,34 @@ def test_frames_without_a_face_are_blended(truth):
     assert fitted.report["frames_fitted"] == 112
 
 
-def test_outliers_do_not_move_the_head(truth, found):
+def test_outliers_do_not_move_the_head(truth, result):
     rng = np.random.default_rng(5)
-    spoilt = truth.points.copy()
-    hit = rng.random(spoilt.shape[:2]) < 0.05
-    spoilt[hit] += rng.normal(0, 25, (hit.sum(), 2))
-    errors = pose_errors_deg(fit(truth, spoilt).camera_to_world, truth.poses)
-    assert np.median(errors) < 1.5 * np.median(pose_errors_deg(found.camera_to_world, truth.poses)) + 0.05
+    corrupted = truth.points.copy()
+    hit = rng.random(corrupted.shape[:2]) < 0.05
+    corrupted[hit] += rng.normal(0, 25, (hit.sum(), 2))
+    errors = pose_errors_deg(fit(truth, corrupted).camera_to_world, truth.poses)
+    assert np.median(errors) < 1.5 * np.median(pose_errors_deg(result.camera_to_world, truth.poses)) + 0.05
 
 
-def test_without_a_mean_face(truth):
+def test_the_fit_works_without_a_mean_face(truth):
     fitted = fit(truth, canonical=None)
     assert fitted.camera.focal_px == pytest.approx(truth.camera.focal_px, rel=0.2)
     assert np.median(pose_errors_deg(fitted.camera_to_world, truth.poses)) < 1.0
 
 
 @pytest.mark.slow
-def test_windows_change_nothing(truth, found):
+def test_the_window_does_not_change_the_result(truth, result):
     windowed = fit(truth, window=17)
-    np.testing.assert_allclose(windowed.camera_to_world, found.camera_to_world, atol=5e-3)
+    np.testing.assert_allclose(windowed.camera_to_world, result.camera_to_world, atol=5e-3)
 
 
 @pytest.mark.slow
-def test_same_input_same_result(truth, found):
-    np.testing.assert_array_equal(fit(truth).camera_to_world, found.camera_to_world)
+def test_the_fit_is_deterministic(truth, result):
+    np.testing.assert_array_equal(fit(truth).camera_to_world, result.camera_to_world)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5, 30])
-def test_short_clips(frames):
+def test_short_clips_give_finite_results(frames):
     truth = make_truth(frames=frames)
     fitted = fit(truth)
     assert fitted.camera_to_world.shape == (frames, 4, 4)
@@ -196,13 +196,13 @@ def test_short_clips(frames):
     assert fitted.coefficients.shape == (frames, len(fitted.basis))
 
 
-def test_tracker_poses_are_compared(truth):
+def test_the_report_compares_the_trackers_poses(truth):
     report = fit(truth, initial_camera_to_world=truth.poses).report
     assert report["tracker_jitter"]["rotation_deg"] == pytest.approx(pose_jitter(truth.poses)[0])
     assert report["tracker_error"]["mean_share"] > report["left_out_error"]["mean_share"]
 
 
-def test_no_face_is_an_error(truth):
+def test_no_face_and_a_wrong_mean_face_are_rejected(truth):
     with pytest.raises(InputError, match="no frame"):
         fit(truth, np.full_like(truth.points, np.nan), np.zeros(120, bool))
     with pytest.raises(InputError, match="mean face"):

@@ -1,4 +1,4 @@
-"""Against known truth: a painted ellipsoid that turns before a camera, with landmarks that wander."""
+"""Pose refinement against ground truth: a textured ellipsoid that turns, with landmarks that drift."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ RADII, MIDDLE = np.array([7.0, 9.5, 6.0]), np.array([0.0, -0.5, 0.5])
 
 
 def paint(x: np.ndarray, y: np.ndarray, wink: float) -> np.ndarray:
-    """Grey levels of the skin at head-space x, y; ``wink`` darkens a spot."""
+    """Grey levels of the texture at head-space x, y; ``wink`` darkens a spot."""
     rng = np.random.default_rng(4)
     value = np.full(x.shape, 130.0)
     for _ in range(24):
@@ -25,7 +25,7 @@ def paint(x: np.ndarray, y: np.ndarray, wink: float) -> np.ndarray:
 
 
 def draw(pose: np.ndarray, wink: float) -> np.ndarray:
-    """RGB uint8 frame, by meeting each pixel's ray with the ellipsoid."""
+    """RGB uint8 frame, by intersecting each pixel's ray with the ellipsoid."""
     at = np.arange(SIZE) + 0.5
     u, v = np.meshgrid(at, at)
     rays = np.stack([(u - 64) / CAMERA.focal_px, (v - 64) / CAMERA.focal_px, np.ones_like(u)], -1)
@@ -53,9 +53,9 @@ def scene():
     height = 1 - ((x - MIDDLE[0]) / RADII[0]) ** 2 - ((y - MIDDLE[1]) / RADII[1]) ** 2
     shape = np.c_[x, y, MIDDLE[2] - RADII[2] * np.sqrt(height)]
     clean = project(shape, CAMERA, poses)
-    # The wandering that smoothing cannot remove: slow, and the same for all points.
-    wander = 1.2 * np.c_[np.sin(4.3 * time), np.cos(5.1 * time)]
-    points = clean + wander[:, None] + rng.normal(0, 0.2, clean.shape)
+    # drift that smoothing cannot remove: slow, and the same for all points
+    drift = 1.2 * np.c_[np.sin(4.3 * time), np.cos(5.1 * time)]
+    points = clean + drift[:, None] + rng.normal(0, 0.2, clean.shape)
     fit = fit_camera(
         points,
         np.ones(FRAMES, bool),
@@ -69,13 +69,13 @@ def scene():
     return poses, frames, points, shape, fit
 
 
-def errors_px(found: np.ndarray, fit, truth: np.ndarray, shape: np.ndarray) -> np.ndarray:
-    """How far surface points move from where they are, apart from a constant offset of each point."""
-    offset = project(fit.shape, fit.camera, found) - project(shape, CAMERA, truth)
+def errors_px(estimate: np.ndarray, fit, truth: np.ndarray, shape: np.ndarray) -> np.ndarray:
+    """Errors of projected surface points, without the mean error of each point."""
+    offset = project(fit.shape, fit.camera, estimate) - project(shape, CAMERA, truth)
     return np.linalg.norm(offset - offset.mean(0), axis=-1)
 
 
-def test_pictures_take_out_the_wandering_of_landmarks(scene):
+def test_refinement_removes_the_drift_of_landmarks(scene):
     poses, frames, _, shape, fit = scene
     refined = refine_with_frames(fit, frames, fps=FPS)
     before, after = (errors_px(f.camera_to_world, fit, poses, shape).mean() for f in (fit, refined))
@@ -85,7 +85,7 @@ def test_pictures_take_out_the_wandering_of_landmarks(scene):
     assert 0.3 < refined.report["refine_moved_px"] < 3
 
 
-def test_pictures_do_not_spoil_good_poses(scene):
+def test_refinement_keeps_correct_poses(scene):
     poses, frames, _, shape, fit = scene
     offset = mean_rotation(poses[:, :3, :3].transpose(0, 2, 1) @ fit.camera_to_world[:, :3, :3])
     assert rotation_angle(offset, np.eye(3)) < 0.1
@@ -99,7 +99,7 @@ def replace_poses(fit, poses):
     return replace(fit, camera_to_world=poses)
 
 
-def test_frames_that_show_something_else_keep_the_landmarks_pose(scene):
+def test_frames_that_do_not_match_keep_the_pose_of_the_landmarks(scene):
     _, frames, _, _, fit = scene
     broken = frames.copy()
     broken[20] = np.roll(frames[20], 9, axis=1)
@@ -114,7 +114,7 @@ def test_frames_that_show_something_else_keep_the_landmarks_pose(scene):
     assert moved.max() < 0.09 * fit.report["eye_distance_px"]
 
 
-def test_missing_frames_progress_and_coefficients(scene):
+def test_missing_frames_progress_and_short_clips(scene):
     from dataclasses import replace
 
     _, frames, points, _, fit = scene
@@ -133,7 +133,7 @@ def test_missing_frames_progress_and_coefficients(scene):
 
 
 @pytest.mark.slow
-def test_larger_pictures_give_the_same_poses(scene):
+def test_larger_frames_give_the_same_poses(scene):
     _, frames, _, _, fit = scene
     from dataclasses import replace
 
@@ -146,7 +146,7 @@ def test_larger_pictures_give_the_same_poses(scene):
     assert np.linalg.norm(moved, axis=-1).mean() < 0.25
 
 
-def test_prediction_of_a_frame_leaves_the_frame_out():
+def test_a_frame_does_not_influence_its_own_prediction():
     rng = np.random.default_rng(0)
     coefficients = rng.normal(size=(20, 2))
     texels = 5 + coefficients @ rng.normal(size=(2, 7)) + rng.normal(0, 0.5, (20, 7))
@@ -160,7 +160,7 @@ def test_prediction_of_a_frame_leaves_the_frame_out():
     assert np.abs(again[4] - predicted[4]).max() > 0.1
 
 
-def test_modes_do_not_explain_motion():
+def test_modes_contain_no_rigid_motion():
     rng = np.random.default_rng(0)
     motion, skin = rng.normal(size=(90, 6)), rng.normal(size=90)
     coefficients = rng.normal(size=(60, 2))

@@ -1,33 +1,36 @@
+"""Assignment of faces to people over time."""
+
 import numpy as np
 
-from jean.prepare.tracking.identity import Identities, looks
+from jean.prepare.tracking.identity import Identities, appearance
 from tests.helpers.drawn_face import draw_face, face_at
 
 SIZE = 60
 
 
 def scene(places):
-    """An image with people at x positions {person: left}; drawn in the order given, the last in front."""
+    """An image with people at x positions {person: left}, drawn in the given order, the last in front."""
     image = np.full((140, 400, 3), 90, np.uint8)
     return image, {person: draw_face(image, left, 40, SIZE, person) for person, left in places.items()}
 
 
-def test_looks_do_not_depend_on_size_place_or_exposure_but_on_the_person():
-    seen = {}
+def test_the_appearance_depends_on_the_person_but_not_on_size_position_or_exposure():
+    descriptors = {}
     for person in (0, 1):
         for name, (left, size) in {"small": (20, 50), "large": (90, 180)}.items():
             image = np.full((320, 400, 3), 90, np.uint8)
             points = draw_face(image, left, 60, size, person)
-            seen[person, name] = looks(image, points)
+            descriptors[person, name] = appearance(image, points)
     image = (image * 0.6).astype(np.uint8)
-    darker = looks(image, points)
-    assert seen[0, "small"] @ seen[0, "large"] > 0.9
-    assert seen[1, "large"] @ darker > 0.95
-    assert seen[0, "large"] @ seen[1, "large"] < seen[0, "small"] @ seen[0, "large"] - 0.1
+    darker = appearance(image, points)
+    assert descriptors[0, "small"] @ descriptors[0, "large"] > 0.9
+    assert descriptors[1, "large"] @ darker > 0.95
+    same, different = (descriptors[0, "large"] @ descriptors[key] for key in ((0, "small"), (1, "large")))
+    assert different < same - 0.1
 
 
 def cross(shuffle):
-    """Two people walk through each other; 1 is hidden behind 0 in the middle. Returns {person: numbers}."""
+    """Assigned numbers per person when two people cross and person 1 is hidden behind person 0 in the middle."""
     identities = Identities()
     rng = np.random.default_rng(0)
     given = {0: set(), 1: set()}
@@ -48,7 +51,7 @@ def test_people_who_cross_are_not_swapped():
         assert len(given[0]) == len(given[1]) == 1 and given[0] != given[1]
 
 
-def test_somebody_who_comes_back_elsewhere_is_recognised():
+def test_a_person_who_comes_back_at_another_position_is_recognised():
     identities = Identities()
     numbers = []
     for t in [*range(20), *range(60, 80)]:
@@ -57,7 +60,7 @@ def test_somebody_who_comes_back_elsewhere_is_recognised():
     assert set(numbers) == {0}
 
 
-def test_another_face_at_another_place_is_another_person():
+def test_another_face_at_another_position_is_another_person():
     identities = Identities()
     image, points = scene({0: 20, 1: 300})
     assert identities.assign(0.0, image, [face_at(points[0])]) == [0]
@@ -65,7 +68,7 @@ def test_another_face_at_another_place_is_another_person():
     assert identities.assign(0.08, image, []) == []
 
 
-def test_degenerate_faces_do_not_break_it():
+def test_degenerate_landmarks_are_accepted():
     image = np.zeros((50, 50, 3), np.uint8)
     for points in (np.zeros((68, 2)), np.full((68, 2), 400.0), np.random.default_rng(0).random((68, 2)) * 1e-3):
         assert Identities().assign(0.0, image, [face_at(points)]) == [0]
