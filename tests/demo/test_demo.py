@@ -11,7 +11,6 @@ import pytest
 
 from jean.clips.clip import Clip
 from jean.clips.meta import ClipMeta
-from jean.demo import run_demo
 from jean.demo.config import DemoConfig
 from jean.demo.cross_driven import cross_driven_performance, write_truth_clip
 from jean.demo.demo_clips import EXPRESSION, POSE, SPEECH, TRAIN, DemoClip, clips_of_role, plan_clips
