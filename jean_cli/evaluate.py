@@ -26,10 +26,10 @@ def evaluate(
     no_audio: Names = None,
     no_expression: Names = None,
     metrics: Annotated[str | None, typer.Option(metavar="NAME,…", help="Which; all of the usual ones.")] = None,
-    landmarks: Annotated[
-        Path | None, typer.Option(metavar="RUN", help="Of train-landmarks: for jean's own lip sync.")
+    metric_option: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METRIC.KEY=VALUE", help="An option of one metric, e.g. sync.protocol=frame; repeatable."),
     ] = None,
-    audio_encoder: Annotated[Path | None, typer.Option(metavar="RUN", help="Of train-audio, likewise.")] = None,
     allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Missing weights are no failure.")] = False,
     workers: Annotated[int | None, typer.Option(help="Results scored at the same time.", min=1)] = None,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Folder for tables and report.")] = None,
@@ -58,8 +58,7 @@ def evaluate(
         no_audio=no_audio or None,
         no_expression=no_expression or None,
         metrics=[name.strip() for name in metrics.split(",")] if metrics else None,
-        landmarks=landmarks,
-        audio_encoder=audio_encoder,
+        metric_options=_metric_options(metric_option) if metric_option else None,
         workers=workers,
         seed=seed,
         device=device,
@@ -88,6 +87,22 @@ def _systems(entries: list[str]) -> dict[str, Path]:
             raise UsageError(f"there are two systems called {name!r}.", "Give each its own name.")
         found[name.strip()] = Path(folder)
     return found
+
+
+def _metric_options(entries: list[str]) -> dict[str, dict[str, str]]:
+    options: dict[str, dict[str, str]] = {}
+    for entry in entries:
+        key, equals, value = entry.partition("=")
+        metric, dot, option = key.strip().partition(".")
+        if not equals or not dot or not metric or not option:
+            raise UsageError(
+                f"--metric-option {entry}: no METRIC.KEY=VALUE.",
+                "Write, for example: --metric-option sync.protocol=frame",
+            )
+        if option in options.setdefault(metric, {}):
+            raise UsageError(f"--metric-option {metric}.{option} is given twice.", "Give it once.")
+        options[metric][option] = value
+    return options
 
 
 def _text(table: dict[str, Any], output: Path | None) -> str:

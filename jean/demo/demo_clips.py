@@ -10,7 +10,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from jean.config import StageConfig
-from jean.demo.pool import in_processes
+from jean.pool import map_in_processes
 from jean.progress import Progress, Silent
 
 TRAIN, SPEECH, EXPRESSION, POSE = "train", "speech", "expression", "pose"  # roles of the clips
@@ -112,14 +112,14 @@ def write_videos(
         person: seed of the speaker's identity.
         size_px: side of the frames, px.
         progress: counts finished clips.
-        workers: number of processes, see ``in_processes``.
+        workers: number of processes, see ``map_in_processes``.
 
     Returns:
         ``name``, ``role``, ``emotion``, ``seconds`` and ``sentences`` of each clip.
     """
     # The longest first, so that no process waits for a long one at the end.
     jobs = [(folder / clip.name, person, clip, size_px) for clip in sorted(clips, key=lambda clip: -clip.seconds)]
-    sentences = dict(in_processes(_write, jobs, "draw clips", progress, workers))
+    sentences = dict(map_in_processes(_write, jobs, "draw clips", progress, workers))
     return [
         {"name": c.name, "role": c.role, "emotion": c.emotion, "seconds": c.seconds, "sentences": sentences[c.name]}
         for c in clips
@@ -137,13 +137,13 @@ def prepare_videos(
         clips: clip folder per video, the longest video first.
         size_px: side of the prepared frames, px.
         progress: counts finished clips.
-        workers: number of processes, see ``in_processes``.
+        workers: number of processes, see ``map_in_processes``.
 
     Returns:
         The statistics of each clip, as ``jean.prepare.prepare.prepare`` returns them.
     """
     jobs = [(video, folder, size_px) for video, folder in clips.items()]
-    return in_processes(_prepare, jobs, "prepare clips", progress, workers)
+    return list(map_in_processes(_prepare, jobs, "prepare clips", progress, workers))
 
 
 def _write(job: tuple[Path, int, DemoClip, int]) -> tuple[str, list[str]]:

@@ -11,10 +11,10 @@ import numpy as np
 from jean.clips.clip import Clip
 from jean.demo.demo_clips import EXPRESSION, POSE, SPEECH, DemoConfig, clips_of_role, plan_clips, video_path
 from jean.errors import ArtefactError
-from jean.evaluation.report import Report, Tile, duration
-from jean.evaluation.tables import shown
+from jean.evaluation.tables import format_number
 from jean.media import read_frames
 from jean.metrics.pose import head_in_camera
+from jean.report.page import Report, Tile, format_duration
 
 MOMENTS = 6  # frames shown of each video
 MOUTH_GOAL = 0.8  # correlation of rendered and true mouth opening
@@ -72,7 +72,7 @@ def write_report(
     _add_numbers(report, scores)
     _add_training(report, output / "run", result["training"])
     _add_tracker(report, result["tracker_check"])
-    report.section("Time", f"{duration(sum(seconds.values()))} in all.")
+    report.section("Time", f"{format_duration(sum(seconds.values()))} in all.")
     report.timings(seconds, "A stage that was interrupted counts with the time of its last run.")
     report.section("Your own video", "The same steps, from a shell:")
     report.code(
@@ -90,18 +90,18 @@ def _tiles(result: dict[str, Any], total_s: float) -> list[Tile]:
     tiles = [
         Tile(
             "Mouth opening, correlation",
-            shown(mouth, 2),
+            format_number(mouth, 2),
             note=f"goal ≥ {MOUTH_GOAL:.1f}",
             met=mouth is not None and mouth >= MOUTH_GOAL,
         ),
-        Tile("PSNR, face", shown(result.get("psnr_face_db"), 1), "dB", "against the truth"),
-        Tile("SSIM, face", shown(result.get("ssim_face"), 3), note="against the truth"),
+        Tile("PSNR, face", format_number(result.get("psnr_face_db"), 1), "dB", "against the truth"),
+        Tile("SSIM, face", format_number(result.get("ssim_face"), 3), note="against the truth"),
     ]
     if result.get("pose_error_deg") is not None:
-        tiles.append(Tile("Head pose", shown(result["pose_error_deg"], 1), "°", "mean error"))
+        tiles.append(Tile("Head pose", format_number(result["pose_error_deg"], 1), "°", "mean error"))
     held_out = result["training"].get("heldout_face_psnr_db")
     if held_out is not None:
-        tiles.append(Tile("Held-out frames", shown(held_out, 1), "dB", "PSNR over the face"))
+        tiles.append(Tile("Held-out frames", format_number(held_out, 1), "dB", "PSNR over the face"))
     whole = round(total_s)
     return [*tiles, Tile("Whole demo", f"{whole // 60}:{whole % 60:02d}", "min", "on this machine")]
 
@@ -160,8 +160,8 @@ def _add_mouth(report: Report, mouth: dict[str, Any], opening: list[float], fps:
             f"By {name}",
             {"rendered": (times[: len(track)], track), "truth": (times, np.array(opening))},
             y_label="opening / eye distance",
-            caption=f"Estimated from {description}. Correlation {shown(estimate['correlation'], 2)}; "
-            f"the same estimator on the true frames reaches {shown(estimate['ceiling'], 2)}.",
+            caption=f"Estimated from {description}. Correlation {format_number(estimate['correlation'], 2)}; "
+            f"the same estimator on the true frames reaches {format_number(estimate['ceiling'], 2)}.",
         )
 
 
@@ -203,7 +203,7 @@ def _add_numbers(report: Report, scores: dict[str, Any]) -> None:
         "jitter_reference": ("Jitter of the truth", "eye distances/s²", 2),
     }
     rows = [
-        [title, shown(row["values"][name], digits), unit]
+        [title, format_number(row["values"][name], digits), unit]
         for name, (title, unit, digits) in names.items()
         if row["values"].get(name) is not None
     ]
@@ -215,7 +215,7 @@ def _add_training(report: Report, run: Path, training: dict[str, Any]) -> None:
     """Length of the training, and PSNR over its steps."""
     report.section(
         "Training",
-        f"{training['steps']} steps in {duration(training['seconds'])}. "
+        f"{training['steps']} steps in {format_duration(training['seconds'])}. "
         "The last tenth of each training clip was held out.",
     )
     steps: dict[str, list[tuple[int, float]]] = {}
@@ -257,9 +257,9 @@ def _add_tracker(report: Report, check: dict[str, Any] | None) -> None:
         return
     rows = [
         ["frames with a face", f"{100 * check['found']:.1f}%"],
-        ["distance, all points", shown(check["error_all"], 4)],
-        ["distance, mouth", shown(check["error_mouth"], 4)],
-        ["distance, brows, nose and eyes", shown(check["error_upper"], 4)],
+        ["distance, all points", format_number(check["error_all"], 4)],
+        ["distance, mouth", format_number(check["error_mouth"], 4)],
+        ["distance, brows, nose and eyes", format_number(check["error_upper"], 4)],
     ]
     report.table(
         ["", check["tracker"]],

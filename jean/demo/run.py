@@ -209,12 +209,12 @@ class _Demo:
         from jean.clips.clip import Clip
         from jean.demo.measurements import mouth_follows_speech, tracker_error
         from jean.evaluation.evaluate import EvaluateConfig, evaluate
-        from jean.evaluation.rules import REFERENCE
+        from jean.metrics.base import REFERENCE_TRACKER
 
         config = EvaluateConfig(
             reference=self.truth,
             metrics=("image", "pixels", "landmarks", "mouth", "pose", "jitter"),  # the metrics without downloads
-            tracker=self.tracker or REFERENCE,
+            tracker=self.tracker or REFERENCE_TRACKER,
             ground_truth=False,
             device=self.config.device,
         )

@@ -1,1 +1,1 @@
-"""Scores of whole folders: pairs of results and references, tables, reports."""
+"""Scores videos and compares systems: pairing, scoring, tables, report."""

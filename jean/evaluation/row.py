@@ -1,86 +1,90 @@
-"""The row of one result: its values, and a line for all that a reader must know of how they came about."""
+"""The table row of one result: its numbers, and notes that a reader needs to judge them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from jean.evaluation.pairing import Job
+from jean.evaluation.pairing import ROLES, Job
 from jean.metrics.base import Sound
 
 
 def make_row(
     job: Job,
     sounds: tuple[Sound, ...],
-    own: dict[str, float],
+    own_fps: dict[str, float],
     fps: float,
     base: dict[str, Any],
     scores: list[dict[str, Any]],
     missing: list[str],
     notes: list[str],
 ) -> dict[str, Any]:
-    """The row of one result; see ``evaluate``.
+    """Builds the row of one result; ``evaluate`` documents it.
 
     Args:
-        job: what was compared.
-        sounds: that its lips should follow.
-        own: frames a second of each video by its role; fps: of the comparison.
-        base: ``frames``, the counts, and ``thumbnails``.
-        scores: what each metric found, in terms of JSON.
+        job: the result and its partners.
+        sounds: the speech that its lips should follow.
+        own_fps: role → frame rate of that video.
+        fps: frame rate of the comparison.
+        base: ``frames`` (counts) and ``thumbnails``.
+        scores: the output of each metric as JSON values, with ``rate_hz``.
         missing: metrics that could not be computed.
-        notes: further lines.
+        notes: further notes.
     """
     row: dict[str, Any] = {"system": job.system, "name": job.name, "result": str(job.result)}
-    row |= {role: _text(getattr(job, role)) for role in ("reference", "expression_source", "audio_source")}
+    row |= {role: _text(getattr(job, role)) for role in ROLES}
     row |= {"sounds": [{**asdict(sound), "path": str(sound.path)} for sound in sounds]}
-    row |= {"fps": fps, "own_fps": own, "frames": base["frames"], "values": {}, "series": {}, "series_hz": {}}
+    row |= {"fps": fps, "own_fps": own_fps, "frames": base["frames"], "values": {}, "series": {}, "series_hz": {}}
     row["missing"] = missing
-    row["notes"] = [*_notes(base["frames"], own, fps), *notes]
-    for found in scores:
-        row["values"] |= found["values"]
-        row["series"] |= found["series"]
-        row["series_hz"] |= dict.fromkeys(found["series"], found["rate_hz"])
-        row["notes"] += [note for note in found["notes"] if note not in row["notes"]]
+    row["notes"] = [*_notes(base["frames"], own_fps, fps), *notes]
+    for score in scores:
+        row["values"] |= score["values"]
+        row["series"] |= score["series"]
+        row["series_hz"] |= dict.fromkeys(score["series"], score["rate_hz"])
+        row["notes"] += [note for note in score["notes"] if note not in row["notes"]]
     row["thumbnails"] = base["thumbnails"]
     return row
 
 
-def _notes(frames: dict[str, int], own: dict[str, float], fps: float) -> list[str]:
-    """A line for everything by which the videos differ."""
+def without_series(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Removes what grows with the length of the video; the file ``details`` of each row keeps it."""
+    return [{k: v for k, v in row.items() if k not in ("series", "series_hz", "thumbnails")} for row in rows]
+
+
+def _notes(frames: dict[str, int], own_fps: dict[str, float], fps: float) -> list[str]:
+    """One note for each difference between the videos, and for missing or several faces."""
     notes = []
-    partner = "reference" if "left_reference" in frames else "expression"
+    # the counts of the result ("compared", "left_result") refer to the reference, or else to the expression source
+    main = "reference" if "left_reference" in frames else "expression"
     for role in ("reference", "expression"):
-        left = (frames["left_result"], frames.get(f"left_{role}", 0)) if role == partner else (0, 0)
-        compared = frames.get(f"compared_{role}", frames["compared"])
+        if f"left_{role}" not in frames:
+            continue
+        compared, left_result = frames["compared"], frames["left_result"] if role == main else 0
         if f"compared_{role}" in frames:
-            left = (frames["compared"] + frames["left_result"] - compared, frames[f"left_{role}"])
-        if any(left) and f"left_{role}" in frames:
+            compared = frames[f"compared_{role}"]
+            left_result = frames["compared"] + frames["left_result"] - compared
+        left_partner = frames[f"left_{role}"] if role == main or f"compared_{role}" in frames else 0
+        if left_result or left_partner:
             notes.append(
-                f"Lengths differ: {compared} frames compared, {left[0]} of the result and "
-                f"{left[1]} of the {_word(role)} left over."
+                f"Lengths differ: {compared} frames compared, {left_result} of the result and "
+                f"{left_partner} of the {_role_text(role)} left over."
             )
-    for role, rate in own.items():
+    for role, rate in own_fps.items():
         if abs(rate - fps) > 1e-3 * fps:
-            notes.append(f"The {_word(role)} has {rate:g} frames/s, compared at {fps:g} by time stamps.")
+            notes.append(f"The {_role_text(role)} has {rate:g} frames/s, compared at {fps:g} by time stamps.")
     for role in ("result", "reference", "expression"):
         if frames.get(f"no_face_{role}"):
-            notes.append(f"No face in {frames[f'no_face_{role}']} frames of the {_word(role)}.")
+            notes.append(f"No face in {frames[f'no_face_{role}']} frames of the {_role_text(role)}.")
         if count := frames.get(f"several_faces_{role}"):
-            notes.append(f"Several faces in {count} frames of the {_word(role)}: one was followed.")
+            notes.append(f"Several faces in {count} frames of the {_role_text(role)}: one was followed.")
     return notes
 
 
-def _word(role: str) -> str:
+def _role_text(role: str) -> str:
     return "expression source" if role == "expression" else role
 
 
 def _text(path: Path | None) -> str | None:
     return None if path is None else str(path)
-
-
-def rows_of(table_rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """Rows without what grows with the length of the video; that stays in the file ``details``."""
-    for row in table_rows:
-        yield {key: value for key, value in row.items() if key not in ("series", "series_hz", "thumbnails")}

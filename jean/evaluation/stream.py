@@ -1,116 +1,139 @@
-"""Streams a result and its partners past every metric, frame by frame.
+"""Feeds the frames of a result and its partners to the metrics.
 
-Every video is decoded once, tracked once, and handed frame by frame to all metrics; nothing grows with
-the length of a video but a few numbers a frame.
+Each video is decoded and tracked once for all metrics. Memory does not grow with the length of a video, except for a
+few numbers per frame.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from jean.clips.sources import Source, clip_index
 from jean.errors import InputError
+from jean.evaluation.context import Settings, partner_of
 from jean.evaluation.pairing import Job
-from jean.evaluation.partners import partner_of
-from jean.evaluation.rules import REFERENCE, Rules
 from jean.evaluation.thumbnails import Thumbnails
 from jean.features import registry as adapters
 from jean.features.base import Face, FaceTracker
-from jean.metrics.base import FramePair, Metric, Side
+from jean.metrics.base import REFERENCE_TRACKER, FramePair, Metric, TrackedFrame
 from jean.metrics.faces import TrackedVideo
 from jean.progress import Progress
 
 
 def stream(
     job: Job,
-    sources: dict[str, Source],
-    metrics: list[Metric],
-    rules: Rules,
+    sources: Mapping[str, Source],
+    metrics: Sequence[Metric],
+    settings: Settings,
     fps: float,
     thumbnails: Thumbnails | None,
     progress: Progress,
 ) -> dict[str, int]:
-    """Hands every frame to every metric; returns the counts."""
-    name = f"{job.system}/{job.name}" if job.system else job.name
-    # with thumbnails this is the pass whose counts are told: every partner takes part
-    wanted = {id(partner_of(sources, metric.role)) for metric in metrics}
-    roles = [role for role in sources if role != "result" and (thumbnails or id(sources[role]) in wanted)]
-    ours = TrackedVideo(sources["result"].frames(fps, warn=progress.warn), _tracker(rules, sources["result"]))
-    partners = {id(sources[role]): _Partner(sources[role], role, rules, fps, progress) for role in roles}
-    alone = [metric for metric in metrics if partner_of(sources, metric.role) is None]
+    """Updates every metric with every frame pair.
+
+    Args:
+        job: the result and its partners.
+        sources: role → opened video.
+        metrics: metrics of one frame rate.
+        settings: settings of the evaluation.
+        fps: that frame rate.
+        thumbnails: collects moments; then all partners are read, even if no metric needs them.
+        progress: advances with each frame.
+
+    Returns:
+        Counts by name: ``compared``, and for each video ``left_ROLE`` (frames left over), ``no_face_ROLE`` and
+        ``several_faces_ROLE``; ``compared_expression`` for a separate expression source.
+
+    Raises:
+        InputError: the videos do not overlap in time.
+    """
+    needed = {id(partner_of(sources, metric.role)) for metric in metrics}
+    roles = [role for role in sources if role != "result" and (thumbnails or id(sources[role]) in needed)]
+    result = TrackedVideo(sources["result"].frames(fps, warn=progress.warn), _tracker(settings, sources["result"]))
+    partners = {id(sources[role]): _Partner(sources[role], role, settings, fps, progress) for role in roles}
+    without_partner = [metric for metric in metrics if partner_of(sources, metric.role) is None]
     compared = 0
-    with progress.task(f"evaluate {name}", None) as advance:
-        for number, (time_s, left) in enumerate(ours):
-            sides = {key: side for key, partner in partners.items() if (side := partner.next(number, left)) is not None}
-            if partners and not sides and not alone:
+    with progress.task(f"evaluate {job.label}", None) as advance:
+        for number, (time_s, frame) in enumerate(result):
+            pairs = {
+                key: pair for key, partner in partners.items() if (pair := partner.next(number, frame)) is not None
+            }
+            if partners and not pairs and not without_partner:
                 break
-            placed = next(iter(sides.values()), (left, None))[0]  # the reference's places, if there are any
+            # with ``REFERENCE_TRACKER``, the face of the result's frame comes from the partner
+            result_frame = next(iter(pairs.values()), (frame, None))[0]
             for metric in metrics:
-                if metric in alone:
-                    metric.update(FramePair(time_s, placed, None))
-                elif (both := sides.get(id(partner_of(sources, metric.role)))) is not None:
-                    metric.update(FramePair(time_s, *both))
+                if metric in without_partner:
+                    metric.update(FramePair(time_s, result_frame, None))
+                elif (pair := pairs.get(id(partner_of(sources, metric.role)))) is not None:
+                    metric.update(FramePair(time_s, *pair))
             if thumbnails is not None:
-                shown = {role: sides[id(sources[role])][1] for role in roles if id(sources[role]) in sides}
-                thumbnails.add(time_s, {"result": left, **shown})
+                partner_frames = {role: pairs[id(sources[role])][1] for role in roles if id(sources[role]) in pairs}
+                thumbnails.add(time_s, {"result": frame, **partner_frames})
             compared += 1
             advance(1)
-    ours.count_rest()
-    return _counts(ours, {role: partners[id(sources[role])] for role in roles}, compared, job)
+    result.read_to_end()
+    return _counts(result, {role: partners[id(sources[role])] for role in roles}, compared, job)
 
 
 class _Partner:
-    """A video beside the result, frame by frame, until one of them ends."""
+    """A video that is read in step with the result.
 
-    def __init__(self, source: Source, role: str, rules: Rules, fps: float, progress: Progress):
-        # a separate expression source begins with the result
-        start_s = rules.reference_start_s if role == "reference" else 0.0
-        self.video = TrackedVideo(source.frames(fps, start_s, progress.warn), _tracker(rules, source))
+    Attributes:
+        video: the tracked video.
+        compared: number of frames it has in common with the result.
+    """
+
+    def __init__(self, source: Source, role: str, settings: Settings, fps: float, progress: Progress):
+        # a separate expression source starts together with the result
+        start_s = settings.reference_start_s if role == "reference" else 0.0
+        self.video = TrackedVideo(source.frames(fps, start_s, progress.warn), _tracker(settings, source))
         self._frames = iter(self.video)
-        self._places = _stored_faces(source, fps, start_s) if rules.tracker == REFERENCE else None
+        self._stored_face = _stored_faces(source, fps, start_s) if settings.tracker == REFERENCE_TRACKER else None
         self.compared = 0
 
-    def next(self, number: int, left: Side) -> tuple[Side, Side] | None:
-        """The result's side and this one's at one moment; None after the end."""
-        moment = next(self._frames, None)
-        if moment is None:
+    def next(self, number: int, result: TrackedFrame) -> tuple[TrackedFrame, TrackedFrame] | None:
+        """The frames ``number`` of the result and of this video; None after this video's end."""
+        item = next(self._frames, None)
+        if item is None:
             return None
         self.compared += 1
-        return (left, moment[1]) if self._places is None else _placed(left, moment[1], self._places(number))
+        frame = item[1]
+        return (result, frame) if self._stored_face is None else _with_face(result, frame, self._stored_face(number))
 
 
-def _counts(ours: TrackedVideo, partners: dict[str, _Partner], compared: int, job: Job) -> dict[str, int]:
+def _counts(result: TrackedVideo, partners: Mapping[str, _Partner], compared: int, job: Job) -> dict[str, int]:
     main = partners.get("reference") or partners.get("expression")
     if main is not None:
         compared = main.compared
     if not compared:
         raise InputError(
-            f"{job.name}: {job.result} and {job.reference or job.expression_source} have no moment in common."
+            f"{job.name}: {job.result} and {job.reference or job.expression_source} do not overlap in time."
         )
-    counts = {"compared": compared, "left_result": ours.read - compared}
-    counts |= {"no_face_result": ours.without_face, "several_faces_result": ours.with_several}
+    counts = {"compared": compared, "left_result": result.frame_count - compared}
+    counts |= {"no_face_result": result.without_face, "several_faces_result": result.with_several}
     for role, partner in partners.items():
-        partner.video.count_rest()
+        partner.video.read_to_end()
         if role != "reference" and "reference" in partners:
             counts[f"compared_{role}"] = partner.compared
-        counts[f"left_{role}"] = partner.video.read - partner.compared
+        counts[f"left_{role}"] = partner.video.frame_count - partner.compared
         counts[f"no_face_{role}"] = partner.video.without_face
         counts[f"several_faces_{role}"] = partner.video.with_several
     return counts
 
 
-def _tracker(rules: Rules, source: Source) -> FaceTracker | None:
-    if rules.tracker == REFERENCE:
+def _tracker(settings: Settings, source: Source) -> FaceTracker | None:
+    if settings.tracker == REFERENCE_TRACKER:
         return None
-    return adapters.create("tracker", rules.tracker, video=source.path, device=rules.device)
+    return adapters.create("tracker", settings.tracker, video=source.path, device=settings.device)
 
 
 def _stored_faces(source: Source, fps: float, start_s: float) -> Callable[[int], Face | None]:
-    """From the number of a compared frame to the face that the clip has stored for it."""
+    """Returns a function from the number of a compared frame to the face stored in the clip for that time."""
     clip = source.clip
-    assert clip is not None  # checked before any work
+    assert clip is not None  # ``evaluate`` has checked this
     arrays = clip.arrays
 
     def face(number: int) -> Face | None:
@@ -124,11 +147,14 @@ def _stored_faces(source: Source, fps: float, start_s: float) -> Callable[[int],
     return face
 
 
-def _placed(left: Side, right: Side, face: Face | None) -> tuple[Side, Side]:
-    """Both sides with the partner's stored face, in the pixels of each."""
+def _with_face(result: TrackedFrame, reference: TrackedFrame, face: Face | None) -> tuple[TrackedFrame, TrackedFrame]:
+    """Both frames with the face stored for the reference, scaled to the pixels of each."""
     if face is None:
-        return left, right
-    scale = np.array(left.image.shape[1::-1]) / np.array(right.image.shape[1::-1])
+        return result, reference
+    scale = np.array(result.image.shape[1::-1]) / np.array(reference.image.shape[1::-1])
     points = face.landmarks * scale
-    moved = Face(points, points, face.irises * scale, face.expression, face.camera_to_world, face.score)
-    return Side(left.image, moved, left.matte), Side(right.image, face, right.matte)
+    scaled = Face(points, points, face.irises * scale, face.expression, face.camera_to_world, face.score)
+    return (
+        TrackedFrame(result.image, scaled, result.matte),
+        TrackedFrame(reference.image, face, reference.matte),
+    )

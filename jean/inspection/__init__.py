@@ -1,1 +1,1 @@
-"""Pictures of what a run learned: curves, embeddings, strips."""
+"""Plots and renderings that show what a training run has learned."""

@@ -1,4 +1,4 @@
-"""Figures as PNG by matplotlib, without a display."""
+"""Plots as PNG files: curves and scatter plots by matplotlib, image strips by OpenCV. No display is needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from jean.errors import SetupError
 
 
 def canvas(width_in: float = 7.0, height_in: float = 4.0) -> tuple[Any, Any]:
-    """A figure of matplotlib and its axes; nothing global is touched.
+    """Creates a matplotlib figure and its axes without changing matplotlib's global state.
+
+    Args:
+        width_in, height_in: size in inches.
 
     Raises:
         SetupError: matplotlib is missing.
@@ -27,8 +30,14 @@ def canvas(width_in: float = 7.0, height_in: float = 4.0) -> tuple[Any, Any]:
     return figure, figure.add_subplot()
 
 
-def curves(path: Path, series: Mapping[str, tuple[Sequence[float], Sequence[float]]], y_label: str) -> None:
-    """Lines over steps: label → (steps, values)."""
+def curves(path: Path, series: Mapping[str, tuple[np.ndarray, np.ndarray]], y_label: str) -> None:
+    """Plots curves over training steps.
+
+    Args:
+        path: PNG file to write.
+        series: label → (steps, values).
+        y_label: label of the y axis.
+    """
     figure, axes = canvas()
     for label, (x, y) in series.items():
         axes.plot(x, y, label=label, linewidth=1.2)
@@ -39,26 +48,42 @@ def curves(path: Path, series: Mapping[str, tuple[Sequence[float], Sequence[floa
 
 
 def scatter(path: Path, points: np.ndarray, labels: Sequence[str], title: str) -> None:
-    """Points [N, 2], a colour for each label."""
+    """Plots points, one colour per label.
+
+    Args:
+        path: PNG file to write.
+        points: [N, 2].
+        labels: N labels.
+        title: heading of the plot.
+    """
     figure, axes = canvas(6.0, 5.5)
     names = sorted(set(labels))
     for name in names:
-        mine = np.array([label == name for label in labels])
-        axes.scatter(points[mine, 0], points[mine, 1], s=5, label=name, alpha=0.7)
+        selected = np.array([label == name for label in labels])
+        axes.scatter(points[selected, 0], points[selected, 1], s=5, label=name, alpha=0.7)
     axes.set(title=title, xticks=[], yticks=[])
     axes.legend(markerscale=3)
     _save(figure, path)
 
 
-def strip(path: Path, pictures: Sequence[np.ndarray], labels: Sequence[str]) -> None:
-    """Pictures [H, W, 3] uint8 side by side, each under its label."""
+def strip(path: Path, images: Sequence[np.ndarray], labels: Sequence[str]) -> None:
+    """Writes images side by side, each below its label.
+
+    Args:
+        path: PNG file to write.
+        images: RGB uint8 [H, W, 3], all of one size.
+        labels: one label per image.
+
+    Raises:
+        SetupError: the file cannot be written.
+    """
     import cv2
 
     columns = []
-    for picture, label in zip(pictures, labels, strict=True):
-        head = np.full((22, picture.shape[1], 3), 255, np.uint8)
-        cv2.putText(head, label, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
-        columns.append(np.concatenate([head, picture], 0))
+    for image, label in zip(images, labels, strict=True):
+        heading = np.full((22, image.shape[1], 3), 255, np.uint8)
+        cv2.putText(heading, label, (4, 15), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
+        columns.append(np.concatenate([heading, image], 0))
     sheet = np.concatenate(columns, 1)
     path.parent.mkdir(parents=True, exist_ok=True)
     if not cv2.imwrite(str(path), sheet[:, :, ::-1]):

@@ -1,10 +1,11 @@
-"""``jean inspect``: what there is to see of a run, by its stage."""
+"""``jean inspect``: curves, embeddings and rendered strips of a training run."""
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,110 +21,133 @@ from jean.drivers.person import read_person
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.files import check_writable, read_json
 from jean.inspection import figures
-from jean.inspection.page import write_page
 from jean.models.stored import load_expression_transformer
 from jean.progress import Progress
+from jean.report.page import Report
 
-# What belongs into one picture: a part of the figures' names → its title, and what its axis counts.
+# Evaluated numbers that share one plot: part of their name → (title, label of the y axis).
 GROUPS = {
-    "retrieval": ("held-out retrieval", "share found, of 32"),
-    "offset_within": ("held-out offset found", "share within a frame"),
+    "retrieval": ("held-out retrieval", "fraction found among 32"),
+    "offset_within": ("held-out offset found", "fraction within one frame"),
     "offset_error": ("held-out offset error", "frames"),
-    "psnr_db": ("PSNR", "dB"),  # of held-out and of training frames
-    "error": ("held-out error", "in the units of what is decoded"),
+    "psnr_db": ("PSNR", "dB"),  # held-out and training frames
+    "error": ("held-out error", "units of the decoded values"),
     "loss": ("held-out loss", "loss"),
 }
 
 
+# t-SNE balances about this many neighbours of each point; limited to a third of the points.
+PERPLEXITY = 30.0
+
+
 class InspectConfig(StageConfig):
-    """What to show.
+    """What to plot and to render."""
+
+    points: int = Field(
+        1500, ge=10, description="frames in the t-SNE of expression embeddings (Figure 8), evenly spaced"
+    )
+    strip: tuple[str, ...] | None = Field(
+        None,
+        description="strips to render, e.g. sad..happy (Figures 5 and 7); default: from each emotion of the run to "
+        "the next",
+    )
+    steps: int = Field(6, ge=2, le=40, description="images per strip")
+    size: int = Field(160, ge=32, le=1024, description="side of an image in a strip, in px")
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Renderings from one expression to another with everything else constant.
 
     Attributes:
-        points: frames in the t-SNE of expression embeddings (Figure 8), evenly spread.
-        perplexity: of t-SNE.
-        strip: expressions of the strips (Figures 5 and 7), as ``render --expression`` takes them; None: from every
-            emotion that the run knows to the next.
-        steps: pictures in a strip. size: their side, px.
+        name: the two expressions, as the user wrote them.
+        images: RGB uint8 [size, size, 3].
+        labels: how far each image is on the way, e.g. ``40%``.
     """
 
-    points: int = Field(1500, ge=10)
-    perplexity: float = Field(30.0, gt=0)
-    strip: tuple[str, ...] | None = None
-    steps: int = Field(6, ge=2, le=40)
-    size: int = Field(160, ge=32, le=1024)
+    name: str
+    images: list[np.ndarray]
+    labels: list[str]
 
 
 def inspect_run(
     run: Path, data: Sequence[Path], output: Path, config: InspectConfig, progress: Progress
 ) -> dict[str, Any]:
-    """Writes PNG pictures and one page about a run.
+    """Writes PNG plots and one HTML page about a run.
 
     Args:
-        run: a run folder of any stage.
-        data: clips, for the embeddings of an expression transformer; not needed for others.
-        output: folder for ``index.html`` and the pictures.
-        config: what to show.
-        progress: told what is drawn.
+        run: run folder of any stage.
+        data: clips for the embeddings of an expression transformer; other stages need none.
+        output: folder for ``index.html`` and the PNG files.
+        config: what to plot.
+        progress: reports what is being computed.
 
     Returns:
-        ``stage``, ``steps``, ``page``, ``pictures``, and the run's metrics where it is finished.
+        ``stage``, ``steps``, ``page``, ``pictures`` (paths of the PNG files), and ``metrics`` of a finished run.
 
     Raises:
-        ArtefactError: no run. InputError: clips without the run's features. UsageError: unknown expressions.
+        ArtefactError: ``run`` is not a run folder.
+        InputError: clips lack the features that the run uses.
+        UsageError: unknown expressions.
     """
     checkpoint = load_checkpoint(run, warn=progress.warn)
     stage = str(checkpoint.payload["stage"])
     check_writable(output)
-    pictures = _curves(run, output)
-    if stage == "expression" and data:
-        pictures.append(_embeddings(run, data, output, config, progress))
-    if stage == "nerf":
-        pictures += _strips(run, checkpoint, output, config, progress)
     metrics = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
     metrics.pop("checkpoint_sha256", None)
     facts = {"stage": stage, "step": f"{checkpoint.step} of {checkpoint.payload['steps']}", **metrics}
-    write_page(output / "index.html", f"{stage}: {run.resolve().name}", facts, pictures)
+    report = Report(run.resolve().name, f"Training run of the stage {stage}.", "jean · inspect")
+    report.facts({name: _format(value) for name, value in facts.items()})
+    pictures = _add_curves(report, run, output)
+    if stage == "expression" and data:
+        pictures.append(_add_embeddings(report, run, data, output, config, progress))
+    if stage == "nerf":
+        pictures += _add_strips(report, _strips(run, checkpoint, config, progress), output)
+    report.write(output / "index.html")
     return {
         "stage": stage,
         "steps": checkpoint.step,
         "page": str(output / "index.html"),
-        "pictures": [str(path) for _, path in pictures],
+        "pictures": [str(path) for path in pictures],
         "metrics": metrics,
     }
 
 
-def _curves(run: Path, output: Path) -> list[tuple[str, Path]]:
-    """Loss curves, and one picture for each group of evaluated figures."""
+def _add_curves(report: Report, run: Path, output: Path) -> list[Path]:
+    """Plots the training loss and the evaluated numbers over steps, grouped by ``GROUPS``."""
     try:
         lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     except (OSError, ValueError) as error:
         raise ArtefactError(f"{run / 'log.jsonl'} is missing or damaged.", "Train again.") from error
-
-    def series(kind: str, name: str) -> tuple[list[float], list[float]]:
-        found = [(line["step"], line[name]) for line in lines if line["kind"] == kind and name in line]
-        return [step for step, _ in found], [value for _, value in found]
-
-    made = []
     evaluated = sorted({n for line in lines if line["kind"] == "evaluation" for n in line} - {"kind", "step"})
     groups = {("loss", "loss"): [("train", "loss")]}
     for name in evaluated:
         if name.endswith("_queries") or name.endswith("_rank"):
             continue
-        title, label = next((shown for part, shown in GROUPS.items() if part in name), (name, name))
+        title, label = next((group for part, group in GROUPS.items() if part in name), (name, name))
         groups.setdefault((title, label), []).append(("evaluation", name))
+    paths = []
     for (title, label), members in groups.items():
-        shown = {name: series(kind, name) for kind, name in members if series(kind, name)[0]}
-        if shown:
+        series = {name: points for kind, name in members if (points := _series(lines, kind, name))[0].size}
+        if series:
             path = output / f"curve_{title.replace(' ', '_')}.png"
-            figures.curves(path, shown, label)
-            made.append((title, path))
-    return made
+            figures.curves(path, series, label)
+            report.curve(title[:1].upper() + title[1:], series, x_label="step", y_label=label)
+            paths.append(path)
+    return paths
 
 
-def _embeddings(
-    run: Path, data: Sequence[Path], output: Path, config: InspectConfig, progress: Progress
-) -> tuple[str, Path]:
-    """t-SNE of e_e over frames of clips, coloured by emotion (Figure 8)."""
+def _series(lines: Sequence[Mapping[str, Any]], kind: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """(steps [N], values [N]) of one number in the log."""
+    points = [(line["step"], line[name]) for line in lines if line["kind"] == kind and name in line]
+    steps, values = np.array(points, float).reshape(-1, 2).T
+    return steps, values
+
+
+def _add_embeddings(
+    report: Report, run: Path, data: Sequence[Path], output: Path, config: InspectConfig, progress: Progress
+) -> Path:
+    """Plots the t-SNE of expression embeddings e_e of frames, coloured by emotion (Figure 8)."""
     stored = load_expression_transformer(run, progress.warn)
     rows, labels = [], []
     for clip in find_clips(data):
@@ -137,27 +161,44 @@ def _embeddings(
     if not rows:
         raise InputError(f"the clips do not show {stored.meta['person']}.", "Give clips of that person.")
     values = np.concatenate(rows)
-    chosen = np.linspace(0, len(values) - 1, min(config.points, len(values))).round().astype(int)
-    progress.say(f"t-SNE of {len(chosen)} frames")
+    indices = np.linspace(0, len(values) - 1, min(config.points, len(values))).round().astype(int)
+    progress.say(f"t-SNE of {len(indices)} frames")
     path = output / "tsne.png"
-    points = tsne(values[chosen], config.perplexity, config.seed)
+    points = tsne(values[indices], PERPLEXITY, config.seed)
     variant = " (variant d)" if stored.meta["variant"] == "d" else ""
-    figures.scatter(path, points, [labels[i] for i in chosen], f"e_e of {stored.meta['person']}{variant}, t-SNE")
-    return f"Expression embeddings{variant}", path
+    figures.scatter(path, points, [labels[i] for i in indices], f"e_e of {stored.meta['person']}{variant}, t-SNE")
+    report.section(f"Expression embeddings{variant}").image(path, "t-SNE of frames, coloured by emotion")
+    return path
 
 
 def tsne(values: np.ndarray, perplexity: float, seed: int) -> np.ndarray:
-    """[N, 2] of [N, D]: neighbours stay neighbours; distances between groups mean nothing."""
+    """Projects values [N, D] to [N, 2] by t-SNE: neighbours stay neighbours, distances between groups mean nothing.
+
+    Args:
+        values: [N, D].
+        perplexity: number of neighbours that t-SNE balances; limited to a third of N.
+        seed: seed of t-SNE.
+    """
     from sklearn.manifold import TSNE
 
     perplexity = min(perplexity, (len(values) - 1) / 3)
     return np.asarray(TSNE(2, perplexity=perplexity, init="pca", random_state=seed).fit_transform(values))
 
 
-def _strips(
-    run: Path, checkpoint: Checkpoint, output: Path, config: InspectConfig, progress: Progress
-) -> list[tuple[str, Path]]:
-    """Rows of pictures from one expression to another, all else standing still."""
+def _add_strips(report: Report, strips: Sequence[Strip], output: Path) -> list[Path]:
+    """Adds the strips to the page and writes each as a PNG file."""
+    paths = []
+    if strips:
+        report.section("Expressions", "Only the expression changes; head pose and mouth shape are constant.")
+    for strip in strips:
+        paths.append(output / f"strip_{strip.name.replace('..', '_to_').replace(':', '-')}.png")
+        figures.strip(paths[-1], strip.images, strip.labels)
+        report.frames([(strip.name, strip.images)], strip.labels)
+    return paths
+
+
+def _strips(run: Path, checkpoint: Checkpoint, config: InspectConfig, progress: Progress) -> list[Strip]:
+    """Renders the head from one expression to another, at the pose nearest to the mean head position."""
     import torch
 
     from jean.clips.corpus import EMOTIONS
@@ -166,21 +207,21 @@ def _strips(
     from jean.rendering.load import load_model
 
     person = read_person(run)
-    known = [name for name in EMOTIONS if name in person.means]
-    asked = config.strip or tuple(f"{a}..{b}" for a, b in itertools.pairwise(known))
-    if not asked:
-        progress.say("the run knows no emotions by name: no strips.")
+    emotions = [name for name in EMOTIONS if name in person.means]
+    names = config.strip or tuple(f"{a}..{b}" for a, b in itertools.pairwise(emotions))
+    if not names:
+        progress.say("the run has no named emotions: no strips.")
         return []
     model = load_model(checkpoint, config.device)
     camera, still = person.camera.resized(config.size), person.still_index()
     arguments = checkpoint.payload["meta"]["model"]
     white = np.full((config.size, config.size, 3), 255, np.uint8)
-    made = []
-    for text in asked:
-        if ".." not in text:
-            raise UsageError(f"{text} is no way from one expression to another.", "Write, for example: sad..happy")
+    strips = []
+    for name in names:
+        if ".." not in name:
+            raise UsageError(f"{name} does not name two expressions.", "Write, for example: sad..happy")
         times = np.linspace(0, 1, config.steps)
-        rows = vectors(parse(text, 1.0), person.means, person.expression.mean(0), times).astype(np.float32)
+        rows = vectors(parse(name, 1.0), person.means, person.expression.mean(0), times).astype(np.float32)
         count = len(rows)
         tracks = DriverTracks(
             camera_to_world=torch.from_numpy(person.camera_to_world[[still] * count].astype(np.float32)),
@@ -190,8 +231,10 @@ def _strips(
             offsets=torch.from_numpy(person.predict_offsets(rows).astype(np.float32)),
             audio=torch.zeros(count, arguments["audio_window"], arguments["audio_features"]),
         ).to(model.device)
-        shown = [picture(model, tracks.frames(index), white).rgb for index in range(count)]
-        path = output / f"strip_{text.replace('..', '_to_').replace(':', '-')}.png"
-        figures.strip(path, shown, [f"{share:.0%}" for share in times])
-        made.append((text, path))
-    return made
+        images = [picture(model, tracks.frames(index), white).rgb for index in range(count)]
+        strips.append(Strip(name, images, [f"{time:.0%}" for time in times]))
+    return strips
+
+
+def _format(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

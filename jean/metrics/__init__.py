@@ -1,1 +1,1 @@
-"""Measures of quality: one metric per file."""
+"""Quality metrics of talking-head videos: one metric per file."""

@@ -1,23 +1,23 @@
-"""Where image metrics look: the face box, the face hull, the head."""
+"""Image regions that metrics compare: the aligned face box and the face hull."""
 
 from __future__ import annotations
 
 import numpy as np
 
-# Share of the landmarks' box added on each side. The landmarks end at the brows, detectors' boxes
-# (such as the paper's, section 8.5) reach up to the hair line, hence more at the top.
+# Fractions of the landmarks' box that are added on each side. The landmarks end at the brows, while boxes of face
+# detectors (such as the paper's, section 8.5) reach up to the hair line, hence the larger margin at the top.
 MARGIN_SIDE = 0.10
 MARGIN_TOP = 0.30
 MARGIN_BOTTOM = 0.05
 
 
 def face_box(landmarks: np.ndarray) -> tuple[int, int, int, int]:
-    """The face's box (left, top, right, bottom) in whole px, right and bottom excluded.
+    """Face box (left, top, right, bottom) in whole px; right and bottom are exclusive.
+
+    The box may extend beyond the image; ``crop`` handles that.
 
     Args:
         landmarks: [68, 2] px.
-
-    The box may reach over the image's edge; ``crop`` deals with it.
     """
     (left, top), (right, bottom) = landmarks.min(0), landmarks.max(0)
     width, height = right - left, bottom - top
@@ -32,7 +32,15 @@ def face_box(landmarks: np.ndarray) -> tuple[int, int, int, int]:
 
 
 def crop(image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
-    """[bottom − top, right − left, C] of ``image``; its edge is repeated where the box leaves it."""
+    """Crops ``image`` [H, W, C] to ``box``; beyond the image, its edge pixels are repeated.
+
+    Args:
+        image: [H, W, C].
+        box: (left, top, right, bottom) in px, right and bottom exclusive.
+
+    Returns:
+        [bottom − top, right − left, C].
+    """
     left, top, right, bottom = box
     rows = np.clip(np.arange(top, bottom), 0, image.shape[0] - 1)
     columns = np.clip(np.arange(left, right), 0, image.shape[1] - 1)
@@ -40,7 +48,7 @@ def crop(image: np.ndarray, box: tuple[int, int, int, int]) -> np.ndarray:
 
 
 def resize(image: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
-    """``image`` [H, W, C] at another size: areas when shrinking, linear when growing."""
+    """Resizes ``image`` [H, W, C]: area averaging to shrink, linear interpolation to enlarge."""
     import cv2
 
     if image.shape[:2] == (height_px, width_px):
@@ -52,26 +60,29 @@ def resize(image: np.ndarray, width_px: int, height_px: int) -> np.ndarray:
 def aligned_crops(
     result: np.ndarray, result_landmarks: np.ndarray, reference: np.ndarray, reference_landmarks: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The face of each image, the reference's resized to the result's (sections 4.1.2, 8.5).
+    """Crops each image to its own face and resizes the reference's crop to the result's (sections 4.1.2, 8.5).
 
-    Each image is cropped to its own face, so neither framing nor background counts.
+    Framing and background therefore do not count.
 
     Args:
-        result, reference: [H, W, 3], sizes may differ.
+        result, reference: [H, W, 3]; sizes may differ.
         result_landmarks, reference_landmarks: [68, 2] px of their own image.
+
+    Returns:
+        (crop of the result, crop of the reference), both [h, w, 3].
     """
-    ours = crop(result, face_box(result_landmarks))
-    theirs = crop(reference, face_box(reference_landmarks))
-    return ours, resize(theirs, ours.shape[1], ours.shape[0])
+    result_crop = crop(result, face_box(result_landmarks))
+    reference_crop = crop(reference, face_box(reference_landmarks))
+    return result_crop, resize(reference_crop, result_crop.shape[1], result_crop.shape[0])
 
 
 def hull_mask(landmarks: np.ndarray, height_px: int, width_px: int) -> np.ndarray:
-    """bool [H, W]: inside the convex hull of the landmarks [68, 2] px."""
+    """Mask of the convex hull of the landmarks [68, 2] px: bool [height_px, width_px]."""
     import cv2
 
     hull = cv2.convexHull(landmarks.astype(np.float32))
     mask = np.zeros((height_px, width_px), np.uint8)
-    # cv2 puts pixel centres at integers, this project at half-integers; the shift carries 4 fraction bits
+    # cv2 has pixel centres at integers, this project at half-integers; ``shift`` keeps 4 fractional bits
     points = np.round((hull - 0.5) * 16).astype(np.int32)
     cv2.fillConvexPoly(mask, points, 1, shift=4)
     return mask.astype(bool)

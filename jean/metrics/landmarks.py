@@ -1,42 +1,51 @@
-"""Landmark distance (LMD): mouth and all points, as a share of the inter-ocular distance."""
+"""Landmark distance (LMD) of the mouth and of all points, in inter-ocular distances."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from jean.landmarks import MOUTH, UPPER_FACE, inter_ocular
-from jean.metrics.base import Column, Compared, FramePair, PairContext, Scores, mean_or_nan
+from jean.metrics.base import Column, FramePair, Metric, MetricContext, MetricOptions, Scores, mean_or_nan
 
 
 def landmark_distance(landmarks: np.ndarray, reference: np.ndarray, points: slice = slice(0, 68)) -> np.ndarray:
-    """Mean distance of the points, [...], in inter-ocular distances of the reference.
+    """Mean distance between corresponding points, in inter-ocular distances of the reference.
 
     Args:
-        landmarks, reference: [..., 68, 2] px of the same frame.
-        points: which of the 68 count.
+        landmarks, reference: [..., 68, 2] px, in the same image coordinates.
+        points: which of the 68 points count.
+
+    Returns:
+        [...].
     """
     distance = np.linalg.norm(landmarks[..., points, :] - reference[..., points, :], axis=-1).mean(-1)
     return distance / inter_ocular(reference)
 
 
 def align(landmarks: np.ndarray, reference: np.ndarray, points: slice = UPPER_FACE) -> np.ndarray:
-    """``landmarks`` moved, turned and scaled onto ``reference`` by least squares over ``points``.
+    """Aligns ``landmarks`` to ``reference`` by the similarity transform that fits ``points`` best (least squares).
 
-    Both are [68, 2] px. ``points`` are brows, nose and eyes unless told otherwise: speech hardly
-    moves them, so the mouth stays free. Umeyama's closed form in the plane, where a rotation with a scale is one
-    complex factor; mirroring is impossible.
+    This is Umeyama's closed form in the plane: rotation and scale are one complex factor, and reflections are excluded.
+
+    Args:
+        landmarks, reference: [68, 2] px.
+        points: points to fit. By default brows, nose and eyes, which speech hardly moves, so that differences of the
+            mouth remain.
+
+    Returns:
+        The transformed landmarks, [68, 2] px.
     """
     source = landmarks[:, 0] + 1j * landmarks[:, 1]
     target = reference[:, 0] + 1j * reference[:, 1]
     source_mean, target_mean = source[points].mean(), target[points].mean()
     centred = source[points] - source_mean
     factor = np.vdot(centred, target[points] - target_mean) / np.vdot(centred, centred)
-    moved = (source - source_mean) * factor + target_mean
-    return np.stack([moved.real, moved.imag], axis=-1)
+    aligned = (source - source_mean) * factor + target_mean
+    return np.stack([aligned.real, aligned.imag], axis=-1)
 
 
-class LandmarkDistance(Compared):
-    """Landmark distances, averaged over the frames in which both faces were found."""
+class LandmarkDistance(Metric):
+    """Landmark distances, averaged over the frames with both faces."""
 
     name = "landmarks"
     version = "1"
@@ -52,22 +61,22 @@ class LandmarkDistance(Compared):
         ),
     )
 
-    def __init__(self, context: PairContext):
-        self._tracked = context.tracker != "reference"
+    def __init__(self, context: MetricContext, options: MetricOptions | None = None):
+        super().__init__(context, options)
         self._sums = {column.name: 0.0 for column in self.columns}
         self._count = 0
         self._mouth: list[float] = []
 
     def update(self, pair: FramePair) -> None:
-        """Adds one pair of frames."""
+        """Adds the distances of one frame pair."""
         assert pair.reference is not None
-        ours, theirs = pair.result.face, pair.reference.face
-        if not self._tracked or ours is None or theirs is None:
+        face, reference = pair.result.face, pair.reference.face
+        if not self.context.result_is_tracked or face is None or reference is None:
             self._mouth.append(float("nan"))
             return
-        # pixels of the reference, whatever the result's size
+        # the two videos may differ in size: measure in pixels of the reference
         scale = np.array(pair.reference.image.shape[1::-1]) / np.array(pair.result.image.shape[1::-1])
-        points, target = ours.landmarks * scale, theirs.landmarks
+        points, target = face.landmarks * scale, reference.landmarks
         mouth = float(landmark_distance(align(points, target), target, MOUTH))
         self._sums["lmd_all"] += float(landmark_distance(points, target))
         self._sums["lmd_mouth"] += float(landmark_distance(points, target, MOUTH))
@@ -76,7 +85,8 @@ class LandmarkDistance(Compared):
         self._mouth.append(mouth)
 
     def result(self) -> Scores:
-        """The scores over all pairs."""
+        """The means over frames with both faces."""
+        tracked = self.context.result_is_tracked
         values = {key: mean_or_nan(total, self._count) for key, total in self._sums.items()}
-        notes = () if self._tracked else ("Landmark distances need a tracker on the result.",)
+        notes = () if tracked else ("Landmark distances need a tracker on the result.",)
         return Scores(values, {"lmd_mouth_aligned": np.array(self._mouth)}, notes)

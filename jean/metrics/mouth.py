@@ -1,6 +1,6 @@
-"""Mouth opening over time, and how far two mouths agree: a lip measure that needs no weights.
+"""Correlation and delay of the mouth opening: a lip metric that needs no weights.
 
-It sees open and closed, not phonemes: it is no replacement for LSE and never called so.
+It measures how far the mouth is open, not phonemes, so it does not replace LSE.
 """
 
 from __future__ import annotations
@@ -8,39 +8,43 @@ from __future__ import annotations
 import numpy as np
 
 from jean.landmarks import mouth_opening
-from jean.metrics.base import Column, Compared, FramePair, PairContext, Scores
+from jean.metrics.base import Column, FramePair, Metric, MetricContext, MetricOptions, Scores
 
-# A shift is looked for this far to either side; lips and sound that differ by more are another utterance.
+# Largest delay considered; lips that differ by more belong to another utterance.
 MAX_LAG_S = 0.4
-# Fewer frames give no meaningful correlation.
+# Correlations over fewer frames are meaningless.
 MIN_FRAMES = 5
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Pearson's correlation of two tracks [T] over the frames where both are known.
+    """Pearson correlation of two tracks [T] over the frames where both are finite.
 
     Returns:
-        −1 to 1; NaN for fewer than ``MIN_FRAMES`` frames or a track that does not move.
+        −1 to 1; NaN for fewer than ``MIN_FRAMES`` common frames or a constant track.
+
+    >>> round(correlation(np.arange(5.0), np.arange(5.0) ** 2), 3)
+    0.959
     """
     known = np.isfinite(a) & np.isfinite(b)
     if known.sum() < MIN_FRAMES:
         return float("nan")
     x, y = a[known] - a[known].mean(), b[known] - b[known].mean()
     scale = float(np.sqrt((x @ x) * (y @ y)))
-    # rounding of a constant leaves about 1e-16 of its size
+    # rounding errors of a constant track are about 1e-16 of its size
     return float(x @ y) / scale if scale > 1e-12 * known.sum() else float("nan")
 
 
 def best_lag(track: np.ndarray, reference: np.ndarray, max_lag: int) -> tuple[int, float]:
-    """The delay of ``track`` behind ``reference`` (frames) with the highest correlation, and that correlation.
-
-    Positive: the track comes later. Ties go to the smaller shift.
+    """Delay of ``track`` behind ``reference`` that maximises their correlation.
 
     Args:
         track, reference: [T].
-        max_lag: largest shift looked at, frames; less for tracks shorter than four times that.
+        max_lag: largest delay in frames; limited to a quarter of the track.
+
+    Returns:
+        (delay in frames, correlation). Positive: the track is late. Ties go to the smaller delay.
     """
-    # a short overlap correlates by chance: at least three quarters of the tracks must meet
+    # short overlaps correlate by chance: at least three quarters of the tracks must overlap
     max_lag = min(max_lag, len(track) // 4)
     best = (0, correlation(track, reference))
     for lag in sorted(range(-max_lag, max_lag + 1), key=abs):
@@ -51,38 +55,44 @@ def best_lag(track: np.ndarray, reference: np.ndarray, max_lag: int) -> tuple[in
     return best
 
 
-class MouthAgreement(Compared):
-    """Correlation and delay of the mouth's opening."""
+class MouthAgreement(Metric):
+    """Correlation and delay of the mouth opening against the reference."""
 
     name = "mouth"
     version = "1"
     columns = (
-        Column("mouth_correlation", "Mouth", "higher", 3, "Correlation of the inner lips' opening with the reference."),
-        Column("mouth_lag_s", "Mouth delay", None, 2, "Shift at which the openings agree best; positive: too late, s."),
+        Column(
+            "mouth_correlation",
+            "Mouth",
+            "higher",
+            3,
+            "Correlation of the opening of the inner lips with the reference.",
+        ),
+        Column("mouth_lag_s", "Mouth delay", None, 2, "Delay at which the openings agree best, s; positive if late."),
     )
 
-    def __init__(self, context: PairContext):
-        self._context = context
-        self._ours: list[float] = []
-        self._theirs: list[float] = []
+    def __init__(self, context: MetricContext, options: MetricOptions | None = None):
+        super().__init__(context, options)
+        self._result: list[float] = []
+        self._reference: list[float] = []
 
     def update(self, pair: FramePair) -> None:
-        """Adds one pair of frames."""
+        """Adds the mouth opening of both frames; NaN without a face."""
         assert pair.reference is not None
-        for track, side in ((self._ours, pair.result), (self._theirs, pair.reference)):
-            track.append(float("nan") if side.face is None else float(mouth_opening(side.face.landmarks)))
+        for track, frame in ((self._result, pair.result), (self._reference, pair.reference)):
+            track.append(float("nan") if frame.face is None else float(mouth_opening(frame.face.landmarks)))
 
     def result(self) -> Scores:
-        """The scores over all pairs."""
-        theirs = np.array(self._theirs)
-        if self._context.tracker == "reference":
-            nan = float("nan")
+        """The correlation without a shift, and the best delay."""
+        reference = np.array(self._reference)
+        if not self.context.result_is_tracked:
+            unknown = {"mouth_correlation": float("nan"), "mouth_lag_s": float("nan")}
             notes = ("Mouth agreement needs a tracker on the result.",)
-            return Scores({"mouth_correlation": nan, "mouth_lag_s": nan}, {"mouth_opening_reference": theirs}, notes)
-        ours = np.array(self._ours)
-        lag, at_best = best_lag(ours, theirs, round(MAX_LAG_S * self._context.fps))
+            return Scores(unknown, {"mouth_opening_reference": reference}, notes)
+        result = np.array(self._result)
+        lag, best_correlation = best_lag(result, reference, round(MAX_LAG_S * self.context.fps))
         values = {
-            "mouth_correlation": correlation(ours, theirs),
-            "mouth_lag_s": lag / self._context.fps if np.isfinite(at_best) else float("nan"),
+            "mouth_correlation": correlation(result, reference),
+            "mouth_lag_s": lag / self.context.fps if np.isfinite(best_correlation) else float("nan"),
         }
-        return Scores(values, {"mouth_opening": ours, "mouth_opening_reference": theirs})
+        return Scores(values, {"mouth_opening": result, "mouth_opening_reference": reference})

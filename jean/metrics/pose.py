@@ -1,14 +1,14 @@
-"""Head pose error: degrees and centimetres between two estimates of the same tracker."""
+"""Head pose error in degrees and centimetres between two poses estimated by the same tracker."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from jean.metrics.base import Column, Compared, FramePair, PairContext, Scores, mean_or_nan
+from jean.metrics.base import Column, FramePair, Metric, MetricContext, MetricOptions, Scores, mean_or_nan
 
 
 def head_in_camera(camera_to_world: np.ndarray) -> np.ndarray:
-    """The head's pose seen from the camera, [..., 4, 4], from ``camera_to_world`` [..., 4, 4] (rigid)."""
+    """Pose of the head in camera coordinates [..., 4, 4]: the inverse of the rigid ``camera_to_world`` [..., 4, 4]."""
     rotation = np.swapaxes(camera_to_world[..., :3, :3], -1, -2)
     inverse = np.zeros_like(camera_to_world)
     inverse[..., :3, :3] = rotation
@@ -18,9 +18,9 @@ def head_in_camera(camera_to_world: np.ndarray) -> np.ndarray:
 
 
 def rotation_error_deg(pose: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Angle in degrees [...] of the rotation that separates two poses [..., 4, 4]; 0 to 180."""
+    """Angle between the rotations of two poses [..., 4, 4], in degrees [...]; 0 to 180."""
     relative = np.swapaxes(pose[..., :3, :3], -1, -2) @ reference[..., :3, :3]
-    # atan2 of sine and cosine: arccos alone loses all digits near 0
+    # atan2 of sine and cosine stays accurate near 0, where arccos loses all digits
     axis = np.stack(
         [
             relative[..., 2, 1] - relative[..., 1, 2],
@@ -35,47 +35,47 @@ def rotation_error_deg(pose: np.ndarray, reference: np.ndarray) -> np.ndarray:
 
 
 def translation_error_cm(pose: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Distance in cm [...] between the head's origins, both seen from the camera.
+    """Distance between the head origins in camera coordinates, in cm [...].
 
     Args:
-        pose, reference: ``camera_to_world`` [..., 4, 4] in head space, cm.
+        pose, reference: ``camera_to_world`` [..., 4, 4], translation in cm.
     """
     difference = head_in_camera(pose)[..., :3, 3] - head_in_camera(reference)[..., :3, 3]
     return np.linalg.norm(difference, axis=-1)
 
 
-class PoseError(Compared):
-    """Pose errors, averaged over the frames in which both heads have a pose."""
+class PoseError(Metric):
+    """Rotation and translation error of the head, averaged over the frames in which both heads have a pose."""
 
     name = "pose"
     version = "1"
     columns = (
-        Column("pose_error_deg", "Pose", "lower", 2, "Angle between the head's rotations, degrees."),
-        Column("pose_error_cm", "Place", "lower", 2, "Distance between the heads' places seen from the camera, cm."),
+        Column("pose_error_deg", "Pose", "lower", 2, "Angle between the rotations of the heads, degrees."),
+        Column("pose_error_cm", "Place", "lower", 2, "Distance between the head origins in camera coordinates, cm."),
     )
 
-    def __init__(self, context: PairContext):
-        self._context = context
-        self._degrees: list[float] = []
+    def __init__(self, context: MetricContext, options: MetricOptions | None = None):
+        super().__init__(context, options)
+        self._angles_deg: list[float] = []
         self._sum_cm = 0.0
 
     def update(self, pair: FramePair) -> None:
-        """Adds one pair of frames."""
+        """Adds the pose error of one frame pair."""
         assert pair.reference is not None
-        ours, theirs = (side.face.camera_to_world if side.face else None for side in (pair.result, pair.reference))
-        if ours is None or theirs is None or self._context.tracker == "reference":
-            self._degrees.append(float("nan"))
+        pose, reference = (f.face.camera_to_world if f.face else None for f in (pair.result, pair.reference))
+        if pose is None or reference is None or not self.context.result_is_tracked:
+            self._angles_deg.append(float("nan"))
             return
-        self._degrees.append(float(rotation_error_deg(ours, theirs)))
-        self._sum_cm += float(translation_error_cm(ours, theirs))
+        self._angles_deg.append(float(rotation_error_deg(pose, reference)))
+        self._sum_cm += float(translation_error_cm(pose, reference))
 
     def result(self) -> Scores:
-        """The scores over all pairs."""
-        degrees = np.array(self._degrees)
-        found = degrees[np.isfinite(degrees)]
+        """The means over frames with both poses."""
+        angles = np.array(self._angles_deg)
+        known = angles[np.isfinite(angles)]
         values = {
-            "pose_error_deg": mean_or_nan(float(found.sum()), len(found)),
-            "pose_error_cm": mean_or_nan(self._sum_cm, len(found)),
+            "pose_error_deg": mean_or_nan(float(known.sum()), len(known)),
+            "pose_error_cm": mean_or_nan(self._sum_cm, len(known)),
         }
-        notes = () if len(found) else (f"No pose: the tracker {self._context.tracker!r} gives none for both.",)
-        return Scores(values, {"pose_error_deg": degrees}, notes)
+        notes = () if len(known) else (f"No pose: the tracker {self.context.tracker!r} gives no pose for both videos.",)
+        return Scores(values, {"pose_error_deg": angles}, notes)

@@ -1,21 +1,28 @@
-"""Names of metrics. To add one: write its file, add its line here."""
+"""Metrics by name, and the options that each of them takes.
+
+To add a metric to this project, write its file and add its line here. Other packages use the entry-point group
+``jean.metrics``; see docs/evaluation.md.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from importlib import import_module
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from pydantic import ValidationError
 
 from jean.errors import UsageError
-from jean.metrics.base import Metric
+from jean.metrics.base import Metric, MetricOptions
+from jean.plugins import Registry
 
-# name → "module:class"; the module is imported only when it is used
+# In the order of the tables.
 METRICS: dict[str, str] = {
     "sync": "jean.metrics.lip_sync.metric:LipSyncError",
-    "own_sync": "jean.metrics.lip_sync.embedding_sync:OwnLipSync",
+    "own_sync": "jean.metrics.lip_sync.embedding_sync:EmbeddingSync",
     "identity": "jean.metrics.identity:Identity",
     "expression": "jean.metrics.expression:ExpressionDifference",
     "image": "jean.metrics.image:ImageQuality",
-    "lpips": "jean.metrics.lpips_metric:PerceptualDistance",
+    "lpips": "jean.metrics.lpips:PerceptualDistance",
     "pixels": "jean.metrics.image:MaskedQuality",
     "landmarks": "jean.metrics.landmarks:LandmarkDistance",
     "mouth": "jean.metrics.mouth:MouthAgreement",
@@ -24,41 +31,74 @@ METRICS: dict[str, str] = {
     "blinks": "jean.metrics.eyes:Blinks",
     "gaze": "jean.metrics.eyes:Gaze",
 }
-# Computed only when they are named.
-OPTIONAL: frozenset[str] = frozenset({"own_sync"})
-# Those that run a network of torch's, on the GPU where there is one.
-ON_TORCH: frozenset[str] = frozenset({"sync", "lpips"})
+REGISTRY: Registry[type[Metric]] = Registry(
+    "metric", "jean.metrics", METRICS, required=("name", "version", "columns", "Options", "facts", "update", "result")
+)
 
 
 def names() -> list[str]:
-    """The registered names, in the order of the tables."""
-    return list(METRICS)
+    """Names of all metrics, those of plug-ins last."""
+    return REGISTRY.names()
 
 
 def load(name: str) -> type[Metric]:
-    """The class of metric ``name``; build it with a ``PairContext``.
+    """The class of metric ``name``.
 
     Raises:
-        UsageError: no such metric.
+        UsageError: there is no such metric.
+        SetupError: a plug-in that provides it is broken.
     """
-    if name not in METRICS:
-        raise UsageError(f"there is no metric called {name!r}.", f"Choose from: {', '.join(METRICS)}.")
-    module, attribute = METRICS[name].split(":")
-    return getattr(import_module(module), attribute)
+    return REGISTRY.load(name)
 
 
-def uses_torch(name: str) -> bool:
-    """Whether metric ``name`` runs a network of torch's."""
-    return name in ON_TORCH
+def select(
+    requested: Iterable[str] = (), options: Mapping[str, Mapping[str, Any]] | None = None
+) -> dict[str, MetricOptions]:
+    """The metrics to compute, in the order of the tables, with their options.
 
-
-def check(chosen: Iterable[str]) -> tuple[str, ...]:
-    """``chosen`` without repetition, in the order of the tables; the usual ones for none.
+    Args:
+        requested: names of metrics. If empty: every metric of this project that needs no option, and every metric for
+            which an option is given.
+        options: metric name → option name → value.
 
     Raises:
-        UsageError: one of them does not exist.
+        UsageError: an unknown metric or option, an invalid value, or a required option without a value.
+        SetupError: a plug-in that provides a requested metric is broken.
     """
-    wanted = set(chosen)
-    for name in sorted(wanted):
+    options = options or {}
+    requested = set(requested)
+    for name in sorted(requested | set(options)):
         load(name)
-    return tuple(name for name in METRICS if name in wanted or (not wanted and name not in OPTIONAL))
+    if not requested:
+        requested = set(options) | {name for name in METRICS if not _required(load(name).Options)}
+    parsed = {name: _parse(name, options.get(name, {})) for name in sorted(requested | set(options))}
+    return {name: parsed[name] for name in names() if name in requested}
+
+
+def describe_options(name: str) -> dict[str, str]:
+    """Option name → description, for help texts and tables."""
+    fields = load(name).Options.model_fields
+    return {f"{name}.{key}": field.description or "" for key, field in fields.items()}
+
+
+def _required(kind: type[MetricOptions]) -> list[str]:
+    return [key for key, field in kind.model_fields.items() if field.is_required()]
+
+
+def _parse(name: str, values: Mapping[str, Any]) -> MetricOptions:
+    """The options of metric ``name``; raises one line that names the option and, if needed, the alternatives."""
+    kind = load(name).Options
+    try:
+        return kind.model_validate(dict(values))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        key = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(kind.model_fields) or "none"
+            raise UsageError(f"the metric {name} has no option {key!r}.", f"Its options: {known}.") from None
+        if first["type"] == "missing":
+            missing = [option for option in _required(kind) if option not in values]
+            given = " ".join(f"--metric-option {name}.{option}=VALUE" for option in missing)
+            raise UsageError(f"the metric {name} needs {' and '.join(missing)}.", f"Give: {given}") from None
+        message = first["msg"].removeprefix("Value error, ").rstrip(".")
+        raise UsageError(f"option {name}.{key}: {message[:1].lower()}{message[1:]}, not {first['input']!r}.") from None

@@ -160,7 +160,7 @@ def test_held_out_frames_by_reference_start(tmp_path):
     row = evaluate([tail], config(whole, reference_start_s=0.6))["rows"][0]
     assert row["frames"]["compared"] == 5 and row["frames"]["left_reference"] == 0
     assert row["values"]["psnr_db"] == 100.0
-    with pytest.raises(InputError, match="no moment in common"):
+    with pytest.raises(InputError, match="do not overlap in time"):
         evaluate([tail], config(whole, reference_start_s=5.0))
 
 
@@ -217,7 +217,7 @@ def test_same_command_again_computes_nothing_and_changes_only_what_changed(tmp_p
 def test_missing_weights_of_one_metric_leave_the_others(tmp_path, monkeypatch):
     clip = make_clip(tmp_path / "a", [picture(t, opening(t)) for t in range(6)])
 
-    def refuse(self, context):
+    def refuse(self, context, options):
         raise SetupError("no weights.", "Run: jean models pull x")
 
     monkeypatch.setattr(registry.load("pose"), "__init__", refuse)
@@ -271,13 +271,13 @@ def test_a_result_seldom_has_two_faces_then_the_same_one_is_followed():
 
 
 def test_thumbnails_are_few_and_evenly_spread():
-    from jean.metrics.base import Side
+    from jean.metrics.base import TrackedFrame
 
     thumbnails = Thumbnails(6)
     image = np.zeros((4, 4, 3), np.uint8)
     for t in range(1000):
-        thumbnails.add(t, {"result": Side(image, None), "reference": Side(image, None)})
-    times = [moment[0] for moment in thumbnails.chosen()]
+        thumbnails.add(t, {"result": TrackedFrame(image, None), "reference": TrackedFrame(image, None)})
+    times = [moment[0] for moment in thumbnails.selected()]
     assert len(times) == 6 and times[0] == 0 and times[-1] > 800
     assert np.ptp(np.diff(times)) <= 128
 

@@ -15,7 +15,7 @@ import pytest
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.evaluation.evaluate import EvaluateConfig, evaluate
 from jean.evaluation.pairing import TRUTH, make_plan, truth_jobs
-from jean.evaluation.summary import bootstrap_interval, places, summarise
+from jean.evaluation.summary import bootstrap_interval, ranks, summarise
 from jean.evaluation.tables import to_latex, to_markdown
 from tests.evaluation import test_evaluate as one
 from tests.evaluation.test_evaluate import dot_tracker, make_clip, opening, picture  # noqa: F401 - a fixture among them
@@ -32,10 +32,10 @@ def config(**options) -> EvaluateConfig:
 
 
 def test_places_are_by_what_the_table_shows() -> None:
-    assert places([1.0, 3.0, None, 2.0, 0.5], "higher", 2) == [3, 1, None, 2, None]
-    assert places([0.1001, 0.1002, 0.3], "lower", 2) == [1, 1, 2], "equal in the table, equal in place"
-    assert places([1.0, 2.0], None, 2) == [None, None]
-    assert places([1.0, None], "lower", 2) == [None, None], "one alone is not the best"
+    assert ranks([1.0, 3.0, None, 2.0, 0.5], "higher", 2) == [3, 1, None, 2, None]
+    assert ranks([0.1001, 0.1002, 0.3], "lower", 2) == [1, 1, 2], "equal in the table, equal in place"
+    assert ranks([1.0, 2.0], None, 2) == [None, None]
+    assert ranks([1.0, None], "lower", 2) == [None, None], "one alone is not the best"
 
 
 def test_interval_by_hand_and_by_scipy() -> None:
@@ -71,7 +71,7 @@ def test_pairs_by_name(tmp_path: Path) -> None:
         ("a", "a", "a"),
         ("b", "b", None),
     ]
-    assert plan.lonely == {
+    assert plan.unpaired == {
         str(tmp_path / "ours" / "alone"): ["reference", "expression_source"],
         str(tmp_path / "ours" / "b"): ["expression_source"],
     }
@@ -92,7 +92,7 @@ def test_pairs_by_a_table(tmp_path: Path) -> None:
         ("y_sad", "sad", None),
     ]
     assert not plan.jobs[0].takes_audio and plan.jobs[0].takes_expression
-    assert plan.lonely == {str(tmp_path / "ours" / "y_sad"): ["audio_source"]}
+    assert plan.unpaired == {str(tmp_path / "ours" / "y_sad"): ["audio_source"]}
     assert truth_jobs(plan) == [], "a sound alone is no true video"
 
 
@@ -254,18 +254,17 @@ def test_interrupted_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def test_the_references_own_sound_begins_where_the_reference_does(tmp_path: Path) -> None:
+    from jean.evaluation.context import Settings, sounds_of
     from jean.evaluation.pairing import Job
-    from jean.evaluation.partners import sounds_of
-    from jean.evaluation.rules import Rules
 
-    rules = Rules(("sync",), "dot", "", None, 2.5, "cpu", 1, "track", sounds=(tmp_path / "x", tmp_path / "y"))
+    settings = Settings({}, "dot", "", None, 2.5, "cpu", sounds=(tmp_path / "x", tmp_path / "y"))
     real, other = tmp_path / "real", tmp_path / "other.wav"
     for job, want in (
         (Job("", "a", tmp_path, real, None, real), [(real, 2.5)]),
         (Job("", "a", tmp_path, real, None, other), [(other, 0.0)]),
         (Job("", "a", tmp_path, real, None, other, takes_audio=False), [(tmp_path / "x", 0.0), (tmp_path / "y", 0.0)]),
     ):
-        assert [(sound.path, sound.start_s) for sound in sounds_of(job, {}, rules)] == want
+        assert [(sound.path, sound.start_s) for sound in sounds_of(job, {}, settings)] == want
 
 
 @pytest.mark.slow

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from jean.features.base import Face
-from jean.metrics.base import FramePair, PairContext, Side
+from jean.metrics.base import FramePair, MetricContext, TrackedFrame
 from jean.metrics.eyes import Blinks, Gaze, blinks, eye_openness, gaze_direction
 
-CONTEXT = PairContext(25.0, Path("a.mp4"), Path("b.mp4"), False, "mediapipe")
+CONTEXT = MetricContext(25.0, Path("a.mp4"), Path("b.mp4"), False, "mediapipe")
 
 
 def eyes(opening=0.3, turn=0.0):
@@ -32,7 +32,7 @@ def irises(points, right=0.0, down=0.0):
 
 def side(points, iris=None):
     iris = np.full((2, 2), np.nan) if iris is None else iris
-    return Side(np.zeros((4, 4, 3), np.uint8), Face(points, points, iris, np.zeros(0), None, 1.0))
+    return TrackedFrame(np.zeros((4, 4, 3), np.uint8), Face(points, points, iris, np.zeros(0), None, 1.0))
 
 
 @pytest.mark.parametrize("turn", [0.0, 30.0])

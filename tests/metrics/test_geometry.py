@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from jean.features.base import Face
-from jean.metrics.base import FramePair, PairContext, Side
+from jean.metrics.base import FramePair, MetricContext, TrackedFrame
 from jean.metrics.jitter import Jitter, jitter
 from jean.metrics.landmarks import LandmarkDistance, align, landmark_distance
 from jean.metrics.mouth import MouthAgreement, best_lag, correlation
 from jean.metrics.pose import PoseError, head_in_camera, rotation_error_deg, translation_error_cm
 
-CONTEXT = PairContext(25.0, Path("a.mp4"), Path("b.mp4"), False, "mediapipe")
-UNTRACKED = PairContext(25.0, Path("a.mp4"), Path("b.mp4"), False, "reference")
+CONTEXT = MetricContext(25.0, Path("a.mp4"), Path("b.mp4"), False, "mediapipe")
+UNTRACKED = MetricContext(25.0, Path("a.mp4"), Path("b.mp4"), False, "reference")
 
 
 def points(seed=0, inter_ocular=100.0):
@@ -23,8 +23,8 @@ def points(seed=0, inter_ocular=100.0):
 def side(landmarks, pose=None, size=(256, 256)):
     image = np.zeros((*size, 3), np.uint8)
     if landmarks is None:
-        return Side(image, None)
-    return Side(image, Face(landmarks, landmarks, np.full((2, 2), np.nan), np.zeros(0), pose, 1.0))
+        return TrackedFrame(image, None)
+    return TrackedFrame(image, Face(landmarks, landmarks, np.full((2, 2), np.nan), np.zeros(0), pose, 1.0))
 
 
 def rotation(axis, degrees):

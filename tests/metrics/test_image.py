@@ -6,7 +6,7 @@ import pytest
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from jean.features.base import Face
-from jean.metrics.base import FramePair, PairContext, Side
+from jean.metrics.base import FramePair, MetricContext, TrackedFrame
 from jean.metrics.crops import aligned_crops, crop, face_box, hull_mask, resize
 from jean.metrics.image import PSNR_LIMIT_DB, ImageQuality, MaskedQuality, psnr, ssim, ssim_map
 
@@ -118,7 +118,7 @@ def test_alignment_takes_framing_away():
 
 
 def context(is_clip):
-    return PairContext(25.0, Path("a.mp4"), Path("b"), is_clip, "mediapipe")
+    return MetricContext(25.0, Path("a.mp4"), Path("b"), is_clip, "mediapipe")
 
 
 def test_metric_averages_over_frames_and_regions():
@@ -132,7 +132,7 @@ def test_metric_averages_over_frames_and_regions():
     for step in (10, 20):
         image = reference.copy()
         image[inside] += step
-        metric.update(FramePair(0.0, Side(image, face(points)), Side(reference, face(points), matte)))
+        metric.update(FramePair(0.0, TrackedFrame(image, face(points)), TrackedFrame(reference, face(points), matte)))
     values = metric.result().values
     want = -20 * np.mean([np.log10(10 / 255), np.log10(20 / 255)])
     assert values["psnr_face_db"] == pytest.approx(want, abs=1e-6)
@@ -144,7 +144,7 @@ def test_metric_without_face_or_matte_says_nan_and_why():
     image = np.zeros((64, 64, 3), np.uint8)
     metrics = [ImageQuality(context(False)), MaskedQuality(context(False))]
     for metric in metrics:
-        metric.update(FramePair(0.0, Side(image, None), Side(image, None)))
+        metric.update(FramePair(0.0, TrackedFrame(image, None), TrackedFrame(image, None)))
         scores = metric.result()
         assert all(np.isnan(value) for value in scores.values.values())
     assert np.isnan(metrics[0].result().series["psnr_db"]).tolist() == [True]
@@ -154,7 +154,7 @@ def test_metric_without_face_or_matte_says_nan_and_why():
 def test_identical_frames_are_limited_not_infinite():
     image = np.random.default_rng(5).integers(0, 255, (128, 128, 3)).astype(np.uint8)
     metric = ImageQuality(context(False))
-    metric.update(FramePair(0.0, Side(image, face(landmarks())), Side(image, face(landmarks()))))
+    metric.update(FramePair(0.0, TrackedFrame(image, face(landmarks())), TrackedFrame(image, face(landmarks()))))
     values = metric.result().values
     assert values["psnr_db"] == PSNR_LIMIT_DB
     assert values["ssim"] == pytest.approx(1.0)

@@ -1,1 +1,1 @@
-"""Lip sync: SyncNet's LSE-C and LSE-D, and the distance of the project's own embeddings."""
+"""Lip-sync metrics: SyncNet's LSE-C and LSE-D, and the similarity of the project's own embeddings."""

@@ -1,8 +1,8 @@
-"""The project's own measure of lip sync: the contrastive pair of section 3.1, trained by this program.
+"""Lip sync by the project's own embeddings: the contrastive networks of section 3.1.
 
-It needs no download, only what ``train-landmarks`` and ``train-audio`` made. It is not LSE: another network,
-other units, no comparison with published numbers; and a system that was trained against the same pair, as
-ours is, has an advantage in it.
+The metric needs no download, only a run of ``train-landmarks`` and one of ``train-audio``. It is not LSE: the networks
+and units differ, so its numbers cannot be compared with published ones. A system trained with the same audio encoder
+has an advantage.
 """
 
 from __future__ import annotations
@@ -12,27 +12,28 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import Field
 
 from jean.clips.clip import Clip
 from jean.clips.sources import open_source
 from jean.drivers.face_points import face_points
-from jean.errors import ArtefactError, SetupError
-from jean.metrics.base import Column, FramePair, PairContext, Scores, known_mean
-from jean.metrics.lip_sync.metric import sound_digest
+from jean.errors import ArtefactError
+from jean.metrics.base import Column, FramePair, Metric, MetricContext, MetricOptions, Scores, finite_mean
 from jean.metrics.lip_sync.retrieval import offset_curve
+from jean.metrics.lip_sync.sound import sound_digest
 
-SHIFT = 15  # frames looked at to either side, as for LSE
+MAX_SHIFT = 15  # frames, as for LSE
 
 
 @dataclass(frozen=True)
-class OwnSync:
-    """How well a mouth's movement and a sound agree.
+class EmbeddingAgreement:
+    """How well mouth movement and sound agree.
 
     Attributes:
-        similarity: mean cosine of mouth and sound at the best shift, −1 to 1.
-        confidence: that less the median over all shifts: 0 where sound and lips have nothing to do with each other.
-        offset: frames by which the lips come after the sound.
-        curve: [31] mean cosine when the lips come −15 … 15 frames after the sound.
+        similarity: mean cosine of mouth and audio embeddings at the best shift, −1 to 1.
+        confidence: similarity minus the median over all shifts; about 0 if sound and lips are unrelated.
+        offset: delay of the lips against the sound, in frames.
+        curve: mean cosine for lips delayed by −15 … 15 frames, [31].
     """
 
     similarity: float
@@ -41,80 +42,88 @@ class OwnSync:
     curve: np.ndarray
 
 
-def own_lip_sync(audio: np.ndarray, mouth: np.ndarray, voiced: np.ndarray) -> OwnSync | None:
-    """Agreement of audio and mouth embeddings [T, D] of consecutive frames; None for too little speech.
+def embedding_agreement(audio: np.ndarray, mouth: np.ndarray, voiced: np.ndarray) -> EmbeddingAgreement | None:
+    """Compares audio and mouth embeddings of consecutive frames at shifts of up to 15 frames.
 
     Args:
-        voiced: bool [T], frames in which somebody speaks; others do not count.
+        audio, mouth: embeddings [T, D].
+        voiced: frames with speech, bool [T]; other frames do not count.
+
+    Returns:
+        None if there is too little speech: fewer than 31 frames, or none of them voiced.
     """
-    curve = offset_curve(audio, mouth, voiced, SHIFT)[::-1]  # there the sound moves, here the lips
+    curve = offset_curve(audio, mouth, voiced, MAX_SHIFT)[::-1]  # ``offset_curve`` delays the sound, this the lips
     if not np.isfinite(curve).all():
         return None
     best = int(curve.argmax())
-    return OwnSync(float(curve[best]), float(curve[best] - np.median(curve)), best - SHIFT, curve)
+    return EmbeddingAgreement(float(curve[best]), float(curve[best] - np.median(curve)), best - MAX_SHIFT, curve)
 
 
-class OwnLipSync:
-    """The measure for a prepared clip as the result, against the audio source or the clip's own sound."""
+class EmbeddingSyncOptions(MetricOptions):
+    """The two networks."""
+
+    landmarks: Path = Field(description="run folder of train-landmarks")
+    audio_encoder: Path = Field(description="run folder of train-audio, trained with that landmark run")
+
+
+class EmbeddingSync(Metric):
+    """Agreement of a prepared clip's mouth with the audio source, or with the clip's own sound."""
 
     name = "own_sync"
     version = "1"
-    role: str | None = None
+    role = None
     needs_partner = False
-    rate_hz: float | None = None
+    Options = EmbeddingSyncOptions
+    options: EmbeddingSyncOptions
     columns = (
-        Column("own_sync", "Sync (own pair)", "higher", 3, "jean's own contrastive pair: best cosine less the median."),
+        Column("own_sync", "Sync (own pair)", "higher", 3, "jean's own networks: best cosine minus the median."),
         Column("own_sync_cosine", "Cosine (own pair)", "higher", 3, "Cosine of mouth and sound at the best shift."),
-        Column("own_sync_offset", "Offset (own pair)", None, 0, "Frames by which the lips come after the sound."),
+        Column("own_sync_offset", "Offset (own pair)", None, 0, "Delay of the lips against the sound, in frames."),
     )
 
-    def __init__(self, context: PairContext):
-        if context.pair is None:
-            raise SetupError(
-                "the pair of networks is not given.", "Give --landmarks RUN and --audio-encoder RUN, as trained."
-            )
-        self._context = context
-        self._landmarks, self._audio = load_pair(*context.pair)
+    def __init__(self, context: MetricContext, options: EmbeddingSyncOptions):
+        super().__init__(context, options)
+        self._landmarks, self._audio = load_networks(options.landmarks, options.audio_encoder)
 
-    @staticmethod
-    def facts(context: PairContext) -> dict[str, Any]:
-        """The networks' weights and the sounds."""
-        if context.pair is None:
-            return {}
-        landmarks, audio = load_pair(*context.pair)
+    @classmethod
+    def facts(cls, context: MetricContext, options: EmbeddingSyncOptions) -> dict[str, Any]:
+        """Hashes of both networks and of the sounds."""
+        landmarks, audio = load_networks(options.landmarks, options.audio_encoder)
         sounds = [[sound_digest(sound), sound.start_s] for sound in context.sounds]
         return {"landmarks": landmarks.hash, "audio": audio.hash, "sounds": sounds}
 
     def update(self, pair: FramePair) -> None:
-        """Nothing: the clip's own tracks are read at the end."""
+        """Does nothing: ``result`` reads the tracks stored in the clip."""
 
     def result(self) -> Scores:
-        """The scores of the whole clip, averaged over sounds."""
+        """The scores of the whole clip, averaged over the sounds."""
         nan = float("nan")
-        nothing = {"own_sync": nan, "own_sync_cosine": nan, "own_sync_offset": nan}
-        clip = open_source(self._context.result_path).clip
+        unknown = {"own_sync": nan, "own_sync_cosine": nan, "own_sync_offset": nan}
+        sounds = self.context.sounds
+        clip = open_source(self.context.result_path).clip
         if clip is None:
-            path = self._context.result_path
-            why = f"Own pair: needs a prepared clip, whose head pose is known; run: jean prepare {path} -o DIR"
-            return Scores(nothing, notes=(why,))
-        if not self._context.sounds:
-            return Scores(nothing, notes=("Own pair: no sound; give --audio-source.",))
+            path = self.context.result_path
+            note = f"Own pair: needs a prepared clip, whose head pose is known; run: jean prepare {path} -o DIR"
+            return Scores(unknown, notes=(note,))
+        if not sounds:
+            return Scores(unknown, notes=("Own pair: no sound; give --audio-source.",))
         if clip.meta["tracker"] != self._landmarks.meta["tracker"]:
-            return Scores(nothing, notes=("Own pair: it was trained on landmarks of another tracker.",))
-        found = [each for sound in self._context.sounds if (each := self._score(clip, sound.path, sound.start_s))]
-        notes = ["Own pair: jean's own measure, not LSE; compare only figures of the same two networks."]
-        if not found:
-            return Scores(nothing, notes=(*notes, "Own pair: too little speech (31 frames are the least)."))
-        if len(self._context.sounds) > 1:
-            notes.append(f"Own pair: the mean over {len(found)} sounds, as for LSE (8.5).")
+            return Scores(unknown, notes=("Own pair: the networks were trained on landmarks of another tracker.",))
+        scores = [score for sound in sounds if (score := self._score(clip, sound.path, sound.start_s))]
+        notes = ["Own pair: not LSE; compare only numbers of the same two networks."]
+        if not scores:
+            return Scores(unknown, notes=(*notes, "Own pair: too little speech (at least 31 frames)."))
+        if len(sounds) > 1:
+            notes.append(f"Own pair: mean over {len(scores)} sounds, as for LSE (section 8.5).")
         values = {
-            "own_sync": known_mean(np.array([each.confidence for each in found])),
-            "own_sync_cosine": known_mean(np.array([each.similarity for each in found])),
-            "own_sync_offset": float(found[0].offset) if len(self._context.sounds) == 1 else nan,
+            "own_sync": finite_mean(np.array([score.confidence for score in scores])),
+            "own_sync_cosine": finite_mean(np.array([score.similarity for score in scores])),
+            "own_sync_offset": float(scores[0].offset) if len(sounds) == 1 else nan,
         }
         return Scores(values, notes=tuple(notes))
 
-    def _score(self, clip: Clip, path: Path, start_s: float) -> OwnSync | None:
+    def _score(self, clip: Clip, path: Path, start_s: float) -> EmbeddingAgreement | None:
+        """The agreement with the sound of ``path`` from ``start_s`` on; None if there is too little of it."""
         import torch
 
         from jean.drivers.voice import voiced
@@ -128,15 +137,15 @@ class OwnLipSync:
         first = round(start_s * clip.fps)
         windows = self._windows(source.clip, sound, clip.fps)[first:]
         count = min(len(points), len(windows))
-        known = np.isfinite(points[:count]).all((1, 2))
-        speaking = voiced(read_audio(sound), first + count, clip.fps)[first:] & known
+        tracked = np.isfinite(points[:count]).all((1, 2))
+        counted = voiced(read_audio(sound), first + count, clip.fps)[first:] & tracked
         with torch.inference_mode():
             mouth = self._landmarks.model.encode(torch.from_numpy(np.nan_to_num(points[:count])))[1]
             audio = self._audio.model(torch.from_numpy(np.ascontiguousarray(windows[:count])))
-        return own_lip_sync(audio.numpy(), mouth.numpy(), speaking)
+        return embedding_agreement(audio.numpy(), mouth.numpy(), counted)
 
     def _windows(self, clip: Clip | None, sound: Path, fps: float) -> np.ndarray:
-        """Audio windows [T, window, D] as the encoder was trained on: a clip's own, else from the sound."""
+        """Input of the audio encoder [T, window, D]: stored in the clip, or computed from the sound."""
         from jean.drivers.speech import SpeechInput
 
         ((extractor, made),) = self._audio.meta["audio"].items()
@@ -145,17 +154,17 @@ class OwnLipSync:
         return SpeechInput(extractor, made).windows_of_file(sound, fps)
 
 
-def load_pair(landmarks: Path, audio: Path) -> tuple[Any, Any]:
-    """The trained landmark autoencoder and the audio encoder that was trained against it.
+def load_networks(landmarks: Path, audio: Path) -> tuple[Any, Any]:
+    """Loads the landmark autoencoder and the audio encoder that was trained with it.
 
     Raises:
-        ArtefactError: no such runs, or they do not belong together.
+        ArtefactError: a run is missing, or the audio encoder was trained with another landmark run.
     """
     from jean.models.stored import load_audio_encoder, load_landmark_autoencoder
 
-    lips, sound = load_landmark_autoencoder(landmarks), load_audio_encoder(audio)
-    if sound.meta["landmarks"]["hash"] != lips.hash:
+    autoencoder, encoder = load_landmark_autoencoder(landmarks), load_audio_encoder(audio)
+    if encoder.meta["landmarks"]["hash"] != autoencoder.hash:
         raise ArtefactError(
-            f"{audio} was not trained against {landmarks}.", "Give the landmark run that train-audio was given."
+            f"{audio} was not trained with {landmarks}.", "Give the landmark run that train-audio used."
         )
-    return lips, sound
+    return autoencoder, encoder

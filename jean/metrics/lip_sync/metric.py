@@ -1,57 +1,69 @@
-"""LSE-C and LSE-D of a video: crops, sounds and tracks around ``jean.metrics.lip_sync.sync``."""
+"""The metric ``sync``: LSE-C and LSE-D of a video, averaged over face tracks and sounds."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import Field
 
-from jean.clips.sources import open_source
 from jean.errors import InputError
-from jean.metrics.base import Column, FramePair, PairContext, Scores, Sound
+from jean.metrics.base import Column, FramePair, Metric, MetricContext, MetricOptions, Scores
 from jean.metrics.crops import face_box
 from jean.metrics.lip_sync.crop import TrackCropper, whole_frame
-from jean.metrics.lip_sync.sync import FPS, SAMPLES_PER_FRAME, SHORTEST, LipSync, SyncScorer, load_syncnet, to_int16
+from jean.metrics.lip_sync.sound import load_sound, sound_digest
+from jean.metrics.lip_sync.sync import FPS, MIN_FRAMES, SAMPLES_PER_FRAME, LipSync, SyncScorer, load_syncnet
 
 WEIGHTS = "syncnet_v2.model"
-PROTOCOLS = {
-    "track": "LSE: protocol track, the tracked, median-filtered and padded crop; boxes from the tracker's landmarks.",
-    "frame": "LSE: protocol frame, the whole frame resized to 224 × 224 px.",
+PROTOCOL_NOTES = {
+    "track": "LSE: protocol track: tracked, median-filtered and padded crop; boxes from the tracker's landmarks.",
+    "frame": "LSE: protocol frame: the whole frame resized to 224 × 224 px.",
 }
 
 
-class LipSyncError:
-    """LSE-C, LSE-D and offset against the audio source, or the result's own sound."""
+class LipSyncOptions(MetricOptions):
+    """How the face is cropped."""
+
+    protocol: Literal["track", "frame"] = Field(
+        "track", description="face crop that SyncNet sees: track (tracked and smoothed) or frame (the whole frame)"
+    )
+
+
+class LipSyncError(Metric):
+    """LSE-C, LSE-D and offset against the audio source, or against the result's own sound."""
 
     name = "sync"
     version = "1"
-    role: str | None = None
+    role = None
     needs_partner = False
-    rate_hz: float | None = FPS
+    rate_hz = FPS
+    uses_torch = True
+    Options = LipSyncOptions
+    options: LipSyncOptions
     columns = (
-        Column("lse_c", "LSE-C", "higher", 3, "Confidence of SyncNet that lips and sound belong together."),
-        Column("lse_d", "LSE-D", "lower", 3, "SyncNet's distance of lips and sound at the best shift."),
-        Column("sync_offset", "Sync offset", None, 0, "Frames of 1/25 s by which the lips come after the sound."),
+        Column("lse_c", "LSE-C", "higher", 3, "SyncNet's confidence that lips and sound belong together."),
+        Column("lse_d", "LSE-D", "lower", 3, "SyncNet's distance between lips and sound at the best shift."),
+        Column("sync_offset", "Sync offset", None, 0, "Delay of the lips against the sound, in frames of 1/25 s."),
     )
 
-    def __init__(self, context: PairContext):
+    def __init__(self, context: MetricContext, options: LipSyncOptions | None = None):
         from jean.weights import store as weights
 
-        self._context = context
+        super().__init__(context, options)
         self._net = load_syncnet(weights.as_safetensors(WEIGHTS), context.device)
         self._sounds = [load_sound(sound) for sound in context.sounds]
         self._cropper = TrackCropper()
         self._scorers: list[SyncScorer] = []
-        self._firsts: list[int] = []
+        self._first_frames: list[int] = []  # of each scorer's track
 
-    @staticmethod
-    def facts(context: PairContext) -> dict[str, Any]:
-        """The weights, the protocol and the sounds."""
+    @classmethod
+    def facts(cls, context: MetricContext, options: LipSyncOptions) -> dict[str, Any]:
+        """Weights, protocol, tracker and sounds."""
         from jean.weights import store as weights
 
         return {
             "weights": weights.digest(weights.find(WEIGHTS)),
-            "protocol": context.sync_protocol,
+            "protocol": options.protocol,
             "tracker": [context.tracker, context.tracker_version],
             "sounds": [[sound_digest(sound), sound.start_s] for sound in context.sounds],
         }
@@ -60,82 +72,60 @@ class LipSyncError:
         """Adds one frame of the result."""
         if not self._sounds:
             return
-        if self._context.sync_protocol == "frame":
+        if self.options.protocol == "frame":
             if not self._scorers:
-                self._begin(0)
+                self._add_scorer(0)
             self._scorers[0].add(whole_frame(pair.result.image))
             return
         face = pair.result.face
-        left_top_right_bottom = face_box(face.landmarks) if face is not None else None
-        self._cropper.add(pair.result.image, left_top_right_bottom)
-        self._take()
+        self._cropper.add(pair.result.image, None if face is None else face_box(face.landmarks))
+        self._score_crops()
 
     def result(self) -> Scores:
-        """The mean over tracks by their length, and over sounds."""
+        """The mean over tracks, weighted by their length, and over sounds."""
         nan = float("nan")
-        nothing = {"lse_c": nan, "lse_d": nan, "sync_offset": nan}
+        unknown = {"lse_c": nan, "lse_d": nan, "sync_offset": nan}
         if not self._sounds:
-            return Scores(nothing, notes=("LSE: no sound; give --audio-source.",))
+            return Scores(unknown, notes=("LSE: no sound; give --audio-source.",))
         self._cropper.finish()
-        self._take()
-        notes = [PROTOCOLS[self._context.sync_protocol]]
+        self._score_crops()
+        notes = [PROTOCOL_NOTES[self.options.protocol]]
         tracks: list[list[LipSync]] = []
-        for first, scorer in zip(self._firsts, self._scorers, strict=True):
+        for first, scorer in zip(self._first_frames, self._scorers, strict=True):
             try:
                 tracks.append(scorer.result())
             except InputError as error:
                 notes.append(f"LSE: the track from frame {first} on is left out: {error.message}")
         if not tracks:
-            why = "no face was found" if not self._scorers else f"no track has {SHORTEST} frames with sound"
-            return Scores(nothing, notes=(*notes, f"LSE: {why}."))
+            reason = "no face was found" if not self._scorers else f"no track has {MIN_FRAMES} frames with sound"
+            return Scores(unknown, notes=(*notes, f"LSE: {reason}."))
         if len(self._scorers) > 1:
-            notes.append(f"LSE: {len(self._scorers)} tracks of faces, averaged by their length.")
+            notes.append(f"LSE: {len(self._scorers)} face tracks, averaged by length.")
         if len(self._sounds) > 1:
-            notes.append(f"LSE: this system takes no audio, so it is the mean over {len(self._sounds)} sounds (8.5).")
-        elif (whose := self._context.sounds[0].whose) != "audio source":
-            notes.append(f"LSE: against the {whose}'s own sound.")
-        notes += dict.fromkeys(note for track in tracks for found in track for note in found.notes)
+            notes.append(f"LSE: mean over {len(self._sounds)} sounds, as this system takes no audio (section 8.5).")
+        elif (owner := self.context.sounds[0].owner) != "audio source":
+            notes.append(f"LSE: against the {owner}'s own sound.")
+        notes += dict.fromkeys(note for track in tracks for score in track for note in score.notes)
         lengths = np.array([len(track[0].frame_confidence) for track in tracks], float)
-        share = lengths / lengths.sum()
-        best = max(tracks, key=lambda track: len(track[0].frame_confidence))[0]
+        weights = lengths / lengths.sum()
+        longest = max(tracks, key=lambda track: len(track[0].frame_confidence))[0]
         values = {
-            "lse_c": float(share @ [np.mean([found.confidence for found in track]) for track in tracks]),
-            "lse_d": float(share @ [np.mean([found.distance for found in track]) for track in tracks]),
-            "sync_offset": float(best.offset) if len(self._sounds) == 1 else nan,
+            "lse_c": float(weights @ [np.mean([score.confidence for score in track]) for track in tracks]),
+            "lse_d": float(weights @ [np.mean([score.distance for score in track]) for track in tracks]),
+            "sync_offset": float(longest.offset) if len(self._sounds) == 1 else nan,
         }
-        return Scores(values, {"lse_c": best.frame_confidence}, tuple(notes))
+        return Scores(values, {"lse_c": longest.frame_confidence}, tuple(notes))
 
-    def _begin(self, first: int) -> None:
-        at = first * SAMPLES_PER_FRAME
-        self._firsts.append(first)
-        self._scorers.append(SyncScorer(self._net, [audio[at:] for audio in self._sounds]))
+    def _add_scorer(self, first_frame: int) -> None:
+        start = first_frame * SAMPLES_PER_FRAME
+        self._first_frames.append(first_frame)
+        self._scorers.append(SyncScorer(self._net, [audio[start:] for audio in self._sounds]))
 
-    def _take(self) -> None:
-        """Hands the finished crops to the scorer of their track."""
+    def _score_crops(self) -> None:
+        """Passes finished crops to the scorer of their track."""
         for number, track in enumerate(self._cropper.tracks):
             if number == len(self._scorers):
-                self._begin(track.first)
+                self._add_scorer(track.first)
             for image in track.crops:
                 self._scorers[number].add(image)
             track.crops.clear()
-
-
-def load_sound(sound: Sound) -> np.ndarray:
-    """int16 [S], mono, 16 kHz, from where the result begins.
-
-    Raises:
-        InputError: the file has no sound.
-    """
-    from jean.media import read_audio
-
-    path = open_source(sound.path).sound()
-    if path is None:
-        raise InputError(f"{sound.path} has no sound.", "Give --audio-source a file with sound.")
-    return to_int16(read_audio(path))[round(sound.start_s * 16000) :]
-
-
-def sound_digest(sound: Sound) -> str:
-    """Hex sha256 of the file that holds the sound."""
-    from jean.files import sha256
-
-    return sha256(open_source(sound.path).sound() or sound.path)

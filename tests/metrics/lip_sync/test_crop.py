@@ -10,11 +10,12 @@ import pytest
 
 from jean.errors import InputError, SetupError
 from jean.features.base import Face
-from jean.metrics.base import FramePair, PairContext, Side, Sound
+from jean.metrics.base import FramePair, MetricContext, Sound, TrackedFrame
 from jean.metrics.crops import face_box
 from jean.metrics.lip_sync.crop import TrackCropper, crop, whole_frame
-from jean.metrics.lip_sync.metric import LipSyncError
-from jean.metrics.lip_sync.sync import lip_sync_error, to_int16
+from jean.metrics.lip_sync.metric import LipSyncError, LipSyncOptions
+from jean.metrics.lip_sync.sound import to_int16
+from jean.metrics.lip_sync.sync import lip_sync_error
 
 
 def picture(t: int, width: int = 160, height: int = 120) -> np.ndarray:
@@ -126,9 +127,11 @@ def shape(x: float, y: float, size: float = 26.0) -> np.ndarray:
     return np.stack([x + size * np.cos(angle), y + size * np.sin(angle)], 1)
 
 
-def side(t: int, found: bool = True) -> Side:
+def side(t: int, found: bool = True) -> TrackedFrame:
     points = shape(80, 60)
-    return Side(picture(t), Face(points, points, np.full((2, 2), np.nan), np.zeros(0), None, 1.0) if found else None)
+    return TrackedFrame(
+        picture(t), Face(points, points, np.full((2, 2), np.nan), np.zeros(0), None, 1.0) if found else None
+    )
 
 
 def write_wav(path: Path, samples: np.ndarray) -> Path:
@@ -144,8 +147,8 @@ def noise(seconds: float, seed: int) -> np.ndarray:
     return to_int16(np.random.default_rng(seed).normal(0, 0.1, round(seconds * 16000)))
 
 
-def context(tmp_path: Path, *sounds: Sound, protocol: str = "track") -> PairContext:
-    return PairContext(25.0, tmp_path / "a.mp4", None, False, "dot", "1", sounds=sounds, sync_protocol=protocol)
+def context(tmp_path: Path, *sounds: Sound) -> MetricContext:
+    return MetricContext(25.0, tmp_path / "a.mp4", None, False, "dot", "1", sounds=sounds)
 
 
 def test_both_protocols_score_the_crop_they_name(tmp_path: Path, models: Path) -> None:
@@ -158,7 +161,7 @@ def test_both_protocols_score_the_crop_they_name(tmp_path: Path, models: Path) -
         "frame": np.stack([whole_frame(image) for image in images]),
     }
     for protocol, crops in wanted.items():
-        metric = LipSyncError(context(tmp_path, sound, protocol=protocol))
+        metric = LipSyncError(context(tmp_path, sound), LipSyncOptions(protocol=protocol))
         for t in range(14):
             metric.update(FramePair(t / 25, side(t), None))
         scores = metric.result()
@@ -184,14 +187,15 @@ def test_two_tracks_are_averaged_by_length_each_with_its_own_sound(tmp_path: Pat
         parts.append(lip_sync_error(crops, audio[640 * first :], models / "syncnet_v2.model"))
     want = np.average([part.confidence for part in parts], weights=[5, 9])
     assert scores.values["lse_c"] == pytest.approx(want, abs=1e-4)
-    assert any("2 tracks" in note for note in scores.notes)
+    assert any("2 face tracks" in note for note in scores.notes)
     assert any("result's own sound" in note for note in scores.notes)
 
 
 def test_a_system_without_audio_is_averaged_over_all_sounds(tmp_path: Path, models: Path) -> None:
     sounds = [noise(1.0, n) for n in range(3)]
     paths = [write_wav(tmp_path / f"{n}.wav", sound) for n, sound in enumerate(sounds)]
-    metric = LipSyncError(context(tmp_path, *(Sound(p, 0.0, "audio source") for p in paths), protocol="frame"))
+    sources = [Sound(path, 0.0, "audio source") for path in paths]
+    metric = LipSyncError(context(tmp_path, *sources), LipSyncOptions(protocol="frame"))
     for t in range(12):
         metric.update(FramePair(t / 25, side(t), None))
     scores = metric.result()
@@ -220,4 +224,4 @@ def test_what_cannot_be_scored_says_why(tmp_path: Path, models: Path, monkeypatc
     with pytest.raises(SetupError, match=r"jean models pull syncnet_v2\.model"):
         LipSyncError(context(tmp_path, sound))
     with pytest.raises(SetupError):
-        LipSyncError.facts(context(tmp_path, sound))
+        LipSyncError.facts(context(tmp_path, sound), LipSyncOptions())

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jean.errors import ArtefactError, SetupError, UsageError
+from jean.errors import ArtefactError, UsageError
 from jean.evaluation.evaluate import EvaluateConfig, evaluate
-from jean.metrics.base import PairContext, Sound
-from jean.metrics.lip_sync.embedding_sync import OwnLipSync, own_lip_sync
+from jean.metrics.base import MetricContext, Sound
+from jean.metrics.lip_sync.embedding_sync import EmbeddingSync, EmbeddingSyncOptions, embedding_agreement
 from jean.progress import Silent
 from jean.train.audio.config import AudioConfig
 from jean.train.audio.stage import train_audio
@@ -25,7 +25,7 @@ def test_known_shifts_are_found(late: int) -> None:
     track = np.random.default_rng(0).normal(size=(120, 8))
     sound = track[20:100]
     lips = track[20 - late : 100 - late]
-    found = own_lip_sync(sound, lips, np.ones(80, bool))
+    found = embedding_agreement(sound, lips, np.ones(80, bool))
     assert found is not None and found.offset == late
     assert found.similarity == pytest.approx(1)
     assert found.confidence > 0.9 and found.curve.shape == (31,)
@@ -36,10 +36,10 @@ def test_only_speech_counts_and_too_little_of_it_is_none() -> None:
     spoilt = track.copy()
     spoilt[40:] = np.random.default_rng(1).normal(size=(40, 8))
     voiced = np.arange(80) < 40
-    assert own_lip_sync(track, spoilt, voiced).similarity == pytest.approx(1)
-    assert own_lip_sync(track, spoilt, np.ones(80, bool)).similarity < 0.8
-    assert own_lip_sync(track, track, np.zeros(80, bool)) is None
-    assert own_lip_sync(track[:30], track[:30], np.ones(30, bool)) is None
+    assert embedding_agreement(track, spoilt, voiced).similarity == pytest.approx(1)
+    assert embedding_agreement(track, spoilt, np.ones(80, bool)).similarity < 0.8
+    assert embedding_agreement(track, track, np.zeros(80, bool)) is None
+    assert embedding_agreement(track[:30], track[:30], np.ones(30, bool)) is None
 
 
 @pytest.fixture(scope="module")
@@ -53,26 +53,27 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]
     return corpus, folder / "landmarks", folder / "audio"
 
 
-def context(pair: tuple[Path, Path] | None, result: Path, *sounds: Path) -> PairContext:
-    made = tuple(Sound(path, 0.0, "audio source") for path in sounds)
-    return PairContext(25.0, result, None, True, "reference", sounds=made, pair=pair)
+def metric(runs: tuple[Path, Path], result: Path, *sounds: Path) -> EmbeddingSync:
+    sources = tuple(Sound(path, 0.0, "audio source") for path in sounds)
+    options = EmbeddingSyncOptions(landmarks=runs[0], audio_encoder=runs[1])
+    return EmbeddingSync(MetricContext(25.0, result, None, True, "reference", sounds=sources), options)
 
 
 @pytest.mark.slow
 def test_a_trained_pair_prefers_the_right_sound(trained, tmp_path: Path) -> None:
     """Toy clips hold their speech in the stored windows: the same sentence agrees, another does not."""
-    corpus, *pair = trained
+    corpus, *runs = trained
     clips = {sentence: corpus / "p0" / f"happy_{sentence:03d}" for sentence in (1, 2, 3)}
     right, wrong = [], []
     for own, result in clips.items():
         for other, sound in clips.items():
-            scores = OwnLipSync(context(tuple(pair), result, sound)).result()
+            scores = metric(tuple(runs), result, sound).result()
             (right if own == other else wrong).append(scores.values["own_sync"])
             if own == other:
                 assert scores.values["own_sync_offset"] == 0
                 assert any("not LSE" in note for note in scores.notes)
     assert min(right) > max(wrong), (right, wrong)
-    several = OwnLipSync(context(tuple(pair), clips[1], *clips.values())).result()
+    several = metric(tuple(runs), clips[1], *clips.values()).result()
     assert np.isnan(several.values["own_sync_offset"]) and any("mean over 3 sounds" in note for note in several.notes)
 
 
@@ -80,21 +81,20 @@ def test_a_trained_pair_prefers_the_right_sound(trained, tmp_path: Path) -> None
 def test_through_the_command_and_what_it_refuses(trained, tmp_path: Path) -> None:
     corpus, landmarks, audio = trained
     result = corpus / "p0" / "happy_001"
-    settings = {"tracker": "reference", "reference": result, "landmarks": landmarks, "audio_encoder": audio}
+    options = {"own_sync": {"landmarks": str(landmarks), "audio_encoder": str(audio)}}
+    settings = {"tracker": "reference", "reference": result, "metric_options": options}
     table = evaluate([result], EvaluateConfig(**settings, metrics=("own_sync",)), tmp_path / "out")
     assert table["rows"][0]["values"]["own_sync"] > 0
     assert table["truth"][0]["values"]["own_sync"] == table["rows"][0]["values"]["own_sync"]
-    assert "own_sync" in evaluate([result], EvaluateConfig(**settings))["protocol"]["metrics"], "given, so wanted"
-    for wrong in ({"landmarks": landmarks}, {"metrics": ("own_sync",)}):
-        with pytest.raises(UsageError, match="two runs"):
+    assert "own_sync" in evaluate([result], EvaluateConfig(**settings))["protocol"]["metrics"], "options imply it"
+    for wrong in ({"metric_options": {"own_sync": {"landmarks": landmarks}}}, {"metrics": ("own_sync",)}):
+        with pytest.raises(UsageError, match=r"the metric own_sync needs .*audio_encoder"):
             evaluate([result], EvaluateConfig(tracker="reference", reference=result, **wrong))
     with pytest.raises(ArtefactError):
-        OwnLipSync(context((audio, landmarks), result, result))
-    with pytest.raises(SetupError, match="--audio-encoder"):
-        OwnLipSync(context(None, result))
-    silent = OwnLipSync(context((landmarks, audio), result)).result()
+        metric((audio, landmarks), result, result)
+    silent = metric((landmarks, audio), result).result()
     assert np.isnan(silent.values["own_sync"]) and "--audio-source" in silent.notes[0]
     video = tmp_path / "a.mp4"
     video.write_bytes(b"x")
-    unprepared = OwnLipSync(context((landmarks, audio), video, result)).result()
+    unprepared = metric((landmarks, audio), video, result).result()
     assert "jean prepare" in unprepared.notes[0]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jean.drivers.voice import voiced
-from jean.metrics.lip_sync.retrieval import found_offset, offset_curve, planted_offset_errors, retrieval_ranks
+from jean.metrics.lip_sync.retrieval import best_offset, offset_curve, planted_offset_errors, retrieval_ranks
 
 
 def embeddings(frames: int = 200, width: int = 16, seed: int = 0) -> np.ndarray:
@@ -61,7 +61,7 @@ def test_a_shift_is_found_with_its_sign():
     mouth = embeddings()
     for shift in (-7, 0, 4):
         curve = offset_curve(np.roll(mouth, shift, 0), mouth, np.ones(200, bool))
-        assert found_offset(curve) == shift
+        assert best_offset(curve) == shift
     assert planted_offset_errors(mouth, mouth, np.ones(200, bool)) == [0] * 11
     late = np.roll(mouth, 2, 0)  # the clip's own sound comes two frames late
     assert set(planted_offset_errors(late, mouth, np.ones(200, bool))) == {2}

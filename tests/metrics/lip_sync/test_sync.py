@@ -9,8 +9,8 @@ from torch.nn import functional as F
 
 from jean.errors import ArtefactError, InputError
 from jean.media import read_audio, read_frames
-from jean.metrics.lip_sync.mfcc import mfcc_rows, row_count
-from jean.metrics.lip_sync.sync import SHIFT, LipSync, SyncScorer, lip_sync_error, load_syncnet, to_int16
+from jean.metrics.lip_sync.sound import mfcc_row_count, mfcc_rows, to_int16
+from jean.metrics.lip_sync.sync import MAX_SHIFT, LipSync, SyncScorer, lip_sync_error, load_syncnet
 from jean.models.syncnet import SyncNet
 from tests.helpers.made_weights import syncnet_state
 
@@ -158,7 +158,7 @@ def test_pieces_of_sound_have_the_rows_of_the_whole() -> None:
 
     audio = speech(1.37)
     whole = mfcc(audio, 16000)
-    assert row_count(len(audio)) == len(whole)
+    assert mfcc_row_count(len(audio)) == len(whole)
     for first, stop in ((0, len(whole)), (0, 1), (1, 2), (37, 90), (100, len(whole))):
         np.testing.assert_allclose(mfcc_rows(audio, first, stop), whole[first:stop], rtol=1e-9, atol=1e-9)
 
@@ -297,5 +297,5 @@ def test_moved_sound_moves_the_curve_of_distances(state) -> None:
             scorer.add(frame)
         scorer.result()
         tables.append(torch.cat(scorer._tracks[0]._rows).numpy())
-    inner = slice(SHIFT + k, 60 - 5 - SHIFT - k)
+    inner = slice(MAX_SHIFT + k, 60 - 5 - MAX_SHIFT - k)
     np.testing.assert_allclose(tables[1][inner, k:], tables[0][inner, :-k], rtol=1e-4)

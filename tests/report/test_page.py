@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from jean.errors import InputError
-from jean.evaluation.charts import line_chart, thin, tick_label, ticks
-from jean.evaluation.report import Report, Tile, duration
+from jean.report.charts import line_chart, thin, tick_label, ticks
+from jean.report.page import Report, Tile, format_duration
 
 VOID = {"meta", "img", "br", "link", "input"}
 
@@ -121,7 +121,7 @@ def test_thinning_keeps_peaks_and_gaps():
 
 
 def test_durations():
-    assert [duration(s) for s in (0.04, 9.94, 9.96, 119.4, 125, 3600)] == [
+    assert [format_duration(s) for s in (0.04, 9.94, 9.96, 119.4, 125, 3600)] == [
         "0.0 s",
         "9.9 s",
         "10 s",
