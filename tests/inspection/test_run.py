@@ -1,4 +1,4 @@
-"""``jean inspect`` on small runs: pictures that can be read, one page, and what it refuses."""
+"""``jean inspect`` on small runs: readable images, one page, and errors."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ TINY = {"width": 8, "hidden": 16, "heads": 4, "layers": 1, "feedforward": 16, "d
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
+def runs(tmp_path_factory):
     root = tmp_path_factory.mktemp("inspect")
     corpus = make_corpus(root / "clips", people=1, sentences=1, frames=12, size=20)
     train_landmarks([corpus], root / "landmarks", LandmarkConfig(steps=20, device="cpu"), Silent())
@@ -34,44 +34,49 @@ def made(tmp_path_factory):
 
 
 def checked(result) -> dict[str, np.ndarray]:
+    """Checks that every PNG file has content and that the page shows each of them; returns them by name."""
+    images = {path.rsplit("/", 1)[1]: cv2.imread(path) for path in result["pictures"]}
+    assert images
+    assert all(image is not None and image.std() > 1 for image in images.values())
     page = Path(result["page"]).read_text(encoding="utf-8")
-    assert page.count("data:image/png;base64,") == len(result["pictures"]) > 0
-    found = {path.rsplit("/", 1)[1]: cv2.imread(path) for path in result["pictures"]}
-    assert all(image is not None and image.std() > 1 for image in found.values())
-    return found
+    names = [name.split("_")[0] for name in images]
+    assert page.count('<svg class="chart"') == names.count("curve") > 0
+    assert page.count('<div class="frames"') == names.count("strip")
+    assert page.count("data:image/png;base64,") == len(names) - names.count("curve") - names.count("strip")
+    return images
 
 
-def test_curves_of_any_run(made, tmp_path):
-    result = inspect_run(made / "landmarks", [], tmp_path, InspectConfig(), Silent())
+def test_every_run_has_curves(runs, tmp_path):
+    result = inspect_run(runs / "landmarks", [], tmp_path, InspectConfig(), Silent())
     assert result["stage"] == "landmarks" and result["steps"] == 20
     assert {"curve_loss.png", "curve_held-out_error.png"} <= set(checked(result))
 
 
-def test_embeddings_of_an_expression_run(made, tmp_path):
-    result = inspect_run(made / "expression", [made / "clips"], tmp_path, InspectConfig(points=24), Silent())
+def test_an_expression_run_has_a_plot_of_its_embeddings(runs, tmp_path):
+    result = inspect_run(runs / "expression", [runs / "clips"], tmp_path, InspectConfig(points=24), Silent())
     assert "tsne.png" in checked(result)
     with pytest.raises(InputError):
-        inspect_run(made / "expression", [tmp_path], tmp_path / "x", InspectConfig(), Silent())
+        inspect_run(runs / "expression", [tmp_path], tmp_path / "x", InspectConfig(), Silent())
 
 
-def test_strips_of_a_head(made, tmp_path):
+def test_a_head_has_strips_between_expressions(runs, tmp_path):
     config = InspectConfig(size=32, steps=3, device="cpu", strip=("sad..happy:0.5",))
-    images = checked(inspect_run(made / "nerf", [], tmp_path, config, Silent()))
+    images = checked(inspect_run(runs / "nerf", [], tmp_path, config, Silent()))
     assert images["strip_sad_to_happy-0.5.png"].shape == (54, 96, 3)
     with pytest.raises(UsageError, match="happy"):
         inspect_run(
-            made / "nerf", [], tmp_path, InspectConfig(strip=("sad..furious",), size=32, device="cpu"), Silent()
+            runs / "nerf", [], tmp_path, InspectConfig(strip=("sad..furious",), size=32, device="cpu"), Silent()
         )
-    with pytest.raises(UsageError, match="no way"):
-        inspect_run(made / "nerf", [], tmp_path, InspectConfig(strip=("sad",), size=32, device="cpu"), Silent())
+    with pytest.raises(UsageError, match="two expressions"):
+        inspect_run(runs / "nerf", [], tmp_path, InspectConfig(strip=("sad",), size=32, device="cpu"), Silent())
 
 
-def test_what_is_no_run_is_refused(tmp_path):
+def test_a_folder_without_a_run_is_an_error(tmp_path):
     with pytest.raises(ArtefactError):
         inspect_run(tmp_path, [], tmp_path / "out", InspectConfig(), Silent())
 
 
-def test_groups_stay_groups():
+def test_tsne_keeps_separate_groups_separate():
     random = np.random.default_rng(0)
     values = np.concatenate([random.standard_normal((30, 8)), random.standard_normal((30, 8)) + 20])
     points = tsne(values, 10, 0)
