@@ -11,7 +11,9 @@ import numpy as np
 
 # In SVG units, which are pixels at the full width of the page.
 WIDTH, HEIGHT = 760, 270
-LEFT, RIGHT, TOP, BOTTOM = 58, WIDTH - 16, 14, HEIGHT - 44
+RIGHT, TOP, BOTTOM = WIDTH - 16, 14, HEIGHT - 44
+# Space left of the chart: for the axis label, and per character of the longest tick label.
+LABEL_WIDTH, CHARACTER_WIDTH = 30, 7
 # More than two points per pixel are invisible and only enlarge the file.
 MAX_POINTS = 2 * WIDTH
 
@@ -100,9 +102,10 @@ def line_chart(series: Mapping[str, tuple[np.ndarray, np.ndarray]], x_label: str
     x_low, x_high = float(xs.min()), float(xs.max())
     y_ticks = ticks(float(ys.min()), float(ys.max()))
     x_ticks = [tick for tick in ticks(x_low, x_high, 8) if x_low - 1e-9 <= tick <= max(x_high, x_low) + 1e-9]
-    axes = _Axes(x_low, max(x_high - x_low, 1e-12), y_ticks[0], y_ticks[-1] - y_ticks[0])
     x_step = x_ticks[1] - x_ticks[0] if len(x_ticks) > 1 else 1.0
-    y_step = y_ticks[1] - y_ticks[0]
+    y_labels = [tick_label(tick, y_ticks[1] - y_ticks[0]) for tick in y_ticks]
+    left = LABEL_WIDTH + CHARACTER_WIDTH * max(len(label) for label in y_labels)
+    axes = _Axes(left, x_low, max(x_high - x_low, 1e-12), y_ticks[0], y_ticks[-1] - y_ticks[0])
     svg = (
         templates()
         .get_template("chart.svg")
@@ -110,14 +113,14 @@ def line_chart(series: Mapping[str, tuple[np.ndarray, np.ndarray]], x_label: str
             title=title,
             width=WIDTH,
             height=HEIGHT,
-            left=LEFT,
+            left=left,
             right=RIGHT,
             top=TOP,
             bottom=BOTTOM,
             x_label=x_label,
             y_label=y_label,
             x_ticks=[(axes.x(tick), tick_label(tick, x_step)) for tick in x_ticks],
-            y_ticks=[(axes.y(tick), tick_label(tick, y_step)) for tick in y_ticks],
+            y_ticks=[(axes.y(tick), label) for tick, label in zip(y_ticks, y_labels, strict=True)],
             lines=[_line(*thin(np.asarray(x, float), np.asarray(y, float)), axes) for x, y in series.values()],
         )
     )
@@ -128,13 +131,14 @@ def line_chart(series: Mapping[str, tuple[np.ndarray, np.ndarray]], x_label: str
 class _Axes:
     """Maps values to SVG coordinates, as text with one decimal."""
 
+    left: float
     x_low: float
     x_span: float
     y_low: float
     y_span: float
 
     def x(self, value: float) -> str:
-        return f"{LEFT + (value - self.x_low) / self.x_span * (RIGHT - LEFT):.1f}"
+        return f"{self.left + (value - self.x_low) / self.x_span * (RIGHT - self.left):.1f}"
 
     def y(self, value: float) -> str:
         return f"{BOTTOM - (value - self.y_low) / self.y_span * (BOTTOM - TOP):.1f}"
