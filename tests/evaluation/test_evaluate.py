@@ -28,7 +28,7 @@ def shape(opening=0.1):
 
 
 class DotTracker:
-    """Finds the face at the brightest red pixel; green there tells the mouth's opening."""
+    """Finds the face at the brightest red pixel; its green value is the mouth opening."""
 
     name, version = "dot", "7"
 
@@ -92,7 +92,7 @@ def config(reference, **options):
     return EvaluateConfig(reference=reference, **plain | options)
 
 
-def test_clip_against_itself_is_perfect(tmp_path):
+def test_a_clip_against_itself_has_perfect_scores(tmp_path):
     clip = make_clip(tmp_path / "a", [picture(t, opening(t)) for t in range(20)])
     row = evaluate([clip], config(clip), tmp_path / "out")["rows"][0]
     values = row["values"]
@@ -104,14 +104,14 @@ def test_clip_against_itself_is_perfect(tmp_path):
     assert len(details["series"]["psnr_db"]) == 20 and "series" not in row
 
 
-def test_a_gpu_that_is_wanted_and_not_there(tmp_path, monkeypatch):
+def test_a_requested_gpu_that_does_not_exist_is_a_setup_error(tmp_path, monkeypatch):
     clip = make_clip(tmp_path / "a", [picture(t, opening(t)) for t in range(3)])
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SetupError, match="no CUDA device"):
         evaluate([clip], config(clip, device="cuda"))
 
 
-def test_folders_are_paired_by_name_and_strangers_are_named(tmp_path):
+def test_folders_are_paired_by_name_and_unpaired_files_are_reported(tmp_path):
     frames = [picture(t, opening(t)) for t in range(6)]
     for name in ("a", "b", "only_result"):
         make_clip(tmp_path / "ours" / name, [picture(t, opening(t), 4.0) for t in range(6)])
@@ -145,7 +145,7 @@ def test_unequal_lengths_are_counted_on_both_sides(tmp_path):
         assert row["values"]["psnr_db"] == 100.0
 
 
-def test_other_frame_rate_is_compared_by_time(tmp_path):
+def test_videos_of_different_frame_rates_are_compared_by_time(tmp_path):
     slow = make_clip(tmp_path / "slow", [picture(t, opening(t)) for t in range(10)])
     fast = make_clip(tmp_path / "fast", [picture(t // 2, opening(t // 2)) for t in range(20)], fps=50.0)
     row = evaluate([fast], config(slow))["rows"][0]
@@ -154,7 +154,7 @@ def test_other_frame_rate_is_compared_by_time(tmp_path):
     assert row["notes"] == ["The result has 50 frames/s, compared at 25 by time stamps."]
 
 
-def test_held_out_frames_by_reference_start(tmp_path):
+def test_reference_start_selects_held_out_frames(tmp_path):
     whole = make_clip(tmp_path / "whole", [picture(t, opening(t)) for t in range(20)])
     tail = make_clip(tmp_path / "tail", [picture(t, opening(t)) for t in range(15, 20)])
     row = evaluate([tail], config(whole, reference_start_s=0.6))["rows"][0]
@@ -177,7 +177,7 @@ def test_lost_faces_are_counted_and_left_out(tmp_path):
     assert any("No face in 2 frames of the result" in note for note in row["notes"])
 
 
-def test_reference_places_need_no_tracker_and_measure_nothing_on_the_result(tmp_path):
+def test_the_reference_tracker_measures_nothing_on_the_result(tmp_path):
     reference = make_clip(tmp_path / "reference", [picture(t, opening(t)) for t in range(8)])
     result = make_clip(tmp_path / "result", [picture(t, opening(t), 5.0) for t in range(8)])
     values = evaluate([result], config(reference, tracker="reference"))["rows"][0]["values"]
@@ -190,7 +190,7 @@ def test_reference_places_need_no_tracker_and_measure_nothing_on_the_result(tmp_
         evaluate([result], config(video, tracker="reference"))
 
 
-def test_same_command_again_computes_nothing_and_changes_only_what_changed(tmp_path, monkeypatch):
+def test_a_repeated_evaluation_computes_only_what_changed(tmp_path, monkeypatch):
     frames = [picture(t, opening(t)) for t in range(6)]
     for name in ("a", "b"):
         make_clip(tmp_path / "refs" / name, frames)
@@ -214,7 +214,7 @@ def test_same_command_again_computes_nothing_and_changes_only_what_changed(tmp_p
     assert again["rows"] == changed["rows"]
 
 
-def test_missing_weights_of_one_metric_leave_the_others(tmp_path, monkeypatch):
+def test_missing_weights_of_one_metric_do_not_stop_the_others(tmp_path, monkeypatch):
     clip = make_clip(tmp_path / "a", [picture(t, opening(t)) for t in range(6)])
 
     def refuse(self, context, options):
@@ -228,7 +228,7 @@ def test_missing_weights_of_one_metric_leave_the_others(tmp_path, monkeypatch):
     monkeypatch.undo()
 
 
-def test_bad_requests(tmp_path):
+def test_unusable_arguments_are_errors(tmp_path):
     clip = make_clip(tmp_path / "a", [picture(0, 0.1)])
     with pytest.raises(UsageError, match="no metric called 'psnrr'"):
         evaluate([clip], config(clip, metrics=("psnrr",)))
@@ -253,7 +253,7 @@ def test_bad_requests(tmp_path):
         expand(tmp_path / "twice")
 
 
-def test_a_result_seldom_has_two_faces_then_the_same_one_is_followed():
+def test_the_same_face_is_followed_among_several():
     def face(x, size):
         points = (shape() * size + np.array([x, 50])).astype(np.float32)
         return Face(points, points, np.full((2, 2), np.nan), np.zeros(0), None, 1.0)
@@ -270,7 +270,7 @@ def test_a_result_seldom_has_two_faces_then_the_same_one_is_followed():
     assert video.with_several == 3
 
 
-def test_thumbnails_are_few_and_evenly_spread():
+def test_thumbnails_are_few_and_evenly_spaced():
     from jean.metrics.base import TrackedFrame
 
     thumbnails = Thumbnails(6)
@@ -282,8 +282,8 @@ def test_thumbnails_are_few_and_evenly_spread():
     assert np.ptp(np.diff(times)) <= 128
 
 
-def test_a_clip_is_read_as_its_video_would_be(tmp_path):
-    """The rule of nearest time stamps is one for both kinds of source."""
+def test_a_clip_yields_the_same_frames_as_its_video(tmp_path):
+    """Clips and videos select frames by the same rule of nearest time stamps."""
     from jean.media import VideoWriter, read_frames
 
     with VideoWriter(tmp_path / "a.mp4", (SIZE, SIZE), 30.0, crf=0) as writer:
@@ -300,7 +300,7 @@ def test_a_clip_is_read_as_its_video_would_be(tmp_path):
                 np.testing.assert_array_equal(left[1], right[1])
 
 
-def test_clip_frames_at_other_rates_are_the_shown_ones(tmp_path):
+def test_clip_frames_at_another_rate_are_the_nearest_in_time(tmp_path):
     clip = make_clip(tmp_path / "a", [np.full((SIZE, SIZE, 3), t, np.uint8) for t in range(10)], fps=30.0)
     source = open_source(clip)
     assert [int(image[0, 0, 0]) for _, image, _ in source.frames(30.0)] == list(range(10))

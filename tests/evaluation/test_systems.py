@@ -1,4 +1,4 @@
-"""Several systems: pairing, places, intervals, tables, ground truth, parallel runs."""
+"""Several systems: pairing, ranks, intervals, tables, ground truth, parallel runs."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ def config(**options) -> EvaluateConfig:
     return EvaluateConfig(**{"tracker": "dot", "metrics": ("image", "landmarks", "jitter"), "resamples": 200} | options)
 
 
-def test_places_are_by_what_the_table_shows() -> None:
+def test_ranks_compare_rounded_means() -> None:
     assert ranks([1.0, 3.0, None, 2.0, 0.5], "higher", 2) == [3, 1, None, 2, None]
     assert ranks([0.1001, 0.1002, 0.3], "lower", 2) == [1, 1, 2], "equal in the table, equal in place"
     assert ranks([1.0, 2.0], None, 2) == [None, None]
     assert ranks([1.0, None], "lower", 2) == [None, None], "one alone is not the best"
 
 
-def test_interval_by_hand_and_by_scipy() -> None:
+def test_the_bootstrap_interval_equals_scipy() -> None:
     from scipy.stats import bootstrap
 
     values = np.random.default_rng(1).normal(20, 3, 30)
@@ -50,14 +50,14 @@ def test_interval_by_hand_and_by_scipy() -> None:
     assert bootstrap_interval([4.0] * 5, 100, 0) == (4.0, 4.0)
 
 
-def test_the_truth_is_shown_first_and_never_ranked() -> None:
+def test_the_ground_truth_comes_first_and_is_not_ranked() -> None:
     columns = [{"name": "x", "better": "higher", "digits": 1}]
     rows = [{"system": name, "values": {"x": value}} for name, value in (("a", 1.0), ("b", 2.0), (TRUTH, 9.0))]
     found = summarise(rows, columns, 0, 0)
     assert [(entry["name"], entry["place"]["x"]) for entry in found] == [(TRUTH, None), ("a", 2), ("b", 1)]
 
 
-def test_pairs_by_name(tmp_path: Path) -> None:
+def test_results_are_paired_by_name(tmp_path: Path) -> None:
     clips(tmp_path / "ours", "a", "b", "alone")
     clips(tmp_path / "truth", "a", "b", "unused")
     clips(tmp_path / "faces", "a")
@@ -79,7 +79,7 @@ def test_pairs_by_name(tmp_path: Path) -> None:
     assert [job.name for job in truth_jobs(plan)] == ["a", "b"]
 
 
-def test_pairs_by_a_table(tmp_path: Path) -> None:
+def test_results_are_paired_by_a_table(tmp_path: Path) -> None:
     clips(tmp_path / "ours", "x_happy", "y_sad")
     clips(tmp_path / "faces", "happy", "sad")
     (tmp_path / "x.wav").write_bytes(b"RIFF")
@@ -105,7 +105,7 @@ def test_pairs_by_a_table(tmp_path: Path) -> None:
         ("name,reference\nx,absent\n", InputError, "absent"),
     ],
 )
-def test_bad_tables(tmp_path: Path, text: str, error: type, match: str) -> None:
+def test_malformed_tables_are_errors(tmp_path: Path, text: str, error: type, match: str) -> None:
     clips(tmp_path / "ours", "x")
     clips(tmp_path / "truth", "a", "b")
     (tmp_path / "pairs.csv").write_text(text)
@@ -116,7 +116,7 @@ def test_bad_tables(tmp_path: Path, text: str, error: type, match: str) -> None:
 EMPTY = {"expression_source": None, "audio_source": None}
 
 
-def test_three_systems_in_one_table(tmp_path: Path) -> None:
+def test_three_systems_are_compared_in_all_output_files(tmp_path: Path) -> None:
     names = ("a", "b", "c")
     truth = clips(tmp_path / "truth", *names)
     systems = {
@@ -146,7 +146,7 @@ def test_three_systems_in_one_table(tmp_path: Path) -> None:
     assert page.count('alt="good, ') == 3 * 6 and page.count('alt="Reference, ') == 3 * 6
 
 
-def test_latex_holds_the_table_and_compiles_in_principle(tmp_path: Path) -> None:
+def test_latex_is_escaped_and_balanced(tmp_path: Path) -> None:
     truth = clips(tmp_path / "truth", "a_1", "b")
     systems = {name: clips(tmp_path / name, "a_1", "b", noise=n) for n, name in enumerate(("100%", "x_y"), 2)}
     table = evaluate([], config(systems=systems, reference=truth, metrics=("image",)))
@@ -161,8 +161,8 @@ def test_latex_holds_the_table_and_compiles_in_principle(tmp_path: Path) -> None
         assert line.count("{") - line.count(r"\{") == line.count("}") - line.count(r"\}")
 
 
-def test_expression_source_and_reference_are_told_apart(tmp_path: Path) -> None:
-    """PSNR is against the expression source, landmarks against the reference; each counts its own frames."""
+def test_expression_source_and_reference_are_compared_separately(tmp_path: Path) -> None:
+    """PSNR uses the expression source, landmarks the reference; each counts its own frames."""
     ours = clips(tmp_path / "ours", "a", count=8)
     truth = clips(tmp_path / "truth", "a", noise=9.0, count=6)
     faces = clips(tmp_path / "faces", "a", count=10)
@@ -181,13 +181,13 @@ def test_expression_source_and_reference_are_told_apart(tmp_path: Path) -> None:
     assert 'alt="Expression source, 0.0 s"' in page
 
 
-def test_without_any_partner_what_needs_none_is_computed(tmp_path: Path) -> None:
+def test_metrics_that_need_no_partner_are_computed_without_one(tmp_path: Path) -> None:
     row = evaluate([clips(tmp_path / "ours", "a")], config())["rows"][0]
     assert row["values"]["jitter"] is not None and "psnr_db" not in row["values"]
     assert "image needs --expression-source." in row["notes"] and "landmarks needs --reference." in row["notes"]
 
 
-def test_a_partner_missing_for_one_role_leaves_the_others(tmp_path: Path) -> None:
+def test_a_missing_partner_affects_only_its_role(tmp_path: Path) -> None:
     ours, truth = clips(tmp_path / "ours", "a", "b"), clips(tmp_path / "truth", "a", "b")
     faces = clips(tmp_path / "faces", "a")
     table = evaluate([ours], config(reference=truth, expression_source=faces))
@@ -211,7 +211,7 @@ def test_one_damaged_result_does_not_stop_the_others(tmp_path: Path) -> None:
         evaluate([ours], config(reference=truth))
 
 
-def test_wrong_systems(tmp_path: Path) -> None:
+def test_unknown_or_reserved_system_names_are_errors(tmp_path: Path) -> None:
     ours = clips(tmp_path / "ours", "a")
     with pytest.raises(UsageError, match="no system called 'theirs'"):
         evaluate([], config(systems={"ours": ours}, no_audio=("theirs",)))
@@ -219,7 +219,7 @@ def test_wrong_systems(tmp_path: Path) -> None:
         evaluate([], config(systems={TRUTH: ours}))
 
 
-def test_only_the_missing_metric_is_computed_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_metric_added_later_computes_only_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, truth = clips(tmp_path / "ours", "a"), clips(tmp_path / "truth", "a")
     first = evaluate([ours], config(reference=truth, metrics=("image",)), tmp_path / "out")
     from jean.metrics.image import ImageQuality
@@ -230,7 +230,7 @@ def test_only_the_missing_metric_is_computed_later(tmp_path: Path, monkeypatch: 
     assert second["rows"][0]["values"]["pose_error_deg"] == 0
 
 
-def test_interrupted_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interrupted_evaluation_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from jean.metrics.image import ImageQuality
 
     ours, truth = clips(tmp_path / "ours", "a", noise=3.0), clips(tmp_path / "truth", "a", "b")
@@ -253,7 +253,7 @@ def test_interrupted_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert (tmp_path / "out" / "report.html").is_file()
 
 
-def test_the_references_own_sound_begins_where_the_reference_does(tmp_path: Path) -> None:
+def test_the_sound_of_the_reference_begins_at_the_reference_start(tmp_path: Path) -> None:
     from jean.evaluation.context import Settings, sounds_of
     from jean.evaluation.pairing import Job
 
@@ -268,8 +268,8 @@ def test_the_references_own_sound_begins_where_the_reference_does(tmp_path: Path
 
 
 @pytest.mark.slow
-def test_parallel_gives_the_same(tmp_path: Path) -> None:
-    """Processes started afresh know the real trackers only, so places come from the clips."""
+def test_parallel_scores_equal_serial_ones(tmp_path: Path) -> None:
+    """Spawned processes do not know the test tracker, so faces come from the clips."""
     names = ("a", "b", "c")
     truth, ours = clips(tmp_path / "truth", *names), clips(tmp_path / "ours", *names, noise=5.0)
     (ours / "d.mp4").write_bytes(b"no video")
@@ -284,7 +284,7 @@ def test_parallel_gives_the_same(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_memory_does_not_grow_with_the_video(tmp_path: Path) -> None:
-    """Peak of what Python holds: a frame has 27 kB, what is kept of it about one."""
+    """Peak of traced memory: a frame has 27 kB, of which about 1 kB may be kept."""
     import tracemalloc
 
     peaks = []
@@ -306,7 +306,7 @@ def run(*arguments: str, cwd: Path) -> tuple[int, str, str]:
 
 
 @pytest.mark.slow
-def test_the_command_tells_missing_weights_by_its_exit_code(tmp_path: Path) -> None:
+def test_the_exit_code_of_the_command_reports_missing_weights(tmp_path: Path) -> None:
     clips(tmp_path / "ours", "a")
     clips(tmp_path / "truth", "a")
     base = ["evaluate", "--system", "my system=ours", "--reference", "truth", "--set", "tracker=reference"]

@@ -1,4 +1,4 @@
-"""Fixtures for the tests of metrics."""
+"""Fixtures of the metrics' tests."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ def made_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def models(made_models: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Stand-ins for all weights of the metrics, where weights are looked for."""
+    """Installs small random weights for all metrics."""
     return made_weights.install(made_models, monkeypatch)

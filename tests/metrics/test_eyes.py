@@ -1,4 +1,4 @@
-"""Blinks and gaze by hand, and on the synthetic speaker's own truth."""
+"""Blinks and gaze of hand-made eyes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ CONTEXT = MetricContext(25.0, Path("a.mp4"), Path("b.mp4"), False, "mediapipe")
 
 
 def eyes(opening=0.3, turn=0.0):
-    """68 points with two eyes 40 px wide; ``turn`` in degrees turns the head in the picture."""
+    """68 points with two eyes 40 px wide; ``turn`` rotates the head in the image plane, in degrees."""
     points = np.zeros((68, 2))
     for start, x in ((36, 0.0), (42, 80.0)):
         h = 20 * opening
@@ -61,17 +61,17 @@ def track(*closed, count=100):
         (np.zeros(0), 0),
     ],
 )
-def test_blinks_by_hand(openness, count):
+def test_blink_count_of_hand_made_tracks(openness, count):
     assert blinks(openness, 25.0) == count
 
 
-def test_a_lost_face_is_no_blink():
+def test_a_stretch_next_to_a_lost_face_is_no_blink():
     openness = track((10, 3))
     openness[13] = np.nan
     assert blinks(openness, 25.0) == 0
 
 
-def test_rate_is_a_minute_of_known_frames():
+def test_the_blink_rate_counts_only_frames_with_a_face():
     metric = Blinks(CONTEXT)
     for t in range(100):
         metric.update(FramePair(t / 25, side(eyes(0.05 if t in (20, 21, 60, 61) else 0.3)), side(eyes())))
@@ -80,7 +80,7 @@ def test_rate_is_a_minute_of_known_frames():
     assert values["blinks_per_min_reference"] == 0
 
 
-def test_without_a_reference_only_the_result_counts():
+def test_blinks_of_the_result_need_no_reference():
     metric = Blinks(CONTEXT)
     metric.update(FramePair(0, side(eyes()), None))
     values = metric.result().values
@@ -88,15 +88,15 @@ def test_without_a_reference_only_the_result_counts():
 
 
 @pytest.mark.parametrize("turn", [0.0, 40.0])
-def test_gaze_is_the_eyeballs_turn(turn):
-    """A radius of 0.4 eye widths is 16 px here: 8 px to the side are 30 degrees."""
+def test_gaze_is_the_rotation_of_the_eyeball(turn):
+    """The radius of 0.4 eye widths is 16 px, so an offset of 8 px is 30 degrees."""
     points = eyes(turn=turn)
     np.testing.assert_allclose(gaze_direction(points, irises(points)), [0, 0], atol=1e-9)
     np.testing.assert_allclose(gaze_direction(points, irises(points, 8.0)), [30, 0], atol=1e-9)
     np.testing.assert_allclose(gaze_direction(points, irises(points, 0.0, -8.0)), [0, -30], atol=1e-9)
 
 
-def test_gaze_error_and_where_no_irises_are_known():
+def test_gaze_error_is_an_angle_and_nan_without_irises():
     points = eyes()
     metric = Gaze(CONTEXT)
     metric.update(FramePair(0, side(points, irises(points, 8.0)), side(points, irises(points))))

@@ -41,7 +41,7 @@ def pose(axis=(0, 1, 0), degrees=0.0, origin=(0, 0, -60)):
     return matrix
 
 
-def test_landmark_distance_by_hand():
+def test_landmark_distance_is_in_inter_ocular_distances():
     reference = points()
     moved = reference + np.array([3, 4])
     assert landmark_distance(moved, reference) == pytest.approx(0.05)
@@ -51,7 +51,7 @@ def test_landmark_distance_by_hand():
     assert landmark_distance(moved, reference) == pytest.approx(0.10 * 20 / 68)
 
 
-def test_alignment_undoes_turn_scale_and_shift_but_not_the_mouth():
+def test_alignment_undoes_rotation_scale_and_shift_but_keeps_the_mouth():
     reference = points()
     turned = 1.7 * (reference - 90) @ rotation((0, 0, 1), 25)[:2, :2].T + [12, -30]
     np.testing.assert_allclose(align(turned, reference), reference, atol=1e-9)
@@ -62,7 +62,7 @@ def test_alignment_undoes_turn_scale_and_shift_but_not_the_mouth():
     assert landmark_distance(aligned, reference, slice(48, 68)) == pytest.approx(0.08)
 
 
-def test_landmark_metric_scales_sizes_and_skips_lost_faces():
+def test_the_landmark_metric_scales_the_result_and_skips_lost_faces():
     reference = points()
     metric = LandmarkDistance(CONTEXT)
     metric.update(FramePair(0, side((reference + np.array([3, 4])) * 2, size=(512, 512)), side(reference)))
@@ -73,7 +73,7 @@ def test_landmark_metric_scales_sizes_and_skips_lost_faces():
     assert np.isnan(scores.series["lmd_mouth_aligned"]).tolist() == [False, True]
 
 
-def test_untracked_results_are_never_scored_by_the_references_own_points():
+def test_an_untracked_result_has_no_score():
     reference = points()
     for metric in (LandmarkDistance(UNTRACKED), MouthAgreement(UNTRACKED), PoseError(UNTRACKED), Jitter(UNTRACKED)):
         for _ in range(6):
@@ -92,8 +92,8 @@ def test_rotation_error_is_the_angle(degrees):
     assert rotation_error_deg(turned, reference) == pytest.approx(degrees, abs=1e-7)
 
 
-def test_translation_error_is_measured_in_the_camera():
-    """A head that turns on the spot keeps its place, though the camera moves far in head space."""
+def test_translation_error_is_measured_in_camera_coordinates():
+    """A head that rotates in place keeps its position, although the camera moves far in head space."""
     still, turned = pose(), np.linalg.inv(np.linalg.inv(pose()) @ pose(degrees=30, origin=(0, 0, 0)))
     assert np.linalg.norm(still[:3, 3] - turned[:3, 3]) > 10
     assert translation_error_cm(turned, still) == pytest.approx(0.0, abs=1e-9)
@@ -101,7 +101,7 @@ def test_translation_error_is_measured_in_the_camera():
     np.testing.assert_allclose(head_in_camera(turned) @ turned, np.eye(4), atol=1e-12)
 
 
-def test_pose_metric_averages_what_is_known():
+def test_the_pose_metric_averages_frames_with_both_poses():
     metric = PoseError(CONTEXT)
     metric.update(FramePair(0, side(points(), pose(degrees=2)), side(points(), pose())))
     metric.update(FramePair(0, side(points(), pose(degrees=4)), side(points(), pose())))
@@ -111,7 +111,7 @@ def test_pose_metric_averages_what_is_known():
     assert np.isnan(scores.series["pose_error_deg"]).tolist() == [False, False, True]
 
 
-def test_jitter_ignores_steady_motion_and_measures_shaking():
+def test_jitter_is_zero_for_uniform_motion_and_measures_shaking():
     base = points()
     steady = np.stack([base + np.array([2.0 * t, -t]) for t in range(10)])
     assert jitter(steady, 25) == pytest.approx(np.zeros(8), abs=1e-9)
@@ -120,7 +120,7 @@ def test_jitter_ignores_steady_motion_and_measures_shaking():
     assert jitter(shaking, 25) == pytest.approx(np.full(8, 0.02 * 625))
 
 
-def test_jitter_metric_streams_to_the_same_and_never_spans_a_gap():
+def test_the_jitter_metric_equals_the_function_and_skips_gaps():
     rng = np.random.default_rng(7)
     track = points() + rng.normal(0, 1, (12, 68, 2))
     metric = Jitter(CONTEXT)
@@ -134,7 +134,7 @@ def test_jitter_metric_streams_to_the_same_and_never_spans_a_gap():
     assert np.isnan(gap.result().values["jitter"])
 
 
-def test_correlation_as_numpy_and_its_limits():
+def test_correlation_equals_numpy_and_is_nan_for_constant_or_short_tracks():
     rng = np.random.default_rng(8)
     a, b = rng.normal(size=50), rng.normal(size=50)
     assert correlation(a, b) == pytest.approx(np.corrcoef(a, b)[0, 1])
@@ -146,7 +146,7 @@ def test_correlation_as_numpy_and_its_limits():
 
 
 @pytest.mark.parametrize("lag", [-6, -1, 0, 3, 10])
-def test_best_lag_finds_a_known_shift(lag):
+def test_best_lag_finds_a_known_delay(lag):
     track = np.cumsum(np.random.default_rng(9).normal(size=130))
     reference = track[20:110]
     found, value = best_lag(track[20 - lag : 110 - lag], reference, 10)
@@ -154,7 +154,7 @@ def test_best_lag_finds_a_known_shift(lag):
     assert value == pytest.approx(1.0)
 
 
-def test_mouth_metric_reports_delay_in_seconds():
+def test_the_mouth_metric_reports_the_delay_in_seconds():
     opening = np.abs(np.sin(np.arange(80) * 0.37)) + 0.2 * np.sin(np.arange(80) * 1.3) ** 2
     metric = MouthAgreement(CONTEXT)
 

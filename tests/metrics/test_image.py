@@ -26,14 +26,14 @@ def face(points):
     return Face(points, points, np.full((2, 2), np.nan), np.zeros(0), None, 1.0)
 
 
-def test_psnr_by_hand_and_as_scikit_image():
+def test_psnr_equals_scikit_image():
     assert psnr(np.full((4, 4, 3), 0.6), np.full((4, 4, 3), 0.5)) == pytest.approx(20.0)
     image, reference = pictures()
     assert psnr(image, reference) == pytest.approx(peak_signal_noise_ratio(reference, image, data_range=1), abs=1e-9)
     assert psnr(image, image) == np.inf
 
 
-def test_masked_psnr_sees_only_the_mask():
+def test_masked_psnr_depends_only_on_pixels_in_the_mask():
     image, reference = pictures()
     mask = np.zeros(image.shape[:2], bool)
     mask[10:30, 20:50] = True
@@ -59,7 +59,7 @@ def test_ssim_equals_scikit_image_pixel_by_pixel():
         np.testing.assert_allclose(ssim_map(image, reference)[5:-5, 5:-5], full[5:-5, 5:-5], atol=1e-6)
 
 
-def test_masked_ssim_is_the_mean_of_the_map_inside():
+def test_masked_ssim_is_the_mean_of_the_map_in_the_mask():
     image, reference = pictures()
     mask = hull_mask(landmarks((40, 30), (15, 20)), *image.shape[:2])
     assert ssim(image, reference, mask) == pytest.approx(ssim_map(image, reference)[mask].mean())
@@ -68,7 +68,7 @@ def test_masked_ssim_is_the_mean_of_the_map_inside():
     assert np.isnan(ssim(image, reference, edge))
 
 
-def test_both_fall_with_noise():
+def test_psnr_and_ssim_fall_with_noise():
     reference = resize(np.random.default_rng(1).random((12, 12, 3)), 96, 96)
     noise = np.random.default_rng(2).normal(0, 1, reference.shape)
     scores = [
@@ -78,7 +78,7 @@ def test_both_fall_with_noise():
     assert scores[0][1] > scores[1][1] > scores[2][1]
 
 
-def test_crop_inside_and_over_the_edge():
+def test_crop_repeats_the_edge_beyond_the_image():
     image = np.arange(5 * 6 * 3).reshape(5, 6, 3)
     np.testing.assert_array_equal(crop(image, (1, 2, 4, 5)), image[2:5, 1:4])
     over = crop(image, (-2, -1, 8, 6))
@@ -87,7 +87,7 @@ def test_crop_inside_and_over_the_edge():
     np.testing.assert_array_equal(over[0, :3], np.repeat(image[:1, 0], 3, 0))
 
 
-def test_face_box_margins():
+def test_the_face_box_has_the_documented_margins():
     points = np.zeros((68, 2))
     points[:, 0] = np.linspace(100, 200, 68)
     points[:, 1] = np.linspace(50, 150, 68)
@@ -104,8 +104,8 @@ def test_hull_uses_half_integer_pixel_centres():
     assert mask[20:40, 10:30].all()
 
 
-def test_alignment_takes_framing_away():
-    """The same face shifted by whole pixels scores as identical; at half the size nearly so."""
+def test_aligned_crops_are_independent_of_the_framing():
+    """The same face shifted by whole pixels is identical; at half the size nearly so."""
     canvas = resize(np.random.default_rng(3).integers(0, 255, (20, 20, 3)).astype(np.uint8), 160, 160)
     moved = np.roll(canvas, (7, -5), (0, 1))
     points = landmarks((80.0, 80.0))
@@ -121,7 +121,7 @@ def context(is_clip):
     return MetricContext(25.0, Path("a.mp4"), Path("b"), is_clip, "mediapipe")
 
 
-def test_metric_averages_over_frames_and_regions():
+def test_masked_quality_averages_frames_per_region():
     rng = np.random.default_rng(4)
     reference = rng.integers(60, 200, (120, 120, 3)).astype(np.uint8)
     points = landmarks()
@@ -140,7 +140,7 @@ def test_metric_averages_over_frames_and_regions():
     assert all(np.isfinite(list(values.values())))
 
 
-def test_metric_without_face_or_matte_says_nan_and_why():
+def test_image_metrics_without_face_or_matte_are_nan_with_a_note():
     image = np.zeros((64, 64, 3), np.uint8)
     metrics = [ImageQuality(context(False)), MaskedQuality(context(False))]
     for metric in metrics:
@@ -151,7 +151,7 @@ def test_metric_without_face_or_matte_says_nan_and_why():
     assert any("clip folder" in note for note in scores.notes)
 
 
-def test_identical_frames_are_limited_not_infinite():
+def test_identical_frames_have_the_maximum_psnr():
     image = np.random.default_rng(5).integers(0, 255, (128, 128, 3)).astype(np.uint8)
     metric = ImageQuality(context(False))
     metric.update(FramePair(0.0, TrackedFrame(image, face(landmarks())), TrackedFrame(image, face(landmarks()))))
@@ -160,8 +160,8 @@ def test_identical_frames_are_limited_not_infinite():
     assert values["ssim"] == pytest.approx(1.0)
 
 
-def test_torchmetrics_agrees_as_far_as_definitions_do():
-    """PSNR is the same; SSIM too where torchmetrics' padding, which counts at the edge, is cut off."""
+def test_psnr_and_inner_ssim_equal_torchmetrics():
+    """SSIM is equal away from the border, where torchmetrics pads the image."""
     import torch
     from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
@@ -175,7 +175,7 @@ def test_torchmetrics_agrees_as_far_as_definitions_do():
     np.testing.assert_allclose(inner[8:-8, 8:-8], ours[8:-8, 8:-8], atol=1e-6)
 
 
-def test_more_noise_and_more_blur_never_score_better():
+def test_more_noise_blur_or_shift_scores_worse():
     import cv2
 
     rng = np.random.default_rng(8)

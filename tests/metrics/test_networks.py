@@ -1,4 +1,4 @@
-"""ACD, LPIPS and Exp-Diff: hand-made embeddings, the package's own way, averages over sources."""
+"""ACD, LPIPS and Exp-Diff: hand-made embeddings, comparison with the packages, averages over sources."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def side(seed, coefficients=(), points=None):
     return TrackedFrame(coarse.repeat(8, 0).repeat(8, 1), face)
 
 
-def test_cosine_distance_by_hand():
+def test_cosine_distance_of_hand_made_vectors():
     a = np.array([[1.0, 0], [1, 0], [1, 0], [3, 4]])
     b = np.array([[5.0, 0], [0, 2], [-1, 0], [4, 3]])
     np.testing.assert_allclose(cosine_distance(a, b), [0, 1, 2, 1 - 24 / 25], atol=1e-12)
@@ -61,8 +61,8 @@ def test_acd_is_the_mean_over_frames_with_both_faces(monkeypatch):
     assert np.isnan(scores.series["acd"]).tolist() == [False, True, False]
 
 
-def test_arcface_sees_the_aligned_face_in_the_order_it_was_trained_on(models):
-    """Against onnxruntime on the crop made by hand: RGB inside, (pixel − 127.5) / 127.5."""
+def test_arcface_embeds_the_aligned_face_as_rgb(models):
+    """Compares with onnxruntime on a manual crop: RGB, (pixel − 127.5) / 127.5."""
     import cv2
     import onnxruntime
     from insightface.utils import face_align
@@ -77,7 +77,7 @@ def test_arcface_sees_the_aligned_face_in_the_order_it_was_trained_on(models):
     np.testing.assert_allclose(embed(one.image, one.face.landmarks), want, rtol=1e-3, atol=1e-3)
 
 
-def test_acd_does_not_see_framing_but_the_person(models):
+def test_acd_depends_on_the_face_and_not_on_the_framing(models):
     metric = Identity(CONTEXT)
     whole = side(4, points=shape(size=20.0))
     moved = TrackedFrame(np.roll(whole.image, (8, -16), (0, 1)), side(4, points=shape(48.0, 72.0, 20.0)).face)
@@ -87,7 +87,7 @@ def test_acd_does_not_see_framing_but_the_person(models):
     assert metric.result().series["acd"][1] > 0.1
 
 
-def test_wrong_arcface_files(models, tmp_path, monkeypatch):
+def test_damaged_or_missing_arcface_files_are_artefact_errors(models, tmp_path, monkeypatch):
     bad = tmp_path / "bad"
     bad.mkdir()
     monkeypatch.setattr("jean.weights.store.find", lambda name: bad / name)
@@ -100,8 +100,8 @@ def test_wrong_arcface_files(models, tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_lpips_with_a_given_backbone_equals_the_packages_own_way(models, tmp_path, monkeypatch):
-    """``lpips.LPIPS(net="alex")`` reads the backbone from torch's cache: the same file must give the same."""
+def test_lpips_with_given_weights_equals_the_package(models, tmp_path, monkeypatch):
+    """``lpips.LPIPS(net="alex")`` reads the backbone from torch's cache: the same file must give the same distance."""
     import lpips
     from torchvision.models import alexnet
 
@@ -124,7 +124,7 @@ def test_lpips_with_a_given_backbone_equals_the_packages_own_way(models, tmp_pat
     assert perceptual_distance(ours, a, a) == 0
 
 
-def test_lpips_metric(models):
+def test_the_lpips_metric_averages_frames_and_skips_small_faces(models):
     metric = PerceptualDistance(CONTEXT)
     metric.update(FramePair(0, side(1), side(1)))
     metric.update(FramePair(0, side(1), side(2)))
@@ -135,7 +135,7 @@ def test_lpips_metric(models):
     assert "1 faces are smaller" in scores.notes[0]
 
 
-def test_another_backbone_is_refused(models):
+def test_weights_of_another_network_are_an_artefact_error(models):
     with pytest.raises(ArtefactError, match="not an AlexNet"):
         load_lpips({"features.0.weight": torch.zeros(3)})
     with pytest.raises(ArtefactError, match="not an AlexNet"):
@@ -143,14 +143,14 @@ def test_another_backbone_is_refused(models):
 
 
 @pytest.mark.parametrize("kind", [Identity, PerceptualDistance])
-def test_missing_weights_are_told_with_the_command(kind, tmp_path, monkeypatch):
+def test_missing_weights_name_the_download_command(kind, tmp_path, monkeypatch):
     monkeypatch.setenv("JEAN_MODELS", str(tmp_path))
     for attempt in (lambda: kind(CONTEXT), lambda: kind.facts(CONTEXT, kind.Options())):
         with pytest.raises(SetupError, match="jean models pull"):
             attempt()
 
 
-def test_exp_diff_by_hand():
+def test_exp_diff_is_the_mean_squared_difference_over_frames_with_both_faces():
     assert expression_difference(np.array([0.0, 1.0]), np.array([0.0, 0.5])) == pytest.approx(0.125)
     metric = ExpressionDifference(CONTEXT)
     metric.update(FramePair(0, side(0, [0.0, 1.0]), side(0, [0.0, 0.5])))
@@ -161,7 +161,7 @@ def test_exp_diff_by_hand():
     assert any("MediaPipe's blendshapes" in note for note in scores.notes), "the estimator is named"
 
 
-def test_exp_diff_of_a_system_without_expression_is_over_all_sources(monkeypatch):
+def test_exp_diff_of_a_system_without_expression_averages_all_sources(monkeypatch):
     tracks = {
         Path("x"): [np.array([0.0, 0.0])] * 2,
         Path("y"): [np.array([1.0, 0.0]), None, np.array([9.0, 9.0])],
@@ -176,7 +176,7 @@ def test_exp_diff_of_a_system_without_expression_is_over_all_sources(monkeypatch
     assert any("mean over 2 sources" in note for note in scores.notes)
 
 
-def test_a_tracker_without_expression_is_said():
+def test_exp_diff_is_nan_with_a_note_if_the_tracker_has_no_expression():
     metric = ExpressionDifference(CONTEXT)
     metric.update(FramePair(0, side(0), side(0)))
     scores = metric.result()

@@ -12,7 +12,7 @@ VOID = {"meta", "img", "br", "link", "input"}
 
 
 class Checker(HTMLParser):
-    """Notes what a browser would fetch and whether every element is closed in order."""
+    """Collects what a browser would fetch, and checks that elements are closed in order."""
 
     def __init__(self):
         super().__init__()
@@ -47,7 +47,7 @@ def whole_report(tmp_path):
     return report
 
 
-def test_page_is_well_formed_and_loads_nothing(tmp_path):
+def test_the_page_is_well_formed_and_loads_nothing(tmp_path):
     page = whole_report(tmp_path).write(tmp_path / "r.html").read_text(encoding="utf-8")
     checker = Checker()
     checker.feed(page)
@@ -64,7 +64,7 @@ def test_texts_are_escaped(tmp_path):
     assert "x &lt; y" in page
 
 
-def test_goals_are_told_in_words_too(tmp_path):
+def test_goals_are_also_stated_in_words(tmp_path):
     page = whole_report(tmp_path).html()
     assert "goal ≥ 22 · met" in page and "goal ≥ 0.8 · not met" in page
 
@@ -75,13 +75,13 @@ def test_number_columns_are_right_aligned_and_the_total_stands_out():
     assert page.count('class="total"') == 1
 
 
-def test_missing_video_is_an_input_error(tmp_path):
+def test_a_missing_video_is_an_input_error(tmp_path):
     with pytest.raises(InputError, match=r"none\.mp4"):
         Report("t").video(tmp_path / "none.mp4")
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 1), (-3.2, 7.9), (0.001, 0.0013), (1e4, 9e6), (5, 5), (0, 0), (-2, -2)])
-def test_ticks_cover_and_are_evenly_spaced(low, high):
+def test_ticks_cover_the_range_and_are_evenly_spaced(low, high):
     values = ticks(low, high)
     assert values[0] <= low + 1e-9 and values[-1] >= high - 1e-9
     assert 3 <= len(values) <= 9
@@ -90,14 +90,14 @@ def test_ticks_cover_and_are_evenly_spaced(low, high):
     assert len(set(labels)) == len(labels)
 
 
-def test_tick_labels():
+def test_tick_labels_have_the_decimals_of_the_step():
     assert tick_label(-0.05, 0.05) == "−0.05"
     assert tick_label(-0.0, 0.5) == "0.0"
     assert tick_label(2.5, 2.5) == "2.5"
     assert tick_label(20000, 5000) == "20,000"
 
 
-def test_line_breaks_at_gaps_and_lonely_values_are_dots():
+def test_lines_break_at_gaps_and_single_values_are_dots():
     y = np.array([1, 2, np.nan, 3, np.nan, 4, 5])
     svg = line_chart({"a": (np.arange(7.0), y)}, "x", "y", "t")
     path = re.search(r'class="line s0" d="([^"]*)"', svg)[1]
@@ -106,7 +106,7 @@ def test_line_breaks_at_gaps_and_lonely_values_are_dots():
     assert "nan" not in svg.lower()
 
 
-def test_nothing_known_is_said():
+def test_a_chart_without_values_says_so():
     assert "no value is known" in line_chart({"a": (np.arange(3.0), np.full(3, np.nan))}, "x", "y", "t")
     assert "no value is known" in line_chart({}, "x", "y", "t")
 
@@ -120,7 +120,7 @@ def test_thinning_keeps_peaks_and_gaps():
     assert (np.diff(thin_x) > 0).all()
 
 
-def test_durations():
+def test_durations_are_readable():
     assert [format_duration(s) for s in (0.04, 9.94, 9.96, 119.4, 125, 3600)] == [
         "0.0 s",
         "9.9 s",

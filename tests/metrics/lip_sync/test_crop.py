@@ -1,4 +1,4 @@
-"""The authors' crop of a tracked face, and the metric around it."""
+"""The crop of SyncNet's authors, and the metric that uses it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def boxes(count: int, seed: int = 0) -> list[tuple[float, float, float, float]]:
 
 
 def authors_crops(images: list[np.ndarray], track: np.ndarray) -> list[np.ndarray]:
-    """The original's steps over a whole track, with the padding made for real; track [T, 4]."""
+    """The steps of the original over a whole track [T, 4], with explicit padding."""
     import cv2
     from scipy.signal import medfilt
 
@@ -48,7 +48,7 @@ def authors_crops(images: list[np.ndarray], track: np.ndarray) -> list[np.ndarra
 
 
 @pytest.mark.parametrize("count", [7, 13, 40])
-def test_crops_are_the_authors(count: int) -> None:
+def test_crops_equal_those_of_the_authors(count: int) -> None:
     images, track = [picture(t) for t in range(count)], boxes(count)
     cropper = TrackCropper()
     for image, box in zip(images, track, strict=True):
@@ -58,7 +58,7 @@ def test_crops_are_the_authors(count: int) -> None:
     np.testing.assert_array_equal(cropper.tracks[0].crops, authors_crops(images, np.array(track)))
 
 
-def test_the_shortest_tracks_have_one_box() -> None:
+def test_tracks_of_six_frames_use_one_box() -> None:
     images, track = [picture(t) for t in range(6)], boxes(6)
     cropper = TrackCropper()
     for image, box in zip(images, track, strict=True):
@@ -72,7 +72,7 @@ def test_the_shortest_tracks_have_one_box() -> None:
     np.testing.assert_array_equal(found[3], want)
 
 
-def test_gaps_are_bridged_on_a_line_and_ends_left_out() -> None:
+def test_gaps_are_interpolated_and_frames_outside_the_track_left_out() -> None:
     images, track = [picture(t) for t in range(40)], boxes(40)
     hidden = {0, 1, 10, 11, 12, 13, 38, 39}
     cropper = TrackCropper()
@@ -88,7 +88,7 @@ def test_gaps_are_bridged_on_a_line_and_ends_left_out() -> None:
 
 
 @pytest.mark.parametrize(("missing", "tracks"), [(24, 1), (25, 2)])
-def test_long_gaps_end_a_track(missing: int, tracks: int) -> None:
+def test_a_gap_of_25_frames_ends_a_track(missing: int, tracks: int) -> None:
     cropper = TrackCropper()
     for t in range(missing + 10):
         cropper.add(picture(t), None if 5 <= t < 5 + missing else (50, 30, 110, 90))
@@ -98,7 +98,7 @@ def test_long_gaps_end_a_track(missing: int, tracks: int) -> None:
     assert sum(len(track.crops) for track in cropper.tracks) == (missing + 10 if tracks == 1 else 10)
 
 
-def test_a_jump_begins_another_track_and_no_face_none() -> None:
+def test_a_jump_of_the_face_begins_another_track() -> None:
     cropper = TrackCropper()
     for t in range(12):
         cropper.add(picture(t), (10, 10, 60, 60) if t < 6 else (90, 40, 140, 90))
@@ -110,7 +110,7 @@ def test_a_jump_begins_another_track_and_no_face_none() -> None:
     assert empty.tracks == []
 
 
-def test_few_frames_are_held_whatever_happens() -> None:
+def test_the_cropper_holds_at_most_31_frames() -> None:
     cropper = TrackCropper()
     most = 0
     for t in range(300):
@@ -151,7 +151,7 @@ def context(tmp_path: Path, *sounds: Sound) -> MetricContext:
     return MetricContext(25.0, tmp_path / "a.mp4", None, False, "dot", "1", sounds=sounds)
 
 
-def test_both_protocols_score_the_crop_they_name(tmp_path: Path, models: Path) -> None:
+def test_each_protocol_scores_its_own_crop(tmp_path: Path, models: Path) -> None:
     audio = noise(1.0, 0)
     sound = Sound(write_wav(tmp_path / "a.wav", audio), 0.0, "audio source")
     images = [picture(t) for t in range(14)]
@@ -173,7 +173,7 @@ def test_both_protocols_score_the_crop_they_name(tmp_path: Path, models: Path) -
         np.testing.assert_allclose(scores.series["lse_c"], want.frame_confidence, atol=1e-4)
 
 
-def test_two_tracks_are_averaged_by_length_each_with_its_own_sound(tmp_path: Path, models: Path) -> None:
+def test_two_tracks_are_averaged_by_length(tmp_path: Path, models: Path) -> None:
     audio = noise(3.0, 1)
     sound = Sound(write_wav(tmp_path / "a.wav", audio), 0.0, "result")
     metric = LipSyncError(context(tmp_path, sound))
@@ -191,7 +191,7 @@ def test_two_tracks_are_averaged_by_length_each_with_its_own_sound(tmp_path: Pat
     assert any("result's own sound" in note for note in scores.notes)
 
 
-def test_a_system_without_audio_is_averaged_over_all_sounds(tmp_path: Path, models: Path) -> None:
+def test_lip_sync_of_a_system_without_audio_averages_all_sounds(tmp_path: Path, models: Path) -> None:
     sounds = [noise(1.0, n) for n in range(3)]
     paths = [write_wav(tmp_path / f"{n}.wav", sound) for n, sound in enumerate(sounds)]
     sources = [Sound(path, 0.0, "audio source") for path in paths]
@@ -206,7 +206,9 @@ def test_a_system_without_audio_is_averaged_over_all_sounds(tmp_path: Path, mode
     assert any("mean over 3 sounds" in note for note in scores.notes)
 
 
-def test_what_cannot_be_scored_says_why(tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lip_sync_without_sound_face_or_weights_says_why(
+    tmp_path: Path, models: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     silent = LipSyncError(context(tmp_path))
     silent.update(FramePair(0.0, side(0), None))
     assert np.isnan(silent.result().values["lse_c"])

@@ -1,4 +1,4 @@
-"""The project's own lip sync: known shifts, a trained pair, refusals."""
+"""Lip sync by the project's own embeddings: known shifts, trained networks, errors."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from tests.helpers.tiny_corpus import make_corpus
 
 
 @pytest.mark.parametrize("late", [-15, -3, 0, 6])
-def test_known_shifts_are_found(late: int) -> None:
-    """Lips that show at frame t what is heard at t − late come late by that."""
+def test_a_known_shift_of_the_lips_is_found(late: int) -> None:
+    """Lips that show at frame t the sound of frame t − late are late by that many frames."""
     track = np.random.default_rng(0).normal(size=(120, 8))
     sound = track[20:100]
     lips = track[20 - late : 100 - late]
@@ -31,7 +31,7 @@ def test_known_shifts_are_found(late: int) -> None:
     assert found.confidence > 0.9 and found.curve.shape == (31,)
 
 
-def test_only_speech_counts_and_too_little_of_it_is_none() -> None:
+def test_only_voiced_frames_count_and_too_few_give_none() -> None:
     track = np.random.default_rng(0).normal(size=(80, 8))
     spoilt = track.copy()
     spoilt[40:] = np.random.default_rng(1).normal(size=(40, 8))
@@ -44,7 +44,7 @@ def test_only_speech_counts_and_too_little_of_it_is_none() -> None:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, Path]:
-    """(corpus with pictures, landmark run, audio run)."""
+    """(corpus with images, landmark run, audio run)."""
     folder = tmp_path_factory.mktemp("own sync")
     corpus = make_corpus(folder / "corpus", people=2, sentences=3, frames=60, size=8)
     quick = {"preset": "small", "steps": 120, "batch": 32, "device": "cpu"}
@@ -60,8 +60,8 @@ def metric(runs: tuple[Path, Path], result: Path, *sounds: Path) -> EmbeddingSyn
 
 
 @pytest.mark.slow
-def test_a_trained_pair_prefers_the_right_sound(trained, tmp_path: Path) -> None:
-    """Toy clips hold their speech in the stored windows: the same sentence agrees, another does not."""
+def test_trained_networks_prefer_the_right_sound(trained, tmp_path: Path) -> None:
+    """The toy clips store audio windows of their sentence: the same sentence agrees, another does not."""
     corpus, *runs = trained
     clips = {sentence: corpus / "p0" / f"happy_{sentence:03d}" for sentence in (1, 2, 3)}
     right, wrong = [], []
@@ -78,7 +78,7 @@ def test_a_trained_pair_prefers_the_right_sound(trained, tmp_path: Path) -> None
 
 
 @pytest.mark.slow
-def test_through_the_command_and_what_it_refuses(trained, tmp_path: Path) -> None:
+def test_evaluate_computes_own_sync_and_names_missing_inputs(trained, tmp_path: Path) -> None:
     corpus, landmarks, audio = trained
     result = corpus / "p0" / "happy_001"
     options = {"own_sync": {"landmarks": str(landmarks), "audio_encoder": str(audio)}}

@@ -1,4 +1,4 @@
-"""Retrieval and offsets on embeddings whose answer is known."""
+"""Retrieval and offsets of embeddings with known answers."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ def ranks_of(audio: np.ndarray, mouth: np.ndarray, **options) -> np.ndarray:
     return retrieval_ranks(audio, mouth, given["person"], given["clip"], frame, given["voiced"], 25.0)
 
 
-def test_a_perfect_pair_is_always_found_and_a_random_one_by_chance():
+def test_equal_embeddings_rank_first_and_random_ones_at_chance():
     audio = embeddings()
     assert (ranks_of(3 * audio, audio) == 0).all()
     random = ranks_of(audio, embeddings(seed=1))
     assert abs((random == 0).mean() - 1 / 32) < 0.05 and abs(random.mean() - 15.5) < 2
 
 
-def test_constant_embeddings_count_as_not_found():
+def test_constant_embeddings_rank_last():
     assert (ranks_of(np.ones((200, 4)), np.ones((200, 4))) == 31).all()
 
 
-def test_distractors_are_far_and_voiced_and_of_the_same_person():
+def test_distractors_are_distant_voiced_frames_of_the_same_person():
     # neighbours within 0.3 s (7.5 frames) are copies: as distractors they would tie
     audio = np.repeat(embeddings(40), 5, 0)
     assert (ranks_of(audio, audio) == 0).all()
@@ -43,7 +43,7 @@ def test_distractors_are_far_and_voiced_and_of_the_same_person():
     assert len(ranks_of(both[:30], both[:30])) == 0  # too little speech
 
 
-def test_five_frames_tell_what_one_cannot():
+def test_a_span_of_five_frames_resolves_ties_of_single_frames():
     # every frame is one of four mouths: alone it has many equals, in a row of five it has few
     kinds = np.random.default_rng(3).integers(0, 4, 200)
     audio = np.eye(4)[kinds]
@@ -57,7 +57,7 @@ def test_five_frames_tell_what_one_cannot():
     assert len(retrieval_ranks(audio, audio, zero, zero, broken, np.ones(200, bool), 25.0, span=5)) == 192
 
 
-def test_a_shift_is_found_with_its_sign():
+def test_the_offset_has_the_right_sign():
     mouth = embeddings()
     for shift in (-7, 0, 4):
         curve = offset_curve(np.roll(mouth, shift, 0), mouth, np.ones(200, bool))

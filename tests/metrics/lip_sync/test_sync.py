@@ -1,4 +1,4 @@
-"""SyncNet's scores against a second formulation, known shifts, and the public state dict's names."""
+"""SyncNet's scores against a second formulation, known shifts, and the names of the public weights."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def crops(count: int, seed: int = 0) -> np.ndarray:
 
 
 def convolve(state: dict[str, torch.Tensor], prefix: str, x: torch.Tensor) -> torch.Tensor:
-    """The same layers written out as functions, from the table of the public weights."""
+    """The same layers as plain functions, with strides and padding from the public code."""
     plans = {
         "netcnnaud": {
             0: (1, 1), 4: (1, 1), 8: (1, 1), 11: (1, 1), 14: (1, 1), 18: (1, 0),
@@ -71,7 +71,7 @@ def normalise(state: dict[str, torch.Tensor], name: str, x: torch.Tensor) -> tor
 
 
 def second_formulation(state: dict[str, torch.Tensor], frames: np.ndarray, audio: np.ndarray):
-    """The authors' evaluation window by window: (confidence, distance, offset, smoothed, [T, 31])."""
+    """The authors' evaluation, window by window: (confidence, distance, offset, smoothed confidence, means [31])."""
     from python_speech_features import mfcc
     from scipy.signal import medfilt
 
@@ -104,7 +104,7 @@ def same(ours: LipSync, theirs: tuple, tolerance: float = 1e-3) -> None:
     np.testing.assert_allclose(ours.frame_confidence, smoothed, atol=tolerance)
 
 
-def test_names_and_shapes_are_those_of_the_public_file() -> None:
+def test_syncnet_has_the_names_and_shapes_of_the_public_weights() -> None:
     shapes = {name: tuple(value.shape) for name, value in SyncNet().state_dict().items()}
     weights = {name: shape for name, shape in shapes.items() if len(shape) > 1}
     assert weights == {
@@ -134,7 +134,7 @@ def test_names_and_shapes_are_those_of_the_public_file() -> None:
 
 
 @pytest.mark.parametrize(("frames", "seconds"), [(12, 2.0), (26, 0.9)])
-def test_short_clips_equal_the_second_formulation(state, frames: int, seconds: float) -> None:
+def test_scores_of_short_clips_equal_the_second_formulation(state, frames: int, seconds: float) -> None:
     video, audio = crops(frames), speech(seconds)
     ours = lip_sync_error(video, audio, state)
     same(ours, second_formulation(state, video, audio))
@@ -145,15 +145,15 @@ def test_short_clips_equal_the_second_formulation(state, frames: int, seconds: f
 
 
 @pytest.mark.slow
-def test_a_longer_clip_equals_the_second_formulation(state) -> None:
-    """Long enough that windows are compared while frames still come, with sound longer and shorter."""
+def test_scores_of_a_longer_clip_equal_the_second_formulation(state) -> None:
+    """Long enough that windows are compared before the last frame, with longer and shorter sound."""
     video = crops(70)
     for seconds in (3.1, 2.2):
         audio = speech(seconds)
         same(lip_sync_error(video, audio, state), second_formulation(state, video, audio))
 
 
-def test_pieces_of_sound_have_the_rows_of_the_whole() -> None:
+def test_mfcc_rows_of_a_piece_equal_those_of_the_whole() -> None:
     from python_speech_features import mfcc
 
     audio = speech(1.37)
@@ -164,7 +164,7 @@ def test_pieces_of_sound_have_the_rows_of_the_whole() -> None:
 
 
 class Echo(torch.nn.Module):
-    """Stands in for SyncNet: both sides tell the time at which they were recorded."""
+    """Replaces SyncNet: both embeddings encode the time of recording."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -190,8 +190,8 @@ def numbered(count: int, late: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("late", [-15, -4, 0, 3, 15])
-def test_lips_that_come_late_have_that_offset(late: int) -> None:
-    """Also: red and blue change places inside, and a best match has distance ~0."""
+def test_the_offset_is_the_delay_of_the_lips(late: int) -> None:
+    """Red and blue are swapped before the network, and the best match has a distance near 0."""
     scorer = SyncScorer(Echo(), [np.zeros(640 * 80, np.int16)])
     for frame in numbered(80, late) if late >= 0 else numbered(80 - late, 0)[-late:]:
         scorer.add(frame)
@@ -201,7 +201,7 @@ def test_lips_that_come_late_have_that_offset(late: int) -> None:
     assert found.confidence > 5
 
 
-def test_confidence_over_time_has_one_value_a_window() -> None:
+def test_confidence_over_time_has_one_value_per_window() -> None:
     scorer = SyncScorer(Echo(), [np.zeros(640 * 60, np.int16)])
     for frame in numbered(60, 2):
         scorer.add(frame)
@@ -211,7 +211,7 @@ def test_confidence_over_time_has_one_value_a_window() -> None:
 
 
 @pytest.mark.slow
-def test_several_sounds_are_scored_in_one_go(state) -> None:
+def test_several_sounds_score_as_each_alone(state) -> None:
     video, sounds = crops(30, 1), [speech(1.2, 1), speech(1.0, 2)]
     net = load_syncnet(state)
     scorer = SyncScorer(net, sounds)
@@ -222,7 +222,7 @@ def test_several_sounds_are_scored_in_one_go(state) -> None:
         assert ours.distance == alone.distance and ours.offset == alone.offset
 
 
-def test_what_cannot_be_scored_is_said(state, tmp_path) -> None:
+def test_unusable_inputs_and_weights_are_errors(state, tmp_path) -> None:
     video, audio = crops(8), speech(1.0)
     with pytest.raises(InputError, match="too short"):
         lip_sync_error(video[:5], audio, state)
@@ -242,8 +242,8 @@ def test_what_cannot_be_scored_is_said(state, tmp_path) -> None:
         lip_sync_error(video, audio, tmp_path / "absent.model")
 
 
-def test_files_of_weights(state, tmp_path) -> None:
-    """torch's own format, safetensors, parameters instead of tensors, counts of batches left out; no code runs."""
+def test_weights_load_from_all_formats_without_running_code(state, tmp_path) -> None:
+    """torch's format, safetensors, parameters instead of tensors, missing batch counts; pickled code does not run."""
     import pickle
 
     from safetensors.torch import save_file
@@ -270,7 +270,7 @@ def test_files_of_weights(state, tmp_path) -> None:
 
 @pytest.mark.real
 @pytest.mark.slow
-def test_a_real_clip_equals_the_second_formulation_and_follows_the_sound(state, shared_data) -> None:
+def test_scores_of_a_real_clip_equal_the_second_formulation(state, shared_data) -> None:
     import cv2
 
     path = shared_data / "data" / "hill.mp4"
@@ -284,8 +284,8 @@ def test_a_real_clip_equals_the_second_formulation_and_follows_the_sound(state, 
 
 
 @pytest.mark.slow
-def test_moved_sound_moves_the_curve_of_distances(state) -> None:
-    """Sound that begins k frames later has the same distances at shifts k larger, away from the padding."""
+def test_delaying_the_sound_shifts_the_distances(state) -> None:
+    """Sound delayed by k frames has the same distances at shifts larger by k, away from the padding."""
     video, audio = crops(60, 3), speech(3.0, 3)
     k = 3
     moved = np.concatenate([np.zeros(640 * k, np.int16), audio])
