@@ -50,7 +50,6 @@ class DotTracker:
 @pytest.fixture(autouse=True)
 def dot_tracker(monkeypatch):
     monkeypatch.setitem(adapters.ADAPTERS["tracker"], "dot", f"{__name__}:DotTracker")
-    monkeypatch.setattr(adapters, "import_module", lambda name: __import__("sys").modules[__name__])
 
 
 def picture(t, opening, noise=0.0):
