@@ -22,6 +22,7 @@ from jean.drivers.emotion import emotion_track
 from jean.drivers.offsets import face_offsets
 from jean.errors import ArtefactError, InputError
 from jean.features import registry
+from jean.features.base import largest
 from jean.media import read_frames
 from jean.models.expression_transformer import ExpressionTransformer
 from jean.models.stored import load_expression_transformer
@@ -180,8 +181,8 @@ class Coefficients(ExpressionInput):
         rows: list[np.ndarray] = []
         with progress.task(f"track {video.name}", None) as advance:
             for faces in extractor.track(read_frames(video, fps=VIDEO_FPS)):
-                largest = max(faces, key=lambda face: np.ptp(face.landmarks[:, 0]), default=None)
-                rows.append(np.full(len(self.coefficients["names"]), np.nan) if largest is None else largest.expression)
+                face = largest(faces)
+                rows.append(np.full(len(self.coefficients["names"]), np.nan) if face is None else face.expression)
                 advance(1)
         track = np.asarray(rows, np.float32)
         valid = ~np.isnan(track).any(1)

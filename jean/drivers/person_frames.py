@@ -13,6 +13,7 @@ from jean.drivers.expression import UpperFace
 from jean.drivers.method import Method, plain_method
 from jean.drivers.offsets import face_offsets, fit_offsets, predict_offsets
 from jean.errors import InputError
+from jean.landmarks import EYES, MOUTH
 
 HELD_OUT_FRACTION = 0.1  # the last tenth of every clip is never trained on
 
@@ -98,8 +99,8 @@ def region_boxes(landmarks: np.ndarray, size_px: int) -> np.ndarray:
     whole = np.broadcast_to(np.array([0, 0, size_px, size_px], np.float64), (len(landmarks), 4))
     boxes = []
     for points, margin in (  # margins: fractions of the box's width and height, per side
-        (landmarks[:, 48:], (0.2, 0.5, 0.2, 0.5)),
-        (landmarks[:, 36:48], (0.1, 1.0, 0.1, 0.7)),
+        (landmarks[:, MOUTH], (0.2, 0.5, 0.2, 0.5)),
+        (landmarks[:, EYES], (0.1, 1.0, 0.1, 0.7)),
         (landmarks, (0.05, 0.1, 0.05, 0.05)),
         (landmarks, (0.5, 0.8, 0.5, 0.4)),
     ):
