@@ -13,10 +13,6 @@ from jean.kernels.arguments import FrameField, PlaneSpec, Prior, cached_list
 from jean.kernels.backend import (
     REFERENCE,
     Backend,
-    require_half,
-    resolve_backend,
-    use_native,
-    use_on_processor,
 )
 from jean.kernels.ops import rays
 from jean.kernels.ops.mlp import MlpSpec, mlp_field, mlp_values, render_mlp_rays_fused
@@ -54,21 +50,15 @@ __all__ = [
     "render_mlp_rays_fused",
     "render_pixels_fused",
     "render_rays_fused",
-    "require_half",
-    "resolve_backend",
     "roughness",
     "torso_layer",
     "trace",
     "triplane_field",
-    "use_native",
-    "use_on_processor",
 ]
 
 
-def composite(
-    density: Tensor, channels: Tensor, depths: Tensor, intervals: Tensor, backend: Backend | str = "auto"
-) -> Composite:
+def composite(density: Tensor, channels: Tensor, depths: Tensor, intervals: Tensor, backend: Backend) -> Composite:
     """Emission and absorption along rays, by kernels or torch; see ``jean.kernels.reference.composite``."""
-    if use_native(backend, density, "composite"):
+    if backend.uses_kernels("composite", density):
         return rays.composite(density, channels, depths, intervals)
     return reference.composite(density, channels, depths, intervals)

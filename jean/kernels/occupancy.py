@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from jean.kernels import reference
-from jean.kernels.backend import Backend, use_native
+from jean.kernels.backend import REFERENCE, Backend
 from jean.kernels.ops.rays import march, march_every
 from jean.kernels.reference import UNIFORM_WEIGHT
 
@@ -148,7 +148,7 @@ class OccupancyGrid(nn.Module):
         samples: int,
         coarse: int = 48,
         generator: torch.Generator | None = None,
-        backend: Backend | str = "reference",
+        backend: Backend = REFERENCE,
         every: bool = False,
         uniform_weight: float = UNIFORM_WEIGHT,
         full_samples_opacity: float = 0.0,
@@ -181,7 +181,7 @@ class OccupancyGrid(nn.Module):
             raise ValueError("only rays of a rendered image have fewer samples")
         differentiable = torch.is_grad_enabled() and (origins.requires_grad or directions.requires_grad)
         box = (self.sampling, self.low, self.high)
-        if use_native(backend, self.sampling, "march") and not differentiable:
+        if not differentiable and backend.uses_kernels("march", self.sampling):
             if every:
                 hit, edges = march_every(*box, origins, directions, samples, coarse, generator, uniform_weight)
                 return hit, torch.where(hit[:, None], edges, far.detach()[:, None])

@@ -152,8 +152,3 @@ def test_unknown_operations_and_those_not_resolved_are_errors():
         Backend.resolve("auto", "cpu", operations=["march"]).uses_kernels("mlp")
     with pytest.raises(ValueError, match="unknown backend"):
         Backend.resolve("fast", "cpu")
-
-
-def test_older_functions_accept_a_backend():
-    assert backends.use_native(Backend.default(), torch.empty(0), "picture")
-    assert not backends.use_native(REFERENCE, torch.empty(0), "march")

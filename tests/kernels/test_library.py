@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from jean.errors import SetupError, UsageError
-from jean.kernels import backend as backends
 from jean.kernels import build, library
+from jean.kernels.backend import Backend
 from jean_cli.main import main
 
 
@@ -52,20 +52,21 @@ def without_library(monkeypatch):
 
 
 def test_without_the_library_auto_uses_torch_and_native_is_an_error(without_library):
-    assert backends.resolve_backend("auto", torch.device("cpu"), "picture") == "reference"
-    assert backends.resolve_backend("reference", torch.device("cpu"), "picture") == "reference"
+    assert Backend.resolve("auto", "cpu").implementation("render_rays") == "reference"
+    assert Backend.resolve("reference", "cpu").implementation("render_rays") == "reference"
     with pytest.raises(SetupError, match="jean kernels build"):
-        backends.resolve_backend("native", torch.device("cpu"), "picture")
+        Backend.resolve("native", "cpu")
     assert library.targets() == [] and library.status()["remedy"] == "jean kernels build"
     with pytest.raises(SetupError, match="jean kernels build"):
         library.target()
 
 
 def test_auto_uses_the_library_for_supported_dtypes_only():
-    assert backends.resolve_backend("auto", torch.device("cpu"), "picture") == "native"
-    assert not backends.use_native("auto", torch.empty(0, dtype=torch.float16), "picture")
+    assert Backend.resolve("auto", "cpu").implementation("render_rays") == "native"
+    half = torch.empty(0, dtype=torch.float16)
+    assert not Backend.resolve("auto", "cpu").uses_kernels("render_rays", half)
     with pytest.raises(SetupError, match="float16"):
-        backends.use_native("native", torch.empty(0, dtype=torch.float16), "picture")
+        Backend.resolve("native", "cpu").uses_kernels("render_rays", half)
 
 
 def test_a_changed_source_has_another_name(tmp_path):

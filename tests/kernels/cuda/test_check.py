@@ -151,19 +151,24 @@ def gpu(monkeypatch):
     cuda_check.verdict.cache_clear()
 
 
+def uses_kernels(choice: str, gpu, operation: str) -> bool:
+    """Whether a backend resolved for a GPU computes an operation with kernels."""
+    return Backend.resolve(choice, gpu.device, operations=[operation]).uses_kernels(operation, gpu)
+
+
 def test_training_kernels_have_to_pass_in_both_precisions(gpu, monkeypatch):
     monkeypatch.setitem(cuda_check.CHECKS, "mlp_values", (lambda device: 1e-6, 1e-3))
     monkeypatch.setitem(cuda_check.CHECKS, "mlp_half", (lambda device: 0.5, 3e-2))
     with pytest.warns(UserWarning, match="mlp_half on a GPU"):
-        assert not backends.use_native("auto", gpu, "mlp")
-    assert backends.use_native("auto", gpu, "mlp_values")
-    assert "mlp_values" in backends.cuda_verdict("mlp", gpu.device).line
+        assert not uses_kernels("auto", gpu, "mlp")
+    assert uses_kernels("auto", gpu, "mlp_values")
+    assert "mlp_values" in backends.cuda_verdict("mlp_values", gpu.device).line
 
 
 def test_auto_uses_kernels_that_have_passed(gpu, monkeypatch):
     asked = []
     monkeypatch.setitem(cuda_check.CHECKS, "picture", (lambda device: asked.append(device) or 1e-3, 5e-3))
-    assert backends.use_native("auto", gpu, "picture") and backends.use_native("auto", gpu, "picture")
+    assert uses_kernels("auto", gpu, "render_rays") and uses_kernels("auto", gpu, "render_rays")
     assert asked == [gpu.device] and "1.0e-03" in backends.cuda_verdict("picture", gpu.device).line
 
 
@@ -171,7 +176,7 @@ def test_auto_uses_kernels_that_have_passed(gpu, monkeypatch):
 def test_auto_warns_and_uses_torch_where_kernels_are_wrong(error, gpu, monkeypatch):
     monkeypatch.setitem(cuda_check.CHECKS, "picture", (lambda device: error, 5e-3))
     with pytest.warns(UserWarning, match="a GPU.*torch takes their place"):
-        assert not backends.use_native("auto", gpu, "picture")
+        assert not uses_kernels("auto", gpu, "render_rays")
 
 
 def test_auto_warns_and_uses_torch_where_kernels_do_not_run(gpu, monkeypatch):
@@ -180,20 +185,18 @@ def test_auto_warns_and_uses_torch_where_kernels_do_not_run(gpu, monkeypatch):
 
     monkeypatch.setitem(cuda_check.CHECKS, "picture", (broken, 5e-3))
     with pytest.warns(UserWarning, match="do not run on a GPU .NVRTC"):
-        assert not backends.use_native("auto", gpu, "picture")
-    assert backends.use_native("native", gpu, "picture")  # insists: it will fail aloud
-    assert not backends.use_native("reference", gpu, "picture")
+        assert not uses_kernels("auto", gpu, "render_rays")
+    assert uses_kernels("native", gpu, "render_rays")  # insists: it will fail aloud
+    assert not uses_kernels("reference", gpu, "render_rays")
 
 
 @pytest.mark.parametrize("made", [FastHead, PaperHead])
 def test_a_gpu_trains_and_renders_each_head_with_kernels(made, gpu, monkeypatch):
     for name, (_, allowed) in list(cuda_check.CHECKS.items()):
         monkeypatch.setitem(cuda_check.CHECKS, name, (lambda device, allowed=allowed: allowed / 2, allowed))
-    assert backends.use_native("auto", gpu, made.trained_by)
-    assert made is PaperHead or backends.use_native("auto", gpu, made.drawn_by)
+    assert uses_kernels("auto", gpu, made.trained_by)
+    assert uses_kernels("auto", gpu, made.rendered_by)
 
 
 def test_an_operation_without_gpu_kernels_uses_torch(gpu):
-    assert not backends.use_native("auto", gpu, "paint")
-    with pytest.raises(SetupError, match="paint on cuda"):
-        backends.use_native("native", gpu, "paint")
+    assert not uses_kernels("auto", gpu, "torso") and not uses_kernels("native", gpu, "torso")

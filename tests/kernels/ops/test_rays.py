@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from jean.kernels import reference as ref
+from jean.kernels.backend import Backend
 from jean.kernels.occupancy import OccupancyGrid
 from jean.kernels.ops import rays as ray_ops
 from tests.helpers.kernel_paths import path as path
@@ -98,7 +99,11 @@ def test_samples_lie_where_the_reference_places_them(seed, path, monkeypatch):
     found = []
     for backend in ("reference", "native"):
         generator = None if seed is None else torch.Generator().manual_seed(seed)
-        found.append(grid.intervals(origins, directions, near, far, 10, generator=generator, backend=backend))
+        found.append(
+            grid.intervals(
+                origins, directions, near, far, 10, generator=generator, backend=Backend.resolve(backend, "cpu")
+            )
+        )
     (hit, edges), (native_hit, native_edges) = found
     # a lookup within rounding of a cell's border may fall to its other side
     assert (hit != native_hit).sum() <= 2 and 0.2 < hit.float().mean() < 0.95
@@ -129,8 +134,10 @@ def test_every_ray_has_intervals_and_those_that_hit_the_same_ones(backend, path,
     grid, (origins, directions) = ball(), rays(500)
     origins[:3] += 500  # outside of the box, too
     near, far = ref.box_interval(origins, directions, grid.low, grid.high)
-    hit, edges = grid.intervals(origins, directions, near, far, 10, backend=backend)
-    found, every = grid.intervals(origins, directions, near, far, 10, backend=backend, every=True)
+    hit, edges = grid.intervals(origins, directions, near, far, 10, backend=Backend.resolve(backend, "cpu"))
+    found, every = grid.intervals(
+        origins, directions, near, far, 10, backend=Backend.resolve(backend, "cpu"), every=True
+    )
     assert torch.equal(hit, found) and 0.2 < hit.float().mean() < 0.95
     assert every.shape == (500, 11) and torch.equal(every[hit], edges)
     assert torch.equal(every[~hit], far[~hit][:, None].expand(-1, 11))
@@ -159,6 +166,6 @@ def test_torch_computes_gradients_of_poses():
     grid, (origins, directions) = ball(), rays(50)
     origins.requires_grad_()
     near, far = ref.box_interval(origins, directions, grid.low, grid.high)
-    _, edges = grid.intervals(origins, directions, near, far, 10, backend="native")
+    _, edges = grid.intervals(origins, directions, near, far, 10, backend=Backend.resolve("native", "cpu"))
     edges.sum().backward()
     assert origins.grad.abs().sum() > 0
