@@ -13,19 +13,7 @@ Importing this package compiles, downloads and seeds nothing, and loads no heavy
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from jean.api import evaluate as evaluate
-    from jean.api import prepare as prepare
-    from jean.api import render as render
-    from jean.api import train_audio as train_audio
-    from jean.api import train_expression as train_expression
-    from jean.api import train_landmarks as train_landmarks
-    from jean.api import train_nerf as train_nerf
-    from jean.clips.clip import Clip as Clip
-    from jean.rendering.head import LoadedHead as LoadedHead
-    from jean.rendering.head import load_head as load_head
+from typing import Any
 
 __version__ = "0.1.0"
 

@@ -24,7 +24,7 @@ from typing import Any
 import torch
 
 from jean.errors import ArtefactError
-from jean.files import atomic_path
+from jean.files import atomic_path, write_safetensors
 
 FORMAT = 1
 KEPT = 2  # checkpoints per run: the newest, and one in case the newest is damaged
@@ -91,15 +91,11 @@ def save_checkpoint(run_folder: Path, tensors: dict[str, torch.Tensor], payload:
     Raises:
         SetupError: the checkpoint cannot be written; earlier ones are unchanged.
     """
-    from safetensors.torch import save
-
     json_path = _json_path(run_folder, payload["step"])
     json_path.unlink(missing_ok=True)  # only a damaged checkpoint can exist here; its tensors are replaced next
-    content = save(tensors)
-    with atomic_path(json_path.with_suffix(".safetensors")) as temporary:
-        temporary.write_bytes(content)
+    tensors_sha256 = write_safetensors(json_path.with_suffix(".safetensors"), tensors)
     head = {"kind": "checkpoint", "format": FORMAT}
-    payload = {**head, **payload, "tensors_sha256": hashlib.sha256(content).hexdigest()}
+    payload = {**head, **payload, "tensors_sha256": tensors_sha256}
     with atomic_path(json_path) as temporary:
         temporary.write_bytes(_document(payload))
     for path in _json_paths(run_folder)[KEPT:]:

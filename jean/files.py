@@ -131,6 +131,38 @@ def plain(
     return convert(value)
 
 
+def write_safetensors(path: Path, tensors: Mapping[str, Any], metadata: dict[str, str] | None = None) -> str:
+    """Writes numpy arrays or torch tensors as a safetensors file, atomically.
+
+    The library's own file writer makes files that only their owner can read. Here the file's permissions follow the
+    umask, as for every other file. The same content gives the same bytes.
+
+    Args:
+        path: the file.
+        tensors: numpy arrays, or torch tensors that do not share memory, by name.
+        metadata: text to store in the header.
+
+    Returns:
+        Hex sha256 of the file.
+
+    Raises:
+        SetupError: the file cannot be written.
+    """
+    if all(hasattr(value, "detach") for value in tensors.values()):
+        from safetensors.torch import save
+
+        content = save({name: value.detach().contiguous() for name, value in tensors.items()}, metadata)
+    else:
+        import numpy as np
+        from safetensors.numpy import save as save_arrays
+
+        # the library writes memory as it lies, so other orders than C would be stored transposed
+        content = save_arrays({name: np.ascontiguousarray(value) for name, value in tensors.items()}, metadata)
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+    return hashlib.sha256(content).hexdigest()
+
+
 def read_json(path: Path) -> Any:
     """Reads a JSON file that a command has written.
 

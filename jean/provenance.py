@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from jean import __version__
+from jean.clips.clip import Clip, is_clip
+from jean.clips.meta import CONTENT_FILES, META
 from jean.errors import ArtefactError, InputError
 from jean.files import plain, read_json, sha256, write_json
 
@@ -169,6 +171,8 @@ def _identity(document: Mapping[str, Any]) -> str:
 def _fingerprint(path: Path) -> dict[str, Any]:
     """Name, sha256 and size of a file, or of a folder (sha256 over the names and hashes of all its files)."""
     try:
+        if is_clip(path):
+            return _clip_facts(path)
         if not path.is_dir():
             return {"name": path.name, "sha256": sha256(path), "bytes": path.stat().st_size}
         root = path.resolve()
@@ -185,6 +189,14 @@ def _fingerprint(path: Path) -> dict[str, Any]:
         return {"name": root.name, "sha256": digest.hexdigest(), "bytes": size, "files": len(files)}
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}.", "Check the path.") from error
+
+
+def _clip_facts(folder: Path) -> dict[str, Any]:
+    """Name, digest and size of a clip folder."""
+    digest = Clip.open(folder, pictures=False).digest(recorded=False)
+    files = [folder / name for name in (META, *CONTENT_FILES) if (folder / name).is_file()]
+    size = sum(path.stat().st_size for path in files)
+    return {"name": folder.resolve().name, "sha256": digest, "bytes": size, "files": len(files)}
 
 
 def _read(path: Path, problems: list[str]) -> dict[str, Any] | None:

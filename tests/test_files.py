@@ -23,6 +23,7 @@ from jean.files import (
     sha256,
     write_error,
     write_json,
+    write_safetensors,
     write_text,
 )
 
@@ -307,3 +308,21 @@ def test_plain_values_convert_paths_and_non_finite_numbers_as_asked():
 def test_plain_rejects_other_types():
     with pytest.raises(TypeError, match="bytes"):
         plain({"a": [b"x"]})
+
+
+def test_a_safetensors_file_follows_the_umask(tmp_path):
+    import numpy as np
+    import torch
+    from safetensors.numpy import load_file
+
+    before = os.umask(0o022)
+    try:
+        rows = np.arange(6.0).reshape(2, 3)
+        digest = write_safetensors(tmp_path / "a.safetensors", {"a": rows.T}, {"made": "here"})
+        write_safetensors(tmp_path / "b.safetensors", {"b": torch.from_numpy(rows).T})
+    finally:
+        os.umask(before)
+    assert [path.stat().st_mode & 0o777 for path in sorted(tmp_path.iterdir())] == [0o644, 0o644]
+    assert digest == sha256(tmp_path / "a.safetensors")
+    for name in "ab":
+        np.testing.assert_array_equal(load_file(tmp_path / f"{name}.safetensors")[name], rows.T)

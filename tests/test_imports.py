@@ -16,13 +16,13 @@ ROOT = Path(__file__).resolve().parents[1]
 STAGES = ["jean.train.landmarks", "jean.train.audio", "jean.train.expression", "jean.train.nerf"]
 LAYERS = [
     ["jean_cli"],
-    ["jean.demo", "jean.inspection"],
+    ["jean.api", "jean.demo", "jean.inspection"],
     ["jean.rendering", "jean.evaluation", "jean.prepare", "jean.synthetic_speaker", "jean.train", *STAGES],
     ["jean.train.engine"],
     ["jean.metrics"],
-    ["jean.drivers"],
+    ["jean.drivers", "jean.provenance"],
     ["jean.clips", "jean.models"],
-    ["jean.features", "jean.provenance", "jean.environment"],
+    ["jean.features", "jean.environment"],
     [
         "jean.media",
         "jean.weights",

@@ -17,8 +17,8 @@ from disentangle_runs import SEED, Corpus, Steps, audio_run, expression_run
 from entangled import track_features
 
 from jean.clips.clip import Clip
+from jean.clips.meta import BLENDSHAPES
 from jean.demo.cross_driven import cross_driven_performance
-from jean.drivers.emotion import BLENDSHAPES
 from jean.drivers.method import METHODS
 from jean.drivers.pose import retarget_position
 from jean.drivers.resampling import source_positions

@@ -8,9 +8,9 @@ comparable with those of a real network.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+
+from jean.clips.meta import EmotionSpec
 
 NAME = "entangled"
 WIDTH = 2048  # as the paper's ResNet50
@@ -39,7 +39,7 @@ def entangled_features(controls: np.ndarray, random: np.random.Generator) -> np.
     return (features + NOISE * 0.25 * random.standard_normal(features.shape)).astype(np.float32)
 
 
-def track_features(controls: np.ndarray, random: np.random.Generator) -> dict[str, tuple[dict[str, Any], np.ndarray]]:
-    """Features and their description by name, for ``write_track_corpus``."""
-    described = {"version": "1", "width": WIDTH, "network": True, "synthetic": True}
-    return {NAME: (described, entangled_features(controls, random))}
+def track_features(controls: np.ndarray, random: np.random.Generator) -> dict[str, tuple[EmotionSpec, np.ndarray]]:
+    """Features and their specification by name, for ``write_track_corpus``."""
+    spec = EmotionSpec(version="1", width=WIDTH, network=True, synthetic=True)
+    return {NAME: (spec, entangled_features(controls, random))}

@@ -133,7 +133,7 @@ class Times:
 def exact(case: Case, rounds: int, pixels: int) -> dict[str, dict[str, object]]:
     """C1 and the same in bf16: kernels against torch at its best chunk size, in turn, with equal samples (64 + 128)."""
     reference = {chunk: Times([], []) for chunk in CHUNKS}
-    kernels = {precision: Times([], []) for precision in ("fp32", *(["bf16"] if library.half_targets() else []))}
+    kernels = {precision: Times([], []) for precision in ("fp32", *(["bf16"] if library.bf16_targets() else []))}
     for _ in range(rounds):
         for chunk, times in reference.items():
             times.add(lambda chunk=chunk: traced(case, "reference", chunk))
@@ -157,7 +157,7 @@ def exact(case: Case, rounds: int, pixels: int) -> dict[str, dict[str, object]]:
             "ratio_cpu": round(min(min(t.cpu) for t in reference.values()) / min(times.cpu), 2),
             "psnr_db": round(decibels(on_white(baseline.result), on_white(times.result)), 1),
             "native_s": round(min(times.wall) * scale, 2),
-            "dispatch": library.target() if precision == "fp32" else library.half_target(),
+            "dispatch": library.target() if precision == "fp32" else library.bf16_target(),
             **baseline_figures,
         }
         for precision, times in kernels.items()
@@ -185,7 +185,7 @@ def skipping(
     head.occupancy = None
     exact_frames = [picture(model, f, plate).rgb for f, plate in zip(frames, plates, strict=True)]
     result: dict[str, object] = {}
-    for precision in ("fp32", *(["bf16"] if library.half_targets() else [])):
+    for precision in ("fp32", *(["bf16"] if library.bf16_targets() else [])):
         head.use(Backend.resolve("native", "cpu", precision))
         began = time.perf_counter()
         with torch.no_grad():
@@ -221,7 +221,7 @@ def skipping(
             "grid_filled": round(float((head.occupancy.sampling > 0).float().mean()), 3),
             "samples": head.few_samples,
             "frames": [int(index) for index in indices],
-            "dispatch": library.target() if precision == "fp32" else library.half_target(),
+            "dispatch": library.target() if precision == "fp32" else library.bf16_target(),
         }
     head.use(Backend.resolve("native", "cpu"))
     head.occupancy = None

@@ -104,7 +104,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    precisions = ["fp32", *(["bf16"] if library.half_targets() else [])]
+    precisions = ["fp32", *(["bf16"] if library.bf16_targets() else [])]
     before = stolen_s()
     c5 = real_time(options, precisions)
     after = stolen_s()

@@ -104,8 +104,8 @@ def main() -> None:
     best = {name: min(values) for name, values in wall.items()}
     result = {
         "C1": c1_c2["fp32"],
-        "C2": c1_c2["bf16"] if "amx" in library.half_targets() else {"value": None, "reason": NO_AMX},
-        "C2_avx512bf16": c1_c2.get("bf16") if library.half_targets() == ["avx512bf16"] else None,
+        "C2": c1_c2["bf16"] if "amx" in library.bf16_targets() else {"value": None, "reason": NO_AMX},
+        "C2_avx512bf16": c1_c2.get("bf16") if library.bf16_targets() == ["avx512bf16"] else None,
         "C3": c3,
         "C4": fast_against_paper(options, baseline_s / best["native"], baseline_cpu_s / min(cpu["native"]), c3),
         "fast": {

@@ -1,23 +1,28 @@
 """The clip folder: what ``jean prepare`` writes and every later stage reads.
 
-===========================  ==========================================================
-``clip.json``                written last, so its presence means that the clip is whole
-``frames.u8``                raw uint8 [T, H, W, 3], RGB: the upright square crop
-``matte.u8``                 raw uint8 [T, H, W, 2]: head and torso opacity, 0 to 255
-``arrays.safetensors``       per-frame arrays, see ``ARRAYS``
-``audio_features.safetensors``  one array [T, window, D] for each extractor (absent: silent)
-``emotion_features.safetensors``  one array [T, D] for each extractor (absent: none was asked for)
-``audio.wav``                16 kHz mono PCM of the whole sound (absent: silent)
-``background.png``           the clean background plate, RGB
-===========================  ==========================================================
+================================  ====================================================================
+``clip.json``                     ``ClipMeta``; written last, so that its presence means a complete clip
+``frames.u8``                     raw uint8 [T, H, W, 3], RGB: the upright square crop
+``matte.u8``                      raw uint8 [T, H, W, 2]: opacity of head and torso, 0 to 255
+``background.png``                the background without the person, RGB
+``arrays.safetensors``            per-frame arrays, see ``ARRAYS``
+``audio_features.safetensors``    one array [T, window, D] per extractor; absent without sound
+``emotion_features.safetensors``  one array [T, D] per extractor; absent if none was requested
+``audio.wav``                     16 kHz mono PCM of the whole sound; absent without sound
+================================  ====================================================================
 
-Head space ("world"): OpenCV axes of a camera that the head looks at (x to the image's right,
-y down, z away from the camera), in centimetres of a mean head: the outer eye corners lie
-8.89 apart with their midpoint at (0, -2.66, -3.17), as in MediaPipe's canonical face.
+The first three are absent from a clip without pictures.
+
+Head space ("world") has OpenCV axes of a camera that the head looks at: x to the image's right, y down, z away from
+the camera. Its unit is the centimetre of a mean head: the outer eye corners are 8.89 apart and their midpoint is at
+(0, -2.66, -3.17), as in MediaPipe's canonical face.
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -25,146 +30,285 @@ from typing import Any
 
 import numpy as np
 
+from jean.clips.arrays import ARRAYS, check_arrays, check_features, read_arrays
+from jean.clips.compatibility import ClipSpec, Difference, differences
+from jean.clips.meta import (
+    ARRAYS_FILE,
+    AUDIO_FILE,
+    BACKGROUND,
+    BLENDSHAPES,
+    CONTENT_FILES,
+    EMOTION_FILE,
+    FORMAT,
+    FRAMES,
+    MATTE,
+    META,
+    SOUND,
+    AudioSpec,
+    ClipMeta,
+    EmotionSpec,
+)
 from jean.errors import ArtefactError, InputError
-from jean.files import read_json
+from jean.files import sha256
 from jean.geometry import Camera
 
-FORMAT = 1
+__all__ = ["ARRAYS", "FORMAT", "Clip", "is_clip"]
 
-# name: (shape with T frames and E expression coefficients, meaning)
-ARRAYS = {
-    "times_s": ("T", "presentation time of each frame, seconds from the start of the video"),
-    "valid": ("T", "bool: exactly one (or the chosen) face was found in this frame"),
-    "landmarks": ("T,68,2", "iBUG-68 points, px of the crop, (x, y); NaN where not valid"),
-    "irises": ("T,2,2", "iris centres (subject's right, left), px of the crop; NaN where unknown"),
-    "camera_to_world": ("T,4,4", "fitted head pose; interpolated where not valid"),
-    "tracker_camera_to_world": ("T,4,4", "the tracker's own pose; NaN where it gives none"),
-    "shape": ("68,3", "the fitted rigid head shape, head space, cm"),
-    "expression": ("T,E", "expression coefficients; interpolated where not valid"),
-}
+# Keys of clip.json that say how content is read: of all files, and of single files. Other keys report its origin.
+_DECISIVE = ("format", "frames", "size_px", "fps")
+_DECISIVE_OF = {ARRAYS_FILE: ("camera", "tracker", "expression"), AUDIO_FILE: ("audio",), EMOTION_FILE: ("emotion",)}
+
+
+def is_clip(folder: str | Path) -> bool:
+    """Whether ``folder`` holds a finished clip; ``Clip.open`` also checks it."""
+    return (Path(folder) / META).is_file()
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A prepared clip, read lazily.
+    """A prepared clip. Frames, mattes and features are read on first use.
 
     Attributes:
-        folder: where it lies.
+        folder: the clip folder.
         meta: the content of ``clip.json``.
     """
 
     folder: Path
-    meta: dict[str, Any]
+    meta: ClipMeta
 
     @classmethod
     def open(cls, folder: str | Path, pictures: bool = True) -> Clip:
-        """Opens a whole clip.
+        """Opens a clip and checks it.
+
+        Checked are the metadata, presence and size of every file, shape and type of every array, and that the values
+        of ``arrays`` are usable. The content of frames, mattes, features and sound is not read.
 
         Args:
-            folder: where it lies.
-            pictures: whether frames and mattes are needed; a stage that reads tracks and sound alone takes
-                a clip without them too (they are most of its size).
+            folder: the clip folder.
+            pictures: whether frames and mattes are needed. A stage that reads only tracks and sound also accepts a
+                clip without pictures.
 
         Raises:
-            InputError: ``folder`` is no clip folder or was not finished.
-            ArtefactError: its format is another, or a file is missing or has another size.
+            InputError: ``folder`` is not a finished clip, or has no pictures where they are needed.
+            ArtefactError: another format, or malformed metadata, files or arrays.
         """
         folder = Path(folder)
-        if not (folder / "clip.json").is_file():
+        if not is_clip(folder):
             raise InputError(f"{folder} is not a prepared clip.", "Run: jean prepare VIDEO -o DIR")
-        meta = read_json(folder / "clip.json")
-        if meta.get("kind") != "clip" or meta.get("format") != FORMAT:
-            raise ArtefactError(
-                f"{folder} has clip format {meta.get('format')}, this version reads {FORMAT}.", "Prepare it again."
-            )
-        clip = cls(folder, meta)
-        if pictures and meta.get("pictures") is False:
-            raise InputError(f"{folder} was prepared without pictures.", "Prepare it with them for this command.")
-        for name, channels in (("frames.u8", 3), ("matte.u8", 2)) if pictures else ():
-            path = folder / name
-            want = clip.frame_count * clip.size_px**2 * channels
-            if not path.is_file() or path.stat().st_size != want:
-                raise ArtefactError(f"{path} is missing or damaged.", "Prepare it again.")
+        clip = cls(folder, ClipMeta.read(folder / META))
+        if pictures and not clip.meta.pictures:
+            raise InputError(f"{folder} was prepared without pictures.", "Prepare it again without --tracks-only.")
+        clip._check_files()
+        check_arrays(folder / ARRAYS_FILE, clip.arrays, clip.meta)
+        windows = {name: (spec.window, spec.width) for name, spec in clip.audio_specs.items()}
+        check_features(folder / AUDIO_FILE, windows, clip.frame_count)
+        features = {name: (spec.width,) for name, spec in (clip.meta.emotion or {}).items()}
+        check_features(folder / EMOTION_FILE, features, clip.frame_count)
         return clip
 
     @property
     def frame_count(self) -> int:
         """Number of frames T."""
-        return int(self.meta["frames"])
+        return self.meta.frames
 
     @property
     def size_px(self) -> int:
         """Side of the square frames."""
-        return int(self.meta["size_px"])
+        return self.meta.size_px
 
     @property
     def fps(self) -> float:
-        """Frames a second."""
-        return float(self.meta["fps"])
+        """Frames per second."""
+        return self.meta.fps
 
     @property
     def camera(self) -> Camera:
-        """Intrinsics of the crop, one for the whole clip."""
-        intrinsics = self.meta["camera"]
-        return Camera(intrinsics["focal_px"], tuple(intrinsics["center_px"]), self.size_px, self.size_px)
+        """Intrinsics of the frames, the same for all of them."""
+        return self.meta.pinhole()
+
+    @property
+    def audio_specs(self) -> Mapping[str, AudioSpec]:
+        """Specification of the audio features by extractor; empty without sound."""
+        return self.meta.audio or {}
+
+    @property
+    def emotion_specs(self) -> Mapping[str, EmotionSpec]:
+        """Specification of the emotion features by extractor, ``blendshapes`` included."""
+        return self.meta.emotion_specs()
 
     @cached_property
     def frames(self) -> np.ndarray:
         """RGB frames, uint8 [T, H, W, 3], memory-mapped."""
-        return self._map("frames.u8", 3)
+        return self._map(FRAMES, 3)
 
     @cached_property
     def matte(self) -> np.ndarray:
-        """Head and torso opacity, uint8 [T, H, W, 2], memory-mapped."""
-        return self._map("matte.u8", 2)
+        """Opacity of head and torso, uint8 [T, H, W, 2], memory-mapped."""
+        return self._map(MATTE, 2)
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """The per-frame arrays named in ``ARRAYS``."""
-        return _load_arrays(self.folder / "arrays.safetensors")
+        """The per-frame arrays listed in ``ARRAYS``."""
+        return read_arrays(self.folder / ARRAYS_FILE)
 
     @cached_property
     def audio_features(self) -> dict[str, np.ndarray]:
-        """Audio windows by extractor, float32 [T, window, D]; empty for a silent clip."""
-        path = self.folder / "audio_features.safetensors"
-        return _load_arrays(path) if path.is_file() else {}
+        """Audio windows by extractor, float32 [T, window, D]; empty without sound."""
+        path = self.folder / AUDIO_FILE
+        return read_arrays(path) if path.is_file() else {}
+
+    @cached_property
+    def emotion_features(self) -> dict[str, np.ndarray]:
+        """Emotion features by extractor, float32 [T, D]; empty if none were extracted."""
+        path = self.folder / EMOTION_FILE
+        return read_arrays(path) if path.is_file() else {}
 
     @cached_property
     def background(self) -> np.ndarray:
-        """The clean background plate, uint8 [H, W, 3], RGB."""
+        """The background without the person, uint8 [H, W, 3], RGB.
+
+        Raises:
+            ArtefactError: missing, unreadable or of another size.
+        """
         import cv2
 
-        image = cv2.imread(str(self.folder / "background.png"), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ArtefactError(f"{self.folder / 'background.png'} is missing or damaged.", "Prepare it again.")
+        path = self.folder / BACKGROUND
+        image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if path.is_file() else None
+        if image is None or image.shape[:2] != (self.size_px, self.size_px):
+            raise ArtefactError(f"{path} is missing or damaged.", "Prepare it again.")
         return cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
     @property
     def audio_path(self) -> Path | None:
-        """The clip's sound, or None for a silent clip."""
-        path = self.folder / "audio.wav"
+        """The clip's sound, 16 kHz mono; None without sound."""
+        path = self.folder / SOUND
         return path if path.is_file() else None
 
-    @cached_property
-    def emotion_features(self) -> dict[str, np.ndarray]:
-        """Emotion features by extractor, float32 [T, D]; empty where none were made."""
-        path = self.folder / "emotion_features.safetensors"
-        return _load_arrays(path) if path.is_file() else {}
+    def sound(self) -> Path:
+        """The clip's sound, for a stage that needs it.
+
+        Raises:
+            InputError: the clip has none.
+        """
+        if self.audio_path is None:
+            raise InputError(f"{self.folder} has no sound.", "Leave it out, or prepare a video with sound.")
+        return self.audio_path
+
+    def audio_name(self, name: str | None = None) -> str:
+        """Name of the audio features to use: ``name``, or the clip's first.
+
+        Raises:
+            InputError: the clip has no sound.
+            ArtefactError: it has sound, but no such features.
+        """
+        chosen = name or next(iter(self.audio_specs), "")
+        if chosen not in self.audio_specs:
+            self.sound()
+            raise Difference("audio features", None, None, chosen).error(self.folder)
+        return chosen
+
+    def audio_windows(self, name: str) -> np.ndarray:
+        """Audio windows float32 [T, window, D] of one extractor; raises errors as ``audio_name``."""
+        return self.audio_features[self.audio_name(name)]
+
+    def emotion_track(self, name: str) -> np.ndarray:
+        """Emotion features float32 [T, D] of one extractor; ``blendshapes``: the expression coefficients.
+
+        Raises:
+            ArtefactError: the clip has no such features.
+        """
+        if name == BLENDSHAPES:
+            return self.arrays["expression"]
+        if name not in self.emotion_specs:
+            raise Difference("emotion features", None, None, name).error(self.folder)
+        return self.emotion_features[name]
 
     def upper_face(self) -> np.ndarray:
-        """bool [E]: which expression coefficients belong to the upper face (no jaw, mouth, tongue)."""
-        return np.asarray(self.meta["expression"]["upper"], bool)
+        """bool [E]: which expression coefficients belong to the upper face (no jaw, mouth, tongue).
+
+        Raises:
+            ArtefactError: the metadata describes other coefficients than the clip has.
+        """
+        upper = np.asarray(self.meta.expression.upper, bool)
+        if len(upper) != self.arrays["expression"].shape[1]:
+            raise ArtefactError(f"{self.folder} describes other expression coefficients than it has.", "Write it anew.")
+        return upper
+
+    def spec(self, *properties: str) -> ClipSpec:
+        """This clip's values of the named properties, for another clip to match.
+
+        Args:
+            properties: names of fields of ``ClipSpec``; for ``audio`` and ``emotion``: every extractor.
+        """
+        fields = {name: "expression" if name == "coefficients" else name for name in properties}
+        values: dict[str, Any] = {name: getattr(self.meta, field) or {} for name, field in fields.items()}
+        return ClipSpec(**values)
+
+    def differences(self, spec: ClipSpec) -> list[Difference]:
+        """The properties in which the clip is not as ``spec`` demands; empty for a clip that fits."""
+        return list(differences(self.meta, spec))
+
+    def require(self, spec: ClipSpec, needed_by: str | Path = "the run") -> None:
+        """Refuses a clip that does not fit.
+
+        Args:
+            spec: the properties that are needed.
+            needed_by: what needs them, for the message: a run, a command, or another clip's folder.
+
+        Raises:
+            ArtefactError: names the first property that differs, both values, and what to do.
+        """
+        for difference in differences(self.meta, spec):
+            raise difference.error(self.folder, needed_by)
+
+    def digest(self, *files: str, recorded: bool = True) -> str:
+        """Hex sha256 that identifies the clip's content, wherever the folder lies.
+
+        It covers the metadata that decides how the content is read, and the sha256 of the content files.
+
+        Args:
+            files: names of the content files to cover; all that exist by default.
+            recorded: trust the hashes in ``clip.json`` (``open`` compares only sizes); if not, all files are read.
+
+        Raises:
+            ArtefactError: a named file does not exist.
+        """
+        names = sorted(files or (name for name in CONTENT_FILES if (self.folder / name).is_file()))
+        keys = [*_DECISIVE, *(key for name in names for key in _DECISIVE_OF.get(name, ()))]
+        decisive = {key: value for key, value in self.meta.to_json().items() if key in keys}
+        content = [decisive, {name: self._file_hash(name, recorded) for name in names}]
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+    def _file_hash(self, name: str, recorded: bool) -> str:
+        if recorded and name in self.meta.files:
+            return self.meta.files[name].sha256
+        try:
+            return sha256(self.folder / name)
+        except OSError as error:
+            raise ArtefactError(f"{self.folder / name} is missing or damaged.", "Prepare it again.") from error
+
+    def _check_files(self) -> None:
+        """Compares presence and size of every file with the metadata; refuses links that leave the folder."""
+        pixels = self.frame_count * self.size_px**2
+        sizes = {FRAMES: 3 * pixels, MATTE: 2 * pixels} if self.meta.pictures else {}
+        required = {ARRAYS_FILE, *sizes, *self.meta.files}
+        required |= {AUDIO_FILE} if self.audio_specs else set()
+        required |= {EMOTION_FILE} if self.meta.emotion else set()
+        root = self.folder.resolve()
+        for name in (META, *CONTENT_FILES):
+            path = self.folder / name
+            if path.is_symlink() and not path.resolve().is_relative_to(root):
+                raise ArtefactError(f"{path} is a link to a file outside the clip.", "Copy the file into the clip.")
+            if not path.is_file():
+                if name in required:
+                    raise ArtefactError(f"{path} is missing or damaged.", "Prepare it again.")
+                continue
+            facts = self.meta.files.get(name)
+            recorded = facts.bytes if facts is not None else None
+            size = path.stat().st_size
+            if size != sizes.get(name, size) or size != (size if recorded is None else recorded):
+                raise ArtefactError(f"{path} is missing or damaged: its size is {size} bytes.", "Prepare it again.")
 
     def _map(self, name: str, channels: int) -> np.ndarray:
         shape = (self.frame_count, self.size_px, self.size_px, channels)
         return np.memmap(self.folder / name, np.uint8, "r", shape=shape)
-
-
-def _load_arrays(path: Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
-    from safetensors.numpy import load_file
-
-    try:
-        return load_file(str(path))
-    except (OSError, SafetensorError) as error:
-        raise ArtefactError(f"{path} is missing or damaged.", "Prepare it again.") from error

@@ -1,14 +1,13 @@
-"""Who speaks in a clip, how, and what: clips of many people found in folders.
+"""Clips of many people in folders: who speaks in each clip, with which emotion, and which sentence.
 
-A DATA argument is a clip folder, or a folder with clip folders anywhere below it. What a clip is comes
-from, in this order:
+A DATA argument is a clip folder, or a folder with clip folders anywhere below it. A clip's description comes from the
+first of these sources that has one:
 
-1. ``corpus.csv`` in the DATA folder (columns ``file``, ``person``, ``emotion``, ``level``, ``sentence``; any
-   further ones are ignored): ``file`` is the clip's path below DATA, with or without a suffix;
-2. MEAD's layout below DATA: ``PERSON/[video/front/]EMOTION/level_N/SENTENCE``;
-3. the path alone: the first folder below DATA is the person (DATA itself where the clip lies in it
-   directly); a word of MEAD's eight emotions in the clip's name is the emotion, the number at its end the
-   sentence.
+1. ``corpus.csv`` in the DATA folder, with the columns ``file``, ``person``, ``emotion``, ``level`` and ``sentence``;
+   other columns are ignored. ``file`` is the clip's path below DATA, with or without a video suffix.
+2. MEAD's layout below DATA: ``PERSON/[video/front/]EMOTION/level_N/SENTENCE``.
+3. The path. The first folder below DATA is the person; for a clip directly in DATA, DATA itself is. A name of one of
+   MEAD's eight emotions within the clip's name is the emotion, and the number at its end is the sentence.
 """
 
 from __future__ import annotations
@@ -19,26 +18,30 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jean.clips.clip import Clip
+from jean.clips.clip import Clip, is_clip
+from jean.clips.meta import META
+from jean.clips.sources import VIDEO_SUFFIXES
 from jean.errors import InputError
 
 EMOTIONS = ("neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised")  # MEAD's
 TABLE = "corpus.csv"
 _COLUMNS = ("file", "person", "emotion", "level", "sentence")
 _MEAD = re.compile(r"^(?P<person>[^/]+)/(?:video/)?(?:front/)?(?P<emotion>[a-z]+)/level_(?P<level>\d)/(?P<name>[^/]+)$")
+_MEAD_SOUND_SUFFIXES = (".m4a", ".wav")  # MEAD's own, and the synthetic speaker's
+_SEARCH_DEPTH = 6  # folders above a clip that are searched for its description; MEAD's layout has five
 
 
 @dataclass(frozen=True)
 class CorpusClip:
-    """A clip and what is known about it.
+    """A clip and its description.
 
     Attributes:
         folder: the clip folder.
         name: its path below DATA.
-        person: who.
-        emotion: None where nothing tells.
-        level: 1 to 3; 0 where nothing tells.
-        sentence: the same word means the same sentence by one person; None where nothing tells.
+        person: who speaks.
+        emotion: None if unknown.
+        level: intensity, 1 to 3; 0 if unknown.
+        sentence: equal values mean the same sentence, within one person; None if unknown.
     """
 
     folder: Path
@@ -49,66 +52,114 @@ class CorpusClip:
     sentence: str | None = None
 
     def open(self, pictures: bool = False) -> Clip:
-        """The clip itself."""
+        """Opens the clip; see ``Clip.open``."""
         return Clip.open(self.folder, pictures)
 
 
 def find_clips(data: Sequence[str | Path], table: str | Path | None = None) -> list[CorpusClip]:
-    """Every clip below the DATA folders, in the order of their names.
+    """Finds every clip below the DATA folders, sorted by path within each of them.
 
     Args:
-        data: clip folders, or folders that hold some.
+        data: clip folders, or folders that contain some.
         table: a CSV that describes the clips of all DATA folders, instead of each folder's own.
 
     Raises:
-        InputError: a folder holds no clip, two clips are one, or a table is wrong or names a clip that is not there.
+        InputError: a folder without clips, a clip that is given twice, or a table that is wrong or names a clip that
+            does not exist.
     """
-    found: list[CorpusClip] = []
+    clips: list[CorpusClip] = []
     for each in data:
         root = Path(each)
-        folders = [root] if (root / "clip.json").is_file() else _below(root)
+        folders = [root] if is_clip(root) else _clips_below(root)
         if not folders:
             raise InputError(f"{root} holds no prepared clip.", "Run: jean prepare VIDEO -o DIR")
         path = Path(table) if table is not None else root / TABLE
         rows = _read_table(path) if table is not None or path.is_file() else {}
-        clips = [_described(root, folder, rows) for folder in folders]
-        missing = sorted(set(rows) - {_key(clip.name) for clip in clips}) if table is None else []
+        described = [_describe(root, folder, rows) for folder in folders]
+        missing = sorted(set(rows) - {_key(clip.name) for clip in described}) if table is None else []
         if missing:
             raise InputError(
                 f"{path} names {missing[0]}, which is not prepared ({len(missing)} of {len(rows)} rows).",
-                "Prepare all of them, or take their rows out.",
+                "Prepare all of them, or remove their rows.",
             )
-        found += clips
-    seen: set[Path] = set()
-    for clip in found:
-        if (path := clip.folder.resolve()) in seen:
+        clips += described
+    resolved: set[Path] = set()
+    for clip in clips:
+        if (path := clip.folder.resolve()) in resolved:
             raise InputError(f"the clip {clip.name} was given twice.", "Name every folder once.")
-        seen.add(path)
-    return found
-
-
-def _below(root: Path) -> list[Path]:
-    """Clip folders below ``root``, sorted; those in hidden folders are somebody's parts."""
-    found = sorted(path.parent for path in root.rglob("clip.json"))
-    return [path for path in found if not any(part.startswith(".") for part in path.relative_to(root).parts)]
+        resolved.add(path)
+    return clips
 
 
 def describe(folder: Path) -> CorpusClip:
-    """One clip by itself: from a ``corpus.csv`` in a folder above it, MEAD's layout, or its name."""
+    """Describes one clip, from a ``corpus.csv`` in a folder above it, MEAD's layout, or its name."""
     folder = Path(folder).resolve()
-    above = list(folder.parents)[:6]
+    above = list(folder.parents)[:_SEARCH_DEPTH]
     for root in above:
         if (root / TABLE).is_file():
             rows = _read_table(root / TABLE)
             if _key(folder.relative_to(root).as_posix()) in rows:
-                return _described(root, folder, rows)
+                return _describe(root, folder, rows)
     for root in above[2:]:
         if _MEAD.match(folder.relative_to(root).as_posix()):
-            return _described(root, folder, {})
-    return _described(above[0], folder, {})
+            return _describe(root, folder, {})
+    return _describe(above[0], folder, {})
 
 
-def _described(root: Path, folder: Path, rows: dict[str, dict[str, str]]) -> CorpusClip:
+def people(clips: Sequence[CorpusClip]) -> list[str]:
+    """Names of all people in the clips, sorted."""
+    return sorted({clip.person for clip in clips})
+
+
+def same_sentence_pairs(clips: Sequence[CorpusClip]) -> Iterator[tuple[CorpusClip, CorpusClip]]:
+    """Yields pairs of one person's clips with the same sentence in two emotions (section 8.3.1), in a fixed order.
+
+    Of several levels of one emotion only the highest is used, as in the paper.
+    """
+    groups: dict[tuple[str, str], dict[str, CorpusClip]] = {}
+    for clip in clips:
+        if clip.emotion is None or clip.sentence is None:
+            continue
+        group = groups.setdefault((clip.person, clip.sentence), {})
+        if clip.emotion not in group or clip.level > group[clip.emotion].level:
+            group[clip.emotion] = clip
+    for key in sorted(groups):
+        emotions = sorted(groups[key])
+        for i, first in enumerate(emotions):
+            for second in emotions[i + 1 :]:
+                yield groups[key][first], groups[key][second]
+
+
+def mead_video_path(root: Path, person: str, emotion: str, level: int, sentence: int) -> Path:
+    """The path of a video in MEAD's layout: ``PERSON/video/front/EMOTION/level_N/SENTENCE.mp4``."""
+    return root / person / "video" / "front" / emotion / f"level_{level}" / f"{sentence:03d}.mp4"
+
+
+def mead_sound_path(video: Path, suffix: str = ".wav") -> Path | None:
+    """The path of a video's sound in MEAD's layout: ``PERSON/audio/EMOTION/level_N/SENTENCE`` with ``suffix``.
+
+    Returns:
+        None for a video that does not lie in MEAD's layout.
+    """
+    parts = video.resolve().parts
+    if len(parts) < 7 or parts[-5] != "video":
+        return None
+    return Path(*parts[:-5], "audio", parts[-3], parts[-2], f"{video.stem}{suffix}")
+
+
+def mead_sound(video: Path) -> Path | None:
+    """The sound file of a silent video in MEAD's layout; None if there is none."""
+    paths = (mead_sound_path(video, suffix) for suffix in _MEAD_SOUND_SUFFIXES)
+    return next((path for path in paths if path is not None and path.is_file()), None)
+
+
+def _clips_below(root: Path) -> list[Path]:
+    """Clip folders below ``root``, sorted. Hidden folders are skipped: they hold parts of joined clips."""
+    folders = sorted(path.parent for path in root.rglob(META))
+    return [path for path in folders if not any(part.startswith(".") for part in path.relative_to(root).parts)]
+
+
+def _describe(root: Path, folder: Path, rows: dict[str, dict[str, str]]) -> CorpusClip:
     name = folder.relative_to(root).as_posix() if folder != root else folder.resolve().name
     row = rows.get(_key(name))
     if row is not None:
@@ -117,7 +168,7 @@ def _described(root: Path, folder: Path, rows: dict[str, dict[str, str]]) -> Cor
     if match := _MEAD.match(name):
         return CorpusClip(folder, name, match["person"], match["emotion"], int(match["level"]), match["name"])
     parts = name.split("/")
-    # a clip that is DATA itself is a person of its own; one directly in DATA belongs to DATA's person
+    # A clip that is DATA itself is a person of its own; a clip directly in DATA belongs to DATA's person.
     person = parts[0] if len(parts) > 1 else (root.resolve().name if folder != root else name)
     words = re.split(r"[^a-z]+", parts[-1].lower())
     emotion = next((word for word in words if word in EMOTIONS), None)
@@ -126,17 +177,18 @@ def _described(root: Path, folder: Path, rows: dict[str, dict[str, str]]) -> Cor
 
 
 def _key(name: str) -> str:
-    """A path below DATA without a video's suffix."""
-    return re.sub(r"\.(mp4|mov|avi|mkv|webm|m4v)$", "", name.strip())
+    """A path below DATA without a video suffix."""
+    path = name.strip()
+    return next((path.removesuffix(suffix) for suffix in VIDEO_SUFFIXES if path.endswith(suffix)), path)
 
 
 def _read_table(path: Path) -> dict[str, dict[str, str]]:
     try:
         with open(path, encoding="utf-8-sig", newline="") as handle:
             reader = csv.DictReader(handle)
-            lacking = [name for name in _COLUMNS if name not in (reader.fieldnames or [])]
-            if lacking:
-                raise InputError(f"{path} has no column {lacking[0]!r}.", f"Columns: {', '.join(_COLUMNS)}.")
+            absent = [name for name in _COLUMNS if name not in (reader.fieldnames or [])]
+            if absent:
+                raise InputError(f"{path} has no column {absent[0]!r}.", f"Columns: {', '.join(_COLUMNS)}.")
             rows = {}
             for row in reader:
                 if not all(row[name] is not None for name in _COLUMNS) or not row["file"] or not row["person"]:
@@ -147,38 +199,3 @@ def _read_table(path: Path) -> dict[str, dict[str, str]]:
             return rows
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read {path} ({type(error).__name__}).", "Give a CSV file in UTF-8.") from error
-
-
-def mead_sound(video: Path) -> Path | None:
-    """The sound of a silent video in MEAD's layout: PERSON/audio/EMOTION/level_N/NAME; None where there is none."""
-    parts = video.resolve().parts
-    if len(parts) < 7 or parts[-5] != "video":
-        return None
-    folder = Path(*parts[:-5]) / "audio" / parts[-3] / parts[-2]
-    return next(
-        (folder / f"{video.stem}{end}" for end in (".m4a", ".wav") if (folder / f"{video.stem}{end}").is_file()), None
-    )
-
-
-def people(clips: Sequence[CorpusClip]) -> list[str]:
-    """The names of the people, sorted."""
-    return sorted({clip.person for clip in clips})
-
-
-def same_sentence_pairs(clips: Sequence[CorpusClip]) -> Iterator[tuple[CorpusClip, CorpusClip]]:
-    """Pairs of one person's clips with the same sentence in two emotions (section 8.3.1), in a fixed order.
-
-    Where an emotion is there in several levels the highest counts, as in the paper.
-    """
-    groups: dict[tuple[str, str], dict[str, CorpusClip]] = {}
-    for clip in clips:
-        if clip.emotion is None or clip.sentence is None:
-            continue
-        group = groups.setdefault((clip.person, clip.sentence), {})
-        if clip.emotion not in group or clip.level > group[clip.emotion].level:
-            group[clip.emotion] = clip
-    for key in sorted(groups):
-        names = sorted(groups[key])
-        for i, first in enumerate(names):
-            for second in names[i + 1 :]:
-                yield groups[key][first], groups[key][second]

@@ -1,8 +1,7 @@
-"""What can be evaluated: a video file or a clip folder; folders of them; which belongs to which."""
+"""Media sources: a video file or a clip folder, and folders of them."""
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from jean.clips.clip import Clip
+from jean.clips.clip import Clip, is_clip
+from jean.clips.meta import ARRAYS_FILE, FRAMES, MATTE
 from jean.errors import InputError, UsageError
 from jean.files import sha256
 
+# Files that are recognised in a folder; a file that is named directly may have any suffix.
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus"})
 
@@ -24,8 +25,8 @@ class Source:
     """One video file or one clip folder.
 
     Attributes:
-        path: where it lies.
-        clip: the opened clip, None for a video file.
+        path: the file or folder.
+        clip: the opened clip; None for a file.
     """
 
     path: Path
@@ -33,11 +34,11 @@ class Source:
 
     @property
     def stem(self) -> str:
-        """The name by which it is paired: without folder, without suffix of a file."""
+        """The name for pairing: without parent folders, and without a file's suffix."""
         return self.path.name if self.clip is not None else self.path.stem
 
     def fps(self) -> float:
-        """Its own frame rate (the mean for a variable one)."""
+        """Frames per second; the mean for a variable frame rate."""
         if self.clip is not None:
             return self.clip.fps
         from jean.media import probe
@@ -47,10 +48,17 @@ class Source:
     def frames(
         self, fps: float, start_s: float = 0.0, warn: Callable[[str], None] = warnings.warn
     ) -> Iterator[tuple[float, np.ndarray, np.ndarray | None]]:
-        """(seconds since ``start_s``, RGB uint8 [H, W, 3], matte uint8 [H, W, 2] or None), one at a time.
+        """Yields the frames at a given rate.
 
-        Frame n is the picture whose time stamp is nearest to ``start_s`` + n / ``fps``; ``warn`` is
-        told about damage that was passed over.
+        Frame n is the source frame whose time is nearest to ``start_s`` + n / ``fps``.
+
+        Args:
+            fps: frames per second to yield.
+            start_s: time of the first frame, seconds.
+            warn: called with each message about skipped damage.
+
+        Yields:
+            Seconds since ``start_s``, RGB uint8 [H, W, 3], and the matte uint8 [H, W, 2] (None for a video file).
         """
         if self.clip is not None:
             yield from _clip_frames(self.clip, fps, start_s)
@@ -61,7 +69,7 @@ class Source:
             yield time_s - start_s, image, None
 
     def sound(self) -> Path | None:
-        """The file with its sound; None if it is silent."""
+        """The file that holds the sound; None without sound."""
         if self.clip is not None:
             return self.clip.audio_path
         if self.path.suffix.lower() in SOUND_SUFFIXES:
@@ -71,25 +79,22 @@ class Source:
         return self.path if probe(self.path).has_audio else None
 
     def digest(self) -> str:
-        """Hex sha256 of everything in it that evaluation reads."""
+        """Hex sha256 of everything that evaluation reads, from the files themselves; the sound has its own hash."""
         if self.clip is None:
             return sha256(self.path)
-        names = ("clip.json", "frames.u8", "matte.u8", "arrays.safetensors")
-        whole = hashlib.sha256()
-        for name in names:
-            whole.update(sha256(self.path / name).encode())
-        return whole.hexdigest()
+        return self.clip.digest(FRAMES, MATTE, ARRAYS_FILE, recorded=False)
 
 
 def clip_index(clip: Clip, time_s: float) -> int:
-    """The frame of ``clip`` nearest to ``time_s``, of two the earlier (as ``jean.media.read_frames``).
+    """Index of the frame nearest to ``time_s``; of two equally near frames the earlier, as ``jean.media.read_frames``.
 
-    It is ``clip.frame_count`` or more after the last frame's end.
+    After the end of the last frame it is ``clip.frame_count``.
     """
-    at = time_s * clip.fps
-    if at >= clip.frame_count - 1e-3:
+    position = time_s * clip.fps
+    # A thousandth of a frame absorbs rounding of times that are computed from other rates.
+    if position >= clip.frame_count - 1e-3:
         return clip.frame_count
-    return min(ceil(at - 0.5 - 1e-6), clip.frame_count - 1)
+    return min(ceil(position - 0.5 - 1e-6), clip.frame_count - 1)
 
 
 def _clip_frames(clip: Clip, fps: float, start_s: float) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
@@ -100,13 +105,13 @@ def _clip_frames(clip: Clip, fps: float, start_s: float) -> Iterator[tuple[float
 
 
 def open_source(path: Path) -> Source:
-    """One video file or clip folder.
+    """Opens one video file or clip folder.
 
     Raises:
-        InputError: there is nothing, or it is neither.
-        ArtefactError: a damaged clip.
+        InputError: ``path`` does not exist or is a folder without a clip.
+        ArtefactError: a malformed clip.
     """
-    if (path / "clip.json").is_file():
+    if is_clip(path):
         return Source(path, Clip.open(path))
     if path.is_file():
         return Source(path, None)
@@ -114,30 +119,33 @@ def open_source(path: Path) -> Source:
 
 
 def expand(path: Path, sound: bool = False) -> tuple[list[Source], bool]:
-    """The sources at ``path`` and whether it is a collection (a folder of videos or clips).
+    """Finds the sources at ``path``.
 
     Args:
-        sound: files with sound alone count too.
+        path: a file, a clip folder, or a folder of either.
+        sound: accept files that hold only sound.
+
+    Returns:
+        The sources, sorted by path, and whether ``path`` is a folder of sources.
 
     Raises:
-        InputError: there is nothing to evaluate.
-        UsageError: two of a collection have the same stem.
+        InputError: no source was found.
+        UsageError: two sources of a folder have the same stem.
     """
-    if not path.is_dir() or (path / "clip.json").is_file():
+    if not path.is_dir() or is_clip(path):
         return [open_source(path)], False
     suffixes = VIDEO_SUFFIXES | SOUND_SUFFIXES if sound else VIDEO_SUFFIXES
-    found = sorted(
+    children = sorted(
         child
         for child in path.iterdir()
-        if not child.name.startswith(".")
-        and ((child.is_file() and child.suffix.lower() in suffixes) or (child / "clip.json").is_file())
+        if not child.name.startswith(".") and ((child.is_file() and child.suffix.lower() in suffixes) or is_clip(child))
     )
-    if not found:
+    if not children:
         raise InputError(f"{path} holds no video and no prepared clip.", "Give an mp4, a clip folder, or a folder.")
-    sources = [open_source(child) for child in found]
-    seen: dict[str, Source] = {}
+    sources = [open_source(child) for child in children]
+    by_stem: dict[str, Source] = {}
     for source in sources:
-        other = seen.setdefault(source.stem, source)
-        if other is not source:
-            raise UsageError(f"{other.path} and {source.path} have the same name.", "Pairs are found by name.")
+        first = by_stem.setdefault(source.stem, source)
+        if first is not source:
+            raise UsageError(f"{first.path} and {source.path} have the same name.", "Pairs are matched by name.")
     return sources, True

@@ -13,15 +13,19 @@ from typing import Any
 
 import numpy as np
 
-from jean.clips.clip import FORMAT, Clip
+from jean.clips.clip import Clip
+from jean.clips.meta import CameraMeta, ExpressionSpec
+from jean.clips.writer import ClipWriter, audio_spec
 from jean.demo.demo_clips import DemoClip
+from jean.drivers.audio_windows import extract_windows
 from jean.drivers.person_frames import HELD_OUT_FRACTION
 from jean.drivers.resampling import source_positions
 from jean.drivers.support import PoseSupport
+from jean.features import registry
 from jean.features.trackers.truth_file import load_truth
-from jean.files import atomic_path, write_json
+from jean.media.rates import RATE_HZ
 from jean.progress import Progress
-from jean.synthetic_speaker.controls import CONTROLS, SPEECH_CONTROLS
+from jean.synthetic_speaker.controls import CONTROLS, SPEECH_CONTROLS, UPPER_CONTROLS
 from jean.synthetic_speaker.draw import SUPERSAMPLING, draw_frame
 from jean.synthetic_speaker.face_rig import deform_skin, mouth_opening
 from jean.synthetic_speaker.performance import (
@@ -36,7 +40,7 @@ from jean.synthetic_speaker.performance import (
 from jean.synthetic_speaker.speaker import build_speaker
 from jean.synthetic_speaker.speaker_identity import sample_identity
 from jean.synthetic_speaker.speaker_motion import SpeakerMotion
-from jean.synthetic_speaker.speech_synthesis import RATE_HZ
+from jean.synthetic_speaker.track_clips import TRUTH
 
 VIDEO = "truth.mp4"  # the drawn frames with sound, inside the clip folder
 
@@ -115,24 +119,20 @@ def write_truth_clip(
     }
     performance = cross_driven_performance(performances["speech"], performances["expression"], performances["pose"])
     speaker = build_speaker(identity)
-    crop, size = trained.meta["crop"], trained.size_px
-    camera = clip_camera(size_px).cropped(crop["left_px"], crop["top_px"], crop["side_px"], size)
+    crop, size = trained.meta.crop, trained.size_px
+    assert crop is not None  # ``jean prepare`` records it
+    camera = clip_camera(size_px).cropped(crop.left_px, crop.top_px, crop.side_px, size)
     poses = head_poses(performances["pose"], trained_video, performance.frame_count)
     white = np.full((size * SUPERSAMPLING, size * SUPERSAMPLING, 3), 255.0, np.float32)
     count = performance.frame_count
     landmarks, irises = np.empty((count, 68, 2), np.float32), np.empty((count, 2, 2), np.float32)
     opening = np.empty(count)
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "clip.json").unlink(missing_ok=True)
-    from jean.media import VideoWriter, write_wav
+    from jean.media import VideoWriter
 
-    sound = (performance.wave, RATE_HZ)
+    clip_writer = ClipWriter(folder)
     with (
-        atomic_path(folder / "frames.u8") as frames_path,
-        atomic_path(folder / "matte.u8") as matte_path,
-        open(frames_path, "wb") as frames,
-        open(matte_path, "wb") as mattes,
-        VideoWriter(folder / VIDEO, (size, size), performance.fps, sound) as writer,
+        clip_writer.pictures() as pictures,
+        VideoWriter(folder / VIDEO, (size, size), performance.fps, (performance.wave, RATE_HZ)) as video,
         progress.task("draw the truth", count) as advance,
     ):
         for t in range(count):
@@ -144,26 +144,38 @@ def write_truth_clip(
             landmarks[t] = project_to_pixels(points, head, camera)
             irises[t] = project_to_pixels(iris_centers(speaker.rig, controls), head, camera)
             opening[t] = mouth_opening(points)
-            frames.write(frame.image.tobytes())
-            mattes.write(frame.matte.tobytes())
-            writer.write(frame.image)
+            pictures.write(frame.image, frame.matte)
+            video.write(frame.image)
             advance(1)
-    from safetensors.numpy import save
-
-    arrays = {
-        "times_s": np.arange(count) / performance.fps,
-        "valid": np.ones(count, bool),
-        "landmarks": landmarks,
-        "irises": irises,
-        "camera_to_world": poses,
-        "tracker_camera_to_world": poses,
-        "shape": deform_skin(speaker.rig, {})[speaker.rig.landmarks].astype(np.float32),
-        "expression": performance.motion.controls.astype(np.float32),
-    }
-    with atomic_path(folder / "arrays.safetensors") as temporary:
-        temporary.write_bytes(save({name: np.ascontiguousarray(value) for name, value in arrays.items()}))
-    write_wav(folder / "audio.wav", performance.wave, RATE_HZ)
-    write_json(folder / "clip.json", _meta(trained, camera.focal_px, camera.center_px, count))
+    clip_writer.arrays(
+        {
+            "times_s": np.arange(count) / performance.fps,
+            "valid": np.ones(count, bool),
+            "landmarks": landmarks,
+            "irises": irises,
+            "camera_to_world": poses,
+            "tracker_camera_to_world": poses,
+            "shape": deform_skin(speaker.rig, {})[speaker.rig.landmarks].astype(np.float32),
+            "expression": performance.motion.controls.astype(np.float32),
+        }
+    )
+    clip_writer.background(np.full((size, size, 3), 255, np.uint8))
+    clip_writer.sound(performance.wave)
+    extractors = [registry.create("audio", name) for name in trained.audio_specs]
+    if extractors:
+        wave = performance.wave.astype(np.float32)
+        clip_writer.audio_features({e.name: extract_windows(e, wave, count, performance.fps) for e in extractors})
+    clip_writer.finish(
+        frames=count,
+        size_px=size,
+        fps=float(performance.fps),
+        camera=CameraMeta(focal_px=camera.focal_px, center_px=list(camera.center_px)),
+        tracker=TRUTH,
+        expression=_controls_spec(),
+        audio={extractor.name: audio_spec(extractor) for extractor in extractors} or None,
+        matting=TRUTH,
+        valid=count,
+    )
     return {"frames": count, "mouth_opening": opening.tolist()}
 
 
@@ -176,14 +188,7 @@ def _body_transform(performance: Performance, frame: int, head: np.ndarray) -> n
     return body
 
 
-def _meta(trained: Clip, focal_px: float, center_px: tuple[float, float], count: int) -> dict[str, Any]:
-    return {
-        "kind": "clip",
-        "format": FORMAT,
-        "frames": count,
-        "size_px": trained.size_px,
-        "fps": trained.fps,
-        "camera": {"focal_px": focal_px, "center_px": list(center_px)},
-        "tracker": {"name": "truth", "version": "1"},
-        "expression": trained.meta["expression"],
-    }
+def _controls_spec() -> ExpressionSpec:
+    """The expression coefficients of the truth: the speaker's own controls."""
+    upper = [name in UPPER_CONTROLS for name in CONTROLS]
+    return ExpressionSpec(name="truth", version="1", names=list(CONTROLS), upper=upper)

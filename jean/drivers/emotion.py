@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from jean.clips.clip import Clip
+from jean.clips.compatibility import ClipSpec
 from jean.clips.corpus import CorpusClip
 from jean.errors import InputError
-
-BLENDSHAPES = "blendshapes"  # the tracker's own coefficients: no network, the paper's variant (d)
 
 Warp = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -23,17 +22,9 @@ def emotion_track(clip: Clip, name: str) -> tuple[np.ndarray, dict[str, Any]]:
     The description has ``name``, ``version``, ``width`` and ``network`` (whether an emotion network made them).
 
     Raises:
-        InputError: the clip has no such features.
+        ArtefactError: the clip has no such features.
     """
-    if name == BLENDSHAPES:
-        made = clip.meta["expression"]
-        values = clip.arrays["expression"]
-        described = {"name": BLENDSHAPES, "version": f"{made['name']} {made['version']}"}
-        return values, described | {"width": values.shape[1], "network": False}
-    found = (clip.meta.get("emotion") or {}).get(name)
-    if found is None or name not in clip.emotion_features:
-        raise InputError(f"{clip.folder} has no {name} features.", f"Prepare it again with --emotion-features {name}.")
-    return clip.emotion_features[name], {"name": name, **found}
+    return clip.emotion_track(name), {"name": name, **clip.emotion_specs[name].to_json()}
 
 
 @dataclass(frozen=True)
@@ -67,7 +58,11 @@ class PairWindows:
 
 
 def pair_windows(
-    pairs: Sequence[tuple[CorpusClip, CorpusClip]], name: str, window: int, warp: Warp
+    pairs: Sequence[tuple[CorpusClip, CorpusClip]],
+    name: str,
+    window: int,
+    warp: Warp,
+    made: dict[str, Any] | None = None,
 ) -> tuple[PairWindows, dict[str, Any]]:
     """Aligns each pair (Eq. 3) and cuts every window of ``window`` frames from it.
 
@@ -76,22 +71,23 @@ def pair_windows(
         name: of the emotion features.
         window: ω.
         warp: gives the path of two feature sequences.
+        made: description that the features must have; None: that of the first clip.
 
     Returns:
         The windows and the features' description.
 
     Raises:
-        InputError: no window, features that are missing or of several kinds.
+        InputError: no window.
+        ArtefactError: features that are missing or of several kinds.
     """
     places: dict[str, int] = {}
     features: list[np.ndarray] = []
-    made: dict[str, Any] | None = None
     for clip in [clip for pair in pairs for clip in pair]:
         if clip.name not in places:
-            values, described = emotion_track(clip.open(), name)
+            opened = clip.open()
+            values, described = emotion_track(opened, name)
             made = made or described
-            if described != made:
-                raise InputError(f"{clip.folder} has other {name} features than the rest.", "Prepare all of them anew.")
+            opened.require(ClipSpec.of_run({"emotion": made}, "emotion"), "the training data")
             places[clip.name] = len(features)
             features.append(np.asarray(values, np.float32))
     aligned, starts = [], []

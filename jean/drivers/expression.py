@@ -18,10 +18,12 @@ from torch import nn
 
 from jean.checkpoint import Checkpoint
 from jean.clips.clip import Clip
+from jean.clips.compatibility import ClipSpec
 from jean.drivers.emotion import emotion_track
 from jean.drivers.offsets import face_offsets
 from jean.errors import ArtefactError, InputError
 from jean.features import registry
+from jean.features.base import largest
 from jean.media import read_frames
 from jean.models.expression_transformer import ExpressionTransformer
 from jean.models.stored import load_expression_transformer
@@ -142,7 +144,7 @@ class Coefficients(ExpressionInput):
 
     @classmethod
     def for_training(cls, clips: Sequence[Clip], request: ExpressionRequest) -> Coefficients:  # noqa: D102
-        return cls(clips[0].meta["expression"], clips[0].meta.get("tracker") or {})
+        return cls(clips[0].meta.expression.to_json(), clips[0].meta.tracker.to_json())
 
     @classmethod
     def of_run(cls, checkpoint: Checkpoint) -> Coefficients:  # noqa: D102
@@ -161,12 +163,7 @@ class Coefficients(ExpressionInput):
         if not source.is_dir():
             return ExpressionTrack(self._tracked(source, progress)[:, self.chosen()], None, VIDEO_FPS)
         clip = Clip.open(source, pictures=False)
-        theirs = clip.meta["expression"]
-        if (theirs["name"], theirs["names"]) != (self.coefficients["name"], self.coefficients["names"]):
-            raise ArtefactError(
-                f"{source} has {theirs['name']} expressions; the run was trained with {self.coefficients['name']}.",
-                f"Prepare it with --tracker {self.tracker['name']}.",
-            )
+        clip.require(ClipSpec.of_run({"expression": self.coefficients}, "coefficients"))
         return ExpressionTrack(self.vectors(clip), face_offsets(clip), clip.fps)
 
     def _tracked(self, video: Path, progress: Progress) -> np.ndarray:
@@ -180,8 +177,8 @@ class Coefficients(ExpressionInput):
         rows: list[np.ndarray] = []
         with progress.task(f"track {video.name}", None) as advance:
             for faces in extractor.track(read_frames(video, fps=VIDEO_FPS)):
-                largest = max(faces, key=lambda face: np.ptp(face.landmarks[:, 0]), default=None)
-                rows.append(np.full(len(self.coefficients["names"]), np.nan) if largest is None else largest.expression)
+                face = largest(faces)
+                rows.append(np.full(len(self.coefficients["names"]), np.nan) if face is None else face.expression)
                 advance(1)
         track = np.asarray(rows, np.float32)
         valid = ~np.isnan(track).any(1)
@@ -218,7 +215,7 @@ class EmotionFeatures(ExpressionInput):
 
     @classmethod
     def for_training(cls, clips: Sequence[Clip], request: ExpressionRequest) -> EmotionFeatures:  # noqa: D102
-        name = request.emotion_features or next(iter(clips[0].meta.get("emotion") or {}), None)
+        name = request.emotion_features or next(iter(clips[0].meta.emotion or {}), None)
         if name is None:
             raise InputError(f"{clips[0].folder} has no emotion features.", "Prepare it with --emotion-features NAME.")
         return cls(emotion_track(clips[0], name)[1])
@@ -228,14 +225,8 @@ class EmotionFeatures(ExpressionInput):
         return cls(checkpoint.payload["meta"]["expression_source"]["emotion"])
 
     def vectors(self, clip: Clip) -> np.ndarray:  # noqa: D102
-        track, description = emotion_track(clip, self.features["name"])
-        if description != self.features:
-            raise ArtefactError(
-                f"{clip.folder} has {description['name']} features of version {description['version']}; "
-                f"the run was trained with {self.features['version']}.",
-                "Prepare it again with the same extractor.",
-            )
-        return self._embedded(track)
+        clip.require(ClipSpec.of_run({"emotion": self.features}, "emotion"))
+        return self._embedded(clip.emotion_track(self.features["name"]))
 
     def _embedded(self, track: np.ndarray) -> np.ndarray:
         """Expression vectors [T, E] of emotion features [T, D]."""

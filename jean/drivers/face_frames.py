@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jean.clips.clip import Clip
+from jean.clips.compatibility import ClipSpec
 from jean.clips.corpus import CorpusClip, people
 from jean.drivers.face_points import face_points
 from jean.errors import InputError, UsageError
@@ -97,7 +99,14 @@ def split_people(
     return train, [clip for clip in clips if clip.person in held]
 
 
-def load_frames(clips: Sequence[CorpusClip], form: str, audio: str | None = None, sound: bool = False) -> FaceFrames:
+def load_frames(
+    clips: Sequence[CorpusClip],
+    form: str,
+    audio: str | None = None,
+    sound: bool = False,
+    needs: ClipSpec | None = None,
+    needed_by: str | Path = "the run",
+) -> FaceFrames:
     """Reads what a stage needs of every clip.
 
     Args:
@@ -105,28 +114,29 @@ def load_frames(clips: Sequence[CorpusClip], form: str, audio: str | None = None
         form: of the points, see ``face_points``.
         audio: name of the audio features; None for the first clip's first.
         sound: whether audio features are needed at all.
+        needs: what every clip must be like; needed_by: what needs it.
 
     Raises:
-        InputError: clips of several trackers or rates, no sound, features that are not there, or no face at all.
+        InputError: a clip without sound, or no face at all.
+        ArtefactError: clips of several trackers or frame rates, or not as needed; features that are missing.
     """
     points, windows, voices, frames, counts = [], [], [], [], []
     opened: Clip | None = None
     for each in clips:
         clip = each.open()
         opened = opened or clip
-        _check_alike(opened, clip)
+        clip.require(needs or ClipSpec(), needed_by)
+        clip.require(opened.spec("tracker", "fps"), opened.folder)
         seen = clip.arrays["valid"] & np.isfinite(clip.arrays["landmarks"]).all((1, 2))
         frames.append(np.flatnonzero(seen))
         counts.append(int(seen.sum()))
         points.append(face_points(clip, form)[seen])
         if sound:
-            audio = audio or next(iter(clip.audio_features), None)
-            windows.append(_windows(clip, audio)[seen])
+            clip.sound()
+            audio = clip.audio_name(audio)
+            windows.append(clip.audio_windows(audio)[seen])
             voices.append(voiced_frames(clip)[seen])
-            if (clip.meta["audio"] or {}).get(audio) != (opened.meta["audio"] or {}).get(audio):
-                raise InputError(
-                    f"{clip.folder} has other {audio} features than {opened.folder}.", "Prepare both anew."
-                )
+            clip.require(ClipSpec(audio={audio: opened.audio_specs[audio]}), opened.folder)
     if opened is None or not sum(counts):
         raise InputError("no frame of the clips shows a face.", "Prepare other videos.")
     return FaceFrames(
@@ -137,19 +147,11 @@ def load_frames(clips: Sequence[CorpusClip], form: str, audio: str | None = None
         np.array(counts),
         tuple(clips),
         opened.fps,
-        dict(opened.meta["tracker"]),
+        opened.meta.tracker.to_json(),
         np.concatenate(windows) if sound else None,
-        {str(audio): opened.meta["audio"][audio]} if sound else None,
+        {audio: opened.audio_specs[audio].to_json()} if sound and audio else None,
         np.concatenate(voices) if sound else None,
     )
-
-
-def _windows(clip: Clip, audio: str | None) -> np.ndarray:
-    if not clip.audio_features:
-        raise InputError(f"{clip.folder} has no sound.", "Leave it out, or prepare a video with sound.")
-    if audio not in clip.audio_features:
-        raise InputError(f"{clip.folder} has no {audio} features.", f"Prepare it again with --audio-features {audio}.")
-    return clip.audio_features[audio]
 
 
 def voiced_frames(clip: Clip) -> np.ndarray:
@@ -160,9 +162,3 @@ def voiced_frames(clip: Clip) -> np.ndarray:
     if clip.audio_path is None:
         return np.zeros(clip.frame_count, bool)
     return voiced(read_audio(clip.audio_path), clip.frame_count, clip.fps)
-
-
-def _check_alike(first: Clip, clip: Clip) -> None:
-    for key in ("tracker", "fps"):
-        if clip.meta[key] != first.meta[key]:
-            raise InputError(f"{first.folder} and {clip.folder} differ in {key}.", "Prepare them with one command.")

@@ -15,11 +15,11 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.geometry import invert_pose, to_camera
+from jean.landmarks import INTER_OCULAR_CM, WITHOUT_JAW
 
 FORMS = ("head", "motion", "frame")
 POINTS = 51
 MOUTH = slice(31, 51)  # the last twenty of the 51
-INTER_OCULAR_CM = 8.89  # of the mean head, see jean/clips/clip.py
 MOTION_SCALE = 4.0  # a wide open mouth is about as large as a face in the other forms
 CENTRE_Y_CM = 1.0  # between eyes and mouth of the mean head: values lie around zero
 
@@ -33,13 +33,13 @@ def face_points(clip: Clip, form: str = "head") -> np.ndarray:
     """
     if form not in FORMS:
         raise ValueError(f"no form {form!r}")
-    landmarks = clip.arrays["landmarks"][:, 17:].astype(np.float64)
+    landmarks = clip.arrays["landmarks"][:, WITHOUT_JAW].astype(np.float64)
     if form == "frame":
         return (landmarks / clip.size_px - 0.5).astype(np.float32)
-    moved = rigid_offsets(clip, slice(17, 68))
+    moved = rigid_offsets(clip, WITHOUT_JAW)
     if form == "motion":
         return (MOTION_SCALE * moved / INTER_OCULAR_CM).astype(np.float32)
-    moved += clip.arrays["shape"][17:, :2] - np.array([0.0, CENTRE_Y_CM])
+    moved += clip.arrays["shape"][WITHOUT_JAW, :2] - np.array([0.0, CENTRE_Y_CM])
     return (moved / INTER_OCULAR_CM).astype(np.float32)
 
 

@@ -13,9 +13,10 @@ from typing import Any
 
 from jean.checkpoint import Checkpoint
 from jean.clips.clip import Clip
+from jean.clips.compatibility import ClipSpec
 from jean.drivers.expression import EXPRESSION_INPUTS, ExpressionInput, ExpressionRequest, UpperFace
 from jean.drivers.speech import SpeechInput
-from jean.errors import ArtefactError, InputError
+from jean.errors import ArtefactError
 from jean.models.stored import StoredModel, load_audio_encoder
 
 AUDIO_EMBEDDING_WIDTH = 64  # of e_a, section 3.1
@@ -78,8 +79,8 @@ class Method:
             clip: any of the clips trained on.
         """
         return {
-            "tracker": clip.meta["tracker"],
-            "expression": clip.meta["expression"],
+            "tracker": clip.meta.tracker.to_json(),
+            "expression": clip.meta.expression.to_json(),
             "upper_face": self.expression.kind == UpperFace.kind,
             "method": self.name,
             "expression_source": self.expression.description(),
@@ -139,8 +140,9 @@ def bind_method(
         warn: receives warnings.
 
     Raises:
-        ArtefactError: a run of another kind, extractor, tracker or variant than the method's.
-        InputError: the clips lack features.
+        ArtefactError: a run of another kind, extractor, tracker or variant than the method's; features that the clips
+            lack.
+        InputError: a clip without sound.
     """
     encoder = None if audio_run is None else _audio_encoder(clips[0], audio_run, audio_features, warn)
     request = ExpressionRequest(expression_run, emotion_features, row.variant, warn)
@@ -148,34 +150,22 @@ def bind_method(
     if encoder is not None:
         audio_features = next(iter(encoder.meta["audio"]))
     for clip in clips:
-        if not clip.audio_features:
-            raise InputError(f"{clip.folder} has no sound.", "Prepare a video with sound.")
-    features = audio_features or next(iter(clips[0].audio_features))
-    if features not in clips[0].audio_features:
-        raise InputError(
-            f"{clips[0].folder} has no {features} features.", f"Prepare it with --audio-features {features}."
-        )
-    speech = SpeechInput(features, clips[0].meta["audio"][features], silent=not row.speech)
+        clip.sound()
+    features = clips[0].audio_name(audio_features)
+    speech = SpeechInput(features, clips[0].audio_specs[features].to_json(), silent=not row.speech)
     return Method(name, speech, expression, encoder)
 
 
 def _audio_encoder(clip: Clip, run: Path, features: str | None, warn: Callable[[str], None]) -> StoredModel:
     """The encoder of ``train-audio``, which must have been trained on the features of ``clip``."""
     encoder = load_audio_encoder(Path(run), warn)
-    (name, description), *_ = encoder.meta["audio"].items()
-    theirs = (clip.meta["audio"] or {}).get(name)
+    name = next(iter(encoder.meta["audio"]))
     if features not in (None, name):
         raise ArtefactError(
             f"{run} was trained on {name} features, not {features}.",
             f"Leave --set audio_features away, or name a run that was trained on {features}.",
         )
-    if theirs is None:
-        raise InputError(f"{clip.folder} has no {name} features.", f"Prepare it with --audio-features {name}.")
-    if theirs != description:
-        raise ArtefactError(
-            f"the clips' {name} features are of another version than those of {run}.",
-            "Prepare the clips and train the encoder with one version.",
-        )
+    clip.require(ClipSpec.of_run(encoder.meta, "audio"), run)
     if encoder.meta["model"]["out"] != AUDIO_EMBEDDING_WIDTH:
         raise ArtefactError(
             f"the embeddings of {run} have another width than {AUDIO_EMBEDDING_WIDTH}.",

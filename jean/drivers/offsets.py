@@ -8,6 +8,7 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.drivers.face_points import rigid_offsets
+from jean.landmarks import MOUTH
 
 
 def face_offsets(clip: Clip) -> np.ndarray:
@@ -25,7 +26,7 @@ def lip_coordinates(offsets: np.ndarray, train: np.ndarray, count: int) -> np.nd
         train: indices of the frames that the components are fitted on.
         count: number of components; components beyond the rank of the data are zero.
     """
-    shapes = offsets[:, 48:].reshape(len(offsets), -1)
+    shapes = offsets[:, MOUTH].reshape(len(offsets), -1)
     mean = shapes[train].mean(0)
     _, singular, axes = np.linalg.svd(shapes[train] - mean, full_matrices=False)
     unit = max(float(singular[0]) / math.sqrt(len(train)), 1e-6)

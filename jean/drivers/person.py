@@ -17,7 +17,7 @@ from jean.drivers.offsets import fit_offsets, predict_offsets
 from jean.drivers.person_frames import PersonFrames
 from jean.drivers.support import DriverSupport
 from jean.errors import ArtefactError
-from jean.files import atomic_path
+from jean.files import write_safetensors
 from jean.geometry import Camera
 
 NAME = "person.safetensors"
@@ -89,8 +89,6 @@ def write_person(
         means: mean expression vector [E] by name.
         lips: lip coordinates [T, W] of all frames; None where the head is not trained on any.
     """
-    from safetensors.numpy import save_file
-
     count = clips[0].frame_count
     arrays = {
         "camera_to_world": data.camera_to_world[:count].astype(np.float64),
@@ -103,10 +101,7 @@ def write_person(
         **{f"mean/{name}": vector for name, vector in (means or {}).items()},
         **{f"support/{name}": array for name, array in _support(data, lips).arrays().items()},
     }
-    with atomic_path(folder / NAME) as temporary:
-        # save_file writes the memory as it lies, and columns chosen by a mask lie in another order
-        whole = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-        save_file(whole, str(temporary), metadata={"clip": str(clips[0].folder.resolve())})
+    write_safetensors(folder / NAME, arrays, {"clip": str(clips[0].folder.resolve())})
 
 
 def _support(data: PersonFrames, lips: np.ndarray | None) -> DriverSupport:

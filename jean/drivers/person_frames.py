@@ -7,12 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from jean.clips.clip import Clip
+from jean.clips.clip import Clip, is_clip
 from jean.drivers.audio_windows import neighbour_rows
 from jean.drivers.expression import UpperFace
 from jean.drivers.method import Method, plain_method
 from jean.drivers.offsets import face_offsets, fit_offsets, predict_offsets
 from jean.errors import InputError
+from jean.landmarks import EYES, MOUTH
 
 HELD_OUT_FRACTION = 0.1  # the last tenth of every clip is never trained on
 
@@ -98,8 +99,8 @@ def region_boxes(landmarks: np.ndarray, size_px: int) -> np.ndarray:
     whole = np.broadcast_to(np.array([0, 0, size_px, size_px], np.float64), (len(landmarks), 4))
     boxes = []
     for points, margin in (  # margins: fractions of the box's width and height, per side
-        (landmarks[:, 48:], (0.2, 0.5, 0.2, 0.5)),
-        (landmarks[:, 36:48], (0.1, 1.0, 0.1, 0.7)),
+        (landmarks[:, MOUTH], (0.2, 0.5, 0.2, 0.5)),
+        (landmarks[:, EYES], (0.1, 1.0, 0.1, 0.7)),
         (landmarks, (0.05, 0.1, 0.05, 0.05)),
         (landmarks, (0.5, 0.8, 0.5, 0.4)),
     ):
@@ -114,24 +115,14 @@ def check_alike(clips: Sequence[Clip]) -> None:
     """Refuses clips that cannot be trained on together.
 
     Raises:
-        InputError: no clip, a silent clip, or clips that differ in size, frame rate, tracker or features.
+        InputError: no clip, or a silent clip.
+        ArtefactError: clips that differ in size, frame rate, tracker, expression coefficients or audio features.
     """
     if not clips:
         raise InputError("no clip was given.", "Name at least one prepared clip.")
     for clip in clips:
-        if not clip.audio_features:
-            raise InputError(f"{clip.folder} has no sound.", "Prepare a video with sound.")
-    first = clips[0]
-    for key, value in (
-        ("size_px", lambda c: c.size_px),
-        ("fps", lambda c: c.fps),
-        ("tracker", lambda c: c.meta.get("tracker")),
-        ("expression", lambda c: c.meta["expression"]),
-        ("audio", lambda c: c.meta.get("audio")),
-    ):
-        for clip in clips[1:]:
-            if value(clip) != value(first):
-                raise InputError(f"{first.folder} and {clip.folder} differ in {key}.", "Prepare them with one command.")
+        clip.sound()
+        clip.require(clips[0].spec("size_px", "fps", "tracker", "expression", "audio"), clips[0].folder)
 
 
 def open_clips(folders: Sequence[Path]) -> list[Clip]:
@@ -142,7 +133,7 @@ def open_clips(folders: Sequence[Path]) -> list[Clip]:
     """
     clips = []
     for folder in folders:
-        inner = sorted(path.parent for path in Path(folder).glob("*/clip.json"))
+        inner = sorted(path for path in Path(folder).glob("*") if is_clip(path))
         clips += [Clip.open(path) for path in (inner or [folder])]
     return clips
 

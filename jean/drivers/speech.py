@@ -10,11 +10,11 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.drivers.audio_windows import extract_windows
-from jean.drivers.voice import RATE_HZ, voiced
+from jean.drivers.voice import voiced
 from jean.errors import ArtefactError, InputError
 from jean.features import registry
 from jean.features.base import AudioFeatures
-from jean.media import count_frames, read_audio
+from jean.media import RATE_HZ, count_frames, read_audio
 
 FADE_S = 0.12  # time that the mouth takes to close or open: lips move before the first sound
 SHORTEST_PAUSE_S = 0.25  # shorter pauses are the closures of p, t and k
@@ -41,7 +41,7 @@ class SpeechInput:
 
     def windows(self, clip: Clip) -> np.ndarray:
         """Audio windows of a prepared clip, [T, window, D]."""
-        windows = clip.audio_features[self.name]
+        windows = clip.audio_windows(self.name)
         return np.zeros_like(windows) if self.silent else windows
 
     def windows_of_file(self, path: Path, fps: float, gate: bool = False) -> np.ndarray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-RATE_HZ = 16000
+from jean.media import RATE_HZ
+
 BELOW_DB = 30.0  # speech reaches this far under its own loud parts: unvoiced consonants are still in it
 QUIET_DB = -60.0  # of full scale: what is softer than that is no speech, however loud the rest
 

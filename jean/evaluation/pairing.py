@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from jean.clips.clip import is_clip
 from jean.clips.sources import SOUND_SUFFIXES, expand
 from jean.errors import InputError, UsageError
 
@@ -140,7 +141,7 @@ def truth_jobs(plan: Plan) -> list[Job]:
 
 def path_stem(path: Path) -> str:
     """The name by which a file or clip folder is paired."""
-    return path.name if (path / "clip.json").is_file() else path.stem
+    return path.name if is_clip(path) else path.stem
 
 
 class _PartnerFinder:

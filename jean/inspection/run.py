@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from jean.checkpoint import Checkpoint, load_checkpoint
+from jean.clips.compatibility import ClipSpec
 from jean.clips.corpus import find_clips
-from jean.drivers.emotion import emotion_track
 from jean.drivers.named_expression import parse, vectors
 from jean.drivers.person import read_person
 from jean.errors import ArtefactError, InputError, UsageError
@@ -137,9 +137,9 @@ def _add_embeddings(
     for clip in find_clips(data):
         if clip.person != stored.meta["person"] and len({c.person for c in find_clips(data)}) > 1:
             continue
-        track, made = emotion_track(clip.open(), stored.meta["emotion"]["name"])
-        if made != stored.meta["emotion"]:
-            raise InputError(f"{clip.folder} has features of another version than the run.", "Prepare it again.")
+        opened = clip.open()
+        opened.require(ClipSpec.of_run(stored.meta, "emotion"), run)
+        track = opened.emotion_track(stored.meta["emotion"]["name"])
         rows.append(stored.model.embed_track(track)[1])
         labels += [clip.emotion or "unknown"] * len(track)
     if not rows:

@@ -1,4 +1,4 @@
-"""What the fast field's operations take, and how it is written into the C structures."""
+"""Arguments of the fast head's operations, and the C structures of one fused rendering call."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from jean.kernels import structures
-from jean.kernels.reference import SPREAD, Composite
+from jean.kernels.reference import UNIFORM_WEIGHT, Composite
 from jean.kernels.structures import WEIGHTS
 
-# Of the light, below which a ray ends: what is left changes a picture by less than this (74 dB).
-ENOUGH = 2e-4
+# A ray ends at this transmittance: what lies behind changes an image by less (74 dB).
+MIN_TRANSMITTANCE = 2e-4
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,12 @@ class PlaneSpec:
     """A plane of features over two axes of space.
 
     Attributes:
-        table: [height * width, 16].
-        height: cells along the second axis; width: along the first.
-        axes: numbers of the first and the second axis.
-        low: coordinates of its first cell on both axes, cm; size: its extent.
+        table: [height * width, channels].
+        height: cells along the second axis.
+        width: cells along the first axis.
+        axes: numbers of the first and the second axis (0 is x).
+        low: coordinates of the first cell on both axes, cm.
+        size: extent along both axes, cm.
     """
 
     table: Tensor
@@ -37,11 +39,13 @@ class PlaneSpec:
 
 @dataclass(frozen=True)
 class Prior:
-    """A mean head: an ellipsoid with a face's relief (``jean.models.head.prior``).
+    """A mean head: an ellipsoid with the relief of a face (``jean.models.head.prior``).
 
     Attributes:
-        centre, radii: of the ellipsoid, cm.
-        relief: [cells², 1], how much deeper its front lies, cm, over the box of the shading plane; or empty.
+        centre: of the ellipsoid, cm.
+        radii: of the ellipsoid, cm.
+        relief: [cells², 1], how much deeper than the ellipsoid the front of the face lies, cm, over the box of the
+            shading plane; or empty.
     """
 
     centre: tuple[float, float, float]
@@ -51,16 +55,17 @@ class Prior:
 
 @dataclass(frozen=True)
 class FrameField:
-    """The fast field under one condition.
+    """The fast field under the condition of one frame, for rendering without gradients.
 
     Attributes:
-        planes: with tables [height * width, hidden], already multiplied by gates and the first layer; or, for
-            kernels in bf16, as ``pairs`` makes them.
+        planes: with tables [height * width, hidden], already multiplied by gates and the first layer. For bf16 kernels
+            tables are those of ``jean.kernels.ops.render.neighbour_pairs``.
         bias: [hidden], of the first layer.
-        light: [shading cells, 3]; shading: where they lie.
-        weights: as in ``jean.kernels.ops.triplane.WEIGHTS``, without the first.
+        light: [shading cells, 3].
+        shading: layout of the shading cells; its table is not read.
+        weights: in the order of ``jean.kernels.structures.WEIGHTS``, without the first.
         prior: the mean head.
-        bend: [cells², 2], cm, motion of the face, over the same box; None: it lies at rest.
+        bend: [cells², 2], cm, deformation to canonical space, over the box of ``shading``; None: no deformation.
     """
 
     planes: Sequence[PlaneSpec]
@@ -73,12 +78,27 @@ class FrameField:
 
     @property
     def precision(self) -> str:
-        """ "bf16" where the planes are pairs, else "fp32"."""
+        """ "bf16" where the tables are pairs of bf16 numbers, else "fp32"."""
         return "bf16" if self.planes and self.planes[0].table.dtype == torch.bfloat16 else "fp32"
 
 
-class PictureCall:
-    """The C structures of one picture, and the tensors that they point into; arguments as of ``picture``."""
+class RenderCall:
+    """The C structures of one fused rendering call, and the tensors that they point to.
+
+    Args:
+        field: the field under one condition.
+        grid: [D, H, W] sampling densities over the box from ``low`` [3] to ``high`` [3].
+        origins: [R, 3], head space, cm.
+        directions: [R, 3], of length 1.
+        samples: per ray.
+        coarse: grid lookups per ray.
+        full_samples_opacity: see ``jean.kernels.reference.sample_counts``; 0: all rays get all samples.
+
+    Attributes:
+        held: tensors that must live until the call is over.
+        outputs: colour [R, 3], opacity [R] and depth [R].
+        field, march, out: the C structures.
+    """
 
     def __init__(
         self,
@@ -90,56 +110,99 @@ class PictureCall:
         directions: Tensor,
         samples: int,
         coarse: int,
-        thick: float = 0.0,
+        full_samples_opacity: float = 0.0,
     ):
-        structures.check_cells(grid.numel())
-        self.held: list[Tensor] = []  # what the structures point at must live until the call is over
-        pointer = self.pointer
-        call = structures.Field(
-            planes=len(field.planes), hidden=len(field.bias), half=field.weights[4].shape[0], frames=1
-        )
-        for index, spec in enumerate(field.planes):
-            plane = call.plane[index]
-            plane.table = pointer(spec.table)
-            plane.height, plane.width = spec.height, spec.width
-            plane.first_axis, plane.second_axis = spec.axes
-            plane.low[:], plane.size[:] = spec.low, spec.size
-        call.light_height, call.light_width = field.shading.height, field.shading.width
-        call.light_low[:], call.light_size[:] = field.shading.low, field.shading.size
-        call.prior_centre[:], call.prior_radii[:] = field.prior.centre, field.prior.radii
-        call.relief, call.relief_cells = pointer(field.prior.relief), round(len(field.prior.relief) ** 0.5)
-        if field.bend is not None:
-            call.bend, call.bend_cells = pointer(field.bend), round(len(field.bend) ** 0.5)
-        call.bias, call.light = pointer(field.bias), pointer(field.light)
-        for name, tensor in zip(WEIGHTS[1:], field.weights, strict=True):
-            setattr(call, name, pointer(tensor))
-        march = structures.March(rays=len(origins), coarse=coarse, samples=samples, spread=SPREAD, thick=thick)
-        march.cells[:] = grid.shape[::-1]
-        march.low[:], march.high[:] = on_host(low), on_host(high)
-        march.grid, march.origins, march.directions = pointer(grid), pointer(origins), pointer(directions)
-        rays, device = len(origins), origins.device
-        self.made = [torch.empty(shape, device=device) for shape in ((rays, 3), (rays,), (rays,))]
-        self.device, self.field, self.march = device, call, march
-        self.out = structures.Picture(*(t.data_ptr() for t in self.made), enough=ENOUGH)
+        self.held: list[Tensor] = []
+        self.device = origins.device
+        self.field = self._field(field)
+        grid, origins, directions = self._keep(grid), self._keep(origins), self._keep(directions)
+        box, weights = [*cached_list(low), *cached_list(high)], (UNIFORM_WEIGHT, full_samples_opacity)
+        self.march = fill_march(grid, origins, directions, box, samples, coarse, *weights)
+        rays = len(origins)
+        self.outputs = [torch.empty(shape, device=self.device) for shape in ((rays, 3), (rays,), (rays,))]
+        self.out = structures.Picture(*(t.data_ptr() for t in self.outputs), min_transmittance=MIN_TRANSMITTANCE)
 
     def result(self) -> Composite:
         """What the call has written."""
-        colour, opacity, depth = self.made
+        colour, opacity, depth = self.outputs
         return Composite(colour, opacity, depth, colour.new_empty(len(colour), 0))
 
     def pointer(self, tensor: Tensor) -> int:
-        """Address of a tensor's numbers, contiguous float32 or bf16, which live as long as this call."""
-        kept = tensor.detach() if tensor.dtype == torch.bfloat16 else tensor.detach().float()
-        self.held.append(kept.contiguous())
-        return self.held[-1].data_ptr()
+        """Address of a tensor as contiguous float32 or bf16; its memory is kept as long as this object."""
+        return self._keep(tensor).data_ptr()
+
+    def fill_plane(self, plane: structures.Plane, spec: PlaneSpec) -> None:
+        """Writes one plane into its C structure."""
+        plane.table = self.pointer(spec.table)
+        plane.height, plane.width = spec.height, spec.width
+        plane.first_axis, plane.second_axis = spec.axes
+        plane.low[:], plane.size[:] = spec.low, spec.size
+
+    def _keep(self, tensor: Tensor) -> Tensor:
+        tensor = tensor.detach() if tensor.dtype == torch.bfloat16 else tensor.detach().float()
+        self.held.append(tensor.contiguous())
+        return self.held[-1]
+
+    def _field(self, field: FrameField) -> structures.Field:
+        colour_width = field.weights[WEIGHTS.index("colour") - 1].shape[0]
+        to = structures.Field(planes=len(field.planes), hidden=len(field.bias), colour_width=colour_width, frames=1)
+        for index, spec in enumerate(field.planes):
+            self.fill_plane(to.plane[index], spec)
+        to.light_height, to.light_width = field.shading.height, field.shading.width
+        to.light_low[:], to.light_size[:] = field.shading.low, field.shading.size
+        to.prior_centre[:], to.prior_radii[:] = field.prior.centre, field.prior.radii
+        to.relief, to.relief_cells = self.pointer(field.prior.relief), round(len(field.prior.relief) ** 0.5)
+        if field.bend is not None:
+            to.bend, to.bend_cells = self.pointer(field.bend), round(len(field.bend) ** 0.5)
+        to.bias, to.light = self.pointer(field.bias), self.pointer(field.light)
+        for name, tensor in zip(WEIGHTS[1:], field.weights, strict=True):
+            setattr(to, name, self.pointer(tensor))
+        return to
 
 
-def on_host(values: Tensor) -> list[float]:
-    """A small tensor's numbers; those on a card are kept with it, so that it is waited for once only."""
+def fill_march(
+    grid: Tensor,
+    origins: Tensor,
+    directions: Tensor,
+    box: Sequence[float],
+    samples: int,
+    coarse: int,
+    uniform_weight: float,
+    full_samples_opacity: float,
+) -> structures.March:
+    """The C structure of rays through a sampling grid.
+
+    Args:
+        grid: [D, H, W] sampling densities; all tensors are contiguous float32 and must live as long as the structure.
+        origins, directions: [R, 3].
+        box: low corner, then high corner.
+        samples: per ray.
+        coarse: grid lookups per ray.
+        uniform_weight, full_samples_opacity: see ``jean.kernels.reference.march``.
+
+    Raises:
+        ValueError: more cells than a float can number exactly (``rays.h``).
+    """
+    structures.check_cells(grid.numel())
+    march = structures.March(
+        rays=len(origins),
+        coarse=coarse,
+        samples=samples,
+        uniform_weight=uniform_weight,
+        full_samples_opacity=full_samples_opacity,
+    )
+    march.cells[:] = grid.shape[::-1]
+    march.low[:], march.high[:] = box[:3], box[3:]
+    march.grid, march.origins, march.directions = grid.data_ptr(), origins.data_ptr(), directions.data_ptr()
+    return march
+
+
+def cached_list(values: Tensor) -> list[float]:
+    """The numbers of a small tensor. Those of a GPU tensor are cached with it, so that the GPU is awaited once only."""
     if not values.is_cuda:
         return values.tolist()
-    kept = getattr(values, "_kept_on_host", None)
-    if kept is None or kept[0] != values._version:
-        kept = (values._version, values.tolist())
-        values._kept_on_host = kept  # type: ignore[attr-defined]
-    return kept[1]
+    cache = getattr(values, "_cached_list", None)
+    if cache is None or cache[0] != values._version:
+        cache = (values._version, values.tolist())
+        values._cached_list = cache  # type: ignore[attr-defined]
+    return cache[1]

@@ -1,8 +1,8 @@
 """Which implementation an operation uses: compiled kernels or readable torch, decided once.
 
 A ``Backend`` is resolved when a model is loaded or a training starts, and passed to every module that calls an
-operation. Resolving finds the compiled library and, on a GPU, compares its kernels with torch. Asking afterwards is one
-look into a set::
+operation. Resolving finds the compiled library and, on a GPU, compares its kernels with torch. Each later answer is one
+lookup in a set::
 
     backend = Backend.resolve("auto", device, operations=head.operations, say=progress.say)
     progress.say(f"backend: {backend.implementation('render_rays')}.")
@@ -71,13 +71,13 @@ class Operation:
 
 _FLOAT32 = (torch.float32,)
 OPERATIONS: dict[str, Operation] = {
-    # the fast head: values and gradients of its field; rays through it (training); rays and pixels of a trained one
+    # the fast head: values and gradients of its field; rays with gradients; fused rendering of rays and of pixels
     "triplane": Operation(("triplane",)),
     "trace": Operation(),
     "render_rays": Operation(("picture",), cpu_bf16=True, dtypes=_FLOAT32),
     "render_pixels": Operation(cpu_bf16=True, dtypes=_FLOAT32),
-    # the paper's head: values and gradients of its field; values alone; rays of a trained one.
-    # A training may use autocast, so its kernels have to be right in both precisions.
+    # the paper's head: values and gradients of its field; values alone; fused rendering of rays
+    # (training may use autocast, so the kernels for gradients have to pass in both precisions)
     "mlp": Operation(("mlp_values", "mlp_half")),
     "mlp_values": Operation(("mlp_values",), ("mlp_half",), cpu_bf16=True),
     "render_mlp_rays": Operation(cpu_bf16=True, dtypes=_FLOAT32),
@@ -117,7 +117,7 @@ class Backend:
         operations: Iterable[str] = tuple(OPERATIONS),
         say: Callable[[str], None] | None = None,
     ) -> Backend:
-        """Finds out, once, what computes each operation.
+        """Decides what computes each operation.
 
         Args:
             choice: "auto", "native" or "reference".
@@ -234,7 +234,7 @@ def _require_bf16(device: torch.device, names: frozenset[str], kernels: frozense
     if not able & kernels:
         raise UsageError("bf16 needs the compiled kernels.", "Leave --precision or --backend away.")
     if device.type == "cpu":
-        library.half_target()
+        library.bf16_target()
 
 
 def cuda_verdict(check: str, device: torch.device) -> Verdict:
@@ -246,15 +246,18 @@ def cuda_verdict(check: str, device: torch.device) -> Verdict:
 
 # Older functions, for call sites that hold a choice in place of a ``Backend``.
 
+_RENAMED = {"picture": "render_rays", "mlp_half": "mlp_values"}
 ON_CUDA = ("picture", "triplane", "mlp", "mlp_values", "mlp_half", "march", "composite")
 
 
-def use_native(backend: str, tensor: Tensor, operation: str) -> bool:
+def use_native(backend: Backend | str, tensor: Tensor, operation: str) -> bool:
     """Whether compiled kernels compute an operation for ``tensor``; searched anew in each call, see ``Backend``.
 
     Raises:
         SetupError: "native" where they cannot run.
     """
+    if isinstance(backend, Backend):
+        return backend.uses_kernels(_RENAMED.get(operation, operation), tensor)
     if backend == "reference":
         return False
     if tensor.is_cuda and tensor.dtype == torch.float32 and operation in ON_CUDA:
@@ -284,7 +287,7 @@ def require_half(precision: str, backend: str, tensor: Tensor, operation: str) -
     if backend == "reference" or not use_native(backend, tensor, operation):
         raise UsageError("bf16 needs the compiled kernels.", "Leave --precision or --backend away.")
     if not tensor.is_cuda:
-        library.half_target()
+        library.bf16_target()
 
 
 def resolve_backend(

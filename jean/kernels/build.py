@@ -1,9 +1,8 @@
-"""Compiles the kernels of ``csrc/`` into one shared library with a plain C interface.
+"""Compiles the CPU kernels of ``csrc/`` into one shared library with a plain C interface.
 
-pip does it on installation (``ext-modules`` in pyproject.toml name this file's ``BuildKernels``),
-``jean kernels build`` at any later time, with the system's compiler or the clang that the ``ziglang``
-wheel carries. The library's name holds a hash of its sources: an older one is never loaded. Only the
-standard library is imported here, since pip reads this file in an empty environment.
+pip compiles on installation (``BuildKernels``, named in pyproject.toml), ``jean kernels build`` at any later time, with
+the system's compiler or the clang of the ``ziglang`` wheel. The library's name contains a hash of its sources, so an
+outdated one is never loaded. This file imports the standard library only, since pip runs it in an empty environment.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from typing import ClassVar
 
 SOURCES = Path(__file__).parent / "csrc"
 FLAGS = ["-O3", "-std=gnu++17", "-fPIC", "-shared", "-pthread", "-fvisibility=hidden", "-Wno-psabi"]
-# no kernel asks errno or the floating-point flags; with these loops with roots and comparisons become vectors
+# no kernel reads errno or the floating-point flags; these options let loops with roots and comparisons be vectorised
 FLAGS += ["-fno-math-errno", "-fno-trapping-math", "-ffp-contract=fast"]
 SANITIZERS = ("address", "undefined")
 
 
 class CompileError(Exception):
-    """No compiler, or it failed; the message is its own."""
+    """No compiler was found, or it failed; the message is the compiler's."""
 
 
 def source_hash(sources: Path = SOURCES) -> str:
@@ -38,50 +37,50 @@ def source_hash(sources: Path = SOURCES) -> str:
 
 
 def library_name(sources: Path = SOURCES) -> str:
-    """File name of the library made of these sources for this kind of machine."""
+    """File name of the library compiled from these sources for this kind of machine."""
     machine = os.uname().machine if hasattr(os, "uname") else "unknown"
     return f"_kernels-{source_hash(sources)}-{machine}.so"
 
 
 def cache_folder() -> Path:
-    """Where compiled code goes that has no place beside this file."""
+    """Folder for compiled code that cannot be written beside this file."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "jean" / "kernels"
 
 
 def compilers() -> dict[str, list[str]]:
-    """Commands that compile C++ here, by name, the preferred one first."""
-    found: dict[str, list[str]] = {}
-    wanted = shlex.split(os.environ.get("CXX", ""))
-    if wanted and shutil.which(wanted[0]):
-        found["$CXX"] = wanted
+    """Commands of the C++ compilers of this machine, by name, the preferred one first."""
+    commands: dict[str, list[str]] = {}
+    configured = shlex.split(os.environ.get("CXX", ""))
+    if configured and shutil.which(configured[0]):
+        commands["$CXX"] = configured
     for name in ("g++", "clang++"):
         if shutil.which(name):
-            found[name] = [name]
+            commands[name] = [name]
     if importlib.util.find_spec("ziglang") is not None:
-        # zig's own defaults: checks of undefined behaviour are on, and the processor is that of this machine
-        found["ziglang"] = [sys.executable, "-m", "ziglang", "c++", "-fno-sanitize=all", "-mcpu=baseline"]
-    return found
+        # by default zig checks for undefined behaviour and compiles for the processor of this machine only
+        commands["ziglang"] = [sys.executable, "-m", "ziglang", "c++", "-fno-sanitize=all", "-mcpu=baseline"]
+    return commands
 
 
 def compile_library(folder: Path, compiler: str | None = None, sanitize: str | None = None) -> Path:
-    """Compiles into ``folder``; older libraries beside this file are removed.
+    """Compiles into ``folder``, and removes outdated libraries beside this file.
 
     Args:
-        folder: made if need be.
-        compiler: a name in ``compilers()``, or None for the first.
+        folder: created if it does not exist.
+        compiler: a name in ``compilers()``; None: the first.
         sanitize: "address" or "undefined"; such a library has a name of its own.
 
     Returns:
-        The library.
+        Path of the library.
 
     Raises:
         CompileError: no compiler, or it failed.
         OSError: the folder cannot be written.
     """
-    found = compilers()
-    if not found or (compiler and compiler not in found):
+    commands = compilers()
+    if not commands or (compiler and compiler not in commands):
         raise CompileError(f"no C++ compiler was found{f' under the name {compiler}' if compiler else ''}")
-    command = list(found[compiler or next(iter(found))])
+    command = list(commands[compiler or next(iter(commands))])
     folder.mkdir(parents=True, exist_ok=True)
     name = library_name()
     extra = [f'-DJEAN_SOURCE_HASH="{source_hash()}"']
@@ -91,15 +90,15 @@ def compile_library(folder: Path, compiler: str | None = None, sanitize: str | N
     target, temporary = folder / name, folder / f"{name}.{os.getpid()}.part"
     files = [str(path) for path in sorted(SOURCES.glob("*.cpp"))]
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             [*command, *FLAGS, *extra, *files, "-o", str(temporary)], capture_output=True, text=True, check=False
         )
-        if done.returncode != 0:
-            raise CompileError(done.stderr.strip()[-2000:] or f"{command[0]} failed")
+        if process.returncode != 0:
+            raise CompileError(process.stderr.strip()[-2000:] or f"{command[0]} failed")
         temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)
-    if not sanitize and folder == Path(__file__).parent:  # a cache may serve several versions
+    if not sanitize and folder == Path(__file__).parent:  # the cache may serve several versions of the package
         for old in folder.glob("_kernels-*.so"):
             if old != target:
                 old.unlink(missing_ok=True)
@@ -108,12 +107,12 @@ def compile_library(folder: Path, compiler: str | None = None, sanitize: str | N
 
 try:
     from setuptools import Command
-except ImportError:  # a user's environment need not have it
+except ImportError:  # needed for installation only
     pass
 else:
 
     class BuildKernels(Command):
-        """``build_ext`` for setuptools: one library, and a warning in place of a failed installation."""
+        """``build_ext`` for setuptools: compiles one library, and warns instead of failing the installation."""
 
         description = "compile the renderer's kernels"
         user_options: ClassVar = [("inplace", "i", "into the source folder"), ("build-lib=", "b", "where to")]
@@ -121,34 +120,34 @@ else:
         editable_mode = False
 
         def initialize_options(self) -> None:
-            """Sets what setuptools fills in later."""
+            """Declares the options that setuptools fills in later."""
             self.inplace = False
             self.build_lib: str | None = None
 
         def finalize_options(self) -> None:
-            """Takes the folder from the ``build`` command."""
+            """Copies the output folder from the ``build`` command."""
             self.set_undefined_options("build", ("build_lib", "build_lib"))
 
         def _folder(self) -> Path:
             here = Path(__file__).parent
-            return here if self.inplace or self.editable_mode else Path(str(self.build_lib)) / "jean" / "render"
+            return here if self.inplace or self.editable_mode else Path(str(self.build_lib)) / "jean" / "kernels"
 
         def run(self) -> None:
-            """Compiles; the package works without, only slower (``jean doctor`` tells)."""
+            """Compiles. On failure the package works with the slower torch reference, which ``jean doctor`` reports."""
             try:
                 print(f"kernels: {compile_library(self._folder())}", file=sys.stderr)
             except (CompileError, OSError) as error:
                 print(f"warning: kernels were not compiled, rendering will be slow: {error}", file=sys.stderr)
 
         def get_source_files(self) -> list[str]:
-            """Files that a source distribution needs."""
+            """Source files, for a source distribution."""
             found = [path for path in SOURCES.rglob("*") if path.is_file() and path.is_relative_to(Path.cwd())]
             return [str(path.relative_to(Path.cwd())) for path in found]
 
         def get_outputs(self) -> list[str]:
-            """Files that are installed."""
+            """Compiled files, for the list of installed files."""
             return [str(path) for path in self._folder().glob("_kernels-*.so")]
 
         def get_output_mapping(self) -> dict[str, str]:
-            """Files of an editable installation: none are mapped, the library is in its place."""
+            """Mapping for an editable installation: empty, since the library lies beside this file already."""
             return {}

@@ -1,11 +1,15 @@
-"""The renderer's operations as callers use them. Compiled kernels enter here, beside the reference."""
+"""The operations of the renderer, as models import them.
+
+Each operation takes its compiled kernels for granted: the caller asks ``Backend.uses_kernels`` first, and computes the
+same in torch where the answer is no. ``composite`` asks itself, since its torch reference has the same arguments.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor
 
 from jean.kernels import reference
-from jean.kernels.arguments import FrameField, PlaneSpec, Prior, on_host
+from jean.kernels.arguments import FrameField, PlaneSpec, Prior, cached_list
 from jean.kernels.backend import (
     REFERENCE,
     Backend,
@@ -14,12 +18,15 @@ from jean.kernels.backend import (
     use_native,
     use_on_processor,
 )
-from jean.kernels.ops import rays as ray_ops
-from jean.kernels.ops.mlp import MlpSpec, mlp_field, mlp_values
-from jean.kernels.ops.mlp_picture import mlp_picture
-from jean.kernels.ops.paint import FrameTorso, Seen
-from jean.kernels.ops.paint import paint as paint_seen
-from jean.kernels.ops.picture import pairs, picture
+from jean.kernels.ops import rays
+from jean.kernels.ops.mlp import MlpSpec, mlp_field, mlp_values, render_mlp_rays_fused
+from jean.kernels.ops.render import (
+    FrameScene,
+    FrameTorso,
+    neighbour_pairs,
+    render_pixels_fused,
+    render_rays_fused,
+)
 from jean.kernels.ops.roughness import roughness
 from jean.kernels.ops.torso import torso_layer
 from jean.kernels.ops.trace import FieldOfFrames, trace
@@ -32,21 +39,21 @@ __all__ = [
     "Composite",
     "FieldOfFrames",
     "FrameField",
+    "FrameScene",
     "FrameTorso",
     "MlpSpec",
     "PlaneSpec",
     "Prior",
-    "Seen",
+    "cached_list",
     "camera_rays",
     "composite",
     "mlp_field",
-    "mlp_picture",
     "mlp_values",
-    "on_host",
+    "neighbour_pairs",
     "over",
-    "paint_seen",
-    "pairs",
-    "picture",
+    "render_mlp_rays_fused",
+    "render_pixels_fused",
+    "render_rays_fused",
     "require_half",
     "resolve_backend",
     "roughness",
@@ -59,14 +66,9 @@ __all__ = [
 
 
 def composite(
-    density: Tensor, channels: Tensor, depths: Tensor, intervals: Tensor, backend: str | Backend = "auto"
+    density: Tensor, channels: Tensor, depths: Tensor, intervals: Tensor, backend: Backend | str = "auto"
 ) -> Composite:
-    """Emission and absorption along rays; see ``jean.kernels.reference.composite``."""
-    native = (
-        backend.uses_kernels("composite", density)
-        if isinstance(backend, Backend)
-        else use_native(backend, density, "composite")
-    )
-    if native:
-        return ray_ops.composite(density, channels, depths, intervals)
+    """Emission and absorption along rays, by kernels or torch; see ``jean.kernels.reference.composite``."""
+    if use_native(backend, density, "composite"):
+        return rays.composite(density, channels, depths, intervals)
     return reference.composite(density, channels, depths, intervals)

@@ -1,7 +1,13 @@
-"""The compiled kernels: found, loaded by ctypes, and called with tensors' addresses.
+"""The library of compiled CPU kernels: finding, loading, choice of the instruction set, and calls by ctypes.
 
-Nothing is compiled here. The library is looked for beside this file, where pip puts it, then in the
-user's cache, where ``jean kernels build`` puts it if the package's folder cannot be written.
+The library is searched beside this file, where pip installs it, then in the user's cache, where ``jean kernels build``
+writes it if the package's folder is read-only. Environment variables, for tests and experiments:
+
+- ``JEAN_KERNELS``: instruction set, one of ``TARGETS``; default: the fastest of this processor.
+- ``JEAN_KERNELS_BF16``: instruction set for bf16, one of ``BF16_TARGETS``; default: the fastest of this processor.
+- ``JEAN_KERNELS_LIBRARY``: path of the library, for one that was compiled otherwise, such as with a sanitizer.
+
+Whether kernels are used at all is not chosen here but with ``--backend`` (``jean.kernels.backend``).
 """
 
 from __future__ import annotations
@@ -18,26 +24,26 @@ from jean.kernels.build import CompileError, cache_folder, compile_library, libr
 REMEDY = "jean kernels build"
 TARGETS = {"portable": 0, "avx2": 1, "avx512": 2}
 DOUBLE = 3
-HALF_TARGETS = {"amx": 5, "avx512bf16": 4}  # factors in bf16, sums in fp32; forward passes of the paper's field only
+BF16_TARGETS = {"amx": 5, "avx512bf16": 4}  # factors in bf16, sums in fp32; without gradients
 
 
-def places() -> list[Path]:
-    """Folders in which the library may be, in this order."""
+def folders() -> list[Path]:
+    """Folders in which the library is searched, in this order."""
     return [Path(__file__).parent, cache_folder()]
 
 
 def find() -> Path | None:
-    """The library made of the sources that are there; None if there is none."""
-    forced = os.environ.get("JEAN_KERNELS_LIBRARY")
-    if forced:
-        return Path(forced)
+    """Path of the library compiled from the present sources, or ``$JEAN_KERNELS_LIBRARY``; None if it is not built."""
+    override = os.environ.get("JEAN_KERNELS_LIBRARY")
+    if override:
+        return Path(override)
     name = library_name()
-    return next((folder / name for folder in places() if (folder / name).is_file()), None)
+    return next((folder / name for folder in folders() if (folder / name).is_file()), None)
 
 
 @lru_cache(maxsize=1)
 def load() -> ctypes.CDLL | None:
-    """The loaded library; None if there is none for these sources."""
+    """The loaded library; None if it is not built for the present sources."""
     path = find()
     if path is None:
         return None
@@ -48,13 +54,19 @@ def load() -> ctypes.CDLL | None:
 
 
 def build(compiler: str | None = None) -> Path:
-    """Compiles the kernels into the package's folder, or into the user's cache if that cannot be written.
+    """Compiles the kernels into the package's folder, or into the user's cache if that is read-only.
+
+    Args:
+        compiler: a name in ``jean.kernels.build.compilers()``; None: the first.
+
+    Returns:
+        Path of the library.
 
     Raises:
         SetupError: no compiler, it failed, or neither folder can be written.
     """
     problem: Exception | None = None
-    for folder in places():
+    for folder in folders():
         try:
             path = compile_library(folder, compiler)
         except CompileError as error:
@@ -64,74 +76,74 @@ def build(compiler: str | None = None) -> Path:
             continue
         load.cache_clear()
         return path
-    raise SetupError(f"the kernels were not written: {problem}.", f"Make {places()[-1]} writable.")
+    raise SetupError(f"the kernels were not written: {problem}.", f"Make {folders()[-1]} writable.")
 
 
 @lru_cache(maxsize=1)
-def _processor(library: ctypes.CDLL) -> int:
-    """What the processor has, as bits; asked once, since a virtual machine takes 0.2 ms to answer."""
-    return int(library.jean_processor())
+def _cpu_features(library: ctypes.CDLL) -> int:
+    """Bits of the instruction sets of this processor; cached, since a virtual machine takes 0.2 ms to answer."""
+    return int(library.jean_cpu_features())
 
 
 def targets() -> list[str]:
-    """Instruction sets that the library and this processor both have, the fastest first."""
+    """Instruction sets of both the library and this processor, the fastest first."""
     library = load()
     if library is None:
         return []
-    bits = _processor(library)
+    bits = _cpu_features(library)
     return [*(["avx512"] if bits & 2 else []), *(["avx2"] if bits & 1 else []), "portable"]
 
 
-def target(wanted: str | None = None) -> str:
-    """The instruction set to use: ``wanted``, ``$JEAN_KERNELS``, or the fastest there is.
+def target(name: str | None = None) -> str:
+    """The instruction set to use: ``name``, ``$JEAN_KERNELS``, or the fastest.
 
     Raises:
-        UsageError: not a name, or not to be had on this processor.
+        UsageError: an unknown name, or one that this processor does not have.
         SetupError: the kernels are not built.
     """
-    found = targets()
-    if not found:
+    available = targets()
+    if not available:
         raise SetupError("the kernels are not built for these sources.", f"Run: {REMEDY}")
-    wanted = wanted or os.environ.get("JEAN_KERNELS") or found[0]
-    if wanted not in found:
-        raise UsageError(f"kernels for {wanted!r} cannot run here.", f"Choose one of: {', '.join(found)}")
-    return wanted
+    name = name or os.environ.get("JEAN_KERNELS") or available[0]
+    if name not in available:
+        raise UsageError(f"kernels for {name!r} cannot run here.", f"Choose one of: {', '.join(available)}")
+    return name
 
 
-def half_targets() -> list[str]:
-    """Instruction sets for ``precision`` bf16 that the library and this processor both have, the fastest first."""
+def bf16_targets() -> list[str]:
+    """Instruction sets for bf16 of both the library and this processor, the fastest first."""
     library = load()
-    bits = 0 if library is None else _processor(library)
+    bits = 0 if library is None else _cpu_features(library)
     return [*(["amx"] if bits & 8 else []), *(["avx512bf16"] if bits & 4 else [])]
 
 
-def half_target(wanted: str | None = None) -> str:
-    """The instruction set for bf16: ``wanted``, ``$JEAN_KERNELS_BF16``, or the fastest there is.
+def bf16_target(name: str | None = None) -> str:
+    """The instruction set for bf16: ``name``, ``$JEAN_KERNELS_BF16``, or the fastest.
 
     Raises:
-        UsageError: not a name, or this processor has none.
+        UsageError: an unknown name, or one that this processor does not have.
     """
-    found = half_targets()
-    if not found:
+    available = bf16_targets()
+    if not available:
         raise UsageError("there are no bf16 kernels for this processor.", "Give --precision fp32.")
-    wanted = wanted or os.environ.get("JEAN_KERNELS_BF16") or found[0]
-    if wanted not in found:
-        raise UsageError(f"bf16 kernels for {wanted!r} cannot run here.", f"Choose one of: {', '.join(found)}")
-    return wanted
+    name = name or os.environ.get("JEAN_KERNELS_BF16") or available[0]
+    if name not in available:
+        raise UsageError(f"bf16 kernels for {name!r} cannot run here.", f"Choose one of: {', '.join(available)}")
+    return name
 
 
 def call(name: str, *arguments: Any) -> None:
-    """Calls a function that returns 0, or 1 where memory is not enough.
+    """Calls a function of the library, which returns 0, or 1 if memory could not be allocated.
 
     Args:
         name: of the C function.
-        arguments: structures and tensors (their addresses are handed over), None (a null pointer), integers.
+        arguments: structures and tensors (passed by address), None (a null pointer), integers (64 bits).
 
     Raises:
-        MemoryError: it was not enough.
+        MemoryError: it returned 1.
     """
     library = load()
-    assert library is not None  # callers have asked target()
+    assert library is not None  # callers have called target(), which raises without a library
     if getattr(library, name)(*(_as_c(argument) for argument in arguments)) != 0:
         raise MemoryError(f"{name}: not enough memory")
 
@@ -145,14 +157,14 @@ def _as_c(value: Any) -> Any:
 
 
 def status() -> dict[str, Any]:
-    """Library, instruction sets, and what would be used; for ``jean kernels status`` and ``doctor``."""
+    """The library and its instruction sets, for ``jean kernels status`` and ``jean doctor``."""
     path = find()
     return {
         "library": str(path) if path else None,
         "expected": library_name(),
         "targets": targets(),
         "used": target() if path else None,
-        "bf16": half_targets(),
+        "bf16": bf16_targets(),
         "lost": None if path else "speed: rendering and training use the torch reference",
         "remedy": None if path else REMEDY,
     }

@@ -1,4 +1,4 @@
-"""A coarse grid of densities: where rays need samples at all, and where the most of them."""
+"""The occupancy grid: which cells of the volume are empty, and where rays place their samples."""
 
 from __future__ import annotations
 
@@ -11,27 +11,28 @@ from torch.nn import functional
 from jean.kernels import reference
 from jean.kernels.backend import Backend, use_native
 from jean.kernels.ops.rays import march, march_every
-from jean.kernels.reference import SPREAD
+from jean.kernels.reference import UNIFORM_WEIGHT
 
-MOST_ABSORBED = 0.999  # a cell that takes more is as good as a wall, and its density need not be infinite
+# Densities are computed from alphas up to here; an alpha of 1 would need an infinite density.
+MAX_ALPHA = 0.999
 
 
-class DensityGrid(nn.Module):
-    """Where a field over a box has matter, averaged over the clip's conditions.
+class OccupancyGrid(nn.Module):
+    """Running means of a field's density and alpha over the conditions of a clip.
 
-    Two averages. That of the light which a cell takes (``absorbed``) says where samples go. That of the
-    densities is the largest's: a cell that lips fill in one frame of ten would be a wall in all, and
-    every sample of an open mouth would lie on closed lips. But it does not forget such a cell, and so
-    it says, dilated, which cells are empty.
+    Samples are placed by the mean alpha. A mean of densities would be dominated by its largest value: a cell that the
+    lips occupy in one frame of ten would look opaque in all frames, and every sample of an open mouth would lie on
+    closed lips. The mean density remembers such cells, so it decides, dilated by one cell, which cells are empty.
 
     Args:
-        box: (low, high) corners, head space, cm.
+        box: (low, high) corners of the volume, head space, cm.
         cell: side of a cell, cm.
 
     Attributes:
-        density, taken: [D, H, W], the two averages: density per cm; share of the light along a cell's side.
-        possible: [D, H, W] bool, cells that may ever be filled.
-        sampling: [D, H, W], what rays look up: the density by which samples are placed, 0 in empty cells.
+        density: [D, H, W] mean density, per cm.
+        taken: [D, H, W] mean alpha along one side of a cell, in [0, 1]. The name is that of checkpoints.
+        possible: [D, H, W] bool, cells that may be occupied at any time.
+        sampling: [D, H, W] densities by which rays place samples; 0 in empty cells.
     """
 
     low: Tensor
@@ -41,7 +42,7 @@ class DensityGrid(nn.Module):
     possible: Tensor
     sampling: Tensor
 
-    empty_below = 0.02  # density per cm under which a cell holds nothing (2 % absorbed over a cm)
+    empty_below = 0.02  # density per cm of an empty cell: alpha of 2 % along a cm
 
     def __init__(self, box: tuple[tuple[float, float, float], tuple[float, float, float]], cell: float = 0.5):
         super().__init__()
@@ -57,75 +58,85 @@ class DensityGrid(nn.Module):
         self._cells: tuple[int, Tensor] | None = None  # see ``_possible_cells``
 
     def cell_centres(self) -> Tensor:
-        """[D, H, W, 3] positions of the cells' centres."""
+        """[D, H, W, 3] positions of the cells' centres, cm."""
         shape = self.density.shape
         axes = [(torch.arange(n, device=self.low.device) + 0.5) / n for n in (shape[2], shape[1], shape[0])]
         z, y, x = torch.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
         return self.low + torch.stack([x, y, z], -1) * (self.high - self.low)
 
     def start(self, density: Tensor, possible: Tensor) -> None:
-        """Sets the first guess [D, H, W] and the cells that may ever be filled [D, H, W] bool."""
-        self.possible.copy_(possible)
-        self.density.copy_(torch.where(possible, density, torch.zeros_like(density)))
-        self.taken.copy_(absorbed(self.density, self.side))
-        self._refresh()
-
-    def hold(self, taken: Tensor, filled: Tensor) -> None:
-        """Sets what light cells take [D, H, W], and which of them [D, H, W] bool hold anything at any time.
-
-        Samples then go to filled cells and their neighbours, by the light.
-        """
-        self.taken.copy_(taken)
-        near = functional.max_pool3d(filled[None, None].float(), 3, 1, 1)[0, 0] > 0
-        self._sample(near, self.empty_below / 10)
-
-    @torch.no_grad()
-    def update(self, field: Callable[[Tensor], Tensor], share: float, decay: float, generator: torch.Generator) -> None:
-        """Moves a random ``share`` of the possible cells towards the field's density.
+        """Sets the initial densities and the cells that may be occupied.
 
         Args:
-            field: density [N] at positions [N, 3].
-            share: part of the cells to visit.
-            decay: weight of the old value.
-            generator: picks cells and places in them.
+            density: [D, H, W], per cm.
+            possible: [D, H, W] bool.
+        """
+        self.possible.copy_(possible)
+        self.density.copy_(torch.where(possible, density, torch.zeros_like(density)))
+        self.taken.copy_(alpha_of(self.density, self.side))
+        self._refresh()
+
+    def set_static(self, mean_alpha: Tensor, occupied: Tensor) -> None:
+        """Sets the grid of a trained field, which is not updated any more.
+
+        Rays then place samples in occupied cells and their neighbours, by the mean alpha.
+
+        Args:
+            mean_alpha: [D, H, W] in [0, 1].
+            occupied: [D, H, W] bool, cells that are occupied under any condition.
+        """
+        self.taken.copy_(mean_alpha)
+        near = functional.max_pool3d(occupied[None, None].float(), 3, 1, 1)[0, 0] > 0
+        self._set_sampling(near, self.empty_below / 10)
+
+    @torch.no_grad()
+    def update(
+        self, field: Callable[[Tensor], Tensor], fraction: float, decay: float, generator: torch.Generator
+    ) -> None:
+        """Moves a random fraction of the possible cells towards the field's density.
+
+        Args:
+            field: density [N], per cm, at positions [N, 3], cm.
+            fraction: of the possible cells, in (0, 1].
+            decay: weight of the old value, in [0, 1).
+            generator: draws cells and positions within them.
         """
         cells = self._possible_cells()
-        count, device = max(1, int(len(cells) * share)), cells.device
-        # no cell twice: which of two values stays would be left to chance where several threads write
-        chosen = cells[torch.randperm(len(cells), generator=generator, device=device)[:count]]
+        count, device = max(1, int(len(cells) * fraction)), cells.device
+        # no cell twice: with several threads the value that stays would depend on chance
+        drawn = cells[torch.randperm(len(cells), generator=generator, device=device)[:count]]
         depth, height, width = self.density.shape
-        place = torch.rand((count, 3), generator=generator, device=device)
-        cell = (chosen % width, chosen // width % height, chosen // (width * height))
+        offset = torch.rand((count, 3), generator=generator, device=device)
+        index = (drawn % width, drawn // width % height, drawn // (width * height))
         unit = [
             (first + within) / n
-            for first, within, n in zip(cell, place.unbind(-1), (width, height, depth), strict=True)
+            for first, within, n in zip(index, offset.unbind(-1), (width, height, depth), strict=True)
         ]
-        positions = self.low + torch.stack(unit, -1) * (self.high - self.low)
-        seen = field(positions)
-        for average, new in ((self.density, seen), (self.taken, absorbed(seen, self.side))):
-            flat = average.view(-1)
-            flat[chosen] = flat[chosen] * decay + new * (1.0 - decay)
+        density = field(self.low + torch.stack(unit, -1) * (self.high - self.low))
+        for mean, value in ((self.density, density), (self.taken, alpha_of(density, self.side))):
+            flat = mean.view(-1)
+            flat[drawn] = flat[drawn] * decay + value * (1.0 - decay)
         self._refresh()
 
     def _possible_cells(self) -> Tensor:
-        """[N] numbers of the possible cells, counted once: a card would have to be waited for."""
-        kept = self._cells
-        if kept is None or kept[0] != self.possible._version or kept[1].device != self.possible.device:
-            self._cells = kept = (self.possible._version, self.possible.view(-1).nonzero()[:, 0])
-        return kept[1]
+        """[N] indices of the possible cells. They are cached, since ``nonzero`` waits for a GPU."""
+        cache = self._cells
+        if cache is None or cache[0] != self.possible._version or cache[1].device != self.possible.device:
+            self._cells = cache = (self.possible._version, self.possible.view(-1).nonzero()[:, 0])
+        return cache[1]
 
     def _refresh(self) -> None:
-        wide = functional.max_pool3d(self.density[None, None], 3, 1, 1)[0, 0]
-        self._sample(wide > self.empty_below, self.empty_below)
+        dilated = functional.max_pool3d(self.density[None, None], 3, 1, 1)[0, 0]
+        self._set_sampling(dilated > self.empty_below, self.empty_below)
         self.sampling.mul_(self.possible)
 
-    def _sample(self, near: Tensor, least: float) -> None:
-        """Samples go to the cells ``near`` [D, H, W] bool, by the light taken around them and ``least``."""
-        around = functional.avg_pool3d(self.taken[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
-        self.sampling.copy_(torch.where(near, absorbing(around, self.side) + least, 0.0))
+    def _set_sampling(self, near: Tensor, minimum: float) -> None:
+        """Sets sampling densities in cells ``near`` [D, H, W] (bool): of the blurred mean alpha, plus ``minimum``."""
+        blurred = functional.avg_pool3d(self.taken[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
+        self.sampling.copy_(torch.where(near, density_of(blurred, self.side) + minimum, 0.0))
 
     def lookup(self, positions: Tensor) -> Tensor:
-        """Sampling density [...] at positions [..., 3]; zero in empty space and outside the box."""
+        """Sampling density [...] at positions [..., 3]; zero in empty cells and outside the box."""
         return reference.grid_lookup(self.sampling, self.low, self.high, positions)
 
     def intervals(
@@ -137,53 +148,65 @@ class DensityGrid(nn.Module):
         samples: int,
         coarse: int = 48,
         generator: torch.Generator | None = None,
-        backend: str | Backend = "reference",
+        backend: Backend | str = "reference",
         every: bool = False,
-        spread: float = SPREAD,
-        thick: float = 0.0,
+        uniform_weight: float = UNIFORM_WEIGHT,
+        full_samples_opacity: float = 0.0,
     ) -> tuple[Tensor, Tensor]:
-        """Sampling intervals that follow the grid's weights.
+        """Sampling intervals of rays, by the weights that the grid's densities give along each ray.
 
         Args:
-            origins: [R, 3]; directions: [R, 3]; near, far: [R].
-            samples: S intervals a ray.
-            coarse: grid lookups a ray.
-            generator: jitter for training; None for the same intervals every time.
-            backend: see ``jean.kernels.backend``; gradients, which poses need, always go by torch.
-            every: edges for every ray, those of length 0 for a ray that meets nothing, so that shapes do not
-                depend on what is met, which a card would have to be waited for.
-            spread: weight of all that is not empty alike, beside the grid's weights, whose sum is 1.
-            thick: rays that the grid tells to be less opaque get fewer intervals (``samples_of``) and repeat
-                their last edge behind them; for pictures, which know neither ``generator`` nor ``every``.
+            origins: [R, 3], cm.
+            directions: [R, 3], of length 1.
+            near: [R], where rays enter the box, cm.
+            far: [R], where they leave it.
+            samples: S intervals per ray.
+            coarse: grid lookups per ray.
+            generator: jitter for training; None: the same intervals every time.
+            backend: see ``jean.kernels.backend``. Torch computes intervals with gradients, which poses need.
+            every: returns edges for all rays, so that no shape depends on data and a GPU need not be awaited. All
+                edges of a ray that misses are ``far``, so its intervals have length 0.
+            uniform_weight: weight of uniform sampling over occupied space, beside the grid's weights, whose sum is 1.
+            full_samples_opacity: rays whose opacity in the grid is lower get fewer intervals
+                (``jean.kernels.reference.sample_counts``), and their last edge is repeated. For rendering only: not
+                together with ``generator`` or ``every``.
 
         Returns:
-            hit [R] bool (rays that meet anything) and edges [H, S + 1] for those H rays only, or [R, S + 1].
+            hit [R] bool (rays that meet occupied cells) and edges [H, S + 1] of those H rays, or [R, S + 1].
+
+        Raises:
+            ValueError: ``full_samples_opacity`` together with ``generator`` or ``every``.
         """
-        if thick and (every or generator is not None):
-            raise ValueError("only a picture's rays have fewer samples")
-        followed = torch.is_grad_enabled() and (origins.requires_grad or directions.requires_grad)
-        native = (
-            backend.uses_kernels("march", self.sampling)
-            if isinstance(backend, Backend)
-            else use_native(backend, self.sampling, "march")
-        )
-        if native and not followed:
-            box = (self.sampling, self.low, self.high)
+        if full_samples_opacity and (every or generator is not None):
+            raise ValueError("only rays of a rendered image have fewer samples")
+        differentiable = torch.is_grad_enabled() and (origins.requires_grad or directions.requires_grad)
+        box = (self.sampling, self.low, self.high)
+        if use_native(backend, self.sampling, "march") and not differentiable:
             if every:
-                hit, made = march_every(*box, origins, directions, samples, coarse, generator, spread)
-                return hit, torch.where(hit[:, None], made, far.detach()[:, None])
-            return march(*box, origins, directions, samples, coarse, generator, spread, thick)
+                hit, edges = march_every(*box, origins, directions, samples, coarse, generator, uniform_weight)
+                return hit, torch.where(hit[:, None], edges, far.detach()[:, None])
+            weights = (uniform_weight, full_samples_opacity)
+            return march(*box, origins, directions, samples, coarse, generator, *weights)
         return reference.march(
-            self.sampling, self.low, self.high, origins, directions, near, far, samples, coarse, generator, every,
-            spread, thick,
-        )  # fmt: skip
+            *box,
+            origins,
+            directions,
+            near,
+            far,
+            samples,
+            coarse,
+            generator,
+            every,
+            uniform_weight,
+            full_samples_opacity,
+        )
 
 
-def absorbed(density: Tensor, side: float) -> Tensor:
-    """[0, 1]: the share of light that cells of ``density`` (per cm) take along one ``side`` (cm)."""
+def alpha_of(density: Tensor, side: float) -> Tensor:
+    """Alpha, in [0, 1], of cells of ``density`` (per cm) along one ``side`` (cm)."""
     return -torch.expm1(-density * side)
 
 
-def absorbing(share: Tensor, side: float) -> Tensor:
-    """The inverse of ``absorbed``: the density that takes ``share``, or ``MOST_ABSORBED`` where that is less."""
-    return -torch.log1p(-share.clamp_max(MOST_ABSORBED)) / side
+def density_of(alpha: Tensor, side: float) -> Tensor:
+    """The inverse of ``alpha_of``: the density that gives ``alpha``, at most that of ``MAX_ALPHA``."""
+    return -torch.log1p(-alpha.clamp_max(MAX_ALPHA)) / side

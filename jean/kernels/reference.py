@@ -14,13 +14,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Composite:
-    """What a ray sees.
+    """Colour, opacity and depth of rays.
 
     Attributes:
         channels: [R, C], channels accumulated along the ray (no background).
-        opacity: [R], 0 (nothing hit) to 1.
-        depth: [R], expected distance of what was hit, premultiplied by opacity.
-        weights: [R, S], contribution of each interval; [R, 0] where no more than the picture was wanted.
+        opacity: [R] in [0, 1].
+        depth: [R], expected distance of the surface, cm, premultiplied by opacity.
+        weights: [R, S], contribution of each interval; [R, 0] from operations that do not return weights.
     """
 
     channels: Tensor
@@ -33,7 +33,7 @@ def camera_rays(pixels: Tensor, focal_px: Tensor, center_px: Tensor, camera_to_w
     """Rays through pixels.
 
     Args:
-        pixels: [R, 2] positions (x, y), px; a pixel's centre lies at a half-integer.
+        pixels: [R, 2] positions (x, y), px; the centre of a pixel lies at a half-integer.
         focal_px: [R] focal lengths.
         center_px: [R, 2] principal points (x, y).
         camera_to_world: [R, 4, 4], OpenCV axes.
@@ -50,10 +50,10 @@ def camera_rays(pixels: Tensor, focal_px: Tensor, center_px: Tensor, camera_to_w
 
 
 def box_interval(origins: Tensor, directions: Tensor, low: Tensor, high: Tensor):
-    """Where rays pass through an axis-aligned box (slab test).
+    """Distances at which rays enter and leave an axis-aligned box (slab test).
 
     Returns:
-        near [R] and far [R]; a ray that misses has near = far.
+        near [R] and far [R], cm; a ray that misses has near = far.
     """
     inverse = 1.0 / torch.where(directions.abs() < 1e-9, torch.full_like(directions, 1e-9), directions)
     a, b = (low - origins) * inverse, (high - origins) * inverse
@@ -69,7 +69,7 @@ def uniform_edges(near: Tensor, far: Tensor, intervals: int) -> Tensor:
 
 
 def stratified_depths(near: Tensor, far: Tensor, samples: int, generator: torch.Generator | None = None) -> Tensor:
-    """Depths [R, S], one in each of S equal intervals; their middles when no generator is given."""
+    """Depths [R, S], one in each of S equal intervals: random ones, or the middles without a generator."""
     edges = uniform_edges(near, far, samples)
     if generator is None:
         position = torch.full_like(edges[:, 1:], 0.5)
@@ -95,36 +95,36 @@ def invert_cdf(edges: Tensor, weights: Tensor, quantiles: Tensor) -> Tensor:
     above = torch.searchsorted(cdf, quantiles.contiguous(), right=True).clamp(1, cdf.shape[1] - 1)
     cdf_low, cdf_high = cdf.gather(1, above - 1), cdf.gather(1, above)
     low, high = edges.gather(1, above - 1), edges.gather(1, above)
-    share = (quantiles - cdf_low) / (cdf_high - cdf_low).clamp_min(1e-12)
-    return low + (high - low) * share.clamp(0.0, 1.0)
+    fraction = (quantiles - cdf_low) / (cdf_high - cdf_low).clamp_min(1e-12)
+    return low + (high - low) * fraction.clamp(0.0, 1.0)
 
 
-SPREAD = 0.15  # weight of all that is not empty alike, beside the sampling weights, whose sum is 1
+UNIFORM_WEIGHT = 0.15  # of uniform sampling over occupied space, beside the grid's weights, whose sum is 1
 
 
-def samples_of(opacity: Tensor, samples: int, thick: float) -> Tensor:
-    """How many samples rays get in a picture: fewer where the sampling grid tells that little is to be seen.
+def sample_counts(opacity: Tensor, samples: int, full_samples_opacity: float) -> Tensor:
+    """Numbers of samples of rays in a rendered image: fewer where the grid's opacity is low.
 
     Args:
-        opacity: [R], told by the grid.
-        samples: of a ray that is ``thick`` or more, or no number; a clear ray gets a quarter of them.
-        thick: an opacity, more than 0.
+        opacity: [R], from the sampling grid; NaN gets all samples.
+        samples: of a ray whose opacity is ``full_samples_opacity`` or more; a transparent ray gets a quarter of them.
+        full_samples_opacity: in (0, 1].
 
     Returns:
         [R] int.
     """
-    count = (samples * (opacity / thick)).nan_to_num().long() + 1
-    return torch.where(opacity < thick, count.clamp((samples + 3) // 4, samples), samples)
+    count = (samples * (opacity / full_samples_opacity)).nan_to_num().long() + 1
+    return torch.where(opacity < full_samples_opacity, count.clamp((samples + 3) // 4, samples), samples)
 
 
-def quantiles_of(counts: Tensor, samples: int) -> Tensor:
-    """[R, S + 1] quantiles of the edges of ``counts`` [R] intervals, at most S; the last is repeated behind them."""
+def adaptive_quantiles(counts: Tensor, samples: int) -> Tensor:
+    """[R, S + 1] quantiles of the edges of ``counts`` [R] intervals, at most S; the last one is repeated."""
     number = torch.minimum(torch.arange(samples + 1, device=counts.device), counts[:, None])
     return (number + 0.5) / (counts[:, None] + 1)
 
 
 def quantile_grid(rays: int, count: int, generator: torch.Generator | None, device: torch.device) -> Tensor:
-    """[R, K] increasing quantiles, one in each of K equal shares (their middles without a generator)."""
+    """[R, K] quantiles, one in each of K equal parts of [0, 1]: random ones, or the middles without a generator."""
     base = torch.arange(count, device=device, dtype=torch.float32)
     if generator is None:
         shift = torch.full((rays, count), 0.5, device=device)
@@ -159,10 +159,24 @@ def march(
     coarse: int = 48,
     generator: torch.Generator | None = None,
     every: bool = False,
-    spread: float = SPREAD,
-    thick: float = 0.0,
+    uniform_weight: float = UNIFORM_WEIGHT,
+    full_samples_opacity: float = 0.0,
 ) -> tuple[Tensor, Tensor]:
-    """Sampling intervals where a grid of densities has weight; see ``jean.kernels.occupancy.DensityGrid.intervals``."""
+    """Sampling intervals by the weights that a grid of densities gives along each ray (a coarse volume rendering).
+
+    Args:
+        sampling: [D, H, W] densities over the box from ``low`` [3] to ``high`` [3].
+        origins, directions, near, far: rays, see ``jean.kernels.occupancy.OccupancyGrid.intervals``.
+        samples: S intervals per ray.
+        coarse: grid lookups per ray.
+        generator: jitter; None: the middles.
+        every: edges for all rays; see ``OccupancyGrid.intervals``.
+        uniform_weight: of uniform sampling over occupied space, beside the grid's weights, whose sum is 1.
+        full_samples_opacity: rays of a lower opacity get fewer intervals (``sample_counts``); 0: none do.
+
+    Returns:
+        hit [R] bool and edges [H, S + 1] of the rays that hit, or [R, S + 1] with ``every``.
+    """
     edges = uniform_edges(near, far, coarse)
     middles = (edges[:, 1:] + edges[:, :-1]) / 2
     density = grid_lookup(sampling, low, high, origins[:, None] + directions[:, None] * middles[..., None])
@@ -171,14 +185,13 @@ def march(
         density, edges = density[hit], edges[hit]
     optical = density * (edges[:, 1:] - edges[:, :-1])
     weights = torch.exp(-torch.cumsum(optical, -1) + optical) * (1.0 - torch.exp(-optical))
-    # some samples go to all occupied cells alike: a surface behind another one (an open mouth behind its lips) keeps
-    # being sampled
+    # uniform sampling over occupied cells: a surface behind another one (an open mouth behind the lips) stays sampled
     occupied = (density > 0).float()
     weights = weights / weights.sum(-1, keepdim=True).clamp_min(1e-9)
-    weights = weights + spread * occupied / occupied.sum(-1, keepdim=True).clamp_min(1)
-    if thick:
+    weights = weights + uniform_weight * occupied / occupied.sum(-1, keepdim=True).clamp_min(1)
+    if full_samples_opacity:
         opacity = 1.0 - torch.exp(-optical.sum(-1))
-        quantiles = quantiles_of(samples_of(opacity, samples, thick), samples)
+        quantiles = adaptive_quantiles(sample_counts(opacity, samples, full_samples_opacity), samples)
     else:
         quantiles = quantile_grid(len(edges), samples + 1, generator, edges.device)
     inner = invert_cdf(edges, weights, quantiles)
@@ -192,7 +205,7 @@ def composite(density: Tensor, channels: Tensor, depths: Tensor, intervals: Tens
         density: [R, S], not negative, per unit of length.
         channels: [R, S, C].
         depths: [R, S], increasing.
-        intervals: [R, S], the length that each sample stands for.
+        intervals: [R, S], length of the interval of each sample.
     """
     optical = density * intervals
     transmittance = torch.exp(-torch.cumsum(optical, -1) + optical)
@@ -206,7 +219,7 @@ def composite(density: Tensor, channels: Tensor, depths: Tensor, intervals: Tens
 
 
 def scatter(traced: Composite, hit: Tensor) -> Composite:
-    """The composite of all rays from that of the rays ``hit`` [R] bool; zeros for the others."""
+    """Expands a composite of the rays ``hit`` [R] bool to all rays; the others get zeros."""
 
     def full(values: Tensor) -> Tensor:
         out = values.new_zeros(len(hit), *values.shape[1:])
@@ -216,5 +229,5 @@ def scatter(traced: Composite, hit: Tensor) -> Composite:
 
 
 def over(front: Tensor, opacity: Tensor, back: Tensor) -> Tensor:
-    """Premultiplied ``front`` [R, C] with ``opacity`` [R] over ``back`` [R, C]."""
+    """Alpha compositing of premultiplied ``front`` [R, C] with ``opacity`` [R] over ``back`` [R, C]."""
     return front + (1.0 - opacity)[:, None] * back

@@ -1,14 +1,17 @@
-"""The C structures of ``csrc/interface.h``, field by field, and the sizes that the kernels are made for."""
+"""The C structures of ``csrc/interface.h``, field by field, and the sizes that the kernels are compiled for."""
 
 from __future__ import annotations
 
 import ctypes
 
-MAX_PLANES, CHANNELS, TILE, MAX_HIDDEN, MAX_COARSE = 16, 16, 32, 128, 256
-MAX_SAMPLES = 64
-MAX_LAYERS = 16
-CUDA_COARSE = 64  # rays.h
-# Matrices are cut into panels of 64 columns on the widest target, 4 in double precision.
+MAX_PLANES = 16
+CHANNELS = 16  # features per cell of a plane
+TILE = 32  # samples that the kernels compute together
+MAX_HIDDEN = 128  # width of a hidden layer
+MAX_SAMPLES = 64  # per ray
+MAX_LAYERS = 16  # of the paper's field
+MAX_COARSE, CUDA_COARSE = 256, 64  # grid lookups per ray, on the CPU and on a GPU (rays.h)
+# Matrices are cut into panels of this many columns: 64 on the widest instruction set, 4 in double precision.
 COLUMNS, COLUMNS_DOUBLE = 64, 4
 
 _INT, _LONG, _DOUBLE, _FLOAT, _POINTER = (
@@ -18,6 +21,7 @@ _INT, _LONG, _DOUBLE, _FLOAT, _POINTER = (
     ctypes.c_float,
     ctypes.c_void_p,
 )
+# Names and order of a field's weights: of the fast field, and of the heads of the paper's field.
 WEIGHTS = ("first", "second", "second_bias", "density", "density_bias", "colour", "colour_bias", "rgb", "rgb_bias")
 ENDS = ("density", "density_bias", "rgb", "rgb_bias")
 
@@ -47,7 +51,7 @@ class Field(ctypes.Structure):
                 "planes",
                 "gated",
                 "hidden",
-                "half",
+                "colour_width",
                 "frames",
                 "light_height",
                 "light_width",
@@ -103,8 +107,8 @@ class March(ctypes.Structure):
         ("samples", _INT),
         ("low", _FLOAT * 3),
         ("high", _FLOAT * 3),
-        ("spread", _FLOAT),
-        ("thick", _FLOAT),
+        ("uniform_weight", _FLOAT),
+        ("full_samples_opacity", _FLOAT),
         *[(name, _POINTER) for name in ("grid", "origins", "directions")],
     ]
 
@@ -112,7 +116,7 @@ class March(ctypes.Structure):
 class Picture(ctypes.Structure):
     """``JeanPicture``."""
 
-    _fields_ = [*[(name, _POINTER) for name in ("colour", "opacity", "depth")], ("enough", _FLOAT)]
+    _fields_ = [*[(name, _POINTER) for name in ("colour", "opacity", "depth")], ("min_transmittance", _FLOAT)]
 
 
 class Torso(ctypes.Structure):
@@ -140,7 +144,7 @@ class View(ctypes.Structure):
         ("center_px", _FLOAT * 2),
         ("camera_to_world", _FLOAT * 12),
         *[(name, _POINTER) for name in ("pixels", "background", "rgb", "depth")],
-        ("enough", _FLOAT),
+        ("min_transmittance", _FLOAT),
     ]
 
 
@@ -167,7 +171,7 @@ class CompositeGradients(ctypes.Structure):
     ]
 
 
-# Tensors that all pixels of the torso layer share, in the kernels' order.
+# Names and order of the torso layer's tensors.
 TORSO = (
     *("bend_first", "bend_bias", "bend_second", "bend_second_bias"),
     *("shade", "bias", "last", "last_bias"),
@@ -214,7 +218,7 @@ class TorsoPixels(ctypes.Structure):
 
 
 class TorsoGradients(ctypes.Structure):
-    """Where the gradients of the shared tensors go."""
+    """``JeanTorsoLayer``'s tensors, each a pointer to its gradient."""
 
     _fields_ = [(name, _POINTER) for name in TORSO]
 
@@ -273,6 +277,6 @@ class MlpGradients(ctypes.Structure):
 
 
 def check_cells(cells: int) -> None:
-    """Raises ValueError for a sampling grid of more cells than a float can number exactly (``rays.h``)."""
+    """Raises ValueError for a sampling grid with more cells than a float can number exactly (``rays.h``)."""
     if cells > 2**24:
         raise ValueError(f"at most {2**24} cells in a sampling grid, not {cells}")

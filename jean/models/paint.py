@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jean.kernels.dispatch import paint_seen
+from jean.kernels.dispatch import render_pixels_fused
 from jean.models.talking_head import Frames, TalkingHead
 
 CHUNK = 16384  # rays at a time: about 100 MB with the fast preset's samples
@@ -37,7 +37,7 @@ def paint(
     scene = model.frame_scene(frames, condition)
     if scene is not None:
         center = (float(frames.center_px[0, 0]), float(frames.center_px[0, 1]))
-        return paint_seen(
+        return render_pixels_fused(
             scene, frames.camera_to_world[0], float(frames.focal_px[0]), center, size_px, pixels, background
         )
     rgb, depth = [], []

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from jean.kernels.backend import Backend
-from jean.kernels.dispatch import Composite, Seen, camera_rays, on_host, over
+from jean.kernels.dispatch import Composite, FrameScene, cached_list, camera_rays, over
 from jean.models.audio_encoder import AudioAttention, AudioEncoder
 from jean.models.head.base import Box, Head, HeadArguments
 from jean.models.head.registry import HEADS
@@ -179,7 +179,7 @@ class TalkingHead(nn.Module):
         """
         if self.audio_attention is None or audio.ndim == 3:
             embedding = self.audio_encoder(audio)
-        elif not on_host(self.smoothing):
+        elif not cached_list(self.smoothing):
             embedding = self.audio_encoder(audio[:, audio.shape[1] // 2])
         else:
             embedding = self.audio_attention(self.audio_encoder(audio.flatten(0, 1)).unflatten(0, audio.shape[:2]))
@@ -210,7 +210,7 @@ class TalkingHead(nn.Module):
         """
         return self.head.deformation(frames.offsets, condition[:, : self.audio_width])
 
-    def frame_scene(self, frames: Frames, condition: Tensor) -> Seen | None:
+    def frame_scene(self, frames: Frames, condition: Tensor) -> FrameScene | None:
         """One frame as the fused rendering kernel takes it; None where ``trace`` has to render.
 
         Args:

@@ -1,4 +1,4 @@
-"""``jean prepare``: videos in, clip folders out, one of each (``prepare_video``) or one of all (``concat``)."""
+"""``jean prepare``: turns videos into clip folders, one clip per video or one clip of all of them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from jean.clips import concat as joining
 from jean.clips.clip import Clip
+from jean.clips.concat import choose, join
 from jean.errors import ArtefactError, InputError, UsageError
-from jean.files import folder_lock, read_json, sha256
+from jean.files import folder_lock, sha256
 from jean.prepare.config import PrepareConfig
 from jean.prepare.store import Step
-from jean.prepare.video import VERSION, make_clip
+from jean.prepare.video import VERSION, VideoPreparation
 from jean.progress import Progress, Silent
+
+# Options that do not change the clip of one video.
+_NOT_RECORDED = {"preview", "device", "concat", "seconds", "like", "focal_tolerance"}
 
 
 def prepare(
@@ -26,23 +29,23 @@ def prepare(
     """Prepares one or many videos.
 
     Args:
-        videos: files; one video becomes the clip folder ``output``, many become ``output``/STEM each.
+        videos: video files. One video becomes the clip folder ``output``, many become ``output``/STEM each.
         output: where to write.
         config: options.
-        progress: told how far it is.
+        progress: receives progress, messages and warnings.
 
     Returns:
         {"clips": [figures of each clip], "failed": [{"source", "error"}], "seconds"}.
 
     Raises:
-        InputError: the only video, or any of many (after the others are done), cannot be used.
-        UsageError: no video, or two of many would share a folder.
+        InputError: a video cannot be used. Of many videos, the others are prepared first.
+        UsageError: no video, two videos with the same folder, or options that exclude each other.
         SetupError: the output cannot be written or is in use; a package or weights are missing.
     """
     config, progress = config or PrepareConfig(), progress or Silent()
     started = time.monotonic()
     if config.tracks_only and (config.concat or config.preview):
-        raise UsageError("--tracks-only keeps no pictures for --concat or --preview.", "Leave one of them away.")
+        raise UsageError("--tracks-only stores no pictures for --concat or --preview.", "Leave one of them out.")
     if config.concat:
         return _prepare_joined(videos, Path(output), config, progress)
     folders = clip_folders(videos, Path(output))
@@ -74,25 +77,24 @@ def _prepare_joined(
     folders = clip_folders(videos, parts) if len(videos) > 1 else {Path(videos[0]): parts / Path(videos[0]).stem}
     figures = [prepare_clip(video, folder, each, progress) for video, folder in folders.items()]
     clips = [Clip.open(folder) for folder in folders.values()]
-    kept, dropped = joining.choose(clips, joining.SECONDS, Clip.open(config.like) if config.like else None)
-    if not kept:
-        raise InputError(
-            "no video is like the clip given by --like.", "; ".join(f"{n}: {w[0]}" for n, w in dropped.items())
-        )
-    for name, why in dropped.items():
-        progress.say(f"{name} is left out: {', '.join(why)}.")
-    facts = {"joined": [clips[i].folder.name for i in kept], "left_out": dropped}
+    reference = Clip.open(config.like) if config.like else None
+    chosen, left_out = choose(clips, config.seconds, reference, config.focal_tolerance)
+    if not chosen:
+        reasons = "; ".join(f"{name}: {reasons[0]}" for name, reasons in left_out.items())
+        raise InputError("no video is like the clip given by --like.", reasons)
+    for name, reasons_of_one in left_out.items():
+        progress.say(f"{name} is left out: {', '.join(reasons_of_one)}.")
     with folder_lock(output):
-        joining.join([clips[i] for i in kept], output, facts)
-    joined = Clip.open(output)
-    return {
-        "clips": [
-            {"clip": str(output), "frames": joined.frame_count, "fps": joined.fps, "size_px": joined.size_px, **facts}
-        ],
-        "parts": figures,
-        "failed": [],
-        "seconds": round(time.monotonic() - started, 2),
+        joined = join([clips[i] for i in chosen], output, left_out)
+    clip = {
+        "clip": str(output),
+        "frames": joined.frame_count,
+        "fps": joined.fps,
+        "size_px": joined.size_px,
+        "joined": [clips[i].folder.name for i in chosen],
+        "left_out": left_out,
     }
+    return {"clips": [clip], "parts": figures, "failed": [], "seconds": round(time.monotonic() - started, 2)}
 
 
 def clip_folders(videos: Sequence[str | Path], output: Path) -> dict[Path, Path]:
@@ -100,7 +102,7 @@ def clip_folders(videos: Sequence[str | Path], output: Path) -> dict[Path, Path]
 
     Raises:
         InputError: a video does not exist.
-        UsageError: no video, or two would share a folder.
+        UsageError: no video, or two videos with the same folder.
     """
     paths = [Path(video) for video in videos]
     if not paths:
@@ -111,23 +113,23 @@ def clip_folders(videos: Sequence[str | Path], output: Path) -> dict[Path, Path]
     if len(paths) == 1:
         return {paths[0]: output}
     stems = [path.stem for path in paths]
-    twice = sorted({stem for stem in stems if stems.count(stem) > 1})
-    if twice:
-        raise UsageError(f"two videos are called {twice[0]}.", "Prepare them into two folders.")
+    repeated = sorted({stem for stem in stems if stems.count(stem) > 1})
+    if repeated:
+        raise UsageError(f"two videos are called {repeated[0]}.", "Prepare them into two folders.")
     return {path: output / path.stem for path in paths}
 
 
 def prepare_clip(video: Path, folder: Path, config: PrepareConfig, progress: Progress) -> dict[str, Any]:
-    """Prepares one video; see ``prepare``. Returns its figures."""
+    """Prepares one video; see ``prepare``. Returns the clip's figures."""
     with folder_lock(folder):
         started = time.monotonic()
         digest = sha256(video)
-        options = config.model_dump(mode="json", exclude={"preview", "device", "concat", "like"})
-        if _is_done(folder, digest, options):
+        options = config.model_dump(mode="json", exclude=_NOT_RECORDED)
+        if _is_finished(folder, digest, options):
             progress.say(f"{folder}: already prepared.")
             steps: list[Step] = []
         else:
-            steps = make_clip(video, digest, folder, config, options, progress)
+            steps = VideoPreparation(video, digest, folder, config, options, progress).run()
         if config.preview:
             from jean.prepare.preview import write_preview
 
@@ -135,31 +137,27 @@ def prepare_clip(video: Path, folder: Path, config: PrepareConfig, progress: Pro
         return _figures(folder, steps, time.monotonic() - started)
 
 
-def _is_done(folder: Path, digest: str, options: dict[str, Any]) -> bool:
-    """Whether ``folder`` holds the whole clip of this video with these options."""
+def _is_finished(folder: Path, digest: str, options: dict[str, Any]) -> bool:
+    """Whether ``folder`` holds the complete clip of this video with these options."""
     try:
         meta = Clip.open(folder, pictures=not options["tracks_only"]).meta
-        return (
-            meta["source"]["sha256"] == digest
-            and meta["options"] == options
-            and meta["prepare_version"] == VERSION
-            and all((folder / name).stat().st_size == facts["bytes"] for name, facts in meta["files"].items())
-        )
-    except (InputError, ArtefactError, KeyError, OSError):
+    except (InputError, ArtefactError):
         return False
+    source = meta.source.sha256 if meta.source is not None else None
+    return (source, meta.options, meta.prepare_version) == (digest, options, VERSION)
 
 
 def _figures(folder: Path, steps: list[Step], seconds: float) -> dict[str, Any]:
-    """What ``--json`` prints for one clip."""
-    meta = read_json(folder / "clip.json")
+    """The figures of one clip for ``--json``."""
+    meta = Clip.open(folder, pictures=False).meta
+    document = meta.to_json()
+    names = ("frames", "valid", "fps", "size_px", "crop", "no_face", "several_faces", "look", "fit")
     return {
         "clip": str(folder),
-        **{name: meta[name] for name in ("frames", "valid", "fps", "size_px", "crop", "no_face", "several_faces")},
-        "tracker": meta["tracker"]["name"],
-        "matting": meta["matting"]["name"] if meta["matting"] else None,
-        "sound": meta["audio"] is not None,
-        "look": meta["look"],
-        "fit": meta["fit"],
+        **{name: document[name] for name in names},
+        "tracker": meta.tracker.name,
+        "matting": meta.matting.name if meta.matting else None,
+        "sound": meta.audio is not None,
         "steps_run": [step.name for step in steps if not step.reused],
         "steps_reused": [step.name for step in steps if step.reused],
         "step_seconds": {step.name: step.seconds for step in steps if not step.reused},

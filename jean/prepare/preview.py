@@ -1,4 +1,4 @@
-"""What preparation found, to be looked at: a contact sheet and an overlay video."""
+"""A preview of a prepared clip: a contact sheet and an overlay video of landmarks, mattes and poses."""
 
 from __future__ import annotations
 
@@ -8,45 +8,46 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.geometry import project
-from jean.media import open_writer, read_wav
+from jean.media import open_writer, read_wav, write_png
 
 HEAD_COLOUR = (255, 90, 90)
 TORSO_COLOUR = (90, 140, 255)
 AXIS_COLOURS = ((255, 60, 60), (60, 220, 60), (70, 110, 255))
-AXIS_CM = 7.0
+AXIS_CM = 7.0  # length of the drawn axes
+TINT = 0.35  # opacity of the colours of head and torso
 SHEET = (3, 4)  # rows, columns
 
 
 def write_preview(clip_folder: str | Path) -> list[Path]:
-    """Writes ``preview/sheet.png`` and ``preview/overlay.mp4`` into a clip folder; returns their paths.
+    """Writes ``preview/sheet.png`` and ``preview/overlay.mp4`` into a clip folder.
 
-    Landmarks are dots, pose axes leave the head's origin (x red, y green, z blue, towards the back of the
-    head), head and torso are tinted.
+    Landmarks are dots. Three axes start at the head's origin: x red, y green, z blue (towards the back of the head).
+    Head and torso are tinted.
+
+    Returns:
+        The paths of the two files.
     """
-    import cv2
-
     clip = Clip.open(clip_folder)
     folder = clip.folder / "preview"
     folder.mkdir(exist_ok=True)
     rows, columns = SHEET
-    chosen = np.linspace(0, clip.frame_count - 1, rows * columns).round().astype(int)
+    sampled = np.linspace(0, clip.frame_count - 1, rows * columns).round().astype(int)
     sheet = np.concatenate(
-        [np.concatenate([overlay(clip, t) for t in chosen[r * columns : (r + 1) * columns]], 1) for r in range(rows)]
+        [np.concatenate([overlay(clip, t) for t in sampled[r * columns : (r + 1) * columns]], 1) for r in range(rows)]
     )
-    written = [folder / "sheet.png"]
-    cv2.imencode(".png", sheet[:, :, ::-1])[1].tofile(written[0])
+    write_png(folder / "sheet.png", sheet)
     sound = read_wav(clip.audio_path) if clip.audio_path else None
     with open_writer(folder / "overlay.mp4", (clip.size_px, clip.size_px), clip.fps, sound) as writer:
         for index in range(clip.frame_count):
             writer.write(overlay(clip, index))
-    return [*written, writer.path]
+    return [folder / "sheet.png", writer.path]
 
 
 def overlay(clip: Clip, index: int) -> np.ndarray:
-    """One frame, uint8 [H, W, 3], with what was found in it."""
+    """One frame, uint8 [H, W, 3], with its tracks drawn into it."""
     import cv2
 
-    alpha = np.asarray(clip.matte[index], np.float32)[..., None] / 255 * 0.35
+    alpha = np.asarray(clip.matte[index], np.float32)[..., None] / 255 * TINT
     image: np.ndarray = np.asarray(clip.frames[index], np.float32)
     for part, colour in enumerate((HEAD_COLOUR, TORSO_COLOUR)):
         image = image * (1 - alpha[:, :, part]) + np.array(colour, np.float32) * alpha[:, :, part]

@@ -1,8 +1,8 @@
-"""Finished steps of a long job, kept on disk under a key, so that nothing is done twice.
+"""Finished steps of a long job, stored under keys so that nothing is done twice.
 
-A step's key is the hash of everything that decides its result: its own options, the versions of what it
-uses, and the keys of the steps it builds on. Results lie in ``ROOT/.work/NAME``; large files that are part
-of the product itself are moved to ``ROOT``. ``step.json`` is written last: without it the step is not done.
+A step's key is the hash of everything that decides its result: its options, the versions of what it uses, and the keys
+of the steps it builds on. Results are stored in ``ROOT/.work/NAME``. Files that belong to the product are published:
+moved to ``ROOT``. ``step.json`` is written last; a step without it is not finished.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Step:
 
     Attributes:
         name: of the step.
-        key: hash of all that decided the result.
-        folder: where the files that stay in the store lie.
-        info: what the work returned, JSON values.
-        files: size and sha256 of each file, by name.
-        seconds: what the work took when it was done.
-        reused: it was found finished.
+        key: hash of everything that decided the result.
+        folder: of the files that are not published.
+        info: JSON values that the work returned.
+        files: ``bytes`` and ``sha256`` of each file, by name.
+        seconds: duration of the work.
+        reused: whether the step was finished before.
     """
 
     name: str
@@ -54,9 +54,9 @@ class StepStore:
 
     Attributes:
         root: the output folder.
-        on_change: called once, before the first new result replaces an old one; the place to take
-            back the mark that says that the product is whole.
-        steps: what was asked for so far, in order.
+        on_change: called once, before the first new result replaces an old one; it should remove the mark that the
+            product is complete.
+        steps: the steps that were run so far, in order.
     """
 
     root: Path
@@ -70,37 +70,48 @@ class StepStore:
         work: Callable[[Path], dict[str, Any] | None],
         publish: Sequence[str] = (),
     ) -> Step:
-        """Finds the step finished, or does it.
+        """Returns the finished step, after doing its work if necessary.
 
         Args:
-            name: of the step, a plain word.
-            inputs: JSON values that decide the result; give ``Step.key`` of the steps it builds on.
-            work: writes its files into the folder it is given and returns JSON values to remember.
+            name: of the step; also the name of its folder.
+            inputs: JSON values that decide the result; use ``Step.key`` for the steps it builds on.
+            work: writes files into the folder that it is given and returns JSON values to store.
             publish: names of files that are moved to ``root``.
 
         Raises:
             SetupError: a file cannot be written.
         """
         key = key_of(name, inputs)
-        step = self._finished(name, key, publish)
+        step = self._finished(name, key)
         if step is None:
             step = self._do(name, key, work, publish)
         self.steps.append(step)
         return step
 
-    def drop(self, name: str) -> None:
-        """Forgets a step and removes its files, the published ones too."""
+    def drop(self, name: str, *published: str) -> None:
+        """Removes a step and its files.
+
+        Args:
+            name: of the step.
+            published: files in ``root`` that are removed even if the step did not record them.
+        """
         folder = self.root / FOLDER / name
-        if (folder / RECORD).is_file():
-            try:
-                published = read_json(folder / RECORD)["published"]
-            except (ArtefactError, KeyError, TypeError):
-                published = []
-            for file in published:
-                (self.root / file).unlink(missing_ok=True)
+        for file in {*published, *_published(folder)}:
+            (self.root / file).unlink(missing_ok=True)
         _remove(folder)
 
-    def _finished(self, name: str, key: str, publish: Sequence[str]) -> Step | None:
+    def remove_others(self) -> None:
+        """Removes the folders of steps that were not run; their published files stay.
+
+        Older versions named some steps differently, so a published file may belong to a current step.
+        """
+        folder = self.root / FOLDER
+        names = {step.name for step in self.steps}
+        for path in folder.iterdir() if folder.is_dir() else ():
+            if path.name not in names:
+                _remove(path)
+
+    def _finished(self, name: str, key: str) -> Step | None:
         folder = self.root / FOLDER / name
         if not (folder / RECORD).is_file():
             return None
@@ -114,7 +125,7 @@ class StepStore:
                     return None
             return Step(name, key, folder, record["info"], record["files"], record["seconds"], True)
         except (ArtefactError, OSError, KeyError, TypeError, AttributeError):
-            return None  # damaged: as good as not done
+            return None  # a damaged record means that the step is not finished
 
     def _do(self, name: str, key: str, work: Callable[[Path], Any], publish: Sequence[str]) -> Step:
         folder = self.root / FOLDER / name
@@ -123,38 +134,43 @@ class StepStore:
         try:
             _remove(partial)
             partial.mkdir(parents=True)
-            info = work(partial) or {}
+            info = json.loads(json.dumps(work(partial) or {}))  # the same types whether fresh or read back
             files = {path.name: _settle(path) for path in sorted(partial.iterdir())}
-            if all(done.reused for done in self.steps):
+            if all(step.reused for step in self.steps):
                 self.on_change()
             self.drop(name)
-            for file in publish:
-                if file in files:
-                    os.replace(partial / file, self.root / file)
+            published = [file for file in publish if file in files]
+            for file in published:
+                os.replace(partial / file, self.root / file)
             os.replace(partial, folder)
             seconds = round(time.monotonic() - started, 3)
-            published = [file for file in publish if file in files]
-            write_json(
-                folder / RECORD,
-                {"key": key, "info": info, "files": files, "published": published, "seconds": seconds},
-            )
+            record = {"key": key, "info": info, "files": files, "published": published, "seconds": seconds}
+            write_json(folder / RECORD, record)
         except OSError as error:
             raise write_error(Path(error.filename or partial), error) from error
         finally:
             _remove(partial)
-            with suppress(OSError):  # not empty: other steps are kept
+            with suppress(OSError):  # not empty: it holds other steps
                 partial.parent.rmdir()
         return Step(name, key, folder, info, files, seconds, False)
 
 
 def key_of(name: str, inputs: dict[str, Any]) -> str:
-    """Hex hash of a step's name and inputs; the order of the keys does not matter."""
+    """Hex sha256 of a step's name and inputs; the order of the keys does not matter."""
     text = json.dumps([name, inputs], sort_keys=True, ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def _published(folder: Path) -> list[str]:
+    """Names of the files that a step has published, from its record."""
+    try:
+        return [str(name) for name in read_json(folder / RECORD)["published"]]
+    except (ArtefactError, KeyError, TypeError):
+        return []
+
+
 def _settle(path: Path) -> dict[str, Any]:
-    """Forces a file to disk and says what it is."""
+    """Flushes a file to disk and returns its size and hash."""
     with open(path, "rb+") as handle:
         os.fsync(handle.fileno())
     return {"bytes": path.stat().st_size, "sha256": sha256(path)}

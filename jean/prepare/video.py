@@ -1,9 +1,11 @@
-"""One video to one clip folder, step by step.
+"""Prepares one video: from a file to a clip folder, step by step.
 
-probe → look at some frames → track faces → choose the person and the crop → cut the frames → fit the
-camera → matte → background → sound → ``clip.json``. Each step is kept under a key of all that decides it
-(``jean.prepare.store``): the same options do nothing, a changed option redoes what depends on it, and what
-was interrupted goes on after its last finished step.
+inspect some frames → track faces → choose the person and the crop → cut the frames → fit the head → collect the arrays
+→ mattes → background → emotion features → sound → audio features → ``clip.json``.
+
+Each step is stored under a key of everything that decides its result (``jean.prepare.store``). So the same options do
+nothing, a changed option repeats only the steps that depend on it, and an interrupted preparation continues after its
+last finished step.
 """
 
 from __future__ import annotations
@@ -13,217 +15,297 @@ from typing import Any
 
 import numpy as np
 
-from jean.clips.clip import FORMAT
 from jean.clips.corpus import mead_sound
+from jean.clips.meta import (
+    ARRAYS_FILE,
+    AUDIO_FILE,
+    BACKGROUND,
+    EMOTION_FILE,
+    FRAMES,
+    MATTE,
+    META,
+    SOUND,
+    AudioSpec,
+    Crop,
+    EmotionSpec,
+    ExtractorSpec,
+    FileFacts,
+)
+from jean.clips.writer import ClipWriter, audio_spec, emotion_spec
 from jean.environment import pick_device
 from jean.features import registry
-from jean.features.base import AudioFeatures
-from jean.files import sha256, write_json
-from jean.prepare import steps as work
+from jean.features.base import AudioFeatures, EmotionFeatures, FaceTracker, Matting
+from jean.files import sha256
+from jean.prepare import steps
 from jean.prepare.config import PrepareConfig
-from jean.prepare.crop import SMALL_FACE, Crop, centre_crop
-from jean.prepare.glance import glance
+from jean.prepare.crop import SMALL_FACE, centre_crop
 from jean.prepare.store import Step, StepStore
 from jean.prepare.tracking.tracks import Tracks
-from jean.prepare.validate import SAMPLES, check, look
 from jean.progress import Progress
 
-VERSION = 1  # of the steps themselves: raised when the same input gives another clip
+VERSION = 1  # of the steps; raised when the same input gives another clip
 
 
-def make_clip(
-    video: Path, digest: str, folder: Path, config: PrepareConfig, options: dict[str, Any], progress: Progress
-) -> list[Step]:
-    """Runs what is not yet done and writes ``clip.json``.
+class VideoPreparation:
+    """The preparation of one video.
 
     Args:
-        video: the file; digest: its sha256.
-        folder: the clip folder, locked.
-        config: what to do; options: the part of it that is kept in ``clip.json``.
-        progress: told how far it is.
-
-    Returns:
-        All steps, those too that were found done.
+        video: the file.
+        digest: hex sha256 of the file.
+        folder: the clip folder, locked by the caller.
+        config: what to do.
+        options: the options that ``clip.json`` records.
+        progress: receives progress and warnings.
 
     Raises:
-        InputError: the video cannot be used.
-        SetupError: a package or weights are missing.
+        InputError: the file is not a video.
+        SetupError: a package or weights are missing. This is found out before any work.
     """
-    from jean.media import count_frames, probe
 
-    info = probe(video, progress.warn)
-    device = pick_device(config.device)
-    size_px = config.size if config.size != "auto" else (512 if device == "cuda" else 256)
-    tracker = registry.create("tracker", config.tracker, video=video, device=device)
-    matting = None if config.tracks_only else registry.create("matting", _matting(config.matting))
-    feelings = [registry.create("emotion", name, device=device) for name in config.emotion]
-    extractors = [registry.create("audio", name) for name in config.audio]  # what is missing is told before any work
-    store = StepStore(folder, on_change=lambda: (folder / "clip.json").unlink(missing_ok=True))
+    def __init__(
+        self,
+        video: Path,
+        digest: str,
+        folder: Path,
+        config: PrepareConfig,
+        options: dict[str, Any],
+        progress: Progress,
+    ):
+        from jean.media import probe
 
-    source = {"version": VERSION, "sha256": digest, "fps": config.fps}
-    total = count_frames(info.duration_s, config.fps)
-    using = {"tracker": tracker.name, "tracker_version": tracker.version}
+        self.video, self.digest, self.folder, self.progress = video, digest, folder, progress
+        self.config, self.options = config, options
+        self.info = probe(video, progress.warn)
+        device = pick_device(config.device)
+        self.size_px = config.size if config.size != "auto" else (512 if device == "cuda" else 256)
+        self.tracker: FaceTracker = registry.create("tracker", config.tracker, video=video, device=device)
+        self.matting: Matting | None = None
+        if not config.tracks_only:
+            self.matting = registry.create("matting", _matting_name(config.matting))
+        self.emotion: list[EmotionFeatures] = [
+            registry.create("emotion", name, device=device) for name in config.emotion
+        ]
+        self.audio: list[AudioFeatures] = [registry.create("audio", name) for name in config.audio]
+        self.store = StepStore(folder, on_change=lambda: (folder / META).unlink(missing_ok=True))
+        self.source = {"version": VERSION, "sha256": digest, "fps": config.fps}
 
-    def first_look(_: Path) -> dict[str, Any]:
-        pictures = glance(video, info.duration_s, info.frame_count, SAMPLES)
-        seen = look(pictures, list(tracker.track(pictures)))
-        return {**seen.to_json(), "warnings": check(info, seen, config.fps, config.face)}
+    def run(self) -> list[Step]:
+        """Runs every step that is not finished, and writes ``clip.json``.
 
-    looked = store.run("look", {**source, **using, "face": config.face}, first_look)
-    for warning in looked.info["warnings"]:
-        progress.warn(f"{video.name}: {warning}")
+        Returns:
+            All steps, including those that were finished before.
 
-    tracked = store.run(
-        "track", {**source, **using}, lambda out: work.track(out, video, config.fps, tracker, total, progress)
-    )
-    tracks = Tracks.open(tracked.folder, tracked.info)
-    frame_count = len(tracks.times_s)
+        Raises:
+            InputError: the video cannot be used.
+        """
+        inspected = self._inspect()
+        tracked = self._track()
+        tracks = Tracks.open(tracked.folder, tracked.info)
+        choice = self._choose(tracked, tracks)
+        chosen = np.fromfile(choice.folder / steps.CHOSEN, np.int32)
+        crop = Crop(**choice.info["crop"])
+        if self.config.crop == "centre":
+            crop = centre_crop(tracks.width_px, tracks.height_px)
+        self._warn(_choice_warnings(choice.info, tracks, chosen, crop))
+        cut = self._cut(crop, len(chosen))
+        frames = self._map(FRAMES, len(chosen), 3)
+        fitted = self._fit(choice, cut, tracks, chosen, crop, frames)
+        collected = self.store.run(
+            "arrays",
+            {"head": fitted.key},
+            lambda out: steps.collect_arrays(
+                out, fitted.folder / steps.HEAD, tracks, chosen, crop, self.size_px, self.tracker
+            ),
+            publish=[ARRAYS_FILE],
+        )
+        landmarks = crop.points(tracks.values("landmarks", chosen), self.size_px)
+        if self.matting is not None:
+            self._matte(self.matting, choice, cut, frames, landmarks)
+        emotion = self._emotion_features(choice, cut, frames, landmarks)
+        audio = self._sound(len(chosen))
+        self.store.remove_others()
+        if self.config.tracks_only:  # the fit and the emotion features needed the frames
+            self._drop_pictures()
+        self._finish(
+            frames=len(chosen),
+            crop=crop,
+            camera=fitted.info["camera"],
+            expression=collected.info["expression"],
+            audio=audio,
+            emotion=emotion or None,
+            look=inspected.info["look"],
+            fit=fitted.info["report"],
+            **{name: choice.info[name] for name in ("valid", "no_face", "several_faces")},
+        )
+        return self.store.steps
 
-    chosen_step = store.run(
-        "choose",
-        {"track": tracked.key, "face": config.face},
-        lambda out: work.choose(out, tracks, config.fps, config.face),
-    )
-    chosen = np.fromfile(chosen_step.folder / "chosen.i32", np.int32)
-    crop = Crop(**chosen_step.info["crop"])
-    if config.crop == "centre":
-        crop = centre_crop(tracks.width_px, tracks.height_px)
-    for warning in _choice_warnings(chosen_step.info, tracks, chosen, crop):
-        progress.warn(f"{video.name}: {warning}")
+    def _inspect(self) -> Step:
+        step = self.store.run(
+            "inspect",
+            {**self.source, **self._tracker_facts(), "face": self.config.face},
+            lambda _: steps.inspect_video(self.video, self.info, self.config, self.tracker),
+        )
+        self._warn(step.info["warnings"])
+        return step
 
-    cut = store.run(
-        "crop",
-        {**source, "crop": crop.to_json(), "size": size_px, "frames": frame_count},
-        lambda out: work.crop_frames(out, video, config.fps, crop, size_px, frame_count, progress),
-        publish=["frames.u8"],
-    )
-    frames = np.memmap(folder / "frames.u8", np.uint8, "r", shape=(frame_count, size_px, size_px, 3))
+    def _track(self) -> Step:
+        from jean.media import count_frames
 
-    progress.say("fitting the camera")
-    fitted = store.run(
-        "fit",
-        {"crop": cut.key, "choose": chosen_step.key, "size": size_px, "seed": config.seed, "refine": config.refine},
-        lambda out: work.fit(out, tracks, chosen, crop, frames, config, tracker, progress),
-        publish=["arrays.safetensors"],
-    )
-    landmarks = crop.points(tracks.values("landmarks", chosen), size_px)
-    if matting is not None:
-        matted = store.run(
+        total = count_frames(self.info.duration_s, self.config.fps)
+        return self.store.run(
+            "track",
+            {**self.source, **self._tracker_facts()},
+            lambda out: steps.track_faces(out, self.video, self.config.fps, self.tracker, total, self.progress),
+        )
+
+    def _choose(self, tracked: Step, tracks: Tracks) -> Step:
+        return self.store.run(
+            "choose",
+            {"track": tracked.key, "face": self.config.face},
+            lambda out: steps.choose_face(out, tracks, self.config.fps, self.config.face),
+        )
+
+    def _cut(self, crop: Crop, count: int) -> Step:
+        return self.store.run(
+            "crop",
+            {**self.source, "crop": crop.to_json(), "size": self.size_px, "frames": count},
+            lambda out: steps.crop_frames(out, self.video, self.config.fps, crop, self.size_px, count, self.progress),
+            publish=[FRAMES],
+        )
+
+    def _fit(self, choice: Step, cut: Step, tracks: Tracks, chosen: np.ndarray, crop: Crop, frames: np.ndarray) -> Step:
+        config = self.config
+        self.progress.say("fitting the camera")
+        return self.store.run(
+            "head",
+            {"crop": cut.key, "choose": choice.key, "size": self.size_px, "seed": config.seed, "refine": config.refine},
+            lambda out: steps.fit_head(out, tracks, chosen, crop, frames, config, self.tracker, self.progress),
+        )
+
+    def _matte(self, matting: Matting, choice: Step, cut: Step, frames: np.ndarray, landmarks: np.ndarray) -> None:
+        """Mattes, and the background that follows from them."""
+        facts = {"matting": matting.name, "matting_version": matting.version}
+        matted = self.store.run(
             "matte",
-            {"crop": cut.key, "choose": chosen_step.key, "matting": matting.name, "matting_version": matting.version},
-            lambda out: work.matte(out, frames, landmarks, matting, progress),
-            publish=["matte.u8"],
+            {"crop": cut.key, "choose": choice.key, **facts},
+            lambda out: steps.matte_frames(out, frames, landmarks, matting, self.progress),
+            publish=[MATTE],
         )
-        mattes = np.memmap(folder / "matte.u8", np.uint8, "r", shape=(frame_count, size_px, size_px, 2))
-        store.run(
-            "plate", {"matte": matted.key}, lambda out: work.plate(out, frames, mattes), publish=["background.png"]
+        mattes = self._map(MATTE, len(frames), 2)
+        self.store.run(
+            "background",
+            {"matte": matted.key},
+            lambda out: steps.write_background(out, frames, mattes),
+            publish=[BACKGROUND],
         )
-    emotion = {each.name: {"version": each.version, "width": each.width, "network": each.network} for each in feelings}
-    if feelings:
-        store.run(
-            "feel",
-            {"crop": cut.key, "choose": chosen_step.key, "emotion": emotion},
-            lambda out: work.feel(out, frames, landmarks, feelings, progress),
-            publish=["emotion_features.safetensors"],
+
+    def _emotion_features(
+        self, choice: Step, cut: Step, frames: np.ndarray, landmarks: np.ndarray
+    ) -> dict[str, EmotionSpec]:
+        """Emotion features of the requested extractors; returns their specifications."""
+        specs = {extractor.name: emotion_spec(extractor) for extractor in self.emotion}
+        if not specs:
+            self.store.drop("emotion_features", EMOTION_FILE)
+            return specs
+        self.store.run(
+            "emotion_features",
+            {"crop": cut.key, "choose": choice.key, "emotion": {name: spec.to_json() for name, spec in specs.items()}},
+            lambda out: steps.extract_emotion_features(out, frames, landmarks, self.emotion, self.progress),
+            publish=[EMOTION_FILE],
         )
-    else:
-        store.drop("feel")
-    spoken = video if info.audio_duration_s > 0 else mead_sound(video)
-    if spoken not in (video, None):
-        progress.say(f"{video.name}: the sound comes from {spoken}")
-    heard = {"version": VERSION, "sha256": digest if spoken in (video, None) else sha256(Path(str(spoken)))}
-    audio = _listen(store, heard, spoken, extractors, frame_count, config.fps, progress)
+        return specs
 
-    published = {"audio.wav", "arrays.safetensors", "audio_features.safetensors", "emotion_features.safetensors"}
-    if config.tracks_only:  # pictures were needed for the fit and the emotion features
-        (folder / "clip.json").unlink(missing_ok=True)
-        for name in ("plate", "matte", "crop"):
-            store.drop(name)
-    else:
-        published |= {"frames.u8", "matte.u8"}
-    files = {name: facts for step in store.steps for name, facts in step.files.items() if name in published}
-    write_json(
-        folder / "clip.json",
-        {
-            "format": FORMAT,
-            "kind": "clip",
-            "prepare_version": VERSION,
-            "source": {
-                "name": video.name,
-                "sha256": digest,
-                "width": info.width_px,
-                "height": info.height_px,
-                "fps": info.fps,
-                "duration_s": info.duration_s,
-                "audio_duration_s": info.audio_duration_s,
-            },
-            "fps": config.fps,
-            "frames": frame_count,
-            "size_px": size_px,
-            "crop": crop.to_json(),
-            "camera": fitted.info["camera"],
-            "tracker": {"name": tracker.name, "version": tracker.version},
-            "expression": fitted.info["expression"],
-            "audio": audio,
-            "emotion": emotion or None,
-            "matting": {"name": matting.name, "version": matting.version} if matting else None,
-            "pictures": not config.tracks_only,
-            "valid": chosen_step.info["valid"],
-            "no_face": chosen_step.info["no_face"],
-            "several_faces": chosen_step.info["several_faces"],
-            "look": {name: value for name, value in looked.info.items() if name != "warnings"},
-            "fit": fitted.info["report"],
-            "options": options,
-            "files": files,
-        },
-    )
-    return store.steps
+    def _sound(self, frame_count: int) -> dict[str, AudioSpec] | None:
+        """The sound and its features; returns the specifications of the features, None without sound.
 
+        A silent video in MEAD's layout takes the sound file that belongs to it.
+        """
+        source = self.video if self.info.audio_duration_s > 0 else mead_sound(self.video)
+        digest = self.digest
+        if source not in (self.video, None):
+            self.progress.say(f"{self.video.name}: the sound comes from {source}")
+            digest = sha256(Path(str(source)))
+        sound = self.store.run(
+            "sound",
+            {"version": VERSION, "sha256": digest},
+            lambda out: steps.extract_sound(out, source, self.progress),
+            publish=[SOUND],
+        )
+        if not sound.info["samples"]:
+            self.store.drop("audio_features", AUDIO_FILE)
+            return None
+        specs = {extractor.name: audio_spec(extractor) for extractor in self.audio}
+        facts = {name: spec.to_json() for name, spec in specs.items()}
+        self.store.run(
+            "audio_features",
+            {"sound": sound.key, "fps": self.config.fps, "frames": frame_count, "audio": facts},
+            lambda out: steps.extract_audio_features(
+                out, self.folder / SOUND, self.audio, frame_count, self.config.fps, self.progress
+            ),
+            publish=[AUDIO_FILE],
+        )
+        return specs
 
-def _listen(
-    store: StepStore,
-    heard: dict[str, Any],
-    spoken: Path | None,
-    extractors: list[AudioFeatures],
-    frame_count: int,
-    fps: float,
-    progress: Progress,
-) -> dict[str, Any] | None:
-    """Writes the sound of ``spoken`` (``heard`` decides it) and its features; what these are, None without sound."""
-    wave = store.run("sound", heard, lambda out: work.sound(out, spoken, progress), publish=["audio.wav"])
-    if not wave.info["samples"]:
-        store.drop("listen")
-        return None
-    audio = {
-        each.name: {"version": each.version, "width": each.width, "window": each.window, "rate_hz": each.rate_hz}
-        for each in extractors
-    }
-    store.run(
-        "listen",
-        {"sound": wave.key, "fps": fps, "frames": frame_count, "audio": audio},
-        lambda out: work.listen(out, store.root / "audio.wav", extractors, frame_count, fps, progress),
-        publish=["audio_features.safetensors"],
-    )
-    return audio
+    def _drop_pictures(self) -> None:
+        (self.folder / META).unlink(missing_ok=True)
+        for name, file in (("background", BACKGROUND), ("matte", MATTE), ("crop", FRAMES)):
+            self.store.drop(name, file)
+
+    def _finish(self, **meta: Any) -> None:
+        """Writes ``clip.json``; ``meta`` are the fields that the steps decided."""
+        facts = {name: FileFacts(**facts) for step in self.store.steps for name, facts in step.files.items()}
+        source = {
+            "name": self.video.name,
+            "sha256": self.digest,
+            "width": self.info.width_px,
+            "height": self.info.height_px,
+            "fps": float(self.info.fps),
+            "duration_s": float(self.info.duration_s),
+            "audio_duration_s": float(self.info.audio_duration_s),
+        }
+        ClipWriter(self.folder, keep=True).finish(
+            facts,
+            prepare_version=VERSION,
+            source=source,
+            fps=self.config.fps,
+            size_px=self.size_px,
+            tracker=ExtractorSpec(name=self.tracker.name, version=self.tracker.version),
+            matting=ExtractorSpec(name=self.matting.name, version=self.matting.version) if self.matting else None,
+            pictures=self.matting is not None,
+            options=self.options,
+            **meta,
+        )
+
+    def _tracker_facts(self) -> dict[str, str]:
+        return {"tracker": self.tracker.name, "tracker_version": self.tracker.version}
+
+    def _map(self, name: str, count: int, channels: int) -> np.ndarray:
+        return np.memmap(self.folder / name, np.uint8, "r", shape=(count, self.size_px, self.size_px, channels))
+
+    def _warn(self, warnings: list[str]) -> None:
+        for warning in warnings:
+            self.progress.warn(f"{self.video.name}: {warning}")
 
 
 def _choice_warnings(choice: dict[str, Any], tracks: Tracks, chosen: np.ndarray, crop: Crop) -> list[str]:
-    found = []
+    warnings = []
     missing = len(chosen) - choice["valid"]
     if missing:
-        found.append(f"{missing} of {len(chosen)} frames do not show the face; they are masked.")
+        warnings.append(f"{missing} of {len(chosen)} frames do not show the face; they are masked.")
     if choice["successive"]:
-        found.append(f"{choice['people']} faces follow one another; choose one with --face if they are two people.")
+        people = choice["people"]
+        warnings.append(f"{people} faces follow one another; choose one with --face if they are different people.")
     boxes = tracks.values("landmarks", chosen[chosen >= 0])
     height = float(np.median(boxes[..., 1].max(axis=1) - boxes[..., 1].min(axis=1)))
     if height < SMALL_FACE * crop.side_px:
-        found.append(f"the head wanders: the face is {height / crop.side_px:.0%} of the crop's height.")
-    return found
+        warnings.append(f"the head moves far: the face is {height / crop.side_px:.0%} of the crop's height.")
+    return warnings
 
 
-def _matting(wanted: str) -> str:
-    if wanted != "auto":
-        return wanted
+def _matting_name(requested: str) -> str:
+    """The matting method: for "auto" ``selfie`` if its weights are installed, ``grabcut`` otherwise."""
+    if requested != "auto":
+        return requested
     from jean.weights import store as weights
 
     return "selfie" if weights.locate("selfie_multiclass_256x256.tflite") is not None else "grabcut"

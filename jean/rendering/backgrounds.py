@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from jean.clips.clip import Clip
+from jean.clips.clip import Clip, is_clip
 from jean.drivers.person import Person
 from jean.errors import InputError
 from jean.rendering.config import RenderConfig
@@ -22,7 +22,7 @@ class Backgrounds:
             self.still = np.full((size, size, 3), 255, np.uint8)
         elif config.background == "source":
             self.still = _resized(person.background, size)
-            if positions is not None and (person.clip / "clip.json").exists():
+            if positions is not None and is_clip(person.clip):
                 self.clip = Clip.open(person.clip)
         else:
             self.still = _read_image(Path(config.background), size)

@@ -62,7 +62,10 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     inputs = _inputs(config)
     checkpoint = load_checkpoint(run, stage="nerf", warn=progress.warn)
     options = config.model_dump(mode="json", exclude={"shard", "device", "seed"})
-    made_from = {name: sha256(path) if path.is_file() else _clip_hash(path) for name, path in inputs.items()}
+    made_from = {
+        name: sha256(path) if path.is_file() else Clip.open(path, pictures=False).digest()
+        for name, path in inputs.items()
+    }
     key: dict[str, Any] = {"checkpoint": checkpoint.content_hash, "inputs": made_from, "options": options}
     key["sha256"] = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     finished = _finished(output, key["sha256"])
@@ -159,12 +162,6 @@ def _inputs(config: RenderConfig) -> dict[str, Path]:
         if not path.exists():
             raise InputError(f"{path} does not exist.", f"Check --{name}.")
     return found
-
-
-def _clip_hash(folder: Path) -> str:
-    """Hash of a clip folder: its ``clip.json`` holds those of its files."""
-    Clip.open(folder, pictures=False)
-    return sha256(folder / "clip.json")
 
 
 def _part(shard: str | None, frames: int) -> range:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from jean.clips.corpus import mead_sound_path, mead_video_path
 from jean.errors import UsageError
 from jean.files import write_text
 from jean.synthetic_speaker.language import make_sentence
@@ -157,13 +158,7 @@ def _with_speakers(items: list[CorpusItem]) -> Iterator[tuple[CorpusItem, Speake
 def _video_path(folder: Path, layout: str, person: str, emotion: str, level: int, number: int) -> Path:
     if layout == "plain":
         return folder / person / f"{emotion}_{number:03d}.mp4"
-    return folder / person / "video" / "front" / emotion / f"level_{level}" / f"{number:03d}.mp4"
-
-
-def mead_sound_path(video: Path) -> Path:
-    """Path of the wav of a video in MEAD's layout."""
-    level, emotion, person = video.parent, video.parent.parent, video.parents[4]
-    return person / "audio" / emotion.name / level.name / f"{video.stem}.wav"
+    return mead_video_path(folder, person, emotion, level, number)
 
 
 def _copy_sound(item: CorpusItem) -> None:
@@ -172,5 +167,7 @@ def _copy_sound(item: CorpusItem) -> None:
 
     from jean.files import atomic_path
 
-    with atomic_path(mead_sound_path(item.video)) as temporary:
+    sound = mead_sound_path(item.video)
+    assert sound is not None  # the video's path comes from mead_video_path
+    with atomic_path(sound) as temporary:
         shutil.copyfile(item.video.with_suffix(".wav"), temporary)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jean.errors import ArtefactError
+from jean.files import write_safetensors
 
 if TYPE_CHECKING:
     import torch
@@ -64,14 +65,8 @@ def convert(path: Path, target: Path) -> None:
         ArtefactError: as ``read_tensors``.
         SetupError: ``target`` cannot be written.
     """
-    from safetensors.torch import save_file
-
-    from jean.files import atomic_path
-
     # copies, because safetensors rejects tensors that share memory
-    tensors = {name: value.clone().contiguous() for name, value in read_tensors(path).items()}
-    with atomic_path(target) as temporary:
-        save_file(tensors, str(temporary))
+    write_safetensors(target, {name: value.clone() for name, value in read_tensors(path).items()})
 
 
 def _safetensors_error() -> type[Exception]:

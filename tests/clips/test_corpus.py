@@ -1,4 +1,4 @@
-"""Who, how and what: from a table, from MEAD's layout, from names."""
+"""Descriptions of clips from a table, from MEAD's layout and from names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def clip(folder: Path) -> Path:
     return folder
 
 
-def test_meads_layout(tmp_path):
+def test_paths_in_meads_layout_describe_clips(tmp_path):
     clip(tmp_path / "M003/video/front/angry/level_3/001")
     clip(tmp_path / "M003/front/neutral/level_1/001")
     clip(tmp_path / "W011/happy/level_2/014")
@@ -25,7 +25,7 @@ def test_meads_layout(tmp_path):
     assert found == {("M003", "angry", 3, "001"), ("M003", "neutral", 1, "001"), ("W011", "happy", 2, "014")}
 
 
-def test_names_alone(tmp_path):
+def test_names_describe_clips_without_table_and_layout(tmp_path):
     clip(tmp_path / "ann/happy_002")
     clip(tmp_path / "ann/talk")
     clip(tmp_path / "bob")
@@ -38,7 +38,7 @@ def test_names_alone(tmp_path):
     assert find_clips([tmp_path / "ann" / "talk"])[0].person == "talk"
 
 
-def test_a_table_decides(tmp_path):
+def test_a_table_overrides_names(tmp_path):
     clip(tmp_path / "x/one")
     (tmp_path / "corpus.csv").write_text("file,person,emotion,level,sentence,text\nx/one.mp4,M1,sad,3,7,hello\n")
     (found,) = find_clips([tmp_path])
@@ -58,14 +58,14 @@ def test_a_table_decides(tmp_path):
         ("file,person,emotion,level,sentence\nx/one,M1\n", "line 2: a value"),
     ],
 )
-def test_wrong_tables_are_named(tmp_path, text, says):
+def test_wrong_tables_are_refused(tmp_path, text, says):
     clip(tmp_path / "x/one")
     (tmp_path / "corpus.csv").write_text(text)
     with pytest.raises(InputError, match=says):
         find_clips([tmp_path])
 
 
-def test_no_clip_and_a_clip_twice(tmp_path):
+def test_a_folder_without_clips_and_a_repeated_clip_are_refused(tmp_path):
     with pytest.raises(InputError, match="no prepared clip"):
         find_clips([tmp_path])
     one = clip(tmp_path / "a/one")
@@ -96,14 +96,14 @@ def test_forty_eight_people_are_split_as_in_the_paper(tmp_path):
         split_people(clips, 0.5, ["P99"], 0)
 
 
-def test_one_person_keeps_some_clips_back(tmp_path):
+def test_of_one_person_the_last_clips_are_held_out(tmp_path):
     for number in range(5):
         clip(tmp_path / "p" / f"c{number}")
     train, validation = split_people(find_clips([tmp_path]), 0.2, None, 0)
     assert (len(train), len(validation)) == (4, 1)
 
 
-def test_meads_sound_lies_in_its_own_tree(tmp_path):
+def test_the_sound_of_a_mead_video_is_found_in_the_audio_folder(tmp_path):
     video = tmp_path / "M003/video/front/angry/level_3/001.mp4"
     assert mead_sound(video) is None and mead_sound(tmp_path / "a.mp4") is None
     sound = tmp_path / "M003/audio/angry/level_3/001.m4a"

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from jean.clips.clip import Clip
+from jean.clips.meta import ClipMeta
 from jean.demo.config import DemoConfig
 from jean.demo.cross_driven import cross_driven_performance, write_truth_clip
 from jean.demo.demo_clips import EXPRESSION, POSE, SPEECH, TRAIN, DemoClip, clips_of_role, plan_clips
@@ -67,7 +68,15 @@ def test_cross_driven_performance_mirrors_shorter_sources() -> None:
 
 
 def small_trained_clip(folder: Path, crop: dict[str, int], size: int) -> Clip:
-    meta = {"kind": "clip", "format": 1, "size_px": size, "fps": 25.0, "crop": crop, "expression": {"names": []}}
+    meta = ClipMeta(
+        frames=1,
+        size_px=size,
+        fps=25.0,
+        camera={"focal_px": 100.0, "center_px": [size / 2, size / 2]},
+        tracker={"name": "truth", "version": "1"},
+        expression={"name": "truth", "version": "1", "names": [], "upper": []},
+        crop=crop,
+    )
     return Clip(folder, meta)
 
 

@@ -23,8 +23,8 @@ def test_a_clip_gives_its_coefficients_and_measured_offsets(tmp_path):
 
 def test_coefficients_of_another_tracker_are_refused(tmp_path):
     clip = Clip.open(make_clip(tmp_path / "a"))
-    description = dict(clip.meta["expression"]) | {"name": "mediapipe"}
-    with pytest.raises(ArtefactError, match="expressions"):
+    description = clip.meta.expression.to_json() | {"name": "mediapipe"}
+    with pytest.raises(ArtefactError, match=r"has expression coefficients truth 1 .* needs mediapipe 1"):
         Coefficients(description, {"name": "mediapipe", "version": "1"}).track(clip.folder, Silent())
 
 

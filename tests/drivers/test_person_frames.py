@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 from jean.clips.clip import Clip
 from jean.drivers.person_frames import check_alike, open_clips, open_person, region_boxes
 from jean.errors import ArtefactError, InputError
-from tests.helpers.tiny_clip import make_clip
+from tests.helpers.tiny_clip import make_clip, rewrite
 
 
 def test_the_last_tenth_of_every_clip_is_held_out(tmp_path):
@@ -31,17 +29,15 @@ def test_boxes_hold_their_points_and_survive_missing_ones():
     assert (boxes[:, 4] == [0, 0, 100, 100]).all()
 
 
-def test_what_does_not_belong_together_is_refused(tmp_path):
+def test_clips_that_cannot_be_trained_on_together_are_refused(tmp_path):
     one = make_clip(tmp_path / "a")
     with pytest.raises(InputError, match="no sound"):
         check_alike([Clip.open(make_clip(tmp_path / "silent", sound=False))])
-    with pytest.raises(InputError, match="size_px"):
+    with pytest.raises(ArtefactError, match=r"has size 64; .* needs 48"):
         check_alike([Clip.open(one), Clip.open(make_clip(tmp_path / "big", size=64))])
     other = make_clip(tmp_path / "other")
-    meta = json.loads((other / "clip.json").read_text())
-    meta["tracker"]["name"] = "mediapipe"
-    (other / "clip.json").write_text(json.dumps(meta))
-    with pytest.raises(InputError, match="tracker"):
+    rewrite(other, tracker={"name": "mediapipe", "version": "1"})
+    with pytest.raises(ArtefactError, match=r"has tracker mediapipe 1; .* needs truth 1"):
         check_alike([Clip.open(one), Clip.open(other)])
 
 

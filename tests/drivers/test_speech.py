@@ -15,7 +15,7 @@ from tests.helpers.tiny_clip import make_clip
 
 def test_windows_of_a_file_have_the_trained_form(tmp_path):
     clip = make_clip(tmp_path / "a")
-    description = Clip.open(clip).meta["audio"]["logmel"]
+    description = Clip.open(clip).audio_specs["logmel"].to_json()
     shape = (20, description["window"], description["width"])
     assert SpeechInput("logmel", description).windows_of_file(clip / "audio.wav", 25.0).shape == shape
     silent = SpeechInput("logmel", description, silent=True)
@@ -25,13 +25,13 @@ def test_windows_of_a_file_have_the_trained_form(tmp_path):
 
 def test_another_extractor_version_is_refused(tmp_path):
     clip = make_clip(tmp_path / "a")
-    description = Clip.open(clip).meta["audio"]["logmel"] | {"version": "0"}
+    description = Clip.open(clip).audio_specs["logmel"].to_json() | {"version": "0"}
     with pytest.raises(ArtefactError, match="version"):
         SpeechInput("logmel", description).windows_of_file(clip / "audio.wav", 25.0)
 
 
 def test_a_file_without_samples_is_refused(tmp_path):
-    description = Clip.open(make_clip(tmp_path / "a")).meta["audio"]["logmel"]
+    description = Clip.open(make_clip(tmp_path / "a")).audio_specs["logmel"].to_json()
     write_wav(tmp_path / "empty.wav", np.zeros(0, np.float32), 16000)
     with pytest.raises(InputError):
         SpeechInput("logmel", description).windows_of_file(tmp_path / "empty.wav", 25.0)

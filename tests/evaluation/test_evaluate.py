@@ -3,7 +3,6 @@ import json
 
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
 
 from jean.clips.sources import expand, open_source
 from jean.errors import InputError, SetupError, UsageError
@@ -14,6 +13,7 @@ from jean.features import registry as adapters
 from jean.features.base import Face
 from jean.metrics import registry
 from jean.metrics.faces import TrackedVideo
+from tests.helpers.tiny_clip import write_clip
 
 SIZE = 96
 PLAIN = ("image", "pixels", "landmarks", "mouth", "pose", "jitter")
@@ -51,7 +51,6 @@ class DotTracker:
 @pytest.fixture(autouse=True)
 def dot_tracker(monkeypatch):
     monkeypatch.setitem(adapters.ADAPTERS["tracker"], "dot", f"{__name__}:DotTracker")
-    monkeypatch.setattr(adapters, "import_module", lambda name: __import__("sys").modules[__name__])
 
 
 def picture(t, opening, noise=0.0):
@@ -68,24 +67,11 @@ def opening(t):
 
 
 def make_clip(folder, frames, fps=25.0):
-    folder.mkdir(parents=True)
     count = len(frames)
-    np.stack(frames).tofile(folder / "frames.u8")
     matte = np.zeros((count, SIZE, SIZE, 2), np.uint8)
     matte[:, 10:86, 10:86, 0] = 255
-    matte.tofile(folder / "matte.u8")
     points = np.stack([shape(opening(t)) + np.array([48 + t % 3, 48]) for t in range(count)]).astype(np.float32)
-    arrays = {
-        "valid": np.ones(count, bool),
-        "landmarks": points,
-        "irises": np.full((count, 2, 2), np.nan, np.float32),
-        "expression": np.zeros((count, 3), np.float32),
-        "camera_to_world": np.tile(np.eye(4), (count, 1, 1)),
-    }
-    save_file(arrays, str(folder / "arrays.safetensors"))
-    meta = {"kind": "clip", "format": 1, "frames": count, "size_px": SIZE, "fps": fps}
-    (folder / "clip.json").write_text(json.dumps(meta))
-    return folder
+    return write_clip(folder, np.stack(frames), matte, {"landmarks": points}, fps)
 
 
 def config(reference, **options):

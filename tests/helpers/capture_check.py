@@ -58,11 +58,11 @@ class Capturable(TorchDispatchMode):
 def as_on_card(value: Tensor, device: torch.device = CARD) -> Tensor:
     """A tensor without numbers on ``device``; call it under ``FakeTensorMode``.
 
-    A small one has its numbers beside it (``on_host``), as if they had been read in a step before.
+    A small one has its numbers beside it (``cached_list``), as if they had been read in a step before.
     """
     made = torch.empty_strided(value.shape, value.stride(), dtype=value.dtype, device=device)
     if value.numel() <= 3:
-        made._kept_on_host = (made._version, value.tolist())
+        made._cached_list = (made._version, value.tolist())
     return nn.Parameter(made) if isinstance(value, nn.Parameter) else made
 
 

@@ -1,4 +1,4 @@
-"""The CUDA kernels on a processor (``cuda_on_cpu``): the same source, lane by lane, without a card."""
+"""Runs the CUDA kernels on the CPU (``cuda_on_cpu``): the same source, lane by lane."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ HERE = Path(__file__).parent / "cuda_on_cpu"
 
 
 class Emulator:
-    """Takes the place of ``jean.kernels.cuda.launch.Launcher``; a card with one multiprocessor."""
+    """A stand-in for ``jean.kernels.cuda.launch.Launcher``: a GPU with one multiprocessor."""
 
-    processors = 1
+    multiprocessors = 1
 
     def __init__(self, library: ctypes.CDLL, half: str, threads: int = 64):
         self.library, self.half, self.threads = library, half, threads
@@ -47,7 +47,7 @@ LIBRARIES: dict[str, ctypes.CDLL] = {}  # compiled once, whichever files of test
 
 @pytest.fixture(scope="session", params=["bf16", pytest.param("fp16", marks=pytest.mark.slow)])
 def emulator(request, tmp_path_factory) -> Emulator:
-    """Both kinds of cards: bf16 from sm_80 on, fp16 before. $JEAN_CUDA_SANITIZE names a sanitizer of g++."""
+    """GPUs with bf16 (from sm_80 on) and with fp16 (before). $JEAN_CUDA_SANITIZE names a sanitizer of g++."""
     if request.param in LIBRARIES:
         return Emulator(LIBRARIES[request.param], request.param)
     found = build.compilers()

@@ -1,4 +1,4 @@
-"""Which kernels this machine can exercise; the suite says so once."""
+"""Instruction sets of this machine, as parameters of tests."""
 
 from __future__ import annotations
 
@@ -7,21 +7,21 @@ import pytest
 from jean.kernels import library
 
 PATHS = library.targets() or ["portable"]  # without the library each test fails, none is skipped
-HALF_PATHS = [
+BF16_PATHS = [
     pytest.param(
-        name, marks=[] if name in library.half_targets() else pytest.mark.skip(f"this processor has no {name}")
+        name, marks=[] if name in library.bf16_targets() else pytest.mark.skip(f"this processor has no {name}")
     )
-    for name in library.HALF_TARGETS
+    for name in library.BF16_TARGETS
 ]
 
 
 @pytest.fixture(params=PATHS)
 def path(request) -> str:
-    """Every instruction set that the library and the processor have."""
+    """Each instruction set of both the library and the processor."""
     return request.param
 
 
-@pytest.fixture(params=HALF_PATHS)
-def half_path(request) -> str:
-    """Every instruction set for bf16 that there are kernels for; skipped where the processor has it not."""
+@pytest.fixture(params=BF16_PATHS)
+def bf16_path(request) -> str:
+    """Each instruction set for bf16; skipped if the processor lacks it."""
     return request.param

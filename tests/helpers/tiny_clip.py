@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file
 
-from jean.clips.clip import FORMAT
+from jean.clips.meta import ARRAYS_FILE, META
+from jean.clips.writer import ClipWriter, audio_spec, file_facts
 from jean.features.audio.logmel import LogMel
-from jean.files import sha256, write_json
+from jean.files import read_json, write_json, write_safetensors
 from jean.geometry import Camera, invert_pose, make_pose, project, rotation_matrix
-from jean.media import write_wav
+from jean.media.rates import RATE_HZ
 
 NAMES = ["browInnerUp", "eyeBlinkLeft", "jawOpen"]
 
@@ -20,7 +21,6 @@ def make_clip(folder: Path, frames: int = 20, size: int = 48, sound: bool = True
     """A ball with two dark eyes before a grey wall, turning to and fro; its mouth opens with the sound."""
     import cv2
 
-    folder.mkdir(parents=True, exist_ok=True)
     random = np.random.default_rng(seed)
     camera = Camera(size * 1.6, (size / 2, size / 2), size, size)
     times = np.arange(frames) / 25
@@ -61,54 +61,93 @@ def make_clip(folder: Path, frames: int = 20, size: int = 48, sound: bool = True
         images.append(image)
         mattes.append(np.stack([mask, body], -1))
         marks.append(points)
-    np.stack(images).tofile(folder / "frames.u8")
-    np.stack(mattes).astype(np.uint8).tofile(folder / "matte.u8")
-    cv2.imwrite(str(folder / "background.png"), np.full((size, size, 3), 128, np.uint8))
-    expression = np.stack([np.sin(times), random.random(frames), opening], -1).astype(np.float32)
-    arrays = {
-        "times_s": times,
-        "valid": np.ones(frames, bool),
-        "landmarks": np.stack(marks).astype(np.float32),
-        "irises": np.full((frames, 2, 2), np.nan, np.float32),
-        "camera_to_world": np.stack(poses),
-        "tracker_camera_to_world": np.stack(poses),
-        "shape": shape,
-        "expression": expression,
-    }
-    save_file(arrays, str(folder / "arrays.safetensors"))
-    audio = None
+    writer = ClipWriter(folder)
+    with writer.pictures() as stream:
+        for image, matte in zip(images, mattes, strict=True):
+            stream.write(image, matte)
+    writer.background(np.full((size, size, 3), 128, np.uint8))
+    writer.arrays(
+        {
+            "times_s": times,
+            "valid": np.ones(frames, bool),
+            "landmarks": np.stack(marks).astype(np.float32),
+            "irises": np.full((frames, 2, 2), np.nan, np.float32),
+            "camera_to_world": np.stack(poses),
+            "tracker_camera_to_world": np.stack(poses),
+            "shape": shape,
+            "expression": np.stack([np.sin(times), random.random(frames), opening], -1).astype(np.float32),
+        }
+    )
     if sound:
-        samples = np.arange(int(frames / 25 * 16000)) / 16000
-        wave = (0.3 * np.sin(2 * np.pi * 220 * samples) * (0.5 + 0.5 * np.sin(2 * np.pi * 3 * samples))).astype(
-            np.float32
-        )
-        write_wav(folder / "audio.wav", wave, 16000)
+        samples = np.arange(int(frames / 25 * RATE_HZ)) / RATE_HZ
+        loudness = 0.5 + 0.5 * np.sin(2 * np.pi * 3 * samples)
+        writer.sound((0.3 * np.sin(2 * np.pi * 220 * samples) * loudness).astype(np.float32))
         windows = random.random((frames, LogMel.window, LogMel.width)).astype(np.float32)
         windows += opening[:, None, None].astype(np.float32)
-        save_file({"logmel": windows}, str(folder / "audio_features.safetensors"))
-        audio = {
-            "logmel": {
-                "version": LogMel.version,
-                "width": LogMel.width,
-                "window": LogMel.window,
-                "rate_hz": LogMel.rate_hz,
-            }
-        }
-    files = ["frames.u8", "matte.u8", "arrays.safetensors", "background.png"]
-    write_json(
-        folder / "clip.json",
-        {
-            "kind": "clip",
-            "format": FORMAT,
-            "frames": frames,
-            "size_px": size,
-            "fps": 25.0,
-            "camera": {"focal_px": camera.focal_px, "center_px": list(camera.center_px)},
-            "tracker": {"name": "truth", "version": "1"},
-            "expression": {"name": "truth", "version": "1", "names": NAMES, "upper": [True, True, False]},
-            "audio": audio,
-            "matting": {"name": "none", "version": "1"},
-            "files": {name: {"sha256": sha256(folder / name)} for name in files},
-        },
+        writer.audio_features({"logmel": windows})
+    writer.finish(
+        frames=frames,
+        size_px=size,
+        fps=25.0,
+        camera={"focal_px": camera.focal_px, "center_px": list(camera.center_px)},
+        tracker={"name": "truth", "version": "1"},
+        expression={"name": "truth", "version": "1", "names": NAMES, "upper": [True, True, False]},
+        audio={"logmel": audio_spec(LogMel)} if sound else None,
+        matting={"name": "none", "version": "1"},
     )
+    return folder
+
+
+def write_clip(folder: Path, images, mattes, arrays=None, fps: float = 25.0, **meta) -> Path:
+    """Writes a silent clip of given frames.
+
+    Args:
+        folder: the clip folder.
+        images: uint8 [T, S, S, 3].
+        mattes: uint8 [T, S, S, 2].
+        arrays: per-frame arrays that differ from a still face in the middle.
+        fps: frames per second.
+        meta: fields of ``ClipMeta`` that differ from the defaults here.
+    """
+    images = np.asarray(images)
+    frames, size = images.shape[:2]
+    writer = ClipWriter(folder)
+    with writer.pictures() as stream:
+        for image, matte in zip(images, mattes, strict=True):
+            stream.write(image, matte)
+    writer.background(images[0])
+    still = {
+        "times_s": np.arange(frames) / fps,
+        "valid": np.ones(frames, bool),
+        "landmarks": np.full((frames, 68, 2), size / 2, np.float32),
+        "irises": np.full((frames, 2, 2), np.nan, np.float32),
+        "camera_to_world": np.tile(np.eye(4), (frames, 1, 1)),
+        "tracker_camera_to_world": np.full((frames, 4, 4), np.nan),
+        "shape": np.zeros((68, 3), np.float32),
+        "expression": np.zeros((frames, 3), np.float32),
+    }
+    writer.arrays(still | (arrays or {}))
+    fields = {
+        "camera": {"focal_px": 1.6 * size, "center_px": [size / 2, size / 2]},
+        "tracker": {"name": "truth", "version": "1"},
+        "expression": {"name": "truth", "version": "1", "names": NAMES, "upper": [True, True, False]},
+        "matting": {"name": "none", "version": "1"},
+    }
+    writer.finish(frames=frames, size_px=size, fps=fps, **{**fields, **meta})
+    return folder
+
+
+def rewrite(folder: Path, arrays=None, **meta) -> Path:
+    """Changes a clip as its writer could have written it.
+
+    Args:
+        folder: a clip folder.
+        arrays: per-frame arrays that replace the clip's own.
+        meta: keys of ``clip.json`` that replace the clip's own.
+    """
+    document = read_json(folder / META)
+    if arrays is not None:
+        write_safetensors(folder / ARRAYS_FILE, {**load_file(folder / ARRAYS_FILE), **arrays})
+        document["files"][ARRAYS_FILE] = file_facts(folder / ARRAYS_FILE).to_json()
+    write_json(folder / META, {**document, **meta})
     return folder

@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import load_file, save_file
 
-from jean.files import read_json, sha256, write_json
+from jean.clips.clip import Clip
+from jean.clips.writer import ClipWriter
+from jean.media import read_audio
 from tests.helpers.tiny_clip import make_clip
 
 EMOTIONS = ("angry", "happy", "neutral", "sad")
@@ -15,36 +16,43 @@ EMOTION_WIDTH = 12
 
 
 def make_track_clip(folder: Path, person: int, emotion: str, sentence: int, frames: int = 40, size: int = 0) -> Path:
-    """One clip: the mouth opens with a track of the sentence, which the sound's windows hold too.
+    """One clip whose mouth opens with a track of the sentence; the sound's windows contain the same track.
 
     With ``size`` it has pictures (which do not show that).
     """
-    make_clip(folder, frames=frames, size=size or 8, seed=100 * person + sentence)
-    for name in () if size else ("frames.u8", "matte.u8", "background.png"):
-        (folder / name).unlink()
+    clip = Clip.open(make_clip(folder, frames=frames, size=size or 8, seed=100 * person + sentence))
+    background, pictures = clip.background, list(zip(np.array(clip.frames), np.array(clip.matte), strict=True))
     speech, strength = speech_track(sentence, frames), float(EMOTIONS.index(emotion))
-    arrays = load_file(folder / "arrays.safetensors")
-    marks = arrays["landmarks"]
+    arrays = dict(clip.arrays)
+    marks = arrays["landmarks"].copy()
     marks[:, 58:68, 1] += speech[:, None]  # lower lip
     marks[:, 17:27, 1] -= 0.5 * strength  # brows
+    arrays["landmarks"] = marks
     arrays["expression"] = np.stack([speech, np.full(frames, strength), np.cos(speech)], -1).astype(np.float32)
-    save_file(arrays, folder / "arrays.safetensors")
-    windows = load_file(folder / "audio_features.safetensors")
     centred = np.pad(speech, 8, mode="edge")
-    windows["logmel"] = np.zeros((frames, 16, 80), np.float32)
+    windows = np.zeros((frames, 16, 80), np.float32)
     for t in range(frames):
-        windows["logmel"][t, :, :8] = centred[t : t + 16, None]
-        windows["logmel"][t, :, 8 : 8 + 8] = np.square(centred[t : t + 16, None])
-    save_file(windows, folder / "audio_features.safetensors")
+        windows[t, :, :8] = centred[t : t + 16, None]
+        windows[t, :, 8 : 8 + 8] = np.square(centred[t : t + 16, None])
     mix = np.random.default_rng(7).standard_normal((2, EMOTION_WIDTH))
     features = np.tanh(np.stack([speech, np.full(frames, strength)], -1) @ mix).astype(np.float32)
-    save_file({"toy": features}, folder / "emotion_features.safetensors")
-    meta = read_json(folder / "clip.json")
-    meta["pictures"] = bool(size)
-    meta["emotion"] = {"toy": {"version": "1", "width": EMOTION_WIDTH, "network": True}}
-    names = ("arrays.safetensors", "audio_features.safetensors", "emotion_features.safetensors")
-    meta["files"] = {name: {"sha256": sha256(folder / name)} for name in names}
-    write_json(folder / "clip.json", meta)
+    wave = read_audio(clip.sound())
+    writer = ClipWriter(folder)
+    writer.arrays(arrays)
+    writer.sound(wave)
+    writer.audio_features({"logmel": windows})
+    writer.emotion_features({"toy": features})
+    if size:
+        writer.background(background)
+        with writer.pictures() as stream:
+            for image, matte in pictures:
+                stream.write(image, matte)
+    names = ("frames", "size_px", "fps", "camera", "tracker", "expression", "audio", "matting")
+    writer.finish(
+        **{name: getattr(clip.meta, name) for name in names},
+        pictures=bool(size),
+        emotion={"toy": {"version": "1", "width": EMOTION_WIDTH, "network": True}},
+    )
     return folder
 
 

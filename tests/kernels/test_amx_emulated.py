@@ -1,4 +1,4 @@
-"""The bf16 tests again with AMX's instructions emulated: on most processors nothing else can show that path.
+"""The bf16 tests with emulated AMX instructions, since most processors cannot run that path.
 
 What an emulation cannot show: that the system gives leave, and the speed.
 """
@@ -19,8 +19,8 @@ TESTS = Path(__file__).parent
 
 
 @pytest.mark.slow
-def test_the_amx_path_is_right_where_its_instructions_are_emulated(tmp_path):
-    if "g++" not in build.compilers() or "avx512bf16" not in native.half_targets():
+def test_the_amx_path_is_correct_with_emulated_instructions(tmp_path):
+    if "g++" not in build.compilers() or "avx512bf16" not in native.bf16_targets():
         pytest.skip("needs g++ and a processor that rounds to bf16 by itself")
     library = tmp_path / "kernels.so"
     files = [str(path) for path in sorted(build.SOURCES.glob("*.cpp"))]
@@ -37,7 +37,7 @@ def test_the_amx_path_is_right_where_its_instructions_are_emulated(tmp_path):
             "-rs",
             "-k",
             "amx",
-            str(TESTS / "ops" / "test_mlp_picture.py"),
+            str(TESTS / "ops" / "test_mlp_render.py"),
         ],
         cwd=TESTS.parents[1],
         env=environment,

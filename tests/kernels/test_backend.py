@@ -1,4 +1,4 @@
-"""A backend decides once what computes each operation, and answers for tensors of any device and dtype."""
+"""``Backend``: resolved once, and its answers for tensors of any device and dtype."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ CPU, GPU = torch.device("cpu"), torch.device("cuda", 0)
 
 
 def tensor(device: torch.device, dtype: torch.dtype = torch.float32) -> SimpleNamespace:
-    """What a backend asks of a tensor, for a device that this machine need not have."""
+    """The attributes of a tensor that a backend reads, for a device that this machine may lack."""
     return SimpleNamespace(device=device, dtype=dtype, is_cuda=device.type == "cuda")
 
 
@@ -138,7 +138,7 @@ def test_bf16_needs_kernels_that_have_it(verdicts):
 
 
 def test_bf16_on_the_cpu_needs_a_processor_that_has_it():
-    if library.half_targets():
+    if library.bf16_targets():
         assert Backend.resolve("auto", "cpu", "bf16").precision == "bf16"
     else:
         with pytest.raises(JeanError, match="no bf16 kernels for this processor"):
@@ -152,3 +152,8 @@ def test_unknown_operations_and_those_not_resolved_are_errors():
         Backend.resolve("auto", "cpu", operations=["march"]).uses_kernels("mlp")
     with pytest.raises(ValueError, match="unknown backend"):
         Backend.resolve("fast", "cpu")
+
+
+def test_older_functions_accept_a_backend():
+    assert backends.use_native(Backend.default(), torch.empty(0), "picture")
+    assert not backends.use_native(REFERENCE, torch.empty(0), "march")

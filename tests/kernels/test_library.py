@@ -1,4 +1,4 @@
-"""The kernels' library: built, found, chosen; and what happens without it."""
+"""The library of CPU kernels: building, finding, choosing an instruction set, and its absence."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from jean_cli.main import main
 
 
 def test_the_library_of_these_sources_is_built(capsys):
-    """Fails where the library is missing or older than its sources: a slow reference is no silent substitute."""
+    """Fails if the library is missing or outdated, since the suite would otherwise test the reference only."""
     path = library.find()
     assert path is not None, f"run: {library.REMEDY}"
     assert library.load().jean_source_hash().decode() == build.source_hash()
     with capsys.disabled():
-        half = ", ".join(library.half_targets()) or "none"
+        half = ", ".join(library.bf16_targets()) or "none"
         print(f"\nkernels: {path.name}, exercised here: {', '.join(library.targets())}; for bf16: {half}")
 
 
-def test_the_portable_kernels_are_everywhere_and_x86_has_more():
+def test_portable_kernels_always_exist_and_x86_has_more():
     assert library.targets()[-1] == "portable"
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     if platform.machine() == "x86_64" and " avx2 " in flags and " fma " in flags:
@@ -51,7 +51,7 @@ def without_library(monkeypatch):
     library.load.cache_clear()
 
 
-def test_without_the_library_the_reference_serves_and_native_is_an_error(without_library):
+def test_without_the_library_auto_uses_torch_and_native_is_an_error(without_library):
     assert backends.resolve_backend("auto", torch.device("cpu"), "picture") == "reference"
     assert backends.resolve_backend("reference", torch.device("cpu"), "picture") == "reference"
     with pytest.raises(SetupError, match="jean kernels build"):
@@ -61,7 +61,7 @@ def test_without_the_library_the_reference_serves_and_native_is_an_error(without
         library.target()
 
 
-def test_with_the_library_auto_is_native_but_not_for_other_types():
+def test_auto_uses_the_library_for_supported_dtypes_only():
     assert backends.resolve_backend("auto", torch.device("cpu"), "picture") == "native"
     assert not backends.use_native("auto", torch.empty(0, dtype=torch.float16), "picture")
     with pytest.raises(SetupError, match="float16"):
@@ -76,7 +76,14 @@ def test_a_changed_source_has_another_name(tmp_path):
     assert build.library_name(tmp_path / "csrc") != build.library_name()
 
 
-def test_no_compiler_and_a_failing_one_are_named(tmp_path, monkeypatch):
+def test_an_installation_puts_the_library_where_it_is_searched():
+    setuptools = pytest.importorskip("setuptools")
+    command = build.BuildKernels(setuptools.Distribution())
+    command.build_lib = "build/lib"
+    assert command._folder() == Path("build/lib") / Path(library.__file__).parent.relative_to(build.SOURCES.parents[2])
+
+
+def test_a_missing_and_a_failing_compiler_are_errors(tmp_path, monkeypatch):
     monkeypatch.setattr(build, "compilers", dict)
     with pytest.raises(build.CompileError, match="no C"):
         build.compile_library(tmp_path)
@@ -86,7 +93,7 @@ def test_no_compiler_and_a_failing_one_are_named(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_says_what_there_is(capfd):
+def test_kernels_status_lists_the_instruction_sets(capfd):
     with pytest.raises(SystemExit) as caught:
         main(["kernels", "status", "--json"])
     found = json.loads(capfd.readouterr().out)
@@ -102,7 +109,7 @@ def test_build_without_a_compiler_fails_with_a_remedy(monkeypatch, capfd):
 
 @pytest.mark.slow
 def test_the_command_builds_a_library_that_works(tmp_path, monkeypatch):
-    monkeypatch.setattr(library, "places", lambda: [tmp_path])
+    monkeypatch.setattr(library, "folders", lambda: [tmp_path])
     library.load.cache_clear()
     path = library.build()
     assert path.parent == tmp_path and library.find() == path
@@ -110,7 +117,7 @@ def test_the_command_builds_a_library_that_works(tmp_path, monkeypatch):
     library.load.cache_clear()
 
 
-def test_doctor_tells_what_is_lost(without_library, monkeypatch, capfd):
+def test_doctor_reports_a_missing_library(without_library, monkeypatch, capfd):
     from jean import environment
 
     gpu = {"available": False, "devices": [], "cuda": None, "reason": "no NVIDIA driver", "remedy": None}

@@ -1,4 +1,4 @@
-"""The readable renderer against values by hand, closed forms and a second formulation."""
+"""The readable renderer against hand-computed values, closed forms and a second formulation."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_box_interval_hits_misses_and_starts_inside():
     assert near[1] == far[1]
 
 
-def test_constant_density_absorbs_as_beer_and_lambert_say():
+def test_constant_density_follows_the_beer_lambert_law():
     edges = ref.uniform_edges(torch.tensor([1.0]), torch.tensor([4.0]), 30)
     depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
     out = ref.composite(torch.full_like(depths, 0.7), torch.ones(1, 30, 2), depths, intervals)
@@ -104,7 +104,7 @@ def test_no_rays():
     assert out.channels.shape == (0, 3) and out.opacity.shape == (0,)
 
 
-def test_inverse_cdf_puts_samples_where_the_weight_is():
+def test_inverse_cdf_places_samples_by_weight():
     edges = torch.tensor([[0.0, 1.0, 2.0, 3.0]])
     depths = ref.invert_cdf(edges, torch.tensor([[0.0, 1.0, 0.0]]), torch.tensor([[0.1, 0.5, 0.9]]))
     assert torch.allclose(depths, torch.tensor([[1.1, 1.5, 1.9]]), atol=1e-5)
@@ -114,8 +114,8 @@ def test_inverse_cdf_reproduces_the_weights_as_a_histogram():
     weights = torch.tensor([[1.0, 3.0, 0.5, 5.5]])
     quantiles = ref.quantile_grid(1, 20000, None, torch.device("cpu"))
     depths = ref.invert_cdf(ref.uniform_edges(torch.zeros(1), torch.ones(1), 4), weights, quantiles)
-    shares = torch.histc(depths, 4, 0, 1) / 20000
-    assert torch.allclose(shares, weights[0] / 10, atol=1e-3)
+    fractions = torch.histc(depths, 4, 0, 1) / 20000
+    assert torch.allclose(fractions, weights[0] / 10, atol=1e-3)
 
 
 def test_stratified_depths_stay_in_their_strata_and_repeat_with_the_seed():

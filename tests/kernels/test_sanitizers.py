@@ -1,4 +1,4 @@
-"""The kernels' own tests again, with a library that checks every address and every undefined operation."""
+"""The kernel tests with address and undefined-behaviour sanitizers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TESTS = Path(__file__).parent
 
 @pytest.mark.slow
 @pytest.mark.parametrize("sanitizer", build.SANITIZERS)
-def test_no_sanitizer_complains(sanitizer, tmp_path):
+def test_sanitizers_find_nothing(sanitizer, tmp_path):
     if "g++" not in build.compilers():
         pytest.skip("sanitizers come with the system's g++, and there is none")
     library = build.compile_library(tmp_path, "g++", sanitizer)
@@ -43,8 +43,8 @@ def test_no_sanitizer_complains(sanitizer, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("names", [("picture", "mlp", "check"), ("mlp_backward", "triplane")], ids="-".join)
-def test_no_operation_of_the_cuda_kernels_is_undefined(names):
-    """Numbers that do not fit, rows out of place, addresses that are not aligned: as the processor runs them."""
+def test_cuda_kernels_have_no_undefined_behaviour(names):
+    """Overflows, indices out of bounds and unaligned addresses, in the CUDA kernels as run on the CPU."""
     if "g++" not in build.compilers():
         pytest.skip("sanitizers come with the system's g++, and there is none")
     files = [str(TESTS / "cuda" / f"test_{name}.py") for name in names]

@@ -1,4 +1,4 @@
-"""The kernels' own threads: they wait for work, serve several callers at once, and outlive nothing."""
+"""The threads of the kernels: they sleep between calls, serve several callers, and end with the process."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_several_callers_at_once_each_get_their_own_result():
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the system does not list threads")
-def test_threads_are_started_once_and_no_more_than_one_call_wants():
+def test_threads_are_started_once_and_only_as_many_as_needed():
     case = rays()
     ray_ops.composite(*case)
     before = set(os.listdir("/proc/self/task"))
@@ -52,7 +52,7 @@ def test_threads_are_started_once_and_no_more_than_one_call_wants():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
-def test_a_forked_process_has_threads_of_its_own():
+def test_a_forked_process_starts_its_own_threads():
     case = rays()
     expected = ray_ops.composite(*case).channels  # from here on this process has helpers, a child has none
     child = os.fork()

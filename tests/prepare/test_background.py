@@ -1,10 +1,10 @@
-"""The clean plate: medians where seen, smooth where not, no ghost."""
+"""The background plate: medians of visible pixels, smooth filling of the others."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from jean.prepare.background import background_plate, fill, seen_background
+from jean.prepare.background import background_plate, fill, visible_background
 
 
 def moving_square(count=30, size=64, static=False):
@@ -19,14 +19,14 @@ def moving_square(count=30, size=64, static=False):
     return scene, frames, mattes
 
 
-def test_what_is_uncovered_sometimes_is_exact():
+def test_pixels_that_are_sometimes_uncovered_are_exact():
     scene, frames, mattes = moving_square()
-    plate, seen = seen_background(frames, mattes)
+    plate, seen = visible_background(frames, mattes)
     assert seen.mean() > 0.9
     assert np.abs(plate[seen].astype(int) - scene[seen]).max() <= 1
 
 
-def test_what_is_never_seen_is_filled_without_a_ghost():
+def test_pixels_that_are_always_covered_are_filled_smoothly():
     scene, frames, mattes = moving_square(static=True)
     plate = background_plate(frames, mattes)
     # a gradient continues over the hole: nothing of the magenta square is left
@@ -34,7 +34,7 @@ def test_what_is_never_seen_is_filled_without_a_ghost():
     assert not ((plate[..., 0] > 200) & (plate[..., 1] < 60) & (plate[..., 2] > 200)).any()
 
 
-def test_fill_keeps_what_is_known_and_survives_the_extremes():
+def test_fill_keeps_known_pixels_with_all_one_or_none_known():
     image = np.full((32, 48, 3), 90, np.uint8)
     known = np.zeros((32, 48), bool)
     assert (fill(image, known) == 127).all()

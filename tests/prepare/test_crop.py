@@ -3,7 +3,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jean.prepare.crop import Crop, choose_crop
+from jean.clips.meta import Crop
+from jean.prepare.crop import choose_crop, crop_image
+
+
+def square(left, top, side):
+    return Crop(left_px=left, top_px=top, side_px=side)
 
 
 def test_a_central_face_gets_hair_and_shoulders():
@@ -13,25 +18,25 @@ def test_a_central_face_gets_hair_and_shoulders():
     assert crop.left_px + crop.side_px / 2 == pytest.approx(960, abs=1)
 
 
-def test_there_is_no_padding_where_the_picture_has_room():
+def test_a_crop_stays_inside_the_frame_if_it_fits():
     crop = choose_crop(np.array([[0.0, 0, 300, 300]]), 1920, 1080)
     assert (crop.left_px, crop.top_px) == (0, 0)
     crop = choose_crop(np.array([[1500.0, 800, 1900, 1075]]), 1920, 1080)
     assert crop.left_px + crop.side_px == 1920 and crop.top_px + crop.side_px == 1080
 
 
-def test_a_head_that_fills_the_picture_takes_all_of_it():
-    assert choose_crop(np.array([[80.0, 100, 430, 480]]), 512, 512) == Crop(0, 0, 512)
+def test_a_head_that_fills_the_frame_gives_the_whole_frame():
+    assert choose_crop(np.array([[80.0, 100, 430, 480]]), 512, 512) == square(0, 0, 512)
 
 
-def test_a_face_that_would_not_fit_is_padded_not_cut():
+def test_a_face_that_does_not_fit_is_padded_not_cut():
     boxes = np.array([[100.0, 400, 400, 700], [1500, 400, 1800, 700]])  # walks across a wide picture
     crop = choose_crop(boxes, 1920, 1080)
     assert crop.left_px <= 100 and crop.left_px + crop.side_px >= 1800
     assert crop.top_px < 0 and crop.top_px + crop.side_px > 1080
 
 
-def test_a_moment_does_not_shrink_the_face():
+def test_one_outlier_frame_does_not_shrink_the_face():
     steady = np.tile([860.0, 400, 1060, 600], (300, 1))
     jump = steady.copy()
     jump[7] += [0, -60, 0, -60]
@@ -40,7 +45,7 @@ def test_a_moment_does_not_shrink_the_face():
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_every_face_is_inside(data):
+def test_every_face_lies_inside_the_crop(data):
     width, height = data.draw(st.integers(40, 3000)), data.draw(st.integers(40, 3000))
     boxes = []
     for _ in range(data.draw(st.integers(1, 5))):
@@ -57,19 +62,19 @@ def test_every_face_is_inside(data):
         assert crop.top_px >= 0 and crop.top_px + crop.side_px <= height
 
 
-def test_pixels_and_points_agree():
+def test_cropped_pixels_and_points_agree():
     image = np.zeros((100, 200, 3), np.uint8)
     image[40:44, 120:124] = 255  # centre at (122, 42)
-    for size, crop in ((50, Crop(90, 10, 80)), (160, Crop(90, 10, 80)), (64, Crop(60, -20, 150))):
-        shown = crop.image(image, size).astype(float)[..., 0]
+    for size, crop in ((50, square(90, 10, 80)), (160, square(90, 10, 80)), (64, square(60, -20, 150))):
+        shown = crop_image(image, crop, size).astype(float)[..., 0]
         assert shown.shape == (size, size)
         rows, columns = np.mgrid[:size, :size] + 0.5
         found = [(shown * columns).sum() / shown.sum(), (shown * rows).sum() / shown.sum()]
         np.testing.assert_allclose(found, crop.points(np.array([122.0, 42.0]), size), atol=0.05)
 
 
-def test_edges_are_repeated_beyond_the_picture():
+def test_edge_pixels_are_repeated_beyond_the_frame():
     image = np.zeros((10, 20, 3), np.uint8)
     image[0], image[-1] = 50, 200
-    shown = Crop(0, -5, 20).image(image, 20)
+    shown = crop_image(image, square(0, -5, 20), 20)
     assert (shown[:6] == 50).all() and (shown[14:] == 200).all() and shown.flags.c_contiguous

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from jean.clips.clip import ARRAYS, Clip
+from jean.clips.meta import EmotionSpec
 from jean.errors import InputError, SetupError, UsageError
 from jean.features.registry import ADAPTERS
 from jean.files import folder_lock, sha256
@@ -74,7 +75,7 @@ def contents(folder):
     return {path.name: sha256(path) for path in folder.iterdir() if path.is_file() and path.name != ".lock"}
 
 
-def test_tracks_only_keeps_no_pictures_and_the_same_tracks(video, tmp_path):
+def test_tracks_only_stores_the_same_tracks_and_no_pictures(video, tmp_path):
     whole, bare = tmp_path / "whole", tmp_path / "bare"
     prepare([video], whole, PrepareConfig(**SMALL))
     result = prepare([video], bare, PrepareConfig(tracks_only=True, **SMALL))
@@ -91,23 +92,23 @@ def test_tracks_only_keeps_no_pictures_and_the_same_tracks(video, tmp_path):
     assert again["steps_run"] == again["steps_reused"] == []
 
 
-def test_a_clip_of_tracks_becomes_a_whole_one_and_back(video, tmp_path):
+def test_pictures_are_added_to_and_removed_from_a_clip(video, tmp_path):
     prepare([video], tmp_path / "whole", PrepareConfig(**SMALL))
     prepare([video], tmp_path / "clip", PrepareConfig(tracks_only=True, **SMALL))
     figures = prepare([video], tmp_path / "clip", PrepareConfig(**SMALL))["clips"][0]
-    assert set(figures["steps_run"]) == {"crop", "matte", "plate"}
+    assert set(figures["steps_run"]) == {"crop", "matte", "background"}
     assert contents(tmp_path / "clip") == contents(tmp_path / "whole")
     prepare([video], tmp_path / "clip", PrepareConfig(tracks_only=True, **SMALL))
     assert not (tmp_path / "clip" / "frames.u8").exists() and not (tmp_path / "clip" / "matte.u8").exists()
 
 
-def test_tracks_only_goes_with_neither_preview_nor_concat(video, tmp_path):
+def test_tracks_only_excludes_preview_and_concat(video, tmp_path):
     for option in ("preview", "concat"):
         with pytest.raises(UsageError, match="tracks-only"):
             prepare([video], tmp_path / "clip", PrepareConfig(tracks_only=True, **{option: True}, **SMALL))
 
 
-def test_a_whole_clip(video, tmp_path):
+def test_a_prepared_clip_has_all_files_and_arrays(video, tmp_path):
     notes = Notes()
     result = prepare([video], tmp_path / "clip", PrepareConfig(**SMALL), notes)
     json.dumps(result, allow_nan=False)
@@ -129,14 +130,14 @@ def test_a_whole_clip(video, tmp_path):
 
     shown = project(clip.arrays["shape"], clip.camera, clip.arrays["camera_to_world"])
     assert np.nanmedian(np.linalg.norm(shown - clip.arrays["landmarks"], axis=-1)) < 2
-    assert clip.meta["expression"]["names"] == ["brow", "jaw"] and clip.upper_face().tolist() == [True, False]
-    for name, facts in clip.meta["files"].items():
-        assert sha256(clip.folder / name) == facts["sha256"]
+    assert clip.meta.expression.names == ["brow", "jaw"] and clip.upper_face().tolist() == [True, False]
+    for name, facts in clip.meta.files.items():
+        assert sha256(clip.folder / name) == facts.sha256
     assert any("a head learns better" in warning for warning in notes.warnings)
     assert str(tmp_path) not in (tmp_path / "clip" / "clip.json").read_text()
 
 
-def test_the_same_again_does_nothing_and_a_change_only_what_depends_on_it(video, tmp_path, monkeypatch):
+def test_only_steps_that_depend_on_a_changed_option_run_again(video, tmp_path, monkeypatch):
     folder = tmp_path / "clip"
     prepare([video], folder, PrepareConfig(**SMALL))
     before = contents(folder)
@@ -149,17 +150,18 @@ def test_the_same_again_does_nothing_and_a_change_only_what_depends_on_it(video,
         patch.setattr(FakeTracker, "__init__", lambda *args, **options: pytest.fail("nothing should be built"))
         assert steps() == []
     assert contents(folder) == before
-    assert steps(seed=1) == ["fit"]
-    assert steps(size=96) == ["crop", "fit", "matte", "plate"]
+    assert steps(seed=1) == ["head", "arrays"]
+    assert steps(size=96) == ["crop", "head", "arrays", "matte", "background"]
     monkeypatch.setattr(FakeMatting, "version", "2")
-    assert steps(size=64) == ["crop", "fit", "matte", "plate"]
-    assert steps(face="left") == ["look", "choose", "fit", "matte", "plate"]
-    assert steps(fps=12.5) == ["look", "track", "choose", "crop", "fit", "matte", "plate", "listen"]
+    assert steps(size=64) == ["crop", "head", "arrays", "matte", "background"]
+    assert steps(face="left") == ["inspect", "choose", "head", "arrays", "matte", "background"]
+    every_step = ["inspect", "track", "choose", "crop", "head", "arrays", "matte", "background"]
+    assert steps(fps=12.5) == [*every_step, "audio_features"]
     monkeypatch.setattr(FakeMatting, "version", "1")
     assert steps() and contents(folder) == before  # the way back gives the same bytes
 
 
-def test_a_missing_or_cut_file_is_made_again(video, tmp_path):
+def test_a_missing_or_truncated_file_is_written_again(video, tmp_path):
     folder = tmp_path / "clip"
     prepare([video], folder, PrepareConfig(**SMALL))
     before = contents(folder)
@@ -170,28 +172,28 @@ def test_a_missing_or_cut_file_is_made_again(video, tmp_path):
     assert contents(folder) == before
 
 
-def test_a_silent_video(tmp_path):
+def test_a_silent_video_gives_a_clip_without_sound(tmp_path):
     silent = film(tmp_path / "silent.mp4", one_face, sound=False)
     result = prepare([silent], tmp_path / "clip", PrepareConfig(**SMALL))
     clip = Clip.open(tmp_path / "clip")
-    assert result["clips"][0]["sound"] is False and clip.meta["audio"] is None
+    assert result["clips"][0]["sound"] is False and clip.meta.audio is None
     assert clip.audio_path is None and clip.audio_features == {}
 
 
-def test_a_gpu_that_is_wanted_and_not_there(video, tmp_path, monkeypatch):
+def test_a_missing_gpu_is_an_error(video, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     with pytest.raises(SetupError, match="no CUDA device"):
         prepare([video], tmp_path / "clip", PrepareConfig(**SMALL, device="cuda"))
 
 
-def test_no_face_leaves_nothing(tmp_path):
+def test_a_video_without_face_leaves_no_files(tmp_path):
     empty = film(tmp_path / "empty.mp4", lambda t: np.full((100, 120, 3), t, np.uint8))
     with pytest.raises(InputError, match="no face"):
         prepare([empty], tmp_path / "clip", PrepareConfig(**SMALL))
     assert [path.name for path in (tmp_path / "clip").iterdir()] in ([], [".lock"])
 
 
-def test_a_face_that_leaves_is_masked_and_the_sound_stays_in_step(video, tmp_path):
+def test_frames_without_face_are_masked_and_the_sound_stays_in_sync(video, tmp_path):
     gone = film(
         tmp_path / "gone.mp4", lambda t: one_face(t) if not 10 <= t < 16 else np.full((200, 320, 3), 90, np.uint8)
     )
@@ -199,7 +201,7 @@ def test_a_face_that_leaves_is_masked_and_the_sound_stays_in_step(video, tmp_pat
     prepare([gone], tmp_path / "gone", PrepareConfig(**SMALL), notes)
     prepare([video], tmp_path / "whole", PrepareConfig(**SMALL))
     clip, whole = Clip.open(tmp_path / "gone"), Clip.open(tmp_path / "whole")
-    assert clip.meta["no_face"] == [[10, 16]] and clip.meta["valid"] == FRAMES - 6
+    assert clip.meta.no_face == [[10, 16]] and clip.meta.valid == FRAMES - 6
     assert np.flatnonzero(~clip.arrays["valid"]).tolist() == list(range(10, 16))
     assert np.isnan(clip.arrays["landmarks"][10:16]).all() and np.isfinite(clip.arrays["landmarks"][:10]).all()
     assert np.isfinite(clip.arrays["camera_to_world"]).all() and np.isfinite(clip.arrays["expression"]).all()
@@ -214,7 +216,7 @@ def two_faces(t):
     return image
 
 
-def test_two_faces_must_be_chosen_from(tmp_path):
+def test_of_two_faces_one_must_be_chosen(tmp_path):
     video = film(tmp_path / "two.mp4", two_faces)
     with pytest.raises(InputError, match=r"several people.*--face"):
         prepare([video], tmp_path / "clip", PrepareConfig(**SMALL))
@@ -223,7 +225,7 @@ def test_two_faces_must_be_chosen_from(tmp_path):
         clip = Clip.open(tmp_path / "clip")
         x, y = clip.arrays["landmarks"][5, [39, 42]].mean(axis=0).astype(int)
         assert np.abs(clip.frames[5, y, x].astype(int) - drawn_face.SKINS[person]).max() < 30
-        assert clip.meta["several_faces"] == [[0, FRAMES]]
+        assert clip.meta.several_faces == [[0, FRAMES]]
 
 
 def mean_face():
@@ -233,7 +235,7 @@ def mean_face():
     return np.stack([flat[:, 0], flat[:, 1] - 2.66, depth], axis=-1).astype(np.float32)
 
 
-def test_one_frame(tmp_path, monkeypatch):
+def test_one_frame_needs_a_tracker_with_a_mean_face(tmp_path, monkeypatch):
     video = film(tmp_path / "one.mp4", one_face, frames=1, sound=False)
     with pytest.raises(InputError, match="too few frames to learn a head shape"):
         prepare([video], tmp_path / "clip", PrepareConfig(**SMALL))
@@ -243,7 +245,7 @@ def test_one_frame(tmp_path, monkeypatch):
     assert Clip.open(tmp_path / "clip").frame_count == 1
 
 
-def test_many_videos(tmp_path, video):
+def test_usable_videos_are_prepared_beside_unusable_ones(tmp_path, video):
     bad = film(tmp_path / "bad.mp4", lambda t: np.full((100, 120, 3), t, np.uint8), sound=False)
     good = film(tmp_path / "good.mp4", one_face, sound=False)
     with pytest.raises(InputError, match=r"1 of 2 videos cannot be used, first bad\.mp4: no face"):
@@ -251,7 +253,7 @@ def test_many_videos(tmp_path, video):
     assert Clip.open(tmp_path / "out" / "good").frame_count == FRAMES
 
 
-def test_impossible_requests(tmp_path, video):
+def test_impossible_requests_are_refused(tmp_path, video):
     with pytest.raises(UsageError, match="no video"):
         clip_folders([], tmp_path)
     with pytest.raises(InputError, match="no file"):
@@ -284,7 +286,7 @@ prepare([sys.argv[2]], sys.argv[3], PrepareConfig(size=64, tracker="fake", matti
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_killed_at_any_point_it_goes_on_and_ends_the_same(video, tmp_path):
+def test_a_killed_preparation_resumes_and_gives_the_same_clip(video, tmp_path):
     prepare([video], tmp_path / "whole", PrepareConfig(**SMALL))
     want = contents(tmp_path / "whole")
 
@@ -320,14 +322,14 @@ def test_killed_at_any_point_it_goes_on_and_ends_the_same(video, tmp_path):
         assert not list((folder / ".work").glob("*.partial"))
 
 
-def test_emotion_features_are_added_to_a_clip_that_is_there(video, tmp_path, monkeypatch):
+def test_emotion_features_are_added_to_a_finished_clip(video, tmp_path, monkeypatch):
     monkeypatch.setitem(ADAPTERS["emotion"], "fake", "tests.helpers.drawn_face:FakeEmotion")
     prepare([video], tmp_path / "clip", PrepareConfig(**SMALL))
-    assert Clip.open(tmp_path / "clip").meta["emotion"] is None
+    assert Clip.open(tmp_path / "clip").meta.emotion is None
     result = prepare([video], tmp_path / "clip", PrepareConfig(**SMALL, emotion=("fake",)))
-    assert result["clips"][0]["steps_run"] == ["feel"]
+    assert result["clips"][0]["steps_run"] == ["emotion_features"]
     clip = Clip.open(tmp_path / "clip")
-    assert clip.meta["emotion"] == {"fake": {"version": "1", "width": 3, "network": True}}
+    assert clip.meta.emotion == {"fake": EmotionSpec(version="1", width=3, network=True)}
     features = clip.emotion_features["fake"]
     assert features.shape == (FRAMES, 3)
     # the frame without a face lies between its neighbours

@@ -5,34 +5,30 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jean.clips.clip import FORMAT, Clip
-from jean.files import write_json
+from jean.clips.clip import Clip
 from jean.prepare.preview import overlay, write_preview
+from tests.helpers.tiny_clip import write_clip
 
 SIZE, FRAMES = 64, 7
 
 
 @pytest.fixture
 def clip_folder(tmp_path):
-    from safetensors.numpy import save_file
-
     folder = tmp_path / "a clip"
-    folder.mkdir()
-    np.full((FRAMES, SIZE, SIZE, 3), 100, np.uint8).tofile(folder / "frames.u8")
     matte = np.zeros((FRAMES, SIZE, SIZE, 2), np.uint8)
     matte[:, :20, :, 0], matte[:, 44:, :, 1] = 255, 255
-    matte.tofile(folder / "matte.u8")
     pose = np.tile(np.eye(4), (FRAMES, 1, 1))
     pose[:, 2, 3] = -60.0
     landmarks = np.full((FRAMES, 68, 2), 32.0, np.float32)
     landmarks[:, 0] = (10, 50)
     landmarks[3] = np.nan
     valid = np.arange(FRAMES) != 3
-    save_file({"camera_to_world": pose, "landmarks": landmarks, "valid": valid}, str(folder / "arrays.safetensors"))
-    camera = {"focal_px": 100.0, "center_px": [SIZE / 2, SIZE / 2]}
-    write_json(
-        folder / "clip.json",
-        {"kind": "clip", "format": FORMAT, "frames": FRAMES, "size_px": SIZE, "fps": 25.0, "camera": camera},
+    write_clip(
+        folder,
+        np.full((FRAMES, SIZE, SIZE, 3), 100, np.uint8),
+        matte,
+        {"camera_to_world": pose, "landmarks": landmarks, "valid": valid},
+        camera={"focal_px": 100.0, "center_px": [SIZE / 2, SIZE / 2]},
     )
     return folder
 

@@ -27,7 +27,7 @@ def test_a_step_runs_once(tmp_path):
     assert (again.folder / "a.txt").read_text() == "one"
 
 
-def test_other_inputs_run_it_again_and_what_depends_on_it(tmp_path):
+def test_other_inputs_run_a_step_and_its_dependents_again(tmp_path):
     def go(x):
         store = StepStore(tmp_path)
         a = store.run("a", {"x": x}, writer("a.txt", f"{x}"))
@@ -40,7 +40,7 @@ def test_other_inputs_run_it_again_and_what_depends_on_it(tmp_path):
     assert go(2) == ["a", "b"]
 
 
-def test_published_files_lie_in_the_root_and_damage_is_noticed(tmp_path):
+def test_published_files_are_in_the_root_and_damage_is_detected(tmp_path):
     StepStore(tmp_path).run("a", {}, writer("big.bin", "12345"), publish=["big.bin"])
     assert (tmp_path / "big.bin").read_text() == "12345"
     (tmp_path / "big.bin").write_text("123")
@@ -49,7 +49,7 @@ def test_published_files_lie_in_the_root_and_damage_is_noticed(tmp_path):
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"key": 1}', '{"key": null, "files": 3}'])
-def test_a_damaged_record_means_not_done(tmp_path, content):
+def test_a_damaged_record_means_unfinished(tmp_path, content):
     step = StepStore(tmp_path).run("a", {}, writer("a.txt", "one"))
     if content.startswith('{"key": null'):
         content = json.dumps({"key": step.key, "files": 3, "info": {}, "published": [], "seconds": 0})
@@ -57,7 +57,7 @@ def test_a_damaged_record_means_not_done(tmp_path, content):
     assert not StepStore(tmp_path).run("a", {}, writer("a.txt", "two")).reused
 
 
-def test_a_failed_step_leaves_the_old_result_and_no_rubbish(tmp_path):
+def test_a_failed_step_keeps_the_old_result_and_leaves_no_files(tmp_path):
     store = StepStore(tmp_path)
     store.run("a", {"x": 1}, writer("a.txt", "one"), publish=["a.txt"])
 
@@ -73,7 +73,7 @@ def test_a_failed_step_leaves_the_old_result_and_no_rubbish(tmp_path):
     assert StepStore(tmp_path).run("a", {"x": 1}, refuse).reused
 
 
-def test_the_mark_is_taken_back_once_and_only_before_a_change(tmp_path):
+def test_on_change_is_called_once_and_only_before_a_change(tmp_path):
     changed = []
     store = StepStore(tmp_path, on_change=lambda: changed.append(1))
     store.run("a", {}, writer("a.txt", "a"))
@@ -92,6 +92,21 @@ def test_dropping_removes_published_files(tmp_path):
     store.drop("never")
 
 
-def test_keys():
+def test_keys_depend_on_name_and_inputs_but_not_their_order():
     assert key_of("a", {"x": 1, "y": 2}) == key_of("a", {"y": 2, "x": 1})
     assert len({key_of("a", {"x": 1}), key_of("b", {"x": 1}), key_of("a", {"x": 2}), key_of("a", {"x": "1"})}) == 4
+
+
+def test_steps_of_earlier_versions_are_removed_but_not_the_files_that_they_published(tmp_path):
+    StepStore(tmp_path).run("old", {}, writer("big.bin", "12345"), publish=["big.bin"])
+    store = StepStore(tmp_path)
+    store.run("new", {}, writer("big.bin", "12345"), publish=["big.bin"])
+    store.remove_others()
+    assert (tmp_path / "big.bin").read_text() == "12345"
+    assert [path.name for path in (tmp_path / ".work").iterdir()] == ["new"]
+
+
+def test_dropping_removes_files_of_a_step_that_is_not_recorded(tmp_path):
+    (tmp_path / "big.bin").write_text("12345")
+    StepStore(tmp_path).drop("a", "big.bin")
+    assert not (tmp_path / "big.bin").exists()

@@ -7,10 +7,11 @@ import csv
 import numpy as np
 import pytest
 
+from jean.clips.corpus import mead_sound_path
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.features.trackers.truth_file import Truth, load_matte, load_truth, save_truth, truth_path
 from jean.synthetic_speaker.speaker_video import write_speaker_video
-from jean.synthetic_speaker.video_corpus import mead_sound_path, plan_corpus, write_video_corpus
+from jean.synthetic_speaker.video_corpus import plan_corpus, write_video_corpus
 
 SIZE = 64
 

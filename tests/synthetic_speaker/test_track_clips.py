@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jean.clips.clip import Clip
-from jean.drivers.person_frames import PersonFrames
+from jean.drivers.person_frames import open_person
 from jean.errors import InputError
 from jean.synthetic_speaker.performance import draw_performance
 from jean.synthetic_speaker.speaker import build_speaker
@@ -48,7 +48,7 @@ def test_background_equals_the_frame_outside_the_matte(drawn):
 
 
 def test_landmarks_are_inside_the_frame_and_training_reads_the_clip(drawn):
-    data = PersonFrames([Clip.open(drawn[0])])
+    data = open_person([drawn[0]])
     assert data.size_px == SIZE and data.matte(0).shape == (SIZE, SIZE, 2)
     assert (data.landmarks > 0).all() and (data.landmarks < SIZE).all()
     eyes = data.landmarks[:, 36:48].mean(1)

@@ -99,9 +99,9 @@ def converted(source: Path) -> dict[str, Any]:
         ArtefactError: the file is not a checkpoint.
         SetupError: the safetensors file cannot be written.
     """
-    from safetensors.torch import load_file, save_file
+    from safetensors.torch import load_file
 
-    from jean.files import atomic_path
+    from jean.files import write_safetensors
 
     if source.suffix == ".safetensors":
         return load_file(str(source))
@@ -109,8 +109,7 @@ def converted(source: Path) -> dict[str, Any]:
     if target.is_file():
         return load_file(str(target))
     tensors = {name: value.clone().contiguous() for name, value in read_lightning(source).items()}
-    with atomic_path(target) as temporary:
-        save_file(tensors, str(temporary))
+    write_safetensors(target, tensors)
     return tensors
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from jean.errors import ArtefactError, InputError
-from jean.files import atomic_path
+from jean.files import atomic_path, write_safetensors
 
 FORMAT = "jean-truth-1"
 
@@ -41,11 +41,8 @@ def truth_path(video: str | Path) -> Path:
 
 def save_truth(path: Path, truth: Truth) -> None:
     """Writes a ground-truth file, atomically; equal ground truth gives equal bytes."""
-    from safetensors.numpy import save
-
     meta = {"format": FORMAT, "truth": json.dumps(truth.meta, sort_keys=True)}
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(save({k: np.ascontiguousarray(v) for k, v in truth.arrays.items()}, meta))
+    write_safetensors(path, truth.arrays, meta)
 
 
 def load_truth(video: str | Path) -> Truth:

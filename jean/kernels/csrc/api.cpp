@@ -1,4 +1,4 @@
-// The C interface: chooses a target, shares the work out to threads, and owns all memory of a call.
+// The C interface: chooses a target, distributes the work over threads, and owns all memory of a call.
 #include <math.h>
 #include <stdint.h>
 #include <string.h>
@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "kernels.h"
-#include "processor.h"
+#include "cpu_features.h"
 #include "threads.h"
 
 #define JEAN_API extern "C" __attribute__((visibility("default")))
@@ -62,16 +62,20 @@ class Memory {
   void *at, *aligned;
 };
 
-long saved_width(const JeanField& f) { return (long)f.planes * JEAN_CHANNELS + 2l * f.hidden + f.half + JEAN_CHANNELS; }
+long saved_width(const JeanField& f) {
+  return (long)f.planes * JEAN_CHANNELS + 2l * f.hidden + f.colour_width + JEAN_CHANNELS;
+}
 
 size_t prepared_bytes(const JeanField& f, long scalar) {
-  return 256 + scalar * ((long)f.planes * JEAN_CHANNELS * f.hidden + (long)f.hidden * f.hidden + (long)f.hidden * f.half);
+  return 256 + scalar * ((long)f.planes * JEAN_CHANNELS * f.hidden + (long)f.hidden * f.hidden +
+                         (long)f.hidden * f.colour_width);
 }
 
 // Must not be less than Sums<T>::size of triplane.h.
 long sums_width(const JeanField& f) {
   const long cells = 3l * f.light_height * f.light_width, features = (long)f.planes * JEAN_CHANNELS;
-  return features * f.hidden + (long)f.hidden * f.hidden + (long)f.half * f.hidden + 5l * f.half + 2l * f.hidden + JEAN_CHANNELS +
+  return features * f.hidden + (long)f.hidden * f.hidden + (long)f.colour_width * f.hidden + 5l * f.colour_width +
+         2l * f.hidden + JEAN_CHANNELS +
          f.frames * ((long)f.gated * JEAN_CHANNELS + f.hidden + cells);
 }
 
@@ -81,8 +85,8 @@ constexpr int FAILED = 1;
 
 JEAN_API const char* jean_source_hash(void) { return JEAN_SOURCE_HASH; }
 
-// Bits: 1 AVX2 with FMA, 2 AVX-512 (F, BW, DQ, VL), 4 its products of bf16 pairs, 8 AMX with bf16.
-JEAN_API int jean_processor(void) {
+// Bits: 1 AVX2 with FMA, 2 AVX-512 (F, BW, DQ, VL), 4 AVX-512 BF16, 8 AMX with bf16.
+JEAN_API int jean_cpu_features(void) {
 #if defined(__x86_64__)
   return (has_avx2() ? 1 : 0) | (has_avx512() ? 2 : 0) | (has_avx512bf16() && jean_kernels_avx512bf16() ? 4 : 0) |
          (has_amx() && jean_kernels_amx() ? 8 : 0);
@@ -94,7 +98,7 @@ JEAN_API int jean_processor(void) {
 JEAN_API int64_t jean_field_saved(const JeanField* field) { return saved_width(*field); }
 
 // Values of all samples. Targets: 0 portable, 1 AVX2, 2 AVX-512, 3 portable in double precision (all
-// pointers are then to doubles). Returns 0, or 1 where memory is not enough.
+// pointers are then to doubles). Returns 0, or 1 if memory cannot be allocated.
 JEAN_API int jean_field_forward(const JeanField* field, const JeanSamples* samples, int64_t target, int64_t threads) {
   const JeanKernels* k = table(target);
   const long tiles = (samples->count + JEAN_TILE - 1) / JEAN_TILE, parts = parts_of(tiles, 8);
@@ -111,10 +115,10 @@ JEAN_API int jean_field_forward(const JeanField* field, const JeanSamples* sampl
 
 namespace {
 
-// Gradients of the field in two passes: over pieces of the samples, whose sums go into shares, then one task a plane.
-// The number of shares depends on that of the pieces alone (each has `least` of them or more), and the sums are added
-// in their order, so that any number of threads gives the same bits. piece(index, tiles): one piece, which is to call
-// tiles(begin, end).
+// Gradients of the field in two passes: over pieces of the samples, which add to partial sums, then one task per plane.
+// The number of partial sums depends on the number of pieces alone (each gets at least `least` pieces), and they are
+// added up in a fixed order. So any number of threads gives the same bits. piece(index, tiles) computes one piece and
+// calls tiles(begin, end).
 template <class Piece>
 int field_slopes(const JeanField* field, const JeanSamples* samples, const void* to_density, const void* to_rgb,
                  const JeanFieldGradients* out, int64_t target, int64_t threads, long pieces, long least,
@@ -137,7 +141,7 @@ int field_slopes(const JeanField* field, const JeanSamples* samples, const void*
         k->backward(field, prepared.get(), samples, to_density, to_rgb, out, (void*)at[task], features.get(), begin, end);
       });
   });
-  // the sums of the shares are one task more beside the planes
+  // adding up the partial sums is one more task beside the planes
   share_out(field->planes + 1, threads, [&](long task, int) {
     if (task == field->planes) {
       k->gather(field, at.data(), (int)shares, out);
@@ -150,8 +154,8 @@ int field_slopes(const JeanField* field, const JeanSamples* samples, const void*
 
 }  // namespace
 
-// Gradients of all samples, from those of densities [count] and colours [count, 3]. The planes' gradients are added to
-// what `field` names.
+// Gradients from those of densities [count] and colours [count, 3]. Gradients of planes are added to the memory that
+// `field` points to.
 JEAN_API int jean_field_backward(const JeanField* field, const JeanSamples* samples, const void* to_density,
                                  const void* to_rgb, const JeanFieldGradients* out, int64_t target, int64_t threads) {
   const long tiles = (samples->count + JEAN_TILE - 1) / JEAN_TILE;
@@ -159,7 +163,7 @@ JEAN_API int jean_field_backward(const JeanField* field, const JeanSamples* samp
                       [](long tile, auto&& work) { work(tile, tile + 1); });
 }
 
-// hit [rays]: 1 where the sampling grid holds anything along the ray.
+// hit [rays]: 1 where a ray meets an occupied cell of the sampling grid.
 JEAN_API int jean_march_hits(const JeanMarch* march, unsigned char* hit, int64_t target, int64_t threads) {
   const JeanKernels* k = table(target);
   const long parts = parts_of(march->rays, 256);
@@ -170,7 +174,7 @@ JEAN_API int jean_march_hits(const JeanMarch* march, unsigned char* hit, int64_t
   return 0;
 }
 
-// edges [count, samples + 1] for the named rays; quantiles of the same shape, or null for their middles.
+// edges [count, samples + 1] of the given rays; quantiles of the same shape, or null for the middles.
 JEAN_API int jean_march_edges(const JeanMarch* march, const int64_t* rays, int64_t count, const float* quantiles,
                               float* edges, int64_t target, int64_t threads) {
   const JeanKernels* k = table(target);
@@ -203,7 +207,7 @@ JEAN_API int jean_composite_backward(const JeanComposite* composite, const JeanC
   return 0;
 }
 
-// What rays see of a field with multiplied planes; see JeanPicture.
+// Renders rays through a field with multiplied planes; see JeanPicture.
 JEAN_API int jean_picture(const JeanField* field, const JeanMarch* march, const JeanPicture* out, int64_t target,
                           int64_t threads) {
   const JeanKernels* k = table(target);
@@ -218,7 +222,7 @@ JEAN_API int jean_picture(const JeanField* field, const JeanMarch* march, const 
   return 0;
 }
 
-// Whole pixels: a field with multiplied planes over the torso over a background; see JeanView.
+// Renders pixels: a field with multiplied planes over the torso over a background; see JeanView.
 JEAN_API int jean_paint(const JeanField* field, const JeanMarch* march, const JeanTorso* torso, const JeanView* view,
                         int64_t target, int64_t threads) {
   const JeanKernels* k = table(target);

@@ -6,9 +6,9 @@ size_t whole_lines(long bytes) { return (size_t)(bytes + 63) / 64 * 64; }
 
 }  // namespace
 
-// Values of all samples. `samples->rgb` null: densities only. thrifty: colours are left at zero in tiles without any
-// density, where they make no difference to a picture. Targets and result as jean_field_forward.
-JEAN_API int jean_mlp_forward(const JeanMlp* mlp, const JeanSamples* samples, int64_t thrifty, int64_t target,
+// Values of all samples. `samples->rgb` null: densities only. skip_empty_tiles: colours stay zero in tiles without
+// density, which an image does not show. Targets and result as jean_field_forward.
+JEAN_API int jean_mlp_forward(const JeanMlp* mlp, const JeanSamples* samples, int64_t skip_empty_tiles, int64_t target,
                               int64_t threads) {
   const JeanKernels* k = table(target);
   Memory prepared(k->mlp_prepared_bytes(mlp, 0));
@@ -20,13 +20,13 @@ JEAN_API int jean_mlp_forward(const JeanMlp* mlp, const JeanSamples* samples, in
   const long size = 16 * JEAN_TILE, parts = (samples->count + size - 1) / size;
   share_out(parts, threads, [&](long task, int worker) {
     const long begin = task * size, end = begin + size < samples->count ? begin + size : samples->count;
-    k->mlp_forward(prepared.get(), samples, (int)thrifty, (char*)memory.get() + worker * scratch, begin, end);
+    k->mlp_forward(prepared.get(), samples, (int)skip_empty_tiles, (char*)memory.get() + worker * scratch, begin, end);
   });
   return 0;
 }
 
-// Gradients, from those of densities [count] and colours [count, 3]. Sums are made over shares whose number depends on
-// the samples alone, so that any number of threads gives the same bits.
+// Gradients from those of densities [count] and colours [count, 3]. The number of partial sums depends on the samples
+// alone, so any number of threads gives the same bits.
 JEAN_API int jean_mlp_backward(const JeanMlp* mlp, const JeanSamples* samples, const void* to_density,
                                const void* to_rgb, const JeanMlpGradients* out, int64_t target, int64_t threads) {
   const JeanKernels* k = table(target);
@@ -55,9 +55,9 @@ JEAN_API int jean_mlp_backward(const JeanMlp* mlp, const JeanSamples* samples, c
 
 namespace {
 
-constexpr int MLP_RAYS = 256;  // that are followed together
+constexpr int MLP_RAYS = 256;  // rays per block, which advance together
 
-// A ray on its way, and room for all rays of a block. Everything is owned by one worker.
+// The state of a ray, and the memory of one worker for all rays of a block.
 struct MlpRay {
   int64_t number;
   float light;
@@ -71,11 +71,11 @@ struct MlpBlock {
   float edges[1];  // [MLP_RAYS, samples + 1]
 };
 
-// The rays of one block: first those that meet anything, then their samples from the front, one of each ray at a time,
-// until too little light is left to matter.
+// The rays of one block: first those that hit occupied cells, then their samples front to back, one sample of each ray at
+// a time, until the transmittance falls below the minimum.
 void follow(const JeanKernels* k, const void* prepared, const JeanMarch& m, const JeanPicture& out, void* tile,
             MlpBlock& block, long begin, long end) {
-  unsigned char* hit = (unsigned char*)block.density;  // for a moment
+  unsigned char* hit = (unsigned char*)block.density;  // reused before densities are written
   k->hits(&m, hit - begin, begin, end);
   int alive = 0;
   for (long r = begin; r < end; ++r) {
@@ -104,8 +104,8 @@ void follow(const JeanKernels* k, const void* prepared, const JeanMarch& m, cons
       for (int c = 0; c < 3; ++c) out.colour[3 * ray.number + c] += weight * block.rgb[3 * i + c];
       out.opacity[ray.number] += weight;
       out.depth[ray.number] += weight * ((edge[1] + edge[0]) / 2.0f);
-      // one that is no number goes on to the end
-      if (!(ray.light < out.enough) && edge[1] != ray.edges[m.samples]) block.rays[kept++] = ray;
+      // a NaN continues to the last sample
+      if (!(ray.light < out.min_transmittance) && edge[1] != ray.edges[m.samples]) block.rays[kept++] = ray;
     }
     alive = kept;
   }
@@ -113,7 +113,7 @@ void follow(const JeanKernels* k, const void* prepared, const JeanMarch& m, cons
 
 }  // namespace
 
-// What rays see of the paper's field of one frame where the sampling grid says that there is anything.
+// Renders rays through the paper's field of one frame, with samples in occupied cells of the sampling grid.
 JEAN_API int jean_mlp_picture(const JeanMlp* mlp, const JeanMarch* march, const JeanPicture* out, int64_t target,
                               int64_t threads) {
   const JeanKernels* k = table(target);

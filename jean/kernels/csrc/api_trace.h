@@ -2,7 +2,7 @@
 
 namespace {
 
-// Rays of block `block` (rays and samples of a tile's length each make whole tiles), and its tiles.
+// The rays of one block and its tiles: JEAN_TILE rays have whole tiles of samples.
 struct RayPart {
   long begin, end, first_tile, last_tile;
   RayPart(const JeanRays& rays, long block) {
@@ -18,8 +18,8 @@ long blocks_of(const JeanRays& rays) { return (rays.count + JEAN_TILE - 1) / JEA
 
 }  // namespace
 
-// What rays show. Fills the samples' positions, frames, densities, colours and what is kept of them, too; colour,
-// opacity and depth of rays that are not listed stay as they are.
+// Colour, opacity and depth of the listed rays; those of other rays are not written. Also writes positions, frames,
+// densities, colours and `saved` of the samples.
 JEAN_API int jean_trace_forward(const JeanField* field, const JeanSamples* samples, const JeanRays* rays, int64_t target,
                                 int64_t threads) {
   const JeanKernels* k = table(target);
@@ -35,9 +35,9 @@ JEAN_API int jean_trace_forward(const JeanField* field, const JeanSamples* sampl
   return 0;
 }
 
-// Gradients from those of colour, opacity and depth; sums and planes as in jean_field_backward. Those of edges, origins
-// and directions (the latter two of all rays, zeroed by the caller) where `through->edges` is not null; then
-// `out->positions` is room for those of the samples' positions.
+// Gradients from those of colour, opacity and depth; sums and planes as in jean_field_backward. If `through->edges` is
+// not null, also those of edges, origins and directions (the latter two of all rays, zero before the call);
+// `out->positions` is then scratch memory for the gradients of the samples' positions.
 JEAN_API int jean_trace_backward(const JeanField* field, const JeanSamples* samples, const JeanRays* rays,
                                  const JeanRayGradients* through, const JeanFieldGradients* out, int64_t target,
                                  int64_t threads) {

@@ -1,4 +1,4 @@
-// The C interface of what a training step does beside the fields; a part of api.cpp.
+// The C interface of Adam, the smoothness prior and the torso layer; a part of api.cpp.
 
 namespace {
 
@@ -12,7 +12,7 @@ long rows_of_part(const JeanGrid& g) {
 
 }  // namespace
 
-// A step of Adam over all tensors. finite [1]: whether all gradients are.
+// A step of Adam over all tensors. finite [1]: whether all gradients are finite.
 JEAN_API int jean_adam(const JeanAdam* adam, int64_t* finite, int64_t target, int64_t threads) {
   const JeanKernels* k = table(target);
   struct Place {
@@ -44,7 +44,7 @@ JEAN_API int jean_roughness(const JeanGrid* grid, void* sums, int64_t target, in
     k->roughness(grid, begin, end, (char*)memory.get() + 2 * k->scalar_bytes * task);
   });
   for (int i = 0; i < 2; ++i) {
-    double sum = 0;  // in the parts' order, whatever thread made them
+    double sum = 0;  // in a fixed order, so that the result does not depend on threads
     for (long part = 0; part < parts; ++part)
       sum += k->scalar_bytes == 4 ? ((const float*)memory.get())[2 * part + i] : ((const double*)memory.get())[2 * part + i];
     if (k->scalar_bytes == 4) {
@@ -74,7 +74,7 @@ size_t torso_prepared_bytes(const JeanTorsoLayer& t, long scalar) {
   return 64 + scalar * 2l * JEAN_CHANNELS * t.hidden;
 }
 
-// Widths of the tensors that all pixels share, as torso_widths of torso_training.h.
+// Sizes of the shared tensors, as torso_widths of torso_training.h.
 std::vector<long> torso_shared(const JeanTorsoLayer& t) {
   const long bend = t.bend_hidden, hidden = t.hidden, frames = t.frames;
   return {2 * bend, frames * bend, 2 * bend, 2, hidden * 2l * JEAN_CHANNELS, frames * hidden, 4 * hidden, 4};
@@ -82,7 +82,7 @@ std::vector<long> torso_shared(const JeanTorsoLayer& t) {
 
 }  // namespace
 
-// rgb and opacity of all pixels.
+// Computes rgb and opacity of all pixels.
 JEAN_API int jean_torso_forward(const JeanTorsoLayer* torso, const JeanTorsoPixels* pixels, int64_t target,
                                 int64_t threads) {
   const JeanKernels* k = table(target);
@@ -97,8 +97,8 @@ JEAN_API int jean_torso_forward(const JeanTorsoLayer* torso, const JeanTorsoPixe
   return 0;
 }
 
-// Gradients, from those of rgb and opacity: of the shared tensors to `out`, in the order of JeanTorsoLayer; the planes'
-// are added to what `torso` names. Any number of threads gives the same bits, as in jean_field_backward.
+// Gradients from those of rgb and opacity. Those of shared tensors go to `out`, in the order of JeanTorsoLayer; those of
+// planes are added to the memory that `torso` points to. Any number of threads gives the same bits.
 JEAN_API int jean_torso_backward(const JeanTorsoLayer* torso, const JeanTorsoPixels* pixels, const void* to_rgb,
                                  const void* to_opacity, void* const* out, int64_t target, int64_t threads) {
   const JeanKernels* k = table(target);

@@ -1,6 +1,6 @@
 // Positional encoding of NeRF as rows of 64 numbers (jean/models/encoding.py has 63, in another order): sines of
 // the 30 products of ten octaves and three axes, two coordinates, their cosines, the third coordinate, a zero.
-// So a row is two runs of 32 arguments, and nothing is left over in any vector. Matrices that read rows are
+// So a row is two runs of 32 arguments, which fill vectors of every width. Matrices that read rows are
 // reordered to match (`encoded_place`).
 #pragma once
 #include "mathematics.h"
@@ -9,14 +9,14 @@ namespace {
 
 constexpr int OCTAVES = 10, ENCODED = 64, ENCODED_INPUTS = 3 + 6 * OCTAVES;
 
-// Number in jean/models/encoding.py's order of place `i` of a row; -1: none, it is zero.
+// Index in the order of jean/models/encoding.py of element `i` of a row; -1: padding.
 JEAN_FN int encoded_place(int i) {
   const int run = i / 32, j = i % 32;
   if (j < 3 * OCTAVES) return 3 + 6 * (j / 3) + 3 * run + j % 3;
   return run == 0 ? j - 3 * OCTAVES : (j == 3 * OCTAVES ? 2 : -1);
 }
 
-// What flows back to a coordinate through its sine and cosine of one octave, whose argument is `scale` times it.
+// Gradient of a coordinate through its sine and cosine of one octave, whose argument is `scale` times the coordinate.
 template <class T>
 JEAN_FN T wave_slope(T scale, T to_sine, T to_cosine, T sine, T cosine) {
   return scale * (to_sine * cosine - to_cosine * sine);
@@ -26,17 +26,17 @@ JEAN_FN T wave_slope(T scale, T to_sine, T to_cosine, T sine, T cosine) {
 JEAN_FN void sine_cosine(float x, float* sine, float* cosine) { sincosf(x, sine, cosine); }
 JEAN_FN void sine_cosine(double x, double* sine, double* cosine) { sincos(x, sine, cosine); }
 #else
-constexpr float NEAR_ENOUGH = 8192.0f;  // arguments up to here are reduced exactly enough, see below
+constexpr float NEAR_ENOUGH = 8192.0f;  // largest argument whose reduction, below, is accurate to 1e-7
 
 JEAN_FN void sine_cosine(double x, double* sine, double* cosine) {
   *sine = std::sin(x);
   *cosine = std::cos(x);
 }
 
-// Both to 1e-7 for arguments up to NEAR_ENOUGH, without a branch: the nearest multiple of π/2 is taken off in
-// three parts, of which the first two have so few digits that their products with it are exact.
+// Sine and cosine, accurate to 1e-7 for arguments up to NEAR_ENOUGH, without a branch. The nearest multiple of π/2 is
+// subtracted in three parts; the first two have so few digits that their products with the multiple are exact.
 JEAN_FN void sine_cosine(float x, float* sine, float* cosine) {
-  const float magic = 12582912.0f;  // 1.5 * 2^23: its sum with a number has that number rounded in its low bits
+  const float magic = 12582912.0f;  // 1.5 * 2^23: adding it rounds a number to an integer in the low bits
   const float shifted = x * 0.63661977236758134f + magic;
   const float quarter = shifted - magic;
   const float r = ((x - quarter * 1.5703125f) - quarter * 4.837512969970703125e-4f) - quarter * 7.54978995489188216e-8f;
@@ -71,7 +71,7 @@ JEAN_FN void encode_position(const T* position, T* row) {
   if constexpr (sizeof(T) == sizeof(float)) {
     bool far = false;
     for (int j = 0; j < 32; ++j) far |= !(argument[j] < NEAR_ENOUGH && argument[j] > -NEAR_ENOUGH);
-    if (far)  // outside of every box, or no number: exactly, whatever it costs
+    if (far)  // outside every box, or NaN: the slow, exact functions
       for (int j = 0; j < 30; ++j) row[j] = std::sin(argument[j]), row[32 + j] = std::cos(argument[j]);
   }
   row[30] = position[0];

@@ -1,8 +1,8 @@
-// The loops that a target compiles: one table of functions for each instruction set.
+// The table of functions that each target (instruction set) compiles.
 #pragma once
 #include "interface.h"
 
-// A share of the work, [begin, end) of tiles or rays; `memory` belongs to the share alone.
+// Functions work on a part [begin, end) of tiles or rays; `memory` belongs to that part alone.
 typedef struct {
   void (*prepare)(const JeanField*, void* memory);
   void (*forward)(const JeanField*, const void* prepared, const JeanSamples*, long begin, long end, void* memory);
@@ -10,7 +10,7 @@ typedef struct {
                    const void* to_rgb, const JeanFieldGradients*, void* sums, void* features, long begin, long end);
   void (*scatter)(const JeanField*, const void* prepared, const JeanSamples*, int plane, const void* features);
   void (*gather)(const JeanField*, const void* const* sums, int shares, const JeanFieldGradients*);
-  // rays through the field, by numbers of rays; positions and frames of `samples` are written
+  // rays through the field, by index of the ray; place_samples writes positions and frames of `samples`
   void (*place_samples)(const JeanRays*, const JeanSamples*, long begin, long end);
   void (*compose_rays)(const JeanRays*, const JeanSamples*, long begin, long end);
   void (*compose_rays_backward)(const JeanRays*, const JeanSamples*, const JeanRayGradients*, void* to_density,
@@ -25,8 +25,8 @@ typedef struct {
   int (*adam)(const JeanAdam*, int tensor, long begin, long end);
   void (*roughness)(const JeanGrid*, long begin, long end, void* sums);
   void (*roughness_slopes)(const JeanGrid*, const void* factors, long begin, long end, void* out);
-  // the torso layer with gradients; `sums` holds those of its shared tensors one after the other, `at` and `features`
-  // what `torso_scatter` needs of every tile
+  // the torso layer with gradients; `sums` holds the gradients of its shared tensors one after the other, `at` and
+  // `features` the input of `torso_scatter` for every tile
   void (*torso_prepare)(const JeanTorsoLayer*, void* memory);
   void (*torso_forward)(const void* prepared, const JeanTorsoPixels*, long begin, long end);
   void (*torso_backward)(const void* prepared, const JeanTorsoPixels*, const void* to_rgb, const void* to_opacity,
@@ -34,12 +34,12 @@ typedef struct {
   void (*torso_scatter)(const JeanTorsoLayer*, long count, int plane, const void* at, const void* features);
   void (*add_up)(const void* const* sums, int shares, long offset, long count, void* to);
   long scalar_bytes;
-  // the paper's field: `prepared` begins with its layout, then come the packed matrices
+  // the paper's field: `prepared` is its layout followed by the packed matrices
   long (*mlp_prepared_bytes)(const JeanMlp*, int gradients);
   void (*mlp_prepare)(const JeanMlp*, int gradients, void* memory);
   long (*mlp_tile_bytes)(const void* prepared, int gradients);
   long (*mlp_sums_bytes)(const void* prepared);
-  void (*mlp_forward)(const void* prepared, const JeanSamples*, int thrifty, void* memory, long begin, long end);
+  void (*mlp_forward)(const void* prepared, const JeanSamples*, int skip_empty_tiles, void* memory, long begin, long end);
   long (*mlp_choose)(const JeanSamples*, const void* to_density, const void* to_rgb, int64_t* chosen);
   void (*mlp_backward)(const void* prepared, const JeanSamples*, const int64_t* chosen, const void* to_density,
                        const void* to_rgb, void* sums, void* to_positions, void* memory, long begin, long end);
@@ -51,7 +51,7 @@ const JeanKernels* jean_kernels_double(void);
 #if defined(__x86_64__)
 const JeanKernels* jean_kernels_avx2(void);
 const JeanKernels* jean_kernels_avx512(void);
-// values of the paper's field, and by AVX-512 pictures of the fast one; null where the compiler was too old
+// values of the paper's field, and rendering of the fast one by AVX-512; null if the compiler is too old
 const JeanKernels* jean_kernels_avx512bf16(void);
 const JeanKernels* jean_kernels_amx(void);
 #endif

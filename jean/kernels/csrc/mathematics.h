@@ -1,8 +1,7 @@
-// The mathematics of one sample and of one ray, once, for every target: portable C++, AVX2, AVX-512 and
-// CUDA. Templated on the scalar, so that gradients can be checked in double precision. No memory is
-// allocated here, nothing is parallel here, and loops over samples are written for the compiler to
-// turn into vector instructions. The readable torch versions stand in jean/kernels/reference.py and
-// jean/models/head/triplane.py.
+// The mathematics of one sample and of one ray, shared by all targets: portable C++, AVX2, AVX-512 and CUDA. It is
+// templated on the scalar, so that gradients can be checked in double precision. Nothing here allocates memory or is
+// parallel, and compilers can vectorise the loops over samples. The readable torch versions are in
+// jean/kernels/reference.py and jean/models/head/triplane.py.
 #pragma once
 
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
@@ -32,8 +31,8 @@ JEAN_FN double exponential(double x) { return exp(x); }
 JEAN_FN double exponential(double x) { return std::exp(x); }
 
 // e^x to about one unit in the last place; 0 below -87.3 (torch gives denormal numbers there).
-// Adding 1.5 * 2^23 rounds to an integer that then stands in the low bits: no cast of a float that
-// may be NaN, and plain arithmetic that every compiler turns into vectors.
+// Adding 1.5 * 2^23 rounds to an integer in the low bits. So no float that may be NaN is cast, and every compiler can
+// vectorise the arithmetic.
 JEAN_FN float exponential(float x) {
   const float magic = 12582912.0f;
   const float inside = clamp(x, -87.3f, 88.7f);
@@ -64,9 +63,8 @@ JEAN_FN float exponential(float x) {
 template <class T>
 JEAN_FN T sigmoid(T x) { return T(1) / (T(1) + exponential(-x)); }
 
-// Where a position falls into a plane of features: the first of its four rows (the others are the next
-// one, and those a width further), its place between them, and by how much these move with the position
-// (zero where the edge value continues).
+// Location of a position in a plane of features: the first of the four cells around it (the others are the next one, and
+// those a row further), the fractions between them, and their derivatives (zero outside, where the edge value continues).
 template <class T>
 struct Corner {
   int row;
@@ -77,11 +75,11 @@ struct Corner {
 
 template <class T>
 JEAN_FN Corner<T> corner(T across, T down, int height, int width) {
-  // a hair less than the last index keeps the corner inside
+  // slightly less than the last index, so that all four cells exist
   const T x_end = T(width - 1.001), y_end = T(height - 1.001);
   const T raw_x = across * T(width - 1), raw_y = down * T(height - 1);
   const T x = clamp(raw_x, T(0), x_end), y = clamp(raw_y, T(0), y_end);
-  const int column = x > T(0) ? int(x) : 0, line = y > T(0) ? int(y) : 0;  // NaN: some row, and NaN weights
+  const int column = x > T(0) ? int(x) : 0, line = y > T(0) ? int(y) : 0;  // a NaN gives any row, and NaN weights
   Corner<T> found;
   found.row = line * width + column;
   found.right = x - T(column);
@@ -92,7 +90,7 @@ JEAN_FN Corner<T> corner(T across, T down, int height, int width) {
   return found;
 }
 
-// Log density that a mean head would have (jean.models.head.triplane.head_prior).
+// Log density of the mean head (jean.models.head.prior.head_prior).
 template <class T>
 JEAN_FN T ellipsoid_prior(T x, T y, T z, const T* centre, const T* radii) {
   const T a = (x - centre[0]) / radii[0], b = (y - centre[1]) / radii[1], c = (z - centre[2]) / radii[2];
@@ -105,7 +103,7 @@ JEAN_FN T ellipsoid_prior(T x, T y, T z, const T* centre, const T* radii) {
   return clamp(T(8) * (T(1) - distance), T(-4), T(0.5));
 }
 
-// Its slopes along the three axes; the relief stands still.
+// Its derivatives along the three axes; the relief counts as constant.
 template <class T>
 JEAN_FN void ellipsoid_slope(const T* position, const T* centre, const T* radii, T* slope) {
   T scaled[3], squared = T(0);
@@ -123,14 +121,14 @@ JEAN_FN void ellipsoid_slope(const T* position, const T* centre, const T* radii,
   for (int axis = 0; axis < 3; ++axis) slope[axis] = factor * scaled[axis] / radii[axis];
 }
 
-// The value between four cells, `step` numbers apart in a row and `down` from row to row.
+// Bilinear interpolation between four cells, `step` numbers apart in a row and `down` from row to row.
 template <class T>
 JEAN_FN T between(const T* at, long step, long down, T right, T below) {
   return (T(1) - below) * ((T(1) - right) * at[0] + right * at[step]) +
          below * ((T(1) - right) * at[down] + right * at[down + step]);
 }
 
-// Range of the exponent of a density, as in the field's own formula.
+// Range of the exponent of a density, as in TriplaneField.forward.
 template <class T>
 JEAN_FN T density_of(T logarithm) { return exponential(clamp(logarithm, T(-12), T(6))); }
 template <class T>
@@ -138,13 +136,13 @@ JEAN_FN T density_slope(T logarithm, T density) {
   return logarithm >= T(-12) && logarithm <= T(6) ? density : T(0);
 }
 
-// Whether anything flows back through a sample of the paper's field: ReLU stops what comes to a density of 0.
+// Whether a sample of the paper's field has nonzero gradients: ReLU stops those of a density of 0.
 template <class T>
 JEAN_FN bool flows_back(T density, T to_density, const T* to_rgb) {
   return (!(density <= T(0)) && to_density != T(0)) || to_rgb[0] != T(0) || to_rgb[1] != T(0) || to_rgb[2] != T(0);
 }
 
-// Slab test: where a ray passes through a box. A miss gives near == far.
+// Slab test: distances at which a ray enters and leaves a box. A miss gives near == far.
 template <class T>
 JEAN_FN void box_interval(const T* origin, const T* direction, const T* low, const T* high, T* near, T* far) {
   T first = T(0), last = T(1e30);
@@ -159,17 +157,17 @@ JEAN_FN void box_interval(const T* origin, const T* direction, const T* low, con
   *far = greater(first, last);
 }
 
-// Number of the cell of the sampling grid [depth, height, width] that a point, given in cells, lies in; -1 outside
-// and for what is no number. Without branches, so that a row of points becomes vectors.
+// Index of the cell of the sampling grid [depth, height, width] around a point given in cells; -1 outside and for NaN.
+// Without branches, so that compilers can vectorise it.
 template <class T>
 JEAN_FN int grid_cell(const int* cells, T x, T y, T z) {
-  // comparisons that a NaN fails; bitwise, since && would be a branch
+  // NaN fails these comparisons; bitwise, since && would branch
   const bool inside = (x >= T(0)) & (x < T(cells[0])) & (y >= T(0)) & (y < T(cells[1])) & (z >= T(0)) & (z < T(cells[2]));
   const int column = int(inside ? x : T(0)), row = int(inside ? y : T(0)), layer = int(inside ? z : T(0));
   return inside ? (layer * cells[1] + row) * cells[0] + column : -1;
 }
 
-// Weight of one interval and what is left of the light behind it.
+// Weight of one interval; updates the transmittance behind it.
 template <class T>
 JEAN_FN T absorb(T optical, T* light) {
   const T passed = exponential(-optical), weight = *light * (T(1) - passed);

@@ -1,7 +1,7 @@
-// The paper's field (jean/models/head/mlp.py) on tiles of samples: encoding, eight layers, density, colour; and
-// the gradients of all of it. Condition and viewing direction are constant over a frame, so they come folded into
-// the biases of the layers that read them. The trunk and the colour's branch are one chain of layers here: the
-// density reads the trunk's last, the colour the chain's last.
+// The paper's field (jean/models/head/mlp.py) on tiles of samples: encoding, eight layers, density and colour.
+// Condition and viewing direction are constant over a frame, so they come folded into the biases of the layers that read
+// them. Trunk and colour branch are one chain of layers here: the density reads the last layer of the trunk, the colour
+// the last layer of the chain.
 #pragma once
 #include "encoding.h"
 #include "interface.h"
@@ -11,13 +11,13 @@ namespace {
 
 constexpr int MLP_TILE = JEAN_TILE;
 
-// How a target cuts matrices: panels of so many columns, which stay in its first cache, against blocks of rows.
+// Blocking of matrices per target: panels of columns that stay in the L1 cache, against blocks of rows.
 template <class T, int N>
 struct Cut {
   static constexpr int VECTORS = N * sizeof(T) == 64 ? 4 : 2, COLUMNS = VECTORS * N, ROWS = 4;
 };
 
-// A layer as the products want it. Rows of what it reads and writes lie `step` apart.
+// A layer prepared for the products. Rows of its inputs and outputs are `step` scalars apart.
 template <class T>
 struct Layer {
   int inputs, outputs;  // inputs padded: an encoding takes 64 places
@@ -27,28 +27,28 @@ struct Layer {
   int bias_step;   // between frames; 0: one for all
   T *ahead;        // [outputs / COLUMNS][inputs][COLUMNS]: values
   T *back;         // [inputs / COLUMNS][outputs][COLUMNS]: gradients
-  long sum, sum_bias;  // where the gradients' sums lie
+  long sum, sum_bias;  // offsets of its gradients in the sums
 };
 
 template <class T>
 struct Mlp {
   const JeanMlp* mlp;
-  int layers, trunk, width, half;
+  int layers, trunk, width, colour_width;
   int tile_size;  // scalars of a tile's memory
-  long sums;      // scalars of a share's sums
+  long sums;      // scalars of one partial sum
   long sum_density, sum_rgb, sum_last;
   T middle[3], reach[3];
   Layer<T> layer[JEAN_MAX_LAYERS];
 };
 
-// Place of input `i` of a layer in torch's matrix; -1: none.
+// Column of input `i` of a layer in torch's matrix; -1: padding.
 template <class T>
 JEAN_FN int input_place(const Layer<T>& l, int i) {
   if (i < l.encoded) return encoded_place(i);
   return l.encoded ? i - l.encoded + ENCODED_INPUTS : i;
 }
 
-// Scalars that `pack` wants for matrices. With gradients, each is held twice.
+// Scalars that `pack` needs for matrices. With gradients, each matrix is stored twice.
 JEAN_FN long mlp_matrices(const JeanMlp& m, bool gradients) {
   long size = 0;
   for (int i = 0; i < m.layers; ++i) {
@@ -58,14 +58,14 @@ JEAN_FN long mlp_matrices(const JeanMlp& m, bool gradients) {
   return size;
 }
 
-// Where everything lies in a tile's memory and in the sums.
+// Assigns offsets in a tile's memory and in the sums.
 template <class T>
 JEAN_FN void lay_out(const JeanMlp& m, Mlp<T>& to) {
   to.mlp = &m;
   to.layers = m.layers;
   to.trunk = m.trunk;
   to.width = m.layer[m.trunk - 1].outputs;
-  to.half = m.layer[m.layers - 1].outputs;
+  to.colour_width = m.layer[m.layers - 1].outputs;
   int place = 0;
   long sum = 0;
   for (int i = 0; i < m.layers; ++i) {
@@ -100,7 +100,7 @@ JEAN_FN void lay_out(const JeanMlp& m, Mlp<T>& to) {
   to.tile_size = place;
   to.sum_density = sum;
   to.sum_rgb = sum + to.width;
-  to.sum_last = to.sum_rgb + 3l * to.half;
+  to.sum_last = to.sum_rgb + 3l * to.colour_width;
   to.sums = to.sum_last + 16;
   for (int axis = 0; axis < 3; ++axis) to.middle[axis] = T(m.middle[axis]), to.reach[axis] = T(m.reach[axis]);
 }
@@ -128,8 +128,8 @@ JEAN_FN void pack(T* memory, bool gradients, Mlp<T>& to) {
   }
 }
 
-// y [rows of a tile, width] = (start or 0) + x · packed; panels outside, so that one of them stays in the first
-// cache while all rows pass it.
+// y [rows of a tile, width] = (start or 0) + x · packed. The outer loop is over panels, so that one panel stays in the L1
+// cache while all rows use it.
 template <class T, int N, bool RECTIFY>
 JEAN_FN void panels(const T* x, int x_step, int depth, const T* packed, int width, const T* const* start, T* y,
                     int y_step) {
@@ -153,14 +153,14 @@ JEAN_FN void panels(const T* x, int x_step, int depth, const T* packed, int widt
       for (int i = 0; i < BLOCK_ROWS; ++i)
         for (int v = 0; v < VECTORS; ++v) {
           V out = sum[i][v];
-          if (RECTIFY) out = out < V{} ? V{} : out;  // a NaN stays one, as in torch
+          if (RECTIFY) out = out < V{} ? V{} : out;  // a NaN stays NaN, as in torch
           store<T, N>(y + (long)(r + i) * y_step + c + v * N, out);
         }
     }
   }
 }
 
-// Which samples a tile holds; missing ones repeat the last.
+// The samples of a tile; missing ones repeat the last.
 template <class T>
 struct MlpTile {
   int count;
@@ -168,7 +168,7 @@ struct MlpTile {
   int frame[MLP_TILE];
   T position[MLP_TILE][3];  // scaled
 
-  // `chosen`: numbers of the samples; null: all of them.
+  // `chosen`: indices of the samples; null: all samples.
   JEAN_MEMBER void read(const Mlp<T>& m, const JeanSamples& samples, const int64_t* chosen, long start, long end) {
     count = (int)lesser((long)MLP_TILE, end - start);
     for (int s = 0; s < MLP_TILE; ++s) {
@@ -203,14 +203,14 @@ JEAN_FN void encode_tile(const Mlp<T>& m, const MlpTile<T>& tile, T* memory) {
   for (int s = 0; s < MLP_TILE; ++s) encode_position(tile.position[s], memory + (long)s * m.layer[0].read_step);
 }
 
-// Writes densities, from the trunk's last layer; whether colours are wanted. `thrifty`: not where no sample of the
-// tile has any density; they are zero then.
+// Writes densities from the last layer of the trunk. Returns whether colours have to be computed: with
+// `skip_empty_tiles`, not in tiles without density, whose colours are set to zero.
 template <class T, int N>
-JEAN_FN bool write_densities(const Mlp<T>& m, const JeanSamples& samples, const MlpTile<T>& tile, bool thrifty,
+JEAN_FN bool write_densities(const Mlp<T>& m, const JeanSamples& samples, const MlpTile<T>& tile, bool skip_empty_tiles,
                              const T* hidden, int step) {
   T density[MLP_TILE];
   dots<T, N>(hidden, step, (const T*)m.mlp->density, m.width, ((const T*)m.mlp->density_bias)[0], density, MLP_TILE);
-  bool seen = !thrifty;
+  bool seen = !skip_empty_tiles;
   for (int s = 0; s < tile.count; ++s) {
     const T value = density[s] < T(0) ? T(0) : density[s];
     ((T*)samples.density)[tile.sample[s]] = value;
@@ -227,7 +227,8 @@ JEAN_FN void write_colours(const Mlp<T>& m, const JeanSamples& samples, const Ml
                            int step) {
   T colour[3][MLP_TILE];
   for (int c = 0; c < 3; ++c)
-    dots<T, N>(shade, step, (const T*)m.mlp->rgb + (long)c * m.half, m.half, ((const T*)m.mlp->rgb_bias)[c], colour[c],
+    dots<T, N>(shade, step, (const T*)m.mlp->rgb + (long)c * m.colour_width, m.colour_width,
+               ((const T*)m.mlp->rgb_bias)[c], colour[c],
                MLP_TILE);
   for (int c = 0; c < 3; ++c)
     for (int s = 0; s < MLP_TILE; ++s) colour[c][s] = sigmoid(colour[c][s]);
@@ -237,12 +238,12 @@ JEAN_FN void write_colours(const Mlp<T>& m, const JeanSamples& samples, const Ml
 
 // Values of a tile.
 template <class T, int N>
-JEAN_FN void mlp_tile_forward(const Mlp<T>& m, const JeanSamples& samples, const MlpTile<T>& tile, bool thrifty,
+JEAN_FN void mlp_tile_forward(const Mlp<T>& m, const JeanSamples& samples, const MlpTile<T>& tile, bool skip_empty_tiles,
                               T* memory) {
   encode_tile<T, N>(m, tile, memory);
   run_layers<T, N>(m, tile, memory, 0, m.trunk);
   const Layer<T>& last = m.layer[m.trunk - 1];
-  if (!write_densities<T, N>(m, samples, tile, thrifty, memory + last.write, last.write_step)) return;
+  if (!write_densities<T, N>(m, samples, tile, skip_empty_tiles, memory + last.write, last.write_step)) return;
   run_layers<T, N>(m, tile, memory, m.trunk, m.layers);
   const Layer<T>& shade = m.layer[m.layers - 1];
   write_colours<T, N>(m, samples, tile, memory + shade.write, shade.write_step);

@@ -1,12 +1,12 @@
-// Gradients of the paper's field. A sample's layers are computed again here, not kept from the forward pass: the
-// 5 kB that they take cost as much to write and to read again as to compute, and most samples of a trained field
-// have no density, so that their gradients are exactly zero and they are left out (`flows_back`).
+// Gradients of the paper's field. Layers are computed again, not kept from the forward pass: writing and reading their
+// 5 kB per sample takes as long as computing them. Most samples of a trained field have no density, so their gradients
+// are exactly zero and they are skipped (`flows_back`).
 #pragma once
 #include "mlp.h"
 
 namespace {
 
-// Scalars of a tile's gradients, behind its layers.
+// Scalars of a tile's gradients, stored behind its layers.
 template <class T>
 JEAN_FN long mlp_gradient_size(const Mlp<T>& m) { return (long)MLP_TILE * (3 * ENCODED + 2 * m.width); }
 
@@ -20,7 +20,7 @@ JEAN_FN void stop(T* gradient, int step, const T* value, int value_step, int wid
     }
 }
 
-// From the chain's end: gradients of the densities and of the colours before their sigmoid, [4] a sample.
+// Gradients at the end of the chain: of densities and of colours before their sigmoid, [4] per sample.
 template <class T, int N>
 JEAN_FN void begin_backward(const Mlp<T>& m, const JeanSamples& samples, const MlpTile<T>& tile, const T* to_density,
                             const T* to_rgb, const T* memory, T* sums, T (*last)[4], T* gradient) {
@@ -35,12 +35,12 @@ JEAN_FN void begin_backward(const Mlp<T>& m, const JeanSamples& samples, const M
     last[s][3] = real && !(((const T*)samples.density)[i] <= T(0)) ? to_density[i] : T(0);
     for (int c = 0; c < 4; ++c) sums[m.sum_last + c] += last[s][c];
     for (int c = 0; c < 3; ++c)
-      add_scaled<T, N>(sums + m.sum_rgb + (long)c * m.half, memory + shade.write + (long)s * shade.write_step,
-                       last[s][c], m.half);
-    for (int n = 0; n < m.half; n += N) {
+      add_scaled<T, N>(sums + m.sum_rgb + (long)c * m.colour_width, memory + shade.write + (long)s * shade.write_step,
+                       last[s][c], m.colour_width);
+    for (int n = 0; n < m.colour_width; n += N) {
       typename Lanes<T, N>::type sum = {};
-      for (int c = 0; c < 3; ++c) sum += last[s][c] * load<T, N>((const T*)m.mlp->rgb + (long)c * m.half + n);
-      store<T, N>(gradient + (long)s * m.half + n, sum);
+      for (int c = 0; c < 3; ++c) sum += last[s][c] * load<T, N>((const T*)m.mlp->rgb + (long)c * m.colour_width + n);
+      store<T, N>(gradient + (long)s * m.colour_width + n, sum);
     }
   }
 }
@@ -56,7 +56,7 @@ JEAN_FN void mlp_tile_backward(const Mlp<T>& m, const JeanSamples& samples, cons
   T* gradient = buffer[0];
   T last[MLP_TILE][4];
   begin_backward<T, N>(m, samples, tile, to_density, to_rgb, memory, sums, last, gradient);
-  int step = m.half, turn = 1;
+  int step = m.colour_width, turn = 1;
   for (int i = m.layers - 1; i >= 0; --i, turn = 1 - turn) {
     T* const next = buffer[turn];
     const Layer<T>& l = m.layer[i];
@@ -92,7 +92,7 @@ JEAN_FN void mlp_tile_backward(const Mlp<T>& m, const JeanSamples& samples, cons
   }
 }
 
-// Adds the other shares' sums to the first's, in their order.
+// Adds all partial sums to the first, in a fixed order.
 template <class T>
 JEAN_FN const T* mlp_add_up(void* const* sums, int shares, long at, long count) {
   T* to = (T*)sums[0] + at;
@@ -108,15 +108,15 @@ JEAN_FN void mlp_copy(const T* from, long count, void* to) {
   for (long i = 0; i < count; ++i) ((T*)to)[i] = from[i];
 }
 
-// The sums of one layer, in torch's order; `index` == layers: those of the two heads.
+// Copies the gradients of one layer into torch's layout; `index` == layers: those of the two heads.
 template <class T>
 JEAN_FN void mlp_gather_layer(const Mlp<T>& m, void* const* sums, int shares, int index, const JeanMlpGradients& out) {
   if (index == m.layers) {
     const T* from = mlp_add_up<T>(sums, shares, m.sum_density, m.sums - m.sum_density);
     mlp_copy(from, m.width, out.density);
-    mlp_copy(from + m.width, 3l * m.half, out.rgb);
-    mlp_copy(from + m.width + 3l * m.half, 3, out.rgb_bias);
-    mlp_copy(from + m.width + 3l * m.half + 3, 1, out.density_bias);
+    mlp_copy(from + m.width, 3l * m.colour_width, out.rgb);
+    mlp_copy(from + m.width + 3l * m.colour_width, 3, out.rgb_bias);
+    mlp_copy(from + m.width + 3l * m.colour_width + 3, 1, out.density_bias);
     return;
   }
   const Layer<T>& l = m.layer[index];

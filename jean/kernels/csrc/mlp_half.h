@@ -1,7 +1,8 @@
-// The paper's field with factors rounded to bf16 and sums in fp32, values only. Both heads are fp32: they read what the
-// layer before them gave before it was rounded. Included by targets that have such products, of which three functions are:
-//   multiply: y [rows of a tile, width], bf16, and `exact`, the same in fp32 (null: not wanted), = max(0, start + x · packed)
-//   begin_multiplying, end_multiplying: what a thread has to do around them
+// Values of the paper's field with factors rounded to bf16 and sums in fp32. Both heads are fp32 and read the layer
+// before them unrounded. Included by targets with bf16 products, which define three functions:
+//   multiply: y [rows of a tile, width], bf16, and `exact`, the same in fp32 (null: not wanted),
+//     = max(0, start + x · packed)
+//   begin_multiplying, end_multiplying: called by each thread before and after them
 #pragma once
 #include "kernels.h"
 #include "mlp.h"
@@ -11,7 +12,7 @@ namespace {
 typedef uint16_t Half;
 constexpr int HALF_LANES = 16, HALF_COLUMNS = 64;
 
-// To the nearest, ties to even; what is no number stays none.
+// Rounds to nearest, ties to even; NaN stays NaN.
 JEAN_FN Half to_half(float value) {
   uint32_t bits;
   __builtin_memcpy(&bits, &value, 4);
@@ -53,7 +54,7 @@ JEAN_FN void run_half(const Mlp<float>& m, const MlpTile<float>& tile, Half* mem
 }
 
 JEAN_FN void half_tile_forward(const Mlp<float>& m, const JeanSamples& samples, const MlpTile<float>& tile,
-                               bool thrifty, Half* memory) {
+                               bool skip_empty_tiles, Half* memory) {
   float* exact = (float*)(memory + m.tile_size);
   alignas(64) float row[ENCODED];
   for (int s = 0; s < MLP_TILE; ++s) {
@@ -62,9 +63,9 @@ JEAN_FN void half_tile_forward(const Mlp<float>& m, const JeanSamples& samples, 
     for (int i = 0; i < ENCODED; ++i) to[i] = to_half(row[i]);
   }
   run_half(m, tile, memory, exact, 0, m.trunk);
-  if (!write_densities<float, HALF_LANES>(m, samples, tile, thrifty, exact, m.width)) return;
+  if (!write_densities<float, HALF_LANES>(m, samples, tile, skip_empty_tiles, exact, m.width)) return;
   run_half(m, tile, memory, exact, m.trunk, m.layers);
-  write_colours<float, HALF_LANES>(m, samples, tile, exact, m.half);
+  write_colours<float, HALF_LANES>(m, samples, tile, exact, m.colour_width);
 }
 
 constexpr long HALF_LAYOUT = (sizeof(Mlp<float>) + 63) / 64 * 64;
@@ -83,18 +84,19 @@ long half_tile_bytes(const void* prepared, int) {
   return m.tile_size * (long)sizeof(Half) + (long)MLP_TILE * m.width * (long)sizeof(float);
 }
 
-void half_forward(const void* prepared, const JeanSamples* samples, int thrifty, void* memory, long begin, long end) {
+void half_forward(const void* prepared, const JeanSamples* samples, int skip_empty_tiles, void* memory, long begin,
+                  long end) {
   const Mlp<float>& m = *(const Mlp<float>*)prepared;
   MlpTile<float> tile;
   begin_multiplying();
   for (long at = begin; at < end; at += MLP_TILE) {
     tile.read(m, *samples, nullptr, at, end);
-    half_tile_forward(m, *samples, tile, thrifty, (Half*)memory);
+    half_tile_forward(m, *samples, tile, skip_empty_tiles, (Half*)memory);
   }
   end_multiplying();
 }
 
-// A target's table: forward passes of this field, and marching as AVX-512 does it.
+// A target's table: forward passes of this field, and the ray functions of AVX-512.
 JeanKernels half_table() {
   JeanKernels made = {};
   made.scalar_bytes = sizeof(float);

@@ -26,16 +26,17 @@ long mlp_sums_bytes(const void* prepared) {
 }
 
 // Samples [begin, end).
-void mlp_forward(const void* prepared, const JeanSamples* samples, int thrifty, void* memory, long begin, long end) {
+void mlp_forward(const void* prepared, const JeanSamples* samples, int skip_empty_tiles, void* memory, long begin,
+                 long end) {
   const Mlp<JEAN_SCALAR>& m = *(const Mlp<JEAN_SCALAR>*)prepared;
   MlpTile<JEAN_SCALAR> tile;
   for (long at = begin; at < end; at += MLP_TILE) {
     tile.read(m, *samples, nullptr, at, end);
-    mlp_tile_forward<JEAN_SCALAR, JEAN_LANES>(m, *samples, tile, thrifty, (JEAN_SCALAR*)memory);
+    mlp_tile_forward<JEAN_SCALAR, JEAN_LANES>(m, *samples, tile, skip_empty_tiles, (JEAN_SCALAR*)memory);
   }
 }
 
-// Numbers of the samples through which anything flows back; returns how many there are.
+// Indices of the samples with nonzero gradients; returns their number.
 long mlp_choose(const JeanSamples* samples, const void* to_density, const void* to_rgb, int64_t* chosen) {
   long count = 0;
   for (int64_t i = 0; i < samples->count; ++i)

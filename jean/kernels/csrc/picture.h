@@ -1,7 +1,6 @@
-// Whole rays at once, without gradients: samples are placed, read, and laid over one another two at a
-// time from the front, until no light is left. The planes' features are linear until the first layer's
-// bias, so the planes come already multiplied by that layer: one sum of table rows takes the place of
-// its product, half of all arithmetic.
+// Fused rendering of rays without gradients: samples are placed, evaluated and composited two at a time, front to back,
+// until the transmittance falls below the minimum. The field is linear up to the bias of the first layer, so the planes
+// come already multiplied by that layer. A sum of table rows then replaces its product, half of all arithmetic.
 #pragma once
 #include "rays.h"
 #include "triplane.h"
@@ -10,7 +9,7 @@ namespace {
 
 constexpr int BLOCK = 64, MAX_SAMPLES = 64, ROUND = 2, SIDE_BY_SIDE = 16;
 
-// N numbers, from the c-th on, between the four cells around a sample; cells are `width` numbers wide.
+// N channels from channel c on, interpolated between the four cells around a sample; cells have `width` channels.
 template <class T, int N>
 JEAN_FN typename Lanes<T, N>::type four_cells(const JeanPlane& plane, const Places<T>& place, int s, int width, int c) {
   const T* at = (const T*)plane.table + (long)place.row[s] * width + c;
@@ -22,7 +21,7 @@ JEAN_FN typename Lanes<T, N>::type four_cells(const JeanPlane& plane, const Plac
   return sum + (right * below) * load<T, N>(next + width);
 }
 
-// WIDTH vectors of the first hidden layer of one sample: they stay in registers over all planes.
+// WIDTH vectors of the first hidden layer of one sample, which stay in registers over all planes.
 template <class T, int N, int WIDTH>
 JEAN_FN void sum_rows(const Prepared<T>& p, const Places<T>* places, int s, int c, T* one) {
   typedef typename Lanes<T, N>::type V;
@@ -49,7 +48,7 @@ JEAN_FN void read_multiplied(const Prepared<T>& p, const Tile<T>& tile, T* one) 
   }
 }
 
-// A picture's field in single precision: values of a tile before exponential and sigmoid.
+// The field in single precision: values of a tile before exponential and sigmoid.
 template <int N>
 struct Exact {
   static constexpr int LANES = N;
@@ -97,7 +96,7 @@ JEAN_FN void picture_block(const Prepared<float>& p, const JeanMarch& m, const J
     } else if (r < end - 1 || lane == 0) {
       continue;
     }
-    // lanes that no ray has taken hold an earlier one, whose edges are not kept
+    // unused lanes repeat an earlier ray, whose edges are discarded
     const int first = (living - 1) / SIDE_BY_SIDE * SIDE_BY_SIDE;
     place_edges<SIDE_BY_SIDE>(m, densities, near, far, nullptr, rays[first].edges, sizeof(Ray) / sizeof(float));
   }
@@ -136,8 +135,8 @@ JEAN_FN void picture_block(const Prepared<float>& p, const JeanMarch& m, const J
     int kept = 0;
     for (int i = 0; i < living; ++i) {
       const Ray& ray = rays[alive[i]];
-      if (!(ray.light < out.enough) && ray.edges[lesser(first + ROUND, (int)m.samples)] != ray.edges[m.samples])
-        alive[kept++] = alive[i];  // one that is no number goes on to the end
+      if (!(ray.light < out.min_transmittance) && ray.edges[lesser(first + ROUND, (int)m.samples)] != ray.edges[m.samples])
+        alive[kept++] = alive[i];  // a NaN continues to the last sample
     }
     living = kept;
   }

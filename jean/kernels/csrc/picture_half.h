@@ -1,6 +1,6 @@
-// Pictures of the fast field with factors rounded to bf16 and sums in fp32. Tables come as pairs: each number beside
-// that of the next cell, so that one product of pairs takes both. Heads, prior, light and torso stay in fp32.
-// Included by targets that have such products; `pairs`, `narrow` and `multiply_panel` are theirs.
+// Rendering of the fast field with factors rounded to bf16 and sums in fp32. Tables hold pairs: each number beside that of
+// the next cell, so that one product of pairs uses both. Heads, prior, light and torso stay in fp32. Included by targets
+// with bf16 products, which define `pairs`, `narrow` and `multiply_panel`.
 #pragma once
 #include "mlp_half.h"
 #include "torso.h"
@@ -22,7 +22,7 @@ JEAN_FN uint32_t pair_of(float first, float second) { return to_half(first) | (u
 // Columns of the next panel; widths are multiples of 16.
 JEAN_FN int panel_columns(int left) { return left >= 64 ? 64 : left >= 32 ? 32 : 16; }
 
-// A matrix as torch holds it, [outputs, inputs], in panels; two inputs of a column lie side by side.
+// Packs a matrix in torch's layout, [outputs, inputs], into panels with two inputs of a column side by side.
 JEAN_FN void pack_panels(const float* from, int outputs, int inputs, Half* to) {
   for (int c = 0; c < outputs;) {
     const int columns = panel_columns(outputs - c);
@@ -82,17 +82,17 @@ struct Rounded {
       for (; c < p.hidden; c += HALF_LANES) sum_pairs<1>(p, places, s, c, one + s * p.hidden);
     }
     multiply_all(one, p.hidden, (const Half*)p.second, p.hidden, (const float*)f.second_bias, two, exact_two);
-    multiply_all(two, p.hidden, (const Half*)p.colour, p.half, (const float*)f.colour_bias, unused, shade);
-    heads<float, HALF_LANES>(p, tile, exact_two, shade, p.hidden, p.half, logarithm, colour);
+    multiply_all(two, p.hidden, (const Half*)p.colour, p.colour_width, (const float*)f.colour_bias, unused, shade);
+    heads<float, HALF_LANES>(p, tile, exact_two, shade, p.hidden, p.colour_width, logarithm, colour);
   }
 };
 
-// The matrices in place of those in fp32, which take twice the room.
+// Packs the matrices over those in fp32, which need twice the memory.
 void half_field_prepare(const JeanField* field, void* memory) {
   Prepared<float>* made = (Prepared<float>*)memory;
   *made = Prepared<float>(*field, (float*)((char*)memory + 256), 2 * sizeof(Half), sizeof(Half));
   pack_panels((const float*)field->second, made->hidden, made->hidden, (Half*)made->second);
-  pack_panels((const float*)field->colour, made->half, made->hidden, (Half*)made->colour);
+  pack_panels((const float*)field->colour, made->colour_width, made->hidden, (Half*)made->colour);
 }
 
 void half_picture(const JeanField*, const void* prepared, const JeanMarch* march, const JeanPicture* out, long begin,

@@ -1,4 +1,4 @@
-// Rays: where they need samples, and how samples add up. Mirrors jean/kernels/occupancy.py and reference.py.
+// Rays: placing samples, and compositing. Mirrors jean/kernels/reference.py.
 #pragma once
 #include "interface.h"
 #include "mathematics.h"
@@ -6,12 +6,12 @@
 namespace {
 
 #if defined(__CUDACC__) || defined(__CUDACC_RTC__)
-constexpr int MAX_COARSE = 64;  // every thread that a card can hold has room set aside for so many
+constexpr int MAX_COARSE = 64;  // each GPU thread has an array of this size on its stack
 #else
 constexpr int MAX_COARSE = 256;
 #endif
 
-// Densities of the grid along one ray, one in each of `coarse` equal intervals; whether any is there.
+// Densities of the grid along one ray, one per `coarse` equal interval; returns whether any is not zero.
 JEAN_FN bool look_along(const JeanMarch& m, long ray, float* density, float* near, float* far) {
   const float* origin = m.origins + 3 * ray;
   const float* direction = m.directions + 3 * ray;
@@ -19,8 +19,7 @@ JEAN_FN bool look_along(const JeanMarch& m, long ray, float* density, float* nea
   float scale[3];
   for (int axis = 0; axis < 3; ++axis) scale[axis] = (float)m.cells[axis] / (m.high[axis] - m.low[axis]);
   const float reach = *far - *near;
-  // first the cells' numbers, which floats hold exactly up to 2^24, then what stands there: the first loop becomes
-  // vectors
+  // first the cells' indices, which floats hold exactly up to 2^24, then their values: so the first loop is vectorised
   for (int k = 0; k < m.coarse; ++k) {
     const float depth = *near + reach * (((float)k + 0.5f) / (float)m.coarse);
     density[k] = (float)grid_cell(m.cells, (origin[0] + direction[0] * depth - m.low[0]) * scale[0],
@@ -35,21 +34,21 @@ JEAN_FN bool look_along(const JeanMarch& m, long ray, float* density, float* nea
   return most > 0.0f;
 }
 
-// Samples of a ray that the grid tells to be so opaque: a quarter of them if it is clear, all if it is thick.
+// Number of samples of a ray by its opacity in the grid: a quarter if it is transparent, all from the threshold on.
 JEAN_FN int samples_of(const JeanMarch& m, float opacity) {
-  if (!(opacity < m.thick)) return m.samples;  // what is no number has all
-  const int count = (int)((float)m.samples * (opacity / m.thick)) + 1, least = (m.samples + 3) / 4;
+  if (!(opacity < m.full_samples_opacity)) return m.samples;  // a NaN gets all samples
+  const int count = (int)((float)m.samples * (opacity / m.full_samples_opacity)) + 1, least = (m.samples + 3) / 4;
   return lesser(greater(count, least), (int)m.samples);
 }
 
-// Edges of the intervals of rays that meet something: where the grid's weights reach the quantiles (the middles of
-// equal shares where none are given; a ray then has as many as samples_of says, and repeats its last edge behind them).
-// RAYS of them go side by side, as lanes of vectors: density [coarse][RAYS], near and far [RAYS], quantiles of one
+// Edges of the sampling intervals of rays that hit: depths at which the grid's cumulative weights reach the quantiles.
+// Without quantiles they are the middles of equal parts; a ray then has samples_of intervals and repeats its last edge.
+// RAYS rays are computed side by side, as lanes of vectors: density [coarse][RAYS], near and far [RAYS], quantiles of one
 // ray, edges [RAYS], `apart` numbers from ray to ray.
 template <int RAYS>
 JEAN_FN void place_edges(const JeanMarch& m, const float* density, const float* near, const float* far,
                          const float* quantiles, float* edges, long apart) {
-  float cdf[(MAX_COARSE + 1) * RAYS];  // first the weights, each where its sum will stand
+  float cdf[(MAX_COARSE + 1) * RAYS];  // first the weights, later their cumulative sums
   float step[RAYS], light[RAYS], sum[RAYS], filled[RAYS];
   int count[RAYS], above[RAYS];
   for (int l = 0; l < RAYS; ++l) {
@@ -57,7 +56,7 @@ JEAN_FN void place_edges(const JeanMarch& m, const float* density, const float* 
     light[l] = 1.0f;
     sum[l] = filled[l] = cdf[l] = 0.0f;
   }
-  for (int k = 0; k < m.coarse; ++k)  // what passes, at first
+  for (int k = 0; k < m.coarse; ++k)  // first the transmittances
     for (int l = 0; l < RAYS; ++l) cdf[(k + 1) * RAYS + l] = exponential(-density[k * RAYS + l] * step[l]);
   for (int k = 0; k < m.coarse; ++k)
     for (int l = 0; l < RAYS; ++l) {
@@ -69,7 +68,7 @@ JEAN_FN void place_edges(const JeanMarch& m, const float* density, const float* 
     }
   for (int l = 0; l < RAYS; ++l) {
     sum[l] = 1.0f / greater(sum[l], 1e-9f);
-    filled[l] = m.spread / filled[l];
+    filled[l] = m.uniform_weight / filled[l];
     count[l] = quantiles ? m.samples : samples_of(m, 1.0f - light[l]);
   }
   for (int k = 0; k < m.coarse; ++k)
@@ -79,7 +78,7 @@ JEAN_FN void place_edges(const JeanMarch& m, const float* density, const float* 
   float q[RAYS];
   for (int l = 0; l < RAYS; ++l) above[l] = 1;
   for (int i = 0; i <= m.samples; ++i) {
-    // quantiles of the whole sum: the sums need no division by it
+    // the quantiles are scaled by the total, so that the sums need no division
     for (int l = 0; l < RAYS; ++l) {
       const float share = quantiles ? quantiles[i] : ((float)lesser(i, count[l]) + 0.5f) / (float)(count[l] + 1);
       q[l] = greater(cdf[m.coarse * RAYS + l], 1e-12f) * share;
@@ -120,14 +119,14 @@ JEAN_FN void composite_ray(const JeanComposite& c, long ray) {
   ((T*)c.depth)[ray] = depth;
 }
 
-// From the last sample to the first: what a sample absorbs, those behind it lack.
+// Backward, from the last sample to the first: the density of a sample reduces the weights of those behind it.
 template <class T>
 JEAN_FN void composite_ray_backward(const JeanComposite& c, const JeanCompositeGradients& g, long ray) {
   const long at = ray * c.samples;
   const T* weights = (const T*)c.weights + at;
   T light = T(1), behind = T(0);
   T* to_density = (T*)g.density + at;
-  for (int s = 0; s < c.samples; ++s) {  // the light behind each sample, kept for the way back
+  for (int s = 0; s < c.samples; ++s) {  // transmittance behind each sample, for the backward pass
     light *= exponential(-((const T*)c.density)[at + s] * ((const T*)c.intervals)[at + s]);
     to_density[s] = light;
   }

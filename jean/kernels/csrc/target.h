@@ -1,5 +1,5 @@
-// The functions of one target, from the shared headers. Included by target_*.cpp, after it has told the
-// compiler which instructions may be used, and with JEAN_SCALAR, JEAN_LANES and JEAN_TABLE defined.
+// The functions of one target, from the shared headers. Included by target_*.cpp, after the pragma for its
+// instruction set, with JEAN_SCALAR, JEAN_LANES and JEAN_TABLE defined.
 #include "kernels.h"
 #include "mlp_target.h"
 #include "rays.h"
@@ -63,20 +63,20 @@ void add_up(const void* const* sums, int shares, long offset, long count, void* 
     for (long i = 0; i < count; ++i) out[i] += ((const Scalar*)sums[share])[offset + i];
 }
 
-// Adds the shares' sums in their order, whatever thread made them: the result does not depend on threads.
+// Adds partial sums in a fixed order, so that the result does not depend on threads.
 void gather(const JeanField* field, const void* const* sums, int shares, const JeanFieldGradients* out) {
   const JeanField& f = *field;
   Scalar* const base = (Scalar*)sums[0];
   const Sums<Scalar> at(f, base);
-  const long hidden = f.hidden, half = f.half, features = (long)f.planes * CHANNELS;
+  const long hidden = f.hidden, colour_width = f.colour_width, features = (long)f.planes * CHANNELS;
   const long cells = 3l * f.light_height * f.light_width;
   add_up(sums, shares, at.first - base, features * hidden, out->first);
   add_up(sums, shares, at.second - base, hidden * hidden, out->second);
-  add_up(sums, shares, at.colour - base, half * hidden, out->colour);
-  add_up(sums, shares, at.rgb - base, 3 * half, out->rgb);
+  add_up(sums, shares, at.colour - base, colour_width * hidden, out->colour);
+  add_up(sums, shares, at.rgb - base, 3 * colour_width, out->rgb);
   add_up(sums, shares, at.density - base, hidden, out->density);
   add_up(sums, shares, at.second_bias - base, hidden, out->second_bias);
-  add_up(sums, shares, at.colour_bias - base, half, out->colour_bias);
+  add_up(sums, shares, at.colour_bias - base, colour_width, out->colour_bias);
   add_up(sums, shares, at.last - base, 3, out->rgb_bias);
   add_up(sums, shares, at.last - base + 3, 1, out->density_bias);
   add_up(sums, shares, at.gates - base, (long)f.frames * f.gated * CHANNELS, out->gates);
@@ -124,7 +124,7 @@ void composite_backward(const JeanComposite* c, const JeanCompositeGradients* g,
   for (long r = begin; r < end; ++r) composite_ray_backward<Scalar>(*c, *g, r);
 }
 
-// In single precision only: pictures have no gradients to check.
+// In single precision only: fused rendering has no gradients to check.
 void picture(const JeanField* field, const void* prepared, const JeanMarch* march, const JeanPicture* out, long begin,
              long end) {
   (void)field;

@@ -1,5 +1,5 @@
 // x86 with AMX, products of whole tiles of bf16: the paper's field only. A tile is a register of 16 rows of 64 bytes.
-// The process asks the system for them once (api.cpp), and each thread sets their shapes before it uses them.
+// The process requests permission once (cpu_features.h), and each thread configures the tiles before it uses them.
 #include <stdint.h>
 
 #include "kernels.h"
@@ -47,7 +47,7 @@ void multiply(const Half* x, int x_step, int depth, const Half* packed, int widt
   const long rows_step = x_step * sizeof(Half);
   for (int c = 0; c < width; c += COLUMNS) {
     const Half* panel = packed + (long)(c / HALF_COLUMNS * HALF_COLUMNS) * depth + c % HALF_COLUMNS * 2;
-    __asm__ volatile("" ::: "memory");  // compilers do not know that a tile's load reads what was stored
+    __asm__ volatile("" ::: "memory");  // compilers do not know that loading a tile reads memory that was stored before
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
@@ -89,5 +89,5 @@ const JeanKernels* jean_kernels_amx(void) {
 #pragma GCC pop_options
 #endif
 #elif defined(__x86_64__)
-const JeanKernels* jean_kernels_amx(void) { return nullptr; }  // a compiler that is too old
+const JeanKernels* jean_kernels_amx(void) { return nullptr; }  // this compiler is too old
 #endif

@@ -1,5 +1,5 @@
-// x86 with AVX2 and fused multiply-add: vectors of 32 bytes. Only what follows the switch below may use
-// them, so that nothing of the standard library is compiled for a processor that may not be there.
+// x86 with AVX2 and fused multiply-add: vectors of 32 bytes. Only code after the pragma below may use
+// them, so that no function of the standard library is compiled for a processor that lacks them.
 #include <stdint.h>
 #if defined(__x86_64__)
 #include <cmath>

@@ -1,5 +1,5 @@
 // x86 with AVX-512 and its products of bf16 pairs (vdpbf16ps): values of the paper's
-// field and pictures of the fast one. Rays of the paper's are followed by the AVX-512 kernels.
+// field, and rendering of the fast one. Rays through the paper's field use the AVX-512 kernels.
 #include <stdint.h>
 
 #include "kernels.h"
@@ -103,5 +103,5 @@ const JeanKernels* jean_kernels_avx512bf16(void) {
 #pragma GCC pop_options
 #endif
 #elif defined(__x86_64__)
-const JeanKernels* jean_kernels_avx512bf16(void) { return nullptr; }  // a compiler that is too old
+const JeanKernels* jean_kernels_avx512bf16(void) { return nullptr; }  // this compiler is too old
 #endif

@@ -1,4 +1,4 @@
-// Double precision on every processor: gradients are checked with it.
+// Double precision on every processor, for gradient checks.
 #include <stdint.h>
 #define JEAN_SCALAR double
 #define JEAN_LANES 2

@@ -1,4 +1,4 @@
-// Every processor: vectors of 16 bytes, which is what SSE2 and NEON have. Also the double-precision twin.
+// Every processor: vectors of 16 bytes, as SSE2 and NEON have.
 #include <stdint.h>
 #define JEAN_SCALAR float
 #define JEAN_LANES 4

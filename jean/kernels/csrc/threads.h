@@ -1,5 +1,5 @@
-// Threads that wait for work. They are started at the first call that wants them, sleep between calls, and are never
-// ended: to start one takes longer than many a call of a training step.
+// A pool of worker threads. They are started at the first call that needs them, sleep between calls, and never end:
+// starting a thread takes longer than many calls of a training step.
 #pragma once
 #include <pthread.h>
 #include <signal.h>
@@ -14,23 +14,23 @@
 
 namespace {
 
-// One call's work, on the stack of the thread that asks for it.
+// The work of one call, on the stack of the calling thread.
 struct Job {
   void (*run)(const void* work, std::atomic<long>* next, long tasks, int worker);
   const void* work;
   long tasks;
   int wanted;      // helpers that may still join
-  int joined = 0;  // helpers so far; a helper's number
+  int joined = 0;  // helpers so far; the index of the next one
   int inside = 0;  // helpers at work
   std::atomic<long> next{0};
 };
 
-// Any number of threads may ask at once. Whoever asks does the work itself, helped by those that are free, and waits
-// only for helpers that have begun: nothing can wait for ever.
+// Any number of threads may call at once. A caller does the work itself, helped by free threads, and waits only for
+// helpers that have begun. So callers cannot block each other.
 class Helpers {
  public:
   void help(Job& job) {
-    const int wanted = job.wanted;  // those who join count it down
+    const int wanted = job.wanted;  // helpers count it down when they join
     {
       std::lock_guard<std::mutex> hold(lock_);
       open_.push_back(&job);
@@ -49,7 +49,7 @@ class Helpers {
   }
 
  private:
-  // One thread more; false where none is to be had. Signals are for the threads that Python knows.
+  // Starts one more thread; false if that fails. Signals are blocked in it, since Python's threads handle them.
   bool start() {
     sigset_t all, before;
     sigfillset(&all);
@@ -76,19 +76,19 @@ class Helpers {
       hold.unlock();
       job.run(job.work, &job.next, job.tasks, worker);
       hold.lock();
-      // the job may be gone as soon as the lock is: its owner looks at `inside` under it
+      // the job may be destroyed once the lock is released: its owner reads `inside` under the lock
       if (--job.inside == 0) done_.notify_all();
     }
   }
 
   std::mutex lock_;
   std::condition_variable work_, done_;
-  std::deque<Job*> open_;  // jobs that want more helpers, in the order they came
+  std::deque<Job*> open_;  // jobs that need more helpers, first come, first served
   int threads_ = 0;
 };
 
-// Never destroyed: its threads outlive the destructors of a process that ends. A forked child has none of them, nor
-// who might have held the lock, and begins anew.
+// Never destroyed: its threads outlive the destructors of an ending process. A forked child has neither these threads
+// nor the holder of the lock, so it creates its own pool.
 std::atomic<Helpers*> helpers_of_process{nullptr};
 
 Helpers& helpers() {
@@ -103,8 +103,7 @@ Helpers& helpers() {
   return *there;
 }
 
-// Calls work(task, worker) for every task. Which worker does which task is left open; what a task computes must not
-// depend on it.
+// Calls work(task, worker) for every task. The result of a task must not depend on which worker computes it.
 template <class Work>
 void share_out(long tasks, int64_t threads, const Work& work) {
   const long most = threads < tasks ? (long)threads : tasks;

@@ -1,6 +1,6 @@
-// The torso layer (jean/models/head/torso.py) and whole pixels: camera, head, torso, background. A picture needs no
-// gradients, so what is constant over it (the pose) is folded into biases beforehand, and the feature planes
-// come multiplied by the layer that reads them.
+// The torso layer (jean/models/head/torso.py) and whole pixels: camera, head, torso, background. Without
+// gradients: the pose, which is constant over a frame, is folded into biases beforehand, and the feature planes come
+// multiplied by the layer that reads them.
 #pragma once
 #include "picture.h"
 
@@ -42,7 +42,7 @@ JEAN_FN void torso_tile(const JeanTorso& t, const float (*at)[TILE], float (*out
   }
 }
 
-// The ray through a pixel, as jean.kernels.reference.camera_rays makes it.
+// The ray through a pixel, as in jean.kernels.reference.camera_rays.
 JEAN_FN void camera_ray(const JeanView& v, const float* pixel, float* origin, float* direction) {
   const float x = (pixel[0] - v.center_px[0]) / v.focal_px, y = (pixel[1] - v.center_px[1]) / v.focal_px;
   const float length = std::sqrt(x * x + y * y + 1.0f), local[3] = {x / length, y / length, 1.0f / length};
@@ -65,7 +65,7 @@ JEAN_FN void paint_block(const Prepared<float>& p, const JeanMarch& march, const
   own.rays = count;
   own.origins = origins;
   own.directions = directions;
-  const JeanPicture out = {colour, opacity, depth, view.enough};
+  const JeanPicture out = {colour, opacity, depth, view.min_transmittance};
   picture_block<Kind>(p, own, out, 0, count);
   for (int from = 0; from < count; from += TILE) {
     float at[2][TILE], behind[4][TILE];
@@ -73,7 +73,7 @@ JEAN_FN void paint_block(const Prepared<float>& p, const JeanMarch& march, const
     for (int s = 0; s < TILE; ++s) {
       const int i = lesser(from + s, count - 1);
       for (int axis = 0; axis < 2; ++axis) at[axis][s] = view.pixels[2 * (begin + i) + axis] / view.size_px;
-      seen |= !(1.0f - opacity[i] < view.enough);
+      seen |= !(1.0f - opacity[i] < view.min_transmittance);
     }
     if (seen) torso_tile<Kind::LANES>(torso, at, behind);
     for (int s = 0; s < lesser(TILE, count - from); ++s) {

@@ -1,5 +1,5 @@
-// The torso layer (jean/models/head/torso.py) with gradients, on tiles of 32 pixels. Nothing is kept from values to
-// gradients but the result: a tile's layers are computed again, which costs less than to write and to read them.
+// The torso layer (jean/models/head/torso.py) with gradients, on tiles of 32 pixels. Only the
+// result is kept for the backward pass: computing a tile's layers again costs less than writing and reading them.
 #pragma once
 #include "triplane.h"
 
@@ -10,7 +10,7 @@ constexpr int TORSO_PLANES = 2, TORSO_FEATURES = TORSO_PLANES * CHANNELS, TORSO_
 JEAN_FN double tangent(double x) { return std::tanh(x); }
 JEAN_FN float tangent(float x) { return 1.0f - 2.0f / (exponential(2.0f * x) + 1.0f); }
 
-// The layer with its second matrix as the products want it, [features, hidden].
+// The layer with its second matrix transposed for the products, [features, hidden].
 template <class T>
 struct TorsoPrepared {
   const JeanTorsoLayer* layer;
@@ -23,7 +23,7 @@ struct TorsoPrepared {
   }
 };
 
-// What a tile of pixels holds on its way.
+// Intermediate values of a tile of pixels.
 template <class T>
 struct TorsoTile {
   long begin;
@@ -91,7 +91,7 @@ JEAN_FN void torso_widths(const JeanTorsoLayer& t, long* width) {
   for (int i = 0; i < TORSO_SHARED; ++i) width[i] = made[i];
 }
 
-// Their gradients, as one share of the pixels adds them up.
+// Their gradients, as one partial sum over pixels.
 template <class T>
 struct TorsoSums {
   T *bend_first, *bend_bias, *bend_second, *bend_second_bias, *shade, *bias, *last, *last_bias;
@@ -107,7 +107,7 @@ struct TorsoSums {
   }
 };
 
-// From those of rgb [count, 3] and opacity [count]: adds to `sums`, writes the features' to `features`.
+// Gradients from those of rgb [count, 3] and opacity [count]: adds to `sums`, writes those of features to `features`.
 template <class T, int N>
 JEAN_FN void torso_slopes(const TorsoPrepared<T>& p, const TorsoTile<T>& tile, const T* to_rgb, const T* to_opacity,
                           const TorsoSums<T>& sums, T* features) {
@@ -177,7 +177,7 @@ JEAN_FN void torso_slopes(const TorsoPrepared<T>& p, const TorsoTile<T>& tile, c
   }
 }
 
-// Adds the features' gradients of `count` pixels, whose bent positions are `at`, to one plane's table.
+// Adds the gradients of features of `count` pixels, at deformed positions `at`, to one plane's table.
 template <class T, int N>
 JEAN_FN void torso_scatter(const JeanTorsoLayer& t, const T (*at)[TILE], int count, int index, const T* features) {
   const JeanPlane& plane = t.plane[index];

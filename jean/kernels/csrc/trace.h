@@ -1,5 +1,5 @@
-// Rays through the fast field with gradients: from the edges of a ray's intervals to what the ray shows. Rays go in
-// blocks of a tile's length, so that a block of rays with S samples each is S whole tiles of samples.
+// Rays through the fast field with gradients, from the edges of the sampling intervals to colour, opacity and depth. Rays
+// are computed in blocks of JEAN_TILE, so that a block of rays with S samples each is S whole tiles of samples.
 #pragma once
 #include "rays.h"
 #include "triplane.h"
@@ -8,14 +8,14 @@ namespace {
 
 constexpr int RAY_BLOCK = TILE, MAX_RAY_SAMPLES = JEAN_MAX_RAY_SAMPLES;
 
-// What the compositing of a block's rays reads and makes.
+// Inputs and outputs of the compositing of one block of rays.
 template <class T>
 struct RayBlock {
   T depths[RAY_BLOCK * MAX_RAY_SAMPLES], intervals[RAY_BLOCK * MAX_RAY_SAMPLES], weights[RAY_BLOCK * MAX_RAY_SAMPLES];
   T colour[RAY_BLOCK * 3], opacity[RAY_BLOCK], depth[RAY_BLOCK];
   JeanComposite composite;
 
-  // Rays [begin, end) of those that meet anything, at most RAY_BLOCK.
+  // Rays [begin, end) of those that hit, at most RAY_BLOCK.
   RayBlock(const JeanRays& r, const JeanSamples& samples, long begin, long end) {
     for (long i = begin; i < end; ++i) {
       const T* edges = (const T*)r.edges + i * (r.samples + 1);
@@ -47,7 +47,7 @@ JEAN_FN void place_samples(const JeanRays& r, T* positions, int32_t* frames, lon
   }
 }
 
-// What rays [begin, end) show, from their samples' densities and colours.
+// Composites rays [begin, end) from the densities and colours of their samples.
 template <class T>
 JEAN_FN void compose_rays(const JeanRays& r, const JeanSamples& samples, long begin, long end) {
   RayBlock<T> block(r, samples, begin, end);

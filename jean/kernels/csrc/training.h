@@ -1,5 +1,5 @@
-// What a training step does to whole tables: Adam with the running average of the weights, and the smoothness prior.
-// Each goes once through memory, which is all that these passes cost.
+// Operations on whole tables in a training step: Adam with the EMA of the weights, and the smoothness prior. Each takes
+// one pass over memory, which is all that they cost.
 #pragma once
 #include <stdint.h>
 
@@ -19,7 +19,7 @@ JEAN_FN bool adam_range(const JeanAdam& a, const JeanAdamTensor& t, long begin, 
   float *__restrict__ mean = t.mean, *__restrict__ square = t.square;
   const float* __restrict__ gradient = t.gradient;
   const float first = 1.0f - t.beta1, second = 1.0f - t.beta2, beta2 = t.beta2, eps = t.eps, step = t.step, root = t.root;
-  uint32_t worst = 0;  // bits of the largest magnitude: as whole numbers, infinity and NaN are the largest
+  uint32_t worst = 0;  // bits of the largest magnitude: compared as integers, infinity and NaN are the largest
   for (long i = begin; i < end; ++i) {
     const float g = gradient[i];
     uint32_t bits;
@@ -43,7 +43,7 @@ JEAN_FN void roughness_rows(const T* grid, long width, long channels, long begin
   T sums[2] = {};
   for (long y = begin; y < end; ++y) {
     const T* at = grid + y * row;
-    constexpr int LANE = 16;  // so many sums side by side: vectors, and the same order of additions everywhere
+    constexpr int LANE = 16;  // partial sums side by side: vectorised, with the same order of additions on every target
     T beside[LANE] = {}, above[LANE] = {};
     for (long i = channels; i < row; i += LANE)
       for (int l = 0; l < LANE; ++l) {

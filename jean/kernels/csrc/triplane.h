@@ -1,5 +1,4 @@
-// The fast field on tiles of samples: values, and gradients of everything. See
-// jean/models/head/triplane.py, which this must agree with.
+// The fast field on tiles of samples: values and gradients. It must agree with jean/models/head/triplane.py.
 #pragma once
 #include "interface.h"
 #include "mathematics.h"
@@ -9,38 +8,39 @@ namespace {
 
 constexpr int TILE = JEAN_TILE, CHANNELS = JEAN_CHANNELS, MAX_FEATURES = JEAN_MAX_PLANES * JEAN_CHANNELS;
 
-// The field with its numbers as one type and its matrices as the products want them.
+// The field with numbers of one type and matrices in the layout of the products.
 template <class T>
 struct Prepared {
   const JeanField* field;
-  int features, hidden, half, gate_start, gate_width, saved;
+  int features, hidden, colour_width, gate_start, gate_width, saved;
   T* first;   // [features, hidden]
   T* second;  // [hidden, hidden], input by output
-  T* colour;  // [hidden, half]
-  bool ends[JEAN_MAX_PLANES];  // nothing outside of the plane; asked of multiplied planes only
+  T* colour;  // [hidden, colour_width]
+  bool ends[JEAN_MAX_PLANES];  // whether the plane is zero outside its rectangle; for multiplied planes only
   T prior_centre[3], prior_radii[3];
 
   static long size(const JeanField& f) {
-    return (long)f.planes * CHANNELS * f.hidden + (long)f.hidden * f.hidden + (long)f.hidden * f.half;
+    return (long)f.planes * CHANNELS * f.hidden + (long)f.hidden * f.hidden + (long)f.hidden * f.colour_width;
   }
 
-  // value_bytes: how far apart the values of a multiplied plane's cell lie; own_bytes: how many of those are its own.
-  Prepared(const JeanField& f, T* memory, long value_bytes = sizeof(T), long own_bytes = sizeof(T)) : field(&f), hidden(f.hidden), half(f.half) {
+  // value_bytes: distance of two values of a cell of a multiplied plane; own_bytes: size of a value itself.
+  Prepared(const JeanField& f, T* memory, long value_bytes = sizeof(T), long own_bytes = sizeof(T))
+      : field(&f), hidden(f.hidden), colour_width(f.colour_width) {
     features = f.planes * CHANNELS;
     gate_width = f.gated * CHANNELS;
     gate_start = features - gate_width;
-    saved = features + 2 * hidden + half + CHANNELS;  // whole cache lines: no row begins across two
+    saved = features + 2 * hidden + colour_width + CHANNELS;  // whole cache lines: no row starts across two
     first = memory;
     second = first + (long)features * hidden;
     colour = second + (long)hidden * hidden;
     if (f.first) turn((const T*)f.first, hidden, features, first);
     for (int i = 0; i < f.planes; ++i) ends[i] = !f.first && empty_border(f.plane[i], hidden, value_bytes, own_bytes);
     turn((const T*)f.second, hidden, hidden, second);
-    turn((const T*)f.colour, half, hidden, colour);
+    turn((const T*)f.colour, colour_width, hidden, colour);
     for (int i = 0; i < 3; ++i) prior_centre[i] = T(f.prior_centre[i]), prior_radii[i] = T(f.prior_radii[i]);
   }
 
-  // Whether a plane's outermost cells are zero, which reach on for ever outside of it.
+  // Whether the outermost cells of a plane are zero; their values continue outside of it.
   static bool empty_border(const JeanPlane& plane, int width, long value_bytes, long own_bytes) {
     for (int y = 0; y < plane.height; ++y)
       for (int x = 0; x < plane.width; ++x) {
@@ -59,7 +59,7 @@ struct Prepared {
   }
 };
 
-// Where a tile's samples fall into one plane.
+// Locations of a tile's samples in one plane.
 template <class T>
 struct Places {
   int row[TILE];
@@ -106,7 +106,7 @@ struct Tile {
   }
 };
 
-// Moves positions to where their matter rests, by the frame's grid of displacements.
+// Moves positions to canonical space by the frame's grid of displacements.
 template <class T>
 JEAN_FN void unbend(const JeanField& f, Tile<T>& tile) {
   if (!f.bend) return;
@@ -120,7 +120,7 @@ JEAN_FN void unbend(const JeanField& f, Tile<T>& tile) {
   }
 }
 
-// How much deeper than the mean head's front the face lies, cm; 0 on the back of the head.
+// Depth of the face's relief behind the front of the ellipsoid, cm; 0 on the back of the head.
 template <class T>
 JEAN_FN void deeper_than_mean(const Prepared<T>& p, const Tile<T>& tile, T* deeper) {
   const JeanField& f = *p.field;
@@ -135,7 +135,7 @@ JEAN_FN void deeper_than_mean(const Prepared<T>& p, const Tile<T>& tile, T* deep
   }
 }
 
-// Adds the mean head's log density with the face's relief on it (jean/models/head/prior.py).
+// Adds the log density of the mean head with the face's relief (jean/models/head/prior.py).
 template <class T>
 JEAN_FN void add_prior(const Prepared<T>& p, const Tile<T>& tile, T* logarithm) {
   T deeper[TILE];
@@ -168,7 +168,7 @@ JEAN_FN void encode(const Prepared<T>& p, const Tile<T>& tile, T* features, int 
   }
 }
 
-// Copies the features with the frame's gates on the last of them.
+// Copies the features; the last ones are multiplied by the frame's gates.
 template <class T, int N>
 JEAN_FN void gate(const Prepared<T>& p, const Tile<T>& tile, const T* features, int step, T* gated) {
   for (int s = 0; s < TILE; ++s) {
@@ -180,14 +180,15 @@ JEAN_FN void gate(const Prepared<T>& p, const Tile<T>& tile, const T* features, 
   }
 }
 
-// The network's share of the log density and the colour before its sigmoid, from the layers `two` and `shade`.
+// The network's part of the log density, and the colour before its sigmoid, from the layers `two` and `shade`.
 template <class T, int N>
 JEAN_FN void heads(const Prepared<T>& p, const Tile<T>& tile, const T* two, const T* shade, int step_two,
                    int step_shade, T* logarithm, T (*colour)[TILE]) {
   const JeanField& f = *p.field;
   dots<T, N>(two, step_two, (const T*)f.density, p.hidden, ((const T*)f.density_bias)[0], logarithm, TILE);
   for (int c = 0; c < 3; ++c)
-    dots<T, N>(shade, step_shade, (const T*)f.rgb + c * p.half, p.half, ((const T*)f.rgb_bias)[c], colour[c], TILE);
+    dots<T, N>(shade, step_shade, (const T*)f.rgb + c * p.colour_width, p.colour_width, ((const T*)f.rgb_bias)[c],
+               colour[c], TILE);
   Places<T> places;
   places.find(tile.position, 0, 1, f.light_low, f.light_size, f.light_height, f.light_width);
   const long cells = (long)f.light_height * f.light_width;
@@ -198,22 +199,22 @@ JEAN_FN void heads(const Prepared<T>& p, const Tile<T>& tile, const T* two, cons
   }
 }
 
-// From the first hidden layer `one` on: the layers `two` and `shade` (all three with rows of `step` numbers), and
-// what the heads make of them.
+// From the first hidden layer `one` to the outputs of the heads; layers `one`, `two` and `shade` have rows of `step`
+// numbers.
 template <class T, int N>
 JEAN_FN void finish(const Prepared<T>& p, const Tile<T>& tile, const T* one, T* two, T* shade, int step, T* logarithm,
                     T (*colour)[TILE]) {
   const JeanField& f = *p.field;
-  const int hidden = p.hidden, half = p.half;
+  const int hidden = p.hidden, colour_width = p.colour_width;
   const T* start[TILE];
   for (int s = 0; s < TILE; ++s) start[s] = (const T*)f.second_bias;
   product<T, N>(one, step, hidden, p.second, hidden, start, two, step, TILE, true);
   for (int s = 0; s < TILE; ++s) start[s] = (const T*)f.colour_bias;
-  product<T, N>(two, step, hidden, p.colour, half, start, shade, step, TILE, true);
+  product<T, N>(two, step, hidden, p.colour, colour_width, start, shade, step, TILE, true);
   heads<T, N>(p, tile, two, shade, step, step, logarithm, colour);
 }
 
-// Values of a tile; `saved` takes features, both hidden layers, the colour's layer and the log density.
+// Values of a tile; writes features, both hidden layers, the colour's layer and the log density to `saved`.
 template <class T, int N>
 JEAN_FN void field_forward(const Prepared<T>& p, const JeanSamples& samples, const Tile<T>& tile, T* saved) {
   const JeanField& f = *p.field;
@@ -244,26 +245,27 @@ JEAN_FN void field_forward(const Prepared<T>& p, const JeanSamples& samples, con
   }
 }
 
-// Gradients of what all samples share, as one share of the samples adds them up.
+// Gradients of the tensors that all samples share, as one partial sum over samples.
 template <class T>
 struct Sums {
   T *first, *second, *colour, *rgb, *density, *second_bias, *colour_bias, *last, *gates, *bias, *light;
 
   static long size(const JeanField& f) {
     const long cells = 3l * f.light_height * f.light_width;
-    return (long)f.planes * CHANNELS * f.hidden + (long)f.hidden * f.hidden + (long)f.half * f.hidden + 4l * f.half +
-           f.hidden + f.hidden + f.half + CHANNELS + f.frames * ((long)f.gated * CHANNELS + f.hidden + cells);
+    return (long)f.planes * CHANNELS * f.hidden + (long)f.hidden * f.hidden + (long)f.colour_width * f.hidden +
+           4l * f.colour_width +
+           f.hidden + f.hidden + f.colour_width + CHANNELS + f.frames * ((long)f.gated * CHANNELS + f.hidden + cells);
   }
 
   Sums(const JeanField& f, T* memory) {
     first = memory;
     second = first + (long)f.planes * CHANNELS * f.hidden;
     colour = second + (long)f.hidden * f.hidden;
-    rgb = colour + (long)f.half * f.hidden;
-    density = rgb + 4l * f.half;
+    rgb = colour + (long)f.colour_width * f.hidden;
+    density = rgb + 4l * f.colour_width;
     second_bias = density + f.hidden;
     colour_bias = second_bias + f.hidden;
-    last = colour_bias + f.half;  // biases of rgb (3), then of density
+    last = colour_bias + f.colour_width;  // biases of rgb (3), then of density
     gates = last + CHANNELS;
     bias = gates + (long)f.frames * f.gated * CHANNELS;
     light = bias + (long)f.frames * f.hidden;
@@ -281,12 +283,12 @@ JEAN_FN void stop_at_zero(T* gradient, const T* value, int value_step, int width
     }
 }
 
-// Gradients of a tile: adds to `sums`, writes the features' to `features` [TILE, features].
+// Gradients of a tile: adds to `sums`, writes those of features to `features` [TILE, features].
 template <class T, int N>
 JEAN_FN void field_backward(const Prepared<T>& p, const JeanSamples& samples, const Tile<T>& tile, const T* to_density,
                             const T* to_rgb, const JeanFieldGradients& out, const Sums<T>& sums, T* features) {
   const JeanField& f = *p.field;
-  const int step = p.saved, hidden = p.hidden, half = p.half;
+  const int step = p.saved, hidden = p.hidden, colour_width = p.colour_width;
   const T* saved = (const T*)samples.saved + tile.begin * step;
   const T* one = saved + p.features;
   const T* two = one + hidden;
@@ -313,18 +315,18 @@ JEAN_FN void field_backward(const Prepared<T>& p, const JeanSamples& samples, co
     sums.last[3] += d_density[s];
   }
 
-  outer<T, N>(last, 4, 4, shade, step, half, TILE, sums.rgb);
+  outer<T, N>(last, 4, 4, shade, step, colour_width, TILE, sums.rgb);
   for (int s = 0; s < TILE; ++s)
-    for (int c = 0; c < half; c += N) {
+    for (int c = 0; c < colour_width; c += N) {
       typename Lanes<T, N>::type sum = {};
-      for (int k = 0; k < 3; ++k) sum += last[4 * s + k] * load<T, N>((const T*)f.rgb + k * half + c);
-      store<T, N>(d_shade + s * half + c, sum);
+      for (int k = 0; k < 3; ++k) sum += last[4 * s + k] * load<T, N>((const T*)f.rgb + k * colour_width + c);
+      store<T, N>(d_shade + s * colour_width + c, sum);
     }
-  stop_at_zero<T, N>(d_shade, shade, step, half);
-  outer<T, N>(d_shade, half, half, two, step, hidden, TILE, sums.colour);
-  product<T, N>(d_shade, half, half, (const T*)f.colour, hidden, start, d_two, hidden, TILE, false);
+  stop_at_zero<T, N>(d_shade, shade, step, colour_width);
+  outer<T, N>(d_shade, colour_width, colour_width, two, step, hidden, TILE, sums.colour);
+  product<T, N>(d_shade, colour_width, colour_width, (const T*)f.colour, hidden, start, d_two, hidden, TILE, false);
   for (int s = 0; s < TILE; ++s) {
-    add_scaled<T, N>(sums.colour_bias, d_shade + s * half, T(1), half);
+    add_scaled<T, N>(sums.colour_bias, d_shade + s * colour_width, T(1), colour_width);
     add_scaled<T, N>(sums.density, two + (long)s * step, d_density[s], hidden);
     add_scaled<T, N>(d_two + s * hidden, (const T*)f.density, d_density[s], hidden);
   }
@@ -404,7 +406,7 @@ JEAN_FN void field_backward(const Prepared<T>& p, const JeanSamples& samples, co
     for (int axis = 0; axis < 3; ++axis) ((T*)out.positions)[3 * (tile.begin + s) + axis] = d_position[axis][s];
 }
 
-// Adds gradients of features, `step` numbers from sample to sample, to the four cells that each was read from.
+// Adds gradients of features, `step` numbers from sample to sample, to the four cells around each sample.
 template <class T, int N>
 JEAN_FN void scatter_rows(const JeanPlane& plane, const Places<T>& places, int count, const T* features, int step) {
   const long down = (long)plane.width * CHANNELS;
@@ -419,7 +421,7 @@ JEAN_FN void scatter_rows(const JeanPlane& plane, const Places<T>& places, int c
   }
 }
 
-// Adds the features' gradients [count, features] of a tile to one plane's table.
+// Adds the gradients of features [count, features] of a tile to one plane's table.
 template <class T, int N>
 JEAN_FN void scatter(const Prepared<T>& p, const Tile<T>& tile, int index, const T* features) {
   const JeanPlane& plane = p.field->plane[index];

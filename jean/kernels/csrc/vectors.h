@@ -1,7 +1,6 @@
-// Vectors of N scalars and small matrix products on them, in the compilers' own vector types (GCC and
-// clang), so that one text serves SSE, NEON, AVX2 and AVX-512. Matrices are row-major and a row is one
-// sample: features come channel by channel, and all three products of training (values, gradients of
-// inputs, gradients of weights) then run along rows, without a transposition.
+// Vectors of N scalars and small matrix products on them, in the vector types of GCC and clang,
+// so that one source serves SSE, NEON, AVX2 and AVX-512. Matrices are row-major, and a row is one sample. All three
+// products of training (values, gradients of inputs, gradients of weights) then run along rows, without a transposition.
 #pragma once
 
 namespace {
@@ -11,7 +10,7 @@ struct Lanes {
   typedef T type __attribute__((vector_size(N * sizeof(T))));
 };
 
-// The whole number as wide as a scalar.
+// The integer type of a scalar's size.
 template <class T>
 struct Whole {
   typedef int type;
@@ -43,7 +42,7 @@ JEAN_FN T total(typename Lanes<T, N>::type value) {
   }
 }
 
-// Lanes of two vectors by turns: a, b, a, b, … from the first halves of both, or from the second.
+// Interleaves two vectors: a, b, a, b, … from the first halves of both, or from the second halves.
 template <class T, int N, bool SECOND>
 JEAN_FN typename Lanes<T, N>::type by_turns(typename Lanes<T, N>::type a, typename Lanes<T, N>::type b) {
 #if defined(__clang__)
@@ -108,7 +107,7 @@ JEAN_FN void product_block(const T* x, int x_step, int depth, const T* w, int w_
   for (int r = 0; r < ROWS; ++r)
     for (int c = 0; c < COLUMNS; ++c) {
       V out = sum[r][c];
-      if (rectify) out = out < V{} ? V{} : out;  // a NaN stays one, as in torch
+      if (rectify) out = out < V{} ? V{} : out;  // a NaN stays NaN, as in torch
       store<T, N>(y + r * y_step + c * N, out);
     }
 }

@@ -1,7 +1,7 @@
-"""The CUDA kernels of ``csrc/cuda``: compiled by NVRTC for one card's architecture, kept on disk.
+"""Compiles the CUDA kernels of ``csrc/cuda`` with NVRTC for one GPU architecture, and caches them on disk.
 
-A file's name holds a hash of everything that it was made of, the architecture and NVRTC's version, so one
-that is older than its sources is never found. Torch is not needed here.
+The name of a cubin contains a hash of its sources and options, the architecture and the version of NVRTC, so an
+outdated one is never loaded. Torch is not needed here.
 """
 
 from __future__ import annotations
@@ -19,25 +19,26 @@ from jean.kernels.build import SOURCES, cache_folder
 from jean.kernels.cuda import nvrtc
 
 CUDA_SOURCES = SOURCES / "cuda"
-# what nvcc's own headers would say; NVRTC has none
+# NVRTC has no standard headers; nvcc would provide these types
 HEADERS = {
     "stdint.h": "typedef int int32_t; typedef unsigned uint32_t; typedef long long int64_t; typedef unsigned long long "
     "uint64_t; typedef unsigned long long uintptr_t;\n"
 }
-# -v: registers and spills stand in the log, which is kept
+# -v: the log, which is cached too, lists registers and spills
 OPTIONS = ("--std=c++17", "--ptxas-options=-v")
-# every generation that torch's own wheels serve, for ``jean kernels build`` and CI
+# the architectures of torch's wheels, for ``jean kernels build --arch all`` and CI
 ARCHITECTURES = ("sm_75", "sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120")
 
 
 @dataclass(frozen=True)
 class Kernel:
-    """What one kernel takes of the card.
+    """Resources of one kernel.
 
     Attributes:
         name: of the function.
-        registers: of a thread; stack, spill_stores, spill_loads: bytes of a thread.
-        shared: bytes of a block, without what a launch adds.
+        registers: per thread.
+        stack, spill_stores, spill_loads: bytes per thread.
+        shared: bytes of static shared memory per block.
     """
 
     name: str
@@ -50,7 +51,7 @@ class Kernel:
 
 @dataclass(frozen=True)
 class Unit:
-    """One source compiled for one architecture; ``fresh``: just now, not found on disk."""
+    """One source compiled for one architecture; ``fresh``: compiled just now, not found in the cache."""
 
     name: str
     architecture: str
@@ -59,23 +60,23 @@ class Unit:
     fresh: bool
 
     def as_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """Plain values for JSON."""
         return asdict(self) | {"path": str(self.path)}
 
 
 def units() -> list[str]:
-    """Names of the sources, each of which becomes one cubin."""
+    """Names of the sources; each is compiled into one cubin."""
     return sorted(path.stem for path in CUDA_SOURCES.glob("*.cu"))
 
 
 def headers() -> dict[str, str]:
-    """Text of every header that a source may include, by name."""
-    found = {path.name: path for path in (*SOURCES.glob("*.h"), *CUDA_SOURCES.glob("*.h"))}
-    return HEADERS | {name: path.read_text(encoding="utf-8") for name, path in sorted(found.items())}
+    """Texts of all headers that a source may include, by name."""
+    paths = {path.name: path for path in (*SOURCES.glob("*.h"), *CUDA_SOURCES.glob("*.h"))}
+    return HEADERS | {name: path.read_text(encoding="utf-8") for name, path in sorted(paths.items())}
 
 
 def cubin_path(unit: str, architecture: str, version: str) -> Path:
-    """Where the cubin of a unit lies or will lie."""
+    """Path in the cache of the cubin of a unit, whether it exists or not."""
     digest = hashlib.sha256(" ".join(OPTIONS).encode())
     for name, text in {**headers(), f"{unit}.cu": (CUDA_SOURCES / f"{unit}.cu").read_text(encoding="utf-8")}.items():
         digest.update(name.encode() + b"\0" + text.encode())
@@ -83,11 +84,15 @@ def cubin_path(unit: str, architecture: str, version: str) -> Path:
 
 
 def build_unit(unit: str, architecture: str) -> Unit:
-    """The cubin of a unit, from the cache or compiled into it.
+    """Returns the cubin of a unit, and compiles it into the cache if it is not there.
+
+    Args:
+        unit: a name of ``units()``.
+        architecture: such as "sm_90".
 
     Raises:
-        UsageError: no name of an architecture.
-        SetupError: no NVRTC, it does not know the architecture or refuses the source, or the cache cannot be written.
+        UsageError: not the name of an architecture.
+        SetupError: no NVRTC, it does not know the architecture, it rejects the source, or the cache is read-only.
     """
     compiler = nvrtc.require()
     compiler.require([architecture])
@@ -99,25 +104,25 @@ def build_unit(unit: str, architecture: str) -> Unit:
     try:
         cubin, text = compiler.compile(source, f"{unit}.cu", headers(), architecture, OPTIONS)
     except nvrtc.NvrtcError as error:
-        raise SetupError(f"NVRTC {compiler.version} refuses {unit}.cu for {architecture}: {error}") from error
+        raise SetupError(f"NVRTC {compiler.version} rejects {unit}.cu for {architecture}: {error}") from error
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _write(log, text.encode())
-        _write(path, cubin)  # last: where it is, its log is
+        _write(path, cubin)  # last, so that a cubin always has its log
     except OSError as error:
         raise SetupError(f"the CUDA kernels were not written: {error}.", f"Make {path.parent} writable.") from error
     return Unit(unit, architecture, path, resources(text), True)
 
 
 def build(architectures: Sequence[str]) -> list[Unit]:
-    """Every unit for every architecture; all names are checked before anything is compiled."""
+    """Builds all units for all architectures. All names are checked before anything is compiled."""
     nvrtc.require().require(architectures)
     return [build_unit(unit, architecture) for architecture in architectures for unit in units()]
 
 
 def resources(log: str) -> tuple[Kernel, ...]:
-    """Registers, stack and spills of each kernel, from the assembler's log."""
-    found = []
+    """Parses registers, stack and spills of each kernel from the assembler's log."""
+    kernels = []
     for part in log.split("Compiling entry function '")[1:]:
         numbers = {
             name: int(match.group(1)) if (match := re.search(pattern, part)) else 0
@@ -129,19 +134,19 @@ def resources(log: str) -> tuple[Kernel, ...]:
                 ("shared", r"(\d+) bytes smem"),
             )
         }
-        found.append(Kernel(part.split("'", 1)[0], **numbers))
-    return tuple(found)
+        kernels.append(Kernel(part.split("'", 1)[0], **numbers))
+    return tuple(kernels)
 
 
 def status() -> dict[str, Any]:
-    """NVRTC and the cubins of these sources in the cache; for ``jean kernels status`` and ``doctor``."""
+    """NVRTC and the cached cubins of the present sources, for ``jean kernels status`` and ``jean doctor``."""
     compiler = nvrtc.load()
     if compiler is None:
         return {"nvrtc": None, "path": None, "architectures": [], "units": units(), "built": {}, "remedy": nvrtc.REMEDY}
     built = {
-        architecture: there
+        architecture: cached
         for architecture in compiler.architectures
-        if (there := [unit for unit in units() if cubin_path(unit, architecture, compiler.version).is_file()])
+        if (cached := [unit for unit in units() if cubin_path(unit, architecture, compiler.version).is_file()])
     }
     return {
         "nvrtc": compiler.version,
@@ -154,7 +159,7 @@ def status() -> dict[str, Any]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all, also where two processes write the same file."""
+    """Writes a file atomically, also if two processes write it at the same time."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         temporary.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Kernels on a card are used by themselves only after they have agreed with torch on that card."""
+"""Compares GPU kernels with torch on the GPU at hand, before ``auto`` uses them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from jean.errors import JeanError
 from jean.kernels import reference
-from jean.kernels.arguments import PictureCall
+from jean.kernels.arguments import RenderCall
 from jean.kernels.cuda.example import (
     COARSE,
     example,
@@ -23,21 +23,23 @@ from jean.kernels.cuda.example import (
     readable_picture,
     readable_triplane,
 )
-from jean.kernels.cuda.launch import launch_picture
+from jean.kernels.cuda.launch import launch_render
 from jean.kernels.cuda.mlp import launch_mlp, launch_mlp_backward
 from jean.kernels.ops import rays as ray_ops
 from jean.kernels.ops.mlp import MlpCall
 from jean.kernels.ops.triplane import triplane_field
 
-SAMPLES, THICK = 10, 0.6  # rays below that told opacity get fewer
+SAMPLES, FULL_SAMPLES_OPACITY = 10, 0.6  # rays of a lower opacity get fewer samples
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether an operation's kernels are right on a card, and one line that says so.
+    """Result of one check of GPU kernels.
 
     Attributes:
-        error: that ``CHECKS`` measured; None where they did not run.
+        passed: whether the kernels agree with torch.
+        line: the result as one line of text.
+        error: measured by the check in ``CHECKS``; None if the kernels did not run.
     """
 
     passed: bool
@@ -47,7 +49,12 @@ class Verdict:
 
 @lru_cache
 def verdict(operation: str, device: torch.device) -> Verdict:
-    """Runs an operation on a small random problem, by the kernels and by torch, and compares."""
+    """Computes a small random problem with kernels and with torch, and compares; warns if they differ.
+
+    Args:
+        operation: a name in ``CHECKS`` or ``PARTS``.
+        device: the GPU.
+    """
     if operation in PARTS:
         parts = [verdict(part, device) for part in PARTS[operation]]
         return Verdict(all(part.passed for part in parts), "; ".join(part.line for part in parts))
@@ -56,26 +63,29 @@ def verdict(operation: str, device: torch.device) -> Verdict:
     try:
         error = check(device)
     except (JeanError, RuntimeError) as problem:
-        made = Verdict(False, f"kernels for {operation} do not run on {name} ({problem}): torch takes their place")
+        outcome = Verdict(False, f"kernels for {operation} do not run on {name} ({problem}): torch takes their place")
     else:
         against = "error against torch in single precision"
         what = f"kernels for {operation} on {name}: {against} {error:.1e}, at most {limit:.0e}"
         passed = error < limit  # a NaN fails
-        made = Verdict(passed, what if passed else f"{what} is allowed: torch takes their place", error)
-    if not made.passed:
-        warnings.warn(made.line, stacklevel=2)
-    return made
+        outcome = Verdict(passed, what if passed else f"{what} is allowed: torch takes their place", error)
+    if not outcome.passed:
+        warnings.warn(outcome.line, stacklevel=2)
+    return outcome
 
 
 def check_picture(device: torch.device, launcher: Any = None, rays: int = 600) -> float:
-    """Mean error of colours and opacities of rays through a random field; ``launcher`` as in ``launch_picture``."""
+    """Mean error of colours and opacities of rays through a random field, by the fused kernels."""
     field, grid, origins, directions = example(device, rays)
-    call = PictureCall(field, grid.sampling, grid.low, grid.high, origins, directions, SAMPLES, COARSE, THICK)
-    for made in call.made:
-        made.fill_(torch.nan)
-    launch_picture(call, launcher)
-    want, got = readable_picture(field, grid, origins, directions, SAMPLES, THICK), call.result()
-    return _greatest([_mean_error(got.channels, want.channels), _mean_error(got.opacity, want.opacity)])
+    call = RenderCall(
+        field, grid.sampling, grid.low, grid.high, origins, directions, SAMPLES, COARSE, FULL_SAMPLES_OPACITY
+    )
+    for output in call.outputs:
+        output.fill_(torch.nan)
+    launch_render(call, launcher)
+    expected = readable_picture(field, grid, origins, directions, SAMPLES, FULL_SAMPLES_OPACITY)
+    got = call.result()
+    return _maximum([_mean_error(got.channels, expected.channels), _mean_error(got.opacity, expected.opacity)])
 
 
 def check_mlp_values(device: torch.device, launcher: Any = None, samples: int = 2000) -> float:
@@ -84,103 +94,109 @@ def check_mlp_values(device: torch.device, launcher: Any = None, samples: int = 
 
 
 def check_mlp_half(device: torch.device, launcher: Any = None, samples: int = 2000) -> float:
-    """``check_mlp`` in half precision, a tenth of the gradients' errors: each is what two passes have rounded, and
-    where a ReLU falls to the other side, all behind it differs."""
+    """``check_mlp`` in half precision. Gradients count by a tenth: both passes round, and where a ReLU changes sides,
+    everything before it differs."""
     return check_mlp(device, "half", launcher, samples, 0.1)
 
 
-def check_mlp(device: torch.device, kind: str, launcher: Any, samples: int, of_gradients: float = 1.0) -> float:
-    """Mean error of the paper's field: of densities as a share of their spread, of colours where something is, and of
-    all gradients as a share of their mean size, times ``of_gradients``."""
+def check_mlp(device: torch.device, kind: str, launcher: Any, samples: int, gradient_weight: float = 1.0) -> float:
+    """Largest of the mean errors of the paper's field.
+
+    Errors are those of densities relative to their standard deviation, of colours where the density is not zero, and
+    of all gradients relative to their mean absolute value, times ``gradient_weight``.
+    """
     positions, frame, spec = example_mlp(device, samples)
     with torch.enable_grad():
         leaves = [t.detach().clone().requires_grad_() for t in (positions, *spec.weights, *spec.biases, *spec.ends)]
         layers = len(spec.weights)
-        given = replace(spec, weights=leaves[1 : layers + 1], biases=leaves[layers + 1 : -4], ends=leaves[-4:])
-        density, rgb = readable_mlp(leaves[0], frame, given)
-        to_density = torch.linspace(0.5, 1.5, samples, device=device)  # of one sign: sums do not cancel
-        to_rgb = (to_density * (density > 0))[:, None].repeat(1, 3)  # as in a picture, where nothing is nothing is seen
-        wanted = torch.autograd.grad([density, rgb], leaves, [0.1 * to_density, to_rgb])
+        field = replace(spec, weights=leaves[1 : layers + 1], biases=leaves[layers + 1 : -4], ends=leaves[-4:])
+        density, rgb = readable_mlp(leaves[0], frame, field)
+        to_density = torch.linspace(0.5, 1.5, samples, device=device)  # of one sign, so that sums do not cancel
+        to_rgb = (to_density * (density > 0))[:, None].repeat(1, 3)  # empty space has no colour
+        expected = torch.autograd.grad([density, rgb], leaves, [0.1 * to_density, to_rgb])
         density, rgb = density.detach(), rgb.detach()
     call = MlpCall(positions, frame, spec, True)
     assert call.rgb is not None
     call.density.fill_(torch.nan)
     call.rgb.fill_(torch.nan)
     launch_mlp(call.field, call.samples, device, kind, launcher=launcher)
-    made = [torch.full_like(leaf, torch.nan) for leaf in leaves]
-    made[0].zero_()
-    launch_mlp_backward(call.field, call.samples, 0.1 * to_density, to_rgb, made[1:], made[0], kind, launcher)
-    there = density > 0
-    values = [_mean_error(call.density, density) / float(density.std()), _mean_error(call.rgb[there], rgb[there])]
-    slopes = [_mean_error(got, want) / float(want.abs().mean()) for got, want in zip(made, wanted, strict=True)]
-    return _greatest([*values, *(of_gradients * slope for slope in slopes)])
+    gradients = [torch.full_like(leaf, torch.nan) for leaf in leaves]
+    gradients[0].zero_()
+    launch_mlp_backward(call.field, call.samples, 0.1 * to_density, to_rgb, gradients[1:], gradients[0], kind, launcher)
+    occupied = density > 0
+    values = [_mean_error(call.density, density) / float(density.std()), _mean_error(call.rgb[occupied], rgb[occupied])]
+    slopes = [_mean_error(got, want) / float(want.abs().mean()) for got, want in zip(gradients, expected, strict=True)]
+    return _maximum([*values, *(gradient_weight * slope for slope in slopes)])
 
 
 def check_triplane(device: torch.device, samples: int = 2000) -> float:
-    """Mean error of the fast field: of densities as a share of their spread, of colours, and of all gradients as a
-    share of their mean size."""
-    made = []
+    """Largest of the mean errors of the fast field: of densities relative to their standard deviation, of colours, and
+    of all gradients relative to their mean absolute value."""
+    results = []
     with torch.enable_grad():
         for function in (triplane_field, readable_triplane):
-            given = example_triplane(device, samples)
-            positions, _, gates, bias, light, planes, _, weights, _, _ = given
+            arguments = example_triplane(device, samples)
+            positions, _, gates, bias, light, planes, _, weights, _, _ = arguments
             leaves = [positions, gates, bias, light, *(plane.table for plane in planes), *weights]
             for leaf in leaves:
                 leaf.requires_grad_()
-            density, rgb = function(*given)
-            flow = torch.linspace(0.5, 1.5, samples, device=device)  # of one sign: sums do not cancel
+            density, rgb = function(*arguments)
+            flow = torch.linspace(0.5, 1.5, samples, device=device)  # of one sign, so that sums do not cancel
             gradients = torch.autograd.grad([density, rgb], leaves, [0.1 * flow, flow[:, None].expand(-1, 3)])
-            made.append((density.detach(), rgb.detach(), gradients))
-    (got, got_rgb, got_slopes), (density, rgb, slopes) = made
+            results.append((density.detach(), rgb.detach(), gradients))
+    (got, got_rgb, got_gradients), (density, rgb, gradients) = results
     values = [_mean_error(got, density) / float(density.std()), _mean_error(got_rgb, rgb)]
-    shares = [_mean_error(a, b) / float(b.abs().mean()) for a, b in zip(got_slopes, slopes, strict=True)]
-    return _greatest([*values, *shares])
+    relative = [_mean_error(a, b) / float(b.abs().mean()) for a, b in zip(got_gradients, gradients, strict=True)]
+    return _maximum([*values, *relative])
 
 
 def check_march(device: torch.device, rays: int = 600) -> float:
-    """Error of the sampling intervals, cm, that 2 % of the rays exceed: at a cell's border a lookup may differ."""
+    """98th percentile over rays of the error of sampling intervals, cm. The rest may read another cell at a border."""
     _, grid, origins, directions = example(device, rays)
     box = (grid.sampling, grid.low, grid.high)
     near, far = reference.box_interval(origins, directions, grid.low, grid.high)
-    made = []
+    results = []
     for hit, edges in (
-        ray_ops.march(*box, origins, directions, SAMPLES, COARSE, None, thick=THICK),
-        reference.march(*box, origins, directions, near, far, SAMPLES, COARSE, thick=THICK),
+        ray_ops.march(*box, origins, directions, SAMPLES, COARSE, None, full_samples_opacity=FULL_SAMPLES_OPACITY),
+        reference.march(
+            *box, origins, directions, near, far, SAMPLES, COARSE, full_samples_opacity=FULL_SAMPLES_OPACITY
+        ),
     ):
-        whole = edges.new_zeros(rays, SAMPLES + 1)
-        whole[hit] = edges
-        made.append(whole)
-    return float((made[0] - made[1]).abs().amax(1).quantile(0.98))
+        all_edges = edges.new_zeros(rays, SAMPLES + 1)
+        all_edges[hit] = edges
+        results.append(all_edges)
+    return float((results[0] - results[1]).abs().amax(1).quantile(0.98))
 
 
 def check_composite(device: torch.device, rays: int = 300) -> float:
-    """Mean error of composites and of all their gradients, as a share of the gradients' spread."""
+    """Largest of the mean errors of composites and of all their gradients, relative to their standard deviations."""
     generator = torch.Generator().manual_seed(0)
     shapes = ((rays, 17), (rays, 17, 5), (rays, 17), (rays, 17))
-    given = [torch.rand(shape, generator=generator).to(device) for shape in shapes]
-    made = []
+    arguments = [torch.rand(shape, generator=generator).to(device) for shape in shapes]
+    results = []
     for function in (ray_ops.composite, reference.composite):
-        inputs = [tensor.clone().requires_grad_() for tensor in given]
+        inputs = [tensor.clone().requires_grad_() for tensor in arguments]
         out = function(*inputs)
         values = [out.channels, out.opacity, out.depth, out.weights]
         gradients = torch.autograd.grad(torch.stack([value.square().sum() for value in values]).sum(), inputs)
-        made.append([*(value.detach() for value in values), *gradients])
-    return _greatest([_mean_error(got, want) / float(want.std()) for got, want in zip(*made, strict=True)])
+        results.append([*(value.detach() for value in values), *gradients])
+    return _maximum([_mean_error(got, want) / float(want.std()) for got, want in zip(*results, strict=True)])
 
 
-def _greatest(errors: list[float]) -> float:
-    return float(torch.tensor(errors).max())  # a NaN, unlike by Python's own
+def _maximum(errors: list[float]) -> float:
+    return float(torch.tensor(errors).max())  # NaN if any error is NaN, unlike Python's own max
 
 
 def _mean_error(got: Tensor, want: Tensor) -> float:
     return float((got - want).abs().mean())
 
 
-# Operations that need several checks: a field is trained in the precision that is asked for.
+# Operations that need several checks: a field may be trained in either precision.
 PARTS = {"mlp": ("mlp_values", "mlp_half")}
-# Checks, and what they may find. Values that enter a matrix product keep 8 bits in bf16: mean errors of 10⁻³,
-# and 10⁻² of the spread of densities that eleven layers have rounded; one layer's inputs in a wrong order give more
-# than twice of what is allowed. The rest is in single precision; where it decides a ReLU, a sample's gradients differ.
+# Checks and the errors that they allow. In bf16 the factors of products have 8 bits: mean errors are 10⁻³, and 10⁻² of
+# the standard deviation of densities that eleven layers have rounded. One layer with its inputs in a wrong order gives
+# more than twice the allowed error. Everything else is single precision; where rounding decides a ReLU, the gradients
+# of a sample differ.
 CHECKS: dict[str, tuple[Callable[[torch.device], float], float]] = {
     "picture": (check_picture, 5e-3),
     "triplane": (check_triplane, 1e-3),

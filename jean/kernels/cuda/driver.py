@@ -1,6 +1,6 @@
-"""Kernels on a card: the CUDA driver by ctypes, on torch's context and stream.
+"""The CUDA driver by ctypes: loads and launches kernels in torch's context.
 
-A launch neither waits nor allocates, so that it can be part of a CUDA graph.
+A launch neither waits nor allocates, so it can be captured in a CUDA graph.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from jean.errors import SetupError
 
 
 class Driver:
-    """The driver's functions that are used here.
+    """The functions of the CUDA driver that kernels need.
 
     Args:
-        library: libcuda; tests give something else that has its functions.
+        library: libcuda, or a stand-in with the same functions.
     """
 
     def __init__(self, library: Any):
         self.library = library
 
     def enter(self, device: int) -> None:
-        """Gives this thread torch's context of a card, where it has none yet (autograd's threads)."""
+        """Makes torch's context of a GPU current in this thread if it has none (autograd's threads have none)."""
         context = ctypes.c_void_p()
         self._call("cuCtxGetCurrent", ctypes.byref(context))
         if context.value:
@@ -35,15 +35,17 @@ class Driver:
         self._call("cuCtxSetCurrent", context)
 
     def function(self, cubin: bytes, name: str, shared: int = 0) -> ctypes.c_void_p:
-        """A kernel of a cubin, loaded into the current context for as long as the process lives.
+        """Loads a kernel into the current context, for the life of the process.
 
         Args:
-            shared: bytes of shared memory that a launch will ask for.
+            cubin: the compiled unit.
+            name: of the kernel.
+            shared: bytes of dynamic shared memory that launches will need.
         """
         module, function = ctypes.c_void_p(), ctypes.c_void_p()
         self._call("cuModuleLoadData", ctypes.byref(module), cubin)
         self._call("cuModuleGetFunction", ctypes.byref(function), module, name.encode())
-        if shared > 48 * 1024:  # above that, CUDA wants to be asked: CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+        if shared > 48 * 1024:  # more has to be requested: CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
             self._call("cuFuncSetAttribute", function, ctypes.c_int(8), ctypes.c_int(shared))
         return function
 
@@ -56,21 +58,22 @@ class Driver:
         arguments: Sequence[Any],
         shared: int = 0,
     ) -> None:
-        """Puts a kernel on a stream.
+        """Launches a kernel on a stream.
 
         Args:
-            blocks: along x, or along x and y; none, no launch.
-            threads: of a block.
-            stream: its handle.
+            function: of ``function``.
+            blocks: along x, or along x and y; with 0 blocks nothing is launched.
+            threads: per block.
+            stream: handle of the stream.
             arguments: ctypes values, in the kernel's order.
-            shared: bytes of shared memory beside what the kernel has.
+            shared: bytes of dynamic shared memory.
         """
         x, y = blocks if isinstance(blocks, tuple) else (blocks, 1)
         if x * y == 0:
             return
-        places = (ctypes.c_void_p * len(arguments))(*(ctypes.addressof(value) for value in arguments))
+        addresses = (ctypes.c_void_p * len(arguments))(*(ctypes.addressof(value) for value in arguments))
         size = [ctypes.c_uint(n) for n in (x, y, 1, threads, 1, 1, shared)]
-        self._call("cuLaunchKernel", function, *size, ctypes.c_void_p(stream), places, None)
+        self._call("cuLaunchKernel", function, *size, ctypes.c_void_p(stream), addresses, None)
 
     def _call(self, name: str, *arguments: Any) -> None:
         code = getattr(self.library, name)(*arguments)
@@ -82,10 +85,10 @@ class Driver:
 
 @lru_cache(maxsize=1)
 def driver() -> Driver:
-    """The machine's driver, which torch has started.
+    """The driver of this machine, which torch has initialised.
 
     Raises:
-        SetupError: there is none.
+        SetupError: this machine has no CUDA driver.
     """
     try:
         return Driver(ctypes.CDLL("libcuda.so.1"))

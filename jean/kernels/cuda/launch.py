@@ -1,4 +1,4 @@
-"""The renderer's operations on a card: kernels of ``csrc/cuda`` on torch's tensors and torch's stream."""
+"""Launches the kernels of ``csrc/cuda`` on torch's tensors and torch's current stream."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from jean.kernels.arguments import PictureCall
+from jean.kernels.arguments import RenderCall
 from jean.kernels.cuda.build import build_unit
 from jean.kernels.cuda.driver import Driver, driver
 from jean.kernels.structures import CUDA_COARSE, MAX_PLANES
 
-HIDDEN, HALF = 64, 32  # picture.cu: the widths of the fast field's layers
-THREADS = 128
-BLOCKS_OF_A_PROCESSOR = 3  # as many of picture.cu's blocks as a multiprocessor's registers hold
+HIDDEN, COLOUR_WIDTH = 64, 32  # picture.cu: widths of the fast field's layers
+THREADS = 128  # per block
+BLOCKS_PER_MULTIPROCESSOR = 3  # of picture.cu, limited by registers
 
 
 def architecture(device: torch.device) -> str:
-    """ "sm_90" for an H200."""
+    """Name of a GPU's architecture; "sm_90" for an H200."""
     major, minor = torch.cuda.get_device_capability(device)
     return f"sm_{major}{minor}"
 
@@ -31,40 +31,57 @@ def _kernel(unit: str, name: str, device: torch.device) -> ctypes.c_void_p:
 
 
 class Launcher:
-    """Launches on a card's current stream; tests put another in its place."""
+    """Launches kernels on a GPU's current stream. Tests replace it with an emulator that has the same call.
+
+    Args:
+        device: the GPU.
+    """
 
     def __init__(self, device: torch.device):
         self.device = torch.device("cuda", torch.cuda.current_device() if device.index is None else device.index)
-        self.processors = torch.cuda.get_device_properties(self.device).multi_processor_count
+        self.multiprocessors = torch.cuda.get_device_properties(self.device).multi_processor_count
 
     def __call__(
         self, unit: str, name: str, blocks: int | tuple[int, int], *arguments: Any, threads: int = THREADS
     ) -> None:
-        """``blocks`` are along x, or x and y; arguments are C structures, tensors (their addresses are handed
-        over), None (a null pointer) and integers (64 bits)."""
+        """Launches one kernel.
+
+        Args:
+            unit: the source in ``csrc/cuda``, without suffix.
+            name: of the kernel.
+            blocks: along x, or along x and y.
+            arguments: C structures, tensors (passed by address), None (a null pointer) and integers (64 bits).
+            threads: per block.
+        """
         with torch.cuda.device(self.device):
-            card: Driver = driver()
-            card.enter(self.device.index)
+            gpu: Driver = driver()
+            gpu.enter(self.device.index)
             stream = torch.cuda.current_stream(self.device).cuda_stream
             function = _kernel(unit, name, self.device)
-            card.launch(function, blocks, threads, stream, [_as_c(argument) for argument in arguments])
+            gpu.launch(function, blocks, threads, stream, [_as_c(argument) for argument in arguments])
 
 
-def launch_picture(call: PictureCall, launcher: Any = None) -> None:
-    """Fills a picture.
+def launch_render(call: RenderCall, launcher: Any = None) -> None:
+    """Computes the outputs of a fused rendering call on its GPU.
 
     Args:
-        call: on the card.
-        launcher: see ``Launcher``.
+        call: with tensors on the GPU.
+        launcher: see ``Launcher``; None: that of the call's device.
 
     Raises:
-        ValueError: what the kernels are not made for.
+        ValueError: a field of other widths or dtype, or more lookups than the kernels take.
     """
     march, field = call.march, call.field
-    if (field.hidden, field.half) != (HIDDEN, HALF) or field.planes > MAX_PLANES or march.coarse > CUDA_COARSE:
-        raise ValueError(f"kernels for {HIDDEN} and {HALF} hidden values and at most {CUDA_COARSE} lookups a ray only")
+    if (
+        (field.hidden, field.colour_width) != (HIDDEN, COLOUR_WIDTH)
+        or field.planes > MAX_PLANES
+        or march.coarse > CUDA_COARSE
+    ):
+        raise ValueError(
+            f"the kernels take {HIDDEN} and {COLOUR_WIDTH} hidden values and at most {CUDA_COARSE} lookups per ray"
+        )
     if any(tensor.dtype != torch.float32 for tensor in call.held):
-        raise ValueError("kernels for a field in single precision only")
+        raise ValueError("the kernels take a field in single precision")
     if march.rays == 0:
         return
     launch = launcher or Launcher(call.device)
@@ -72,19 +89,19 @@ def launch_picture(call: PictureCall, launcher: Any = None) -> None:
     listed = torch.empty(march.rays, dtype=torch.int32, device=call.device)
     counters = torch.zeros(2, dtype=torch.int32, device=call.device)
     launch("picture", "jean_march", parts(march.rays, THREADS), march, call.out, edges, listed, counters)
-    blocks = min(parts(march.rays, THREADS), BLOCKS_OF_A_PROCESSOR * launch.processors)
+    blocks = min(parts(march.rays, THREADS), BLOCKS_PER_MULTIPROCESSOR * launch.multiprocessors)
     launch("picture", "jean_picture", blocks, field, march, call.out, edges, listed, counters)
 
 
 def launch_rays(name: str, count: int, device: torch.device, *arguments: Any, launcher: Any = None) -> None:
-    """Runs a kernel of rays.cu, one thread for each of ``count`` rays; ``launcher`` as in ``launch_picture``."""
+    """Launches a kernel of rays.cu with one thread for each of ``count`` rays; see ``launch_render``."""
     if count:
         launch = launcher or Launcher(device)
         launch("rays", name, parts(count, THREADS), *arguments)
 
 
 def parts(count: int, size: int) -> int:
-    """How many of so many each there are, the last not full."""
+    """Number of parts of ``size`` that cover ``count``; the last may be smaller."""
     return -(-count // size)
 
 

@@ -1,4 +1,4 @@
-"""The paper's field on a card: values and gradients by ``csrc/cuda/mlp.cu``, ``mlp_backward.cu``, ``products.cu``."""
+"""The paper's field on a GPU: values and gradients by ``csrc/cuda/mlp.cu``, ``mlp_backward.cu``, ``products.cu``."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from jean.kernels.cuda.launch import Launcher, parts
 from jean.kernels.cuda.products import FORMATS, Format, Product, multiply, tile_words
 from jean.kernels.structures import Mlp
 
-WIDE, NARROW = 128, 64  # mlp_layers.h: widths of the trunk's and of the branch's layers
-ENCODED, ENCODED_INPUTS = 64, 63
-SEGMENT = 1024  # mlp_backward.cu
+WIDE, NARROW = 128, 64  # mlp_layers.h: widths of the layers of trunk and colour branch
+ENCODED, ENCODED_INPUTS = 64, 63  # an encoding has 63 numbers and is padded to 64
+SEGMENT = 1024  # samples per warp that lists samples, mlp_backward.cu
 
 
 def launch_mlp(
@@ -23,26 +23,27 @@ def launch_mlp(
     samples: structures.Samples,
     device: torch.device,
     kind: str,
-    thrifty: bool = False,
+    skip_empty_tiles: bool = False,
     launcher: Any = None,
 ) -> None:
-    """Fills densities, and colours where they are wanted.
+    """Computes densities, and colours if ``samples.rgb`` is not null.
 
     Args:
-        field, samples: on the card.
-        kind: "half" or "single", of ``jean.kernels.cuda.products.FORMATS``: how factors of products are held.
-        thrifty: colours are zero where 32 neighbours have no density; pictures do not show them.
-        launcher: see ``Launcher``.
+        field, samples: C structures with addresses on the GPU.
+        device: the GPU.
+        kind: "half" or "single", a name in ``jean.kernels.cuda.products.FORMATS``: format of the products' factors.
+        skip_empty_tiles: leave colours zero where 32 neighbouring samples have no density, for rendering.
+        launcher: see ``jean.kernels.cuda.launch.Launcher``; None: that of the device.
 
     Raises:
-        ValueError: what the kernels are not made for.
+        ValueError: layers of other widths, or tensors that are not aligned.
     """
     _require(field)
     if samples.count:
         launch, form = launcher or Launcher(device), FORMATS[kind]
         packed = _packed(field, form, device, launch, False)
         blocks = parts(samples.count, form.threads)
-        launch("mlp", f"jean_mlp_{kind}", blocks, field, samples, packed, int(thrifty), threads=form.threads)
+        launch("mlp", f"jean_mlp_{kind}", blocks, field, samples, packed, int(skip_empty_tiles), threads=form.threads)
 
 
 def launch_mlp_backward(
@@ -50,33 +51,37 @@ def launch_mlp_backward(
     samples: structures.Samples,
     to_density: Tensor,
     to_rgb: Tensor,
-    made: Sequence[Tensor],
+    gradients: Sequence[Tensor],
     to_positions: Tensor | None,
     kind: str,
     launcher: Any = None,
 ) -> None:
-    """Fills gradients; the same samples give the same bits.
+    """Computes gradients; the same samples give the same bits.
 
     Args:
-        samples: as ``launch_mlp`` has filled them.
-        to_density, to_rgb: gradients, [N] and [N, 3].
-        made: of weights, biases and ends, of their shapes, to be filled.
-        to_positions: [N, 3] of zeros, or None where they are not wanted.
+        field: C structure with addresses on the GPU.
+        samples: with the densities and colours of ``launch_mlp``.
+        to_density: [N], gradient of the loss with respect to densities.
+        to_rgb: [N, 3], with respect to colours.
+        gradients: outputs for weights, biases and ends, of their shapes.
+        to_positions: output [N, 3], zeros before; None: not wanted.
+        kind: as of ``launch_mlp``.
+        launcher: as of ``launch_mlp``.
     """
     _require(field)
     if samples.count == 0:
-        for tensor in made:
+        for tensor in gradients:
             tensor.zero_()
         return
     device, form, count = to_density.device, FORMATS[kind], samples.count
     launch = launcher or Launcher(device)
-    packed, turned = (_packed(field, form, device, launch, way) for way in (False, True))
-    chosen, counters = _choose(samples, to_density, to_rgb, device, launch)
-    rows, products = _products(field, made)
+    packed, transposed = (_packed(field, form, device, launch, backward) for backward in (False, True))
+    active, counters = _active_samples(samples, to_density, to_rgb, device, launch)
+    rows, products = _products(field, gradients)
     words = tile_words(rows, form)
 
     def fill(scratch: Tensor, first: int, tiles: int) -> None:
-        given = (field, samples, to_density, to_rgb, chosen, counters, packed, turned, scratch, words, first, tiles)
+        given = (field, samples, to_density, to_rgb, active, counters, packed, transposed, scratch, words, first, tiles)
         blocks = parts(32 * tiles, form.threads)
         launch("mlp_backward", f"jean_mlp_back_{kind}", blocks, *given, to_positions, threads=form.threads)
 
@@ -87,41 +92,41 @@ def _require(field: Mlp) -> None:
     layers = field.layer[: field.layers]
     widths = [layer.outputs for layer in layers]
     if widths != [WIDE] * field.trunk + [NARROW] * (field.layers - field.trunk) or field.layers <= field.trunk + 1:
-        raise ValueError(f"kernels for layers of {WIDE} and then at least two of {NARROW} outputs only, not {widths}")
+        raise ValueError(f"the kernels take layers of {WIDE} and then at least two of {NARROW} outputs, not {widths}")
     pointers = [layer.bias for layer in layers] + [field.density, field.rgb]
     if any(pointer % 16 for pointer in pointers):
-        raise ValueError("biases and heads have to lie at multiples of 16 bytes")  # the kernels read so many at once
+        raise ValueError("biases and heads have to be aligned to 16 bytes")  # the kernels read 16 bytes at once
 
 
-def _packed(field: Mlp, form: Format, device: torch.device, launch: Any, turned: bool) -> Tensor:
-    """All weights as the kernels read them; encodings are padded from 63 to 64."""
+def _packed(field: Mlp, form: Format, device: torch.device, launch: Any, transposed: bool) -> Tensor:
+    """All weights in the kernels' layout; inputs that are encodings are padded from 63 to 64."""
     weights = sum((layer.inputs + layer.inputs % 2) * layer.outputs for layer in field.layer[: field.layers])
     packed = torch.empty(weights * form.words // 4, dtype=torch.int32, device=device)
-    launch("mlp", f"jean_mlp_pack_{form.name}", (8, field.layers), field, int(turned), packed)
+    launch("mlp", f"jean_mlp_pack_{form.name}", (8, field.layers), field, int(transposed), packed)
     return packed
 
 
-def _choose(
+def _active_samples(
     samples: structures.Samples, to_density: Tensor, to_rgb: Tensor, device: torch.device, launch: Any
 ) -> tuple[Tensor, Tensor]:
-    """Numbers of the samples through which anything flows, in order, and counters [2] (products.h)."""
+    """Indices of the samples with nonzero gradients, in order, and counters [2] (products.h)."""
 
     def integers(count: int) -> Tensor:
         return torch.empty(count, dtype=torch.int32, device=device)
 
     segments = parts(samples.count, SEGMENT)
-    bits, counts, chosen = integers(32 * segments), integers(segments), integers(samples.count)
+    bits, counts, active = integers(32 * segments), integers(segments), integers(samples.count)
     counters = torch.zeros(2, dtype=torch.int32, device=device)
     blocks = parts(segments, 4)
     launch("mlp_backward", "jean_mlp_choose", blocks, samples, to_density, to_rgb, bits, counts, counters)
-    launch("mlp_backward", "jean_mlp_list", blocks, samples.count, bits, counts, chosen)
-    return chosen, counters
+    launch("mlp_backward", "jean_mlp_list", blocks, samples.count, bits, counts, active)
+    return active, counters
 
 
-def _products(field: Mlp, made: Sequence[Tensor]) -> tuple[int, list[Product]]:
-    """Rows of a tile of the scratch, and gradients as products of them; rows are those of mlp_backward.cu."""
+def _products(field: Mlp, gradients: Sequence[Tensor]) -> tuple[int, list[Product]]:
+    """Number of rows of a scratch tile, and the gradients as products of rows; mlp_backward.cu writes these rows."""
     layers = field.layers
-    weights, biases, ends = made[:layers], made[layers : 2 * layers], made[2 * layers :]
+    weights, biases, ends = gradients[:layers], gradients[layers : 2 * layers], gradients[2 * layers :]
     values, row = [], ENCODED
     for weight in weights:
         values.append(row)

@@ -1,7 +1,7 @@
-"""NVRTC, the CUDA compiler that is a library: it comes with torch's CUDA wheels and needs no card.
+"""NVRTC, the CUDA compiler in the form of a library, by ctypes.
 
-Called by ctypes, without torch: ``jean kernels build --arch`` works on a machine that has neither a card nor
-a driver.
+It comes with torch's CUDA wheels. It needs neither torch nor a GPU nor a driver, so ``jean kernels build --arch`` works
+on any machine.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ REMEDY = "pip install nvidia-cuda-nvrtc"
 
 
 class NvrtcError(Exception):
-    """The source does not compile; the message is the compiler's."""
+    """The source does not compile; the message is that of the compiler."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,10 @@ class Nvrtc:
     """The loaded library.
 
     Attributes:
-        path: where it was found; a bare name where the system's linker found it.
+        path: of the library; a bare name if the system's linker found it.
         version: such as "13.2".
-        architectures: what it compiles for, such as "sm_90", the oldest first.
+        architectures: those it compiles for, such as "sm_90", the oldest first.
+        library: the loaded library.
     """
 
     path: str
@@ -44,31 +45,33 @@ class Nvrtc:
         """Checks names of architectures.
 
         Raises:
-            UsageError: no name of an architecture.
-            SetupError: this NVRTC does not know it.
+            UsageError: not the name of an architecture.
+            SetupError: this NVRTC does not compile for it.
         """
-        known = f"NVRTC {self.version} compiles for {', '.join(self.architectures)}"
+        supported = f"NVRTC {self.version} compiles for {', '.join(self.architectures)}"
         for name in architectures:
             if not re.fullmatch(r"sm_\d+[af]?", name):
-                raise UsageError(f"{name!r} is no architecture.", f"{known}.")
-            # sm_90a and sm_100f are sm_90 and sm_100 with what only that card, or its family, has
+                raise UsageError(f"{name!r} is not an architecture.", f"{supported}.")
+            # sm_90a and sm_100f are sm_90 and sm_100 with features of that GPU, or its family, only
             if name.rstrip("af") not in self.architectures:
-                raise SetupError(f"{name} is unknown here: {known}.", "Install another release of nvidia-cuda-nvrtc.")
+                raise SetupError(
+                    f"{name} is unknown here: {supported}.", "Install another release of nvidia-cuda-nvrtc."
+                )
 
     def compile(
         self, source: str, name: str, headers: Mapping[str, str], architecture: str, options: Sequence[str] = ()
     ) -> tuple[bytes, str]:
-        """The cubin of a source, and the log of compiler and assembler.
+        """Compiles a source into a cubin; returns it with the log of compiler and assembler.
 
         Args:
             source: CUDA C++.
-            name: what the compiler's messages call it.
-            headers: text of every file that is included, by the name by which it is.
-            architecture: "sm_90".
-            options: more of NVRTC's options.
+            name: of the source in the compiler's messages.
+            headers: texts of all included files, by the name in the ``#include``.
+            architecture: such as "sm_90".
+            options: further options of NVRTC.
 
         Raises:
-            NvrtcError: with the compiler's messages.
+            NvrtcError: the source does not compile.
         """
         names, texts = _strings(headers), _strings(headers.values())
         program = ctypes.c_void_p()
@@ -115,23 +118,23 @@ def _strings(values: Iterable[str]) -> ctypes.Array:
 
 
 def candidates() -> list[str]:
-    """Where NVRTC may be, the preferred place first: torch's wheels, the CUDA toolkit, the linker's path."""
-    spec = find_spec("nvidia")  # torch's wheels put their libraries below one namespace package
+    """Possible paths of NVRTC, the preferred one first: torch's wheels, the CUDA toolkit, the linker's path."""
+    spec = find_spec("nvidia")  # torch's wheels install their libraries below one namespace package
     folders = [Path(root) for root in (spec.submodule_search_locations or [])] if spec else []
-    found = [path for folder in folders for path in sorted(folder.glob("*/lib/libnvrtc.so.*"), reverse=True)]
+    paths = [path for folder in folders for path in sorted(folder.glob("*/lib/libnvrtc.so.*"), reverse=True)]
     for root in (os.environ.get("CUDA_HOME"), os.environ.get("CUDA_PATH"), "/usr/local/cuda"):
         if root:
-            found += sorted(Path(root).glob("lib64/libnvrtc.so*"))
-    listed = ctypes.util.find_library("nvrtc")
-    return [str(path) for path in found if ".alt." not in path.name] + ([listed] if listed else [])
+            paths += sorted(Path(root).glob("lib64/libnvrtc.so*"))
+    linked = ctypes.util.find_library("nvrtc")
+    return [str(path) for path in paths if ".alt." not in path.name] + ([linked] if linked else [])
 
 
 @lru_cache(maxsize=1)
 def load() -> Nvrtc | None:
-    """The first NVRTC that loads and can make cubins; None if there is none."""
+    """Loads the first NVRTC that can compile cubins; None if there is none."""
     for path in candidates():
         try:
-            # it opens its own builtins by name when it compiles: they must be in the process before
+            # NVRTC opens its builtins by name when it compiles, so they have to be loaded before
             for builtins in sorted(Path(path).parent.glob("libnvrtc-builtins.so.*")):
                 if ".alt." not in builtins.name:
                     ctypes.CDLL(str(builtins), mode=ctypes.RTLD_GLOBAL)
@@ -149,8 +152,8 @@ def load() -> Nvrtc | None:
 
 
 def require() -> Nvrtc:
-    """``load``; raises SetupError where there is none."""
-    found = load()
-    if found is None:
+    """``load``, but raises SetupError if there is no NVRTC."""
+    compiler = load()
+    if compiler is None:
         raise SetupError("NVRTC, which compiles the CUDA kernels, was not found.", f"Run: {REMEDY}")
-    return found
+    return compiler

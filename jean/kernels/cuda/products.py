@@ -1,4 +1,4 @@
-"""Gradients of matrices on a card: sums of products over samples (``csrc/cuda/products.cu``)."""
+"""Gradients of matrices on a GPU: sums of products over samples (``csrc/cuda/products.cu``)."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 MAX_PRODUCTS = 40
-SHARES = 16  # of the samples: sums are made for each and then added up, in this order on every card
-SCRATCH_BYTES = 320 << 20  # for two rounds of all warps of an H200; samples beyond it go in a further round
-_EDGE = 64  # products.cu: a warp makes so many rows and columns
+PARTIAL_SUMS = 16  # each over a part of the samples; added up in a fixed order, so that all GPUs give the same bits
+SCRATCH_BYTES = 320 << 20  # two rounds of all warps of an H200; more samples need further rounds
+_EDGE = 64  # rows and columns of the result per warp, products.cu
 _INT, _LONG, _POINTER = ctypes.c_int32, ctypes.c_int64, ctypes.c_void_p
 
 
@@ -40,14 +40,16 @@ class Products(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Product:
-    """A gradient as a product of rows of the scratch memory.
+    """The gradient of one matrix as a product of rows of the scratch memory, summed over samples.
 
     Attributes:
-        flow: first row of what flows back; rows: how many.
-        values: first row of what the layer read, or None: columns are frames (biases).
-        columns: inputs, or frames.
-        out: [rows, step] from column ``offset`` on, or [columns, rows] where columns are frames.
-        encoded: inputs are an encoding, whose places have another order.
+        flow: first row of the gradients of the layer's outputs.
+        rows: number of outputs.
+        values: first row of the layer's inputs; None for biases, whose columns are frames.
+        columns: number of inputs, or of frames.
+        out: gradient [rows, step], written from column ``offset`` on; for biases [columns, rows].
+        offset: first column in ``out``.
+        encoded: the inputs are an encoding, whose rows have another order.
     """
 
     flow: int
@@ -61,11 +63,12 @@ class Product:
 
 @dataclass(frozen=True)
 class Format:
-    """How factors are held: ``half`` (bf16, fp16 before sm_80) or ``single``.
+    """Format of the factors of matrix products.
 
     Attributes:
-        words: of four samples (formats.h).
-        threads: of a block of the kernels of the paper's field (mlp_layers.h).
+        name: "half" (bf16, or fp16 before sm_80) or "single".
+        words: 32-bit words for four samples (formats.h).
+        threads: per block in the kernels of the paper's field (mlp_layers.h).
     """
 
     name: str
@@ -77,7 +80,7 @@ FORMATS = {"half": Format("half", 2, 128), "single": Format("single", 4, 64)}
 
 
 def tile_words(rows: int, kind: Format) -> int:
-    """Words of 32 samples' scratch: so many rows, and the samples' frames."""
+    """32-bit words of a scratch tile of 32 samples: ``rows`` rows, and the samples' frames."""
     return rows * 8 * kind.words + 32
 
 
@@ -91,26 +94,31 @@ def multiply(
     launch: Any,
     fill: Callable[[Tensor, int, int], None],
 ) -> None:
-    """Makes all gradients, in rounds of as many samples as the scratch memory holds; the rounds' number depends on the
-    number of samples alone.
+    """Computes all gradients, in rounds of as many samples as the scratch memory holds.
+
+    The number of rounds depends on the number of samples alone.
 
     Args:
-        rows: of a tile of the scratch.
-        counters: [2] int32, how many samples there are and what scales them (products.h), or None: ``samples``.
+        products: the gradients.
+        rows: of a scratch tile.
+        samples: at most.
+        counters: [2] int32, number of samples and their scale (products.h); None: ``samples``, not scaled.
+        kind: format of the factors.
+        device: the GPU.
         launch: see ``jean.kernels.cuda.launch.Launcher``.
-        fill: (scratch, first tile, tiles) lays down tiles of a round.
+        fill: writes the tiles of a round: (scratch, first tile, number of tiles).
     """
     tiles, words = -(-samples // 32), tile_words(rows, kind)
     room = min(tiles, max(1, SCRATCH_BYTES // (4 * words)))
-    call = Products(len(products), min(SHARES, tiles), words)
+    call = Products(len(products), min(PARTIAL_SUMS, tiles), words)
     call.samples = samples
     warps = 0
     for index, product in enumerate(products):
-        made = call.product[index]
-        made.flow, made.rows, made.columns = product.flow, product.rows, product.columns
-        made.values = -1 if product.values is None else product.values
-        made.step, made.encoded, made.sum = product.out.shape[-1], int(product.encoded), call.sums
-        made.out = product.out.data_ptr() + 4 * product.offset
+        entry = call.product[index]
+        entry.flow, entry.rows, entry.columns = product.flow, product.rows, product.columns
+        entry.values = -1 if product.values is None else product.values
+        entry.step, entry.encoded, entry.sum = product.out.shape[-1], int(product.encoded), call.sums
+        entry.out = product.out.data_ptr() + 4 * product.offset
         call.sums += product.rows * product.columns
         warps += -(-product.rows // _EDGE) * -(-product.columns // _EDGE)
     scratch = torch.empty(room, words, dtype=torch.int32, device=device)

@@ -1,15 +1,17 @@
-"""Rays as torch operators: compositing with gradients, and where samples go (``csrc/rays.h``)."""
+"""Rays as torch operators (``csrc/rays.h``): where samples lie, and compositing with gradients."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from jean.kernels import library, structures
-from jean.kernels.arguments import on_host
-from jean.kernels.reference import SPREAD, Composite, quantile_grid
+from jean.kernels.arguments import cached_list, fill_march
+from jean.kernels.ops.common import contiguous, pointers, target_number
+from jean.kernels.reference import UNIFORM_WEIGHT, Composite, quantile_grid
 
 
 def composite(
@@ -18,13 +20,14 @@ def composite(
     """``jean.kernels.reference.composite`` by the compiled kernels.
 
     Args:
-        density, depths, intervals: [R, S]; channels: [R, S, C], any C.
-        target: instruction set; None for the fastest.
+        density, depths, intervals: [R, S].
+        channels: [R, S, C].
+        target: CPU instruction set; None: the fastest.
 
     Raises:
         SetupError: the kernels are not built.
     """
-    number = library.DOUBLE if density.dtype == torch.float64 else _number(target, density.device)
+    number = _target(target, density.device, density.dtype)
     channels, depths, intervals = (t.to(density.dtype) for t in (channels, depths, intervals))  # as under autocast
     return Composite(*torch.ops.jean.composite(density, channels, depths, intervals, number))
 
@@ -38,24 +41,33 @@ def march(
     samples: int,
     coarse: int,
     generator: torch.Generator | None,
-    spread: float = SPREAD,
-    thick: float = 0.0,
+    uniform_weight: float = UNIFORM_WEIGHT,
+    full_samples_opacity: float = 0.0,
     target: str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Hit [R] bool and edges [H, S + 1] of the rays that hit: ``DensityGrid.intervals``, without gradients.
+    """``jean.kernels.reference.march`` by the compiled kernels, for the rays that hit, without gradients.
 
     Args:
         grid: [D, H, W] sampling densities over the box from ``low`` [3] to ``high`` [3].
-        origins, directions: [R, 3], directions of length 1.
-        samples: S; coarse: lookups a ray, 256 at most, on a card 64.
-        generator: jitter, drawn as the reference draws it; None for the middles.
-        spread, thick: as of ``DensityGrid.intervals``; with a generator all rays get all samples.
-        target: instruction set; None for the fastest.
+        origins: [R, 3], cm.
+        directions: [R, 3], of length 1.
+        samples: S intervals per ray.
+        coarse: grid lookups per ray, at most 256, on a GPU 64.
+        generator: jitter, drawn as the reference draws it; None: the middles.
+        uniform_weight: see the reference.
+        full_samples_opacity: see the reference; with a generator all rays get all samples.
+        target: CPU instruction set; None: the fastest.
+
+    Returns:
+        hit [R] bool and edges [H, S + 1] of the H rays that hit occupied space.
+
+    Raises:
+        ValueError: more lookups than the kernels take.
     """
-    grid, origins, directions = (t.detach().contiguous().float() for t in (grid, origins, directions))
-    device = origins.device
-    number = _number(target, device)
-    call = _march(grid, [*on_host(low), *on_host(high)], origins, directions, samples, coarse, spread, thick)
+    grid, origins, directions = (t.float() for t in contiguous([grid, origins, directions]))
+    device, box = origins.device, [*cached_list(low), *cached_list(high)]
+    number = _target(target, device)
+    call = _march(grid, box, origins, directions, samples, coarse, uniform_weight, full_samples_opacity)
     hit = torch.empty(len(origins), dtype=torch.bool, device=device)
     _run("jean_march_hits", len(hit), number, device, call, hit)
     rays = hit.nonzero()[:, 0]
@@ -74,12 +86,12 @@ def march_every(
     samples: int,
     coarse: int,
     generator: torch.Generator | None,
-    spread: float = SPREAD,
+    uniform_weight: float = UNIFORM_WEIGHT,
 ) -> tuple[Tensor, Tensor]:
-    """As ``march``, with edges [R, S + 1] for every ray; those of rays that hit nothing mean nothing."""
+    """As ``march``, with edges [R, S + 1] for every ray; those of rays that hit nothing have no meaning."""
     quantiles = quantile_grid(len(origins), samples + 1, generator, origins.device)
-    box = [*on_host(low), *on_host(high)]
-    return torch.ops.jean.march_every(grid, origins, directions, quantiles, box, samples, coarse, spread)
+    box = [*cached_list(low), *cached_list(high)]
+    return torch.ops.jean.march_every(grid, origins, directions, quantiles, box, samples, coarse, uniform_weight)
 
 
 @torch.library.custom_op("jean::march_every", mutates_args=())
@@ -91,11 +103,11 @@ def _march_every(
     box: list[float],
     samples: int,
     coarse: int,
-    spread: float,
+    uniform_weight: float,
 ) -> tuple[Tensor, Tensor]:
-    grid, origins, directions = (t.detach().contiguous().float() for t in (grid, origins, directions))
+    grid, origins, directions = (t.float() for t in contiguous([grid, origins, directions]))
     count, device = len(origins), origins.device
-    call, number = _march(grid, box, origins, directions, samples, coarse, spread, 0.0), _number(None, device)
+    call, number = _march(grid, box, origins, directions, samples, coarse, uniform_weight, 0.0), _target(None, device)
     hit = torch.empty(count, dtype=torch.bool, device=device)
     edges, rays = torch.empty(count, samples + 1, device=device), torch.arange(count, device=device)
     _run("jean_march_hits", count, number, device, call, hit)
@@ -104,44 +116,34 @@ def _march_every(
 
 
 @_march_every.register_fake
-def _(grid, origins, directions, quantiles, box, samples, coarse, spread):
+def _(grid, origins, directions, quantiles, box, samples, coarse, uniform_weight):
     rays = origins.shape[0]
     return origins.new_empty(rays, dtype=torch.bool), origins.new_empty(rays, samples + 1)
 
 
 def _march(
-    grid: Tensor,
-    box: list[float],
-    origins: Tensor,
-    directions: Tensor,
-    samples: int,
-    coarse: int,
-    spread: float,
-    thick: float,
-) -> structures.March:
-    """The C structure; tensors are contiguous float32 and must live as long as it; ``box``: low, then high."""
+    grid: Tensor, box: list[float], origins: Tensor, directions: Tensor, samples: int, coarse: int, *weights: float
+):
+    """``fill_march``, after a check of the number of lookups."""
     most = structures.CUDA_COARSE if origins.is_cuda else structures.MAX_COARSE
     if coarse > most:
-        raise ValueError(f"at most {most} lookups a ray, not {coarse}")
-    structures.check_cells(grid.numel())
-    call = structures.March(rays=len(origins), coarse=coarse, samples=samples, spread=spread, thick=thick)
-    call.cells[:] = grid.shape[::-1]
-    call.low[:], call.high[:] = box[:3], box[3:]
-    call.grid, call.origins, call.directions = grid.data_ptr(), origins.data_ptr(), directions.data_ptr()
-    return call
+        raise ValueError(f"at most {most} lookups per ray, not {coarse}")
+    return fill_march(grid, origins, directions, box, samples, coarse, *weights)
 
 
-def _number(target: str | None, device: torch.device) -> int:
-    """Of the processor's instruction set; a card has none."""
-    return library.TARGETS[library.target(target)] if device.type == "cpu" else 0
+def _target(target: str | None, device: torch.device, dtype: torch.dtype = torch.float32) -> int:
+    """Number of the CPU's instruction set; 0 for a GPU, which has none."""
+    if device.type == "cpu" or dtype == torch.float64:
+        return target_number(dtype, target)
+    return 0
 
 
 def _run(name: str, rays: int, target: int, device: torch.device, *arguments: Any) -> None:
-    """Calls a function of the library, or the kernel of the same name and arguments."""
+    """Calls a function of the library, or launches the GPU kernel of the same name and arguments."""
     if device.type == "cpu":
         library.call(name, *arguments, target, torch.get_num_threads())
     else:
-        from jean.kernels.cuda.launch import launch_rays  # a processor needs none of it
+        from jean.kernels.cuda.launch import launch_rays  # the CPU needs none of it
 
         launch_rays(name, rays, device, *arguments)
 
@@ -150,10 +152,9 @@ def _run(name: str, rays: int, target: int, device: torch.device, *arguments: An
 def _composite(
     density: Tensor, channels: Tensor, depths: Tensor, intervals: Tensor, target: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs = [t.detach().contiguous() for t in (density, channels, depths, intervals)]
-    made = _empty(density, channels)
-    _run("jean_composite", len(density), target, density.device, _rays(inputs, made))
-    return made
+    inputs, outputs = contiguous([density, channels, depths, intervals]), _empty(density, channels)
+    _run("jean_composite", len(density), target, density.device, _rays(inputs, outputs))
+    return outputs
 
 
 @_composite.register_fake
@@ -163,20 +164,19 @@ def _(density, channels, depths, intervals, target):
 
 @torch.library.custom_op("jean::composite_backward", mutates_args=())
 def _composite_backward(
-    to_made: list[Tensor | None], weights: Tensor, inputs: list[Tensor], target: int
+    to_outputs: list[Tensor | None], weights: Tensor, inputs: list[Tensor], target: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    inputs = [t.detach().contiguous() for t in inputs]
-    given = [None if t is None else t.detach().contiguous() for t in to_made]
-    to_inputs = [torch.empty_like(t) for t in inputs]
-    weights = weights.detach().contiguous()
+    weights, *inputs = contiguous([weights, *inputs])
+    flow = [None if t is None else t.detach().contiguous() for t in to_outputs]
+    gradients = [torch.empty_like(t) for t in inputs]
     call = _rays(inputs, [None, None, None, weights])
-    out = structures.CompositeGradients(*(None if t is None else t.data_ptr() for t in (*given, *to_inputs)))
+    out = structures.CompositeGradients(*pointers([*flow, *gradients]))
     _run("jean_composite_backward", len(weights), target, weights.device, call, out)
-    return to_inputs[0], to_inputs[1], to_inputs[2], to_inputs[3]
+    return gradients[0], gradients[1], gradients[2], gradients[3]
 
 
 @_composite_backward.register_fake
-def _(to_made, weights, inputs, target):
+def _(to_outputs, weights, inputs, target):
     return tuple(torch.empty_like(t, memory_format=torch.contiguous_format) for t in inputs)
 
 
@@ -186,21 +186,19 @@ def _setup_context(ctx, inputs, output) -> None:
     ctx.save_for_backward(*tensors, output[3])
 
 
-def _backward(ctx, *to_made):
+def _backward(ctx, *to_outputs):
     *inputs, weights = ctx.saved_tensors
-    return *torch.ops.jean.composite_backward(list(to_made), weights, inputs, ctx.target), None
+    return *torch.ops.jean.composite_backward(list(to_outputs), weights, inputs, ctx.target), None
 
 
 _composite.register_autograd(_backward, setup_context=_setup_context)
 
 
 def _empty(density: Tensor, channels: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    rays, samples = density.shape
-    make = density.new_empty
+    """Memory for colour, opacity, depth and weights."""
+    (rays, samples), make = density.shape, density.new_empty
     return make(rays, channels.shape[2]), make(rays), make(rays), make(rays, samples)
 
 
-def _rays(inputs, made) -> structures.CompositeRays:
-    rays, samples, channels = inputs[1].shape
-    pointers = [None if t is None else t.data_ptr() for t in (*inputs, *made)]
-    return structures.CompositeRays(rays, samples, channels, *pointers)
+def _rays(inputs: Sequence[Tensor], outputs: Sequence[Tensor | None]) -> structures.CompositeRays:
+    return structures.CompositeRays(*inputs[1].shape, *pointers([*inputs, *outputs]))

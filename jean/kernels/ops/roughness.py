@@ -1,4 +1,7 @@
-"""The smoothness prior of a table as one torch operator: one pass for its value, one for its slopes."""
+"""The smoothness prior of a feature plane as a torch operator (``csrc/training.h``).
+
+One pass over the table computes the value, one the gradient.
+"""
 
 from __future__ import annotations
 
@@ -6,27 +9,30 @@ import torch
 from torch import Tensor
 
 from jean.kernels import library
+from jean.kernels.ops.common import target_number
 from jean.kernels.structures import Grid
 
 
 def roughness(table: Tensor, height: int, width: int, target: str | None = None) -> Tensor:
-    """Mean squared difference of neighbours along rows, plus that along columns.
+    """Mean squared difference of neighbouring cells along rows, plus that along columns.
 
     Args:
-        table: [height * width, C], at least two cells along both.
-        target: instruction set; None for the fastest.
+        table: [height * width, C].
+        height: number of rows, at least 2.
+        width: number of columns, at least 2.
+        target: CPU instruction set; None: the fastest.
 
     Raises:
         SetupError: the kernels are not built.
+        ValueError: one row or one column.
     """
     if height < 2 or width < 2:
-        raise ValueError("a grid of one row or one column has no such neighbours")
-    number = library.DOUBLE if table.dtype == torch.float64 else library.TARGETS[library.target(target)]
-    return torch.ops.jean.roughness(table, height, width, number)
+        raise ValueError("a table of one row or one column has no neighbours along both axes")
+    return torch.ops.jean.roughness(table, height, width, target_number(table.dtype, target))
 
 
-def _shares(table: Tensor, height: int, width: int) -> Tensor:
-    """[2]: what a squared difference along a row and along a column counts."""
+def _weights(table: Tensor, height: int, width: int) -> Tensor:
+    """[2]: weights of one squared difference along a row and along a column in the two means."""
     channels = table.shape[1]
     return table.new_tensor([1 / (height * (width - 1) * channels), 1 / ((height - 1) * width * channels)])
 
@@ -37,7 +43,7 @@ def _roughness(table: Tensor, height: int, width: int, target: int) -> Tensor:
     sums = table.new_empty(2)
     grid = Grid(table.data_ptr(), height, width, table.shape[1])
     library.call("jean_roughness", grid, sums, target, torch.get_num_threads())
-    return (sums * _shares(table, height, width)).sum()
+    return (sums * _weights(table, height, width)).sum()
 
 
 @_roughness.register_fake
@@ -50,7 +56,7 @@ def _roughness_backward(to_value: Tensor, table: Tensor, height: int, width: int
     table = table.detach().contiguous()
     out = torch.empty_like(table)
     grid = Grid(table.data_ptr(), height, width, table.shape[1])
-    factors = _shares(table, height, width) * to_value
+    factors = _weights(table, height, width) * to_value
     library.call("jean_roughness_backward", grid, factors, out, target, torch.get_num_threads())
     return out
 

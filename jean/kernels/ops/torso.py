@@ -1,7 +1,7 @@
-"""The torso layer as one torch operator: compiled values and gradients (``csrc/torso_training.h``).
+"""The torso layer as a torch operator: compiled values and gradients (``csrc/torso_training.h``).
 
-The pose is constant over a frame, so its share of both layers comes as biases, one row a frame, and torch
-differentiates what made them.
+The head pose is constant over a frame, so its part of both layers comes as biases, one row per frame. Torch
+differentiates these biases with respect to the pose.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from jean.kernels import library, structures
+from jean.kernels.ops.common import contiguous, pointers, target_number
 from jean.kernels.structures import TORSO, TorsoGradients, TorsoLayer, TorsoPixels
 
 
@@ -24,19 +25,21 @@ def torso_layer(
     reach: float,
     target: str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """rgb [R, 3] and opacity [R] of image positions.
+    """rgb [R, 3] and opacity [R] of the torso at image positions.
 
     Args:
-        coordinates: [R, 2], 0 to 1, without gradients.
-        frame: [R] int, the frame of each.
-        tables: two planes of features, [height * width, 16] each; sizes: their heights and widths.
-        weights: as ``native_training.TORSO`` names them; the first is [2, bend_hidden], input by output, and both
-            hidden layers' widths are multiples of 16 and at most 128.
-        reach: largest shift of a position.
-        target: instruction set; None for the fastest.
+        coordinates: [R, 2] in [0, 1], without gradients.
+        frame: [R] int, the frame of each position.
+        tables: two planes of features, [height * width, 16] each.
+        sizes: height and width of each plane.
+        weights: in the order of ``jean.kernels.structures.TORSO``. The first is [2, bend_hidden], input by output. The
+            widths of both hidden layers are multiples of 16, at most 128.
+        reach: largest shift of a position, as a fraction of the image's side.
+        target: CPU instruction set; None: the fastest.
 
     Raises:
-        SetupError: the kernels are not built. ValueError: other widths.
+        SetupError: the kernels are not built.
+        ValueError: other numbers of channels or widths.
     """
     named = dict(zip(TORSO, weights, strict=True))
     widths = named["bend_first"].shape[1], len(named["shade"])
@@ -44,9 +47,9 @@ def torso_layer(
         w % 16 or w > structures.MAX_HIDDEN for w in widths
     ):
         raise ValueError(f"the kernels take planes of {structures.CHANNELS} channels and layers of 16, 32, … to 128")
-    number = library.DOUBLE if coordinates.dtype == torch.float64 else library.TARGETS[library.target(target)]
-    numbers = [n for size in sizes for n in size]
-    return torch.ops.jean.torso(coordinates.detach(), frame.int(), list(tables), list(weights), numbers, reach, number)
+    number = target_number(coordinates.dtype, target)
+    layout = [n for size in sizes for n in size]
+    return torch.ops.jean.torso(coordinates.detach(), frame.int(), list(tables), list(weights), layout, reach, number)
 
 
 @torch.library.custom_op("jean::torso", mutates_args=())
@@ -59,11 +62,11 @@ def _torso(
     reach: float,
     target: int,
 ) -> tuple[Tensor, Tensor]:
-    coordinates, frame, *rest = _contiguous([coordinates, frame, *tables, *weights])
+    coordinates, frame, *tensors = contiguous([coordinates, frame, *tables, *weights])
     count = len(coordinates)
     rgb, opacity = coordinates.new_empty(count, 3), coordinates.new_empty(count)
-    layer = _layer(rest[:2], [None, None], rest[2:], sizes, reach)
-    pixels = TorsoPixels(count, *(t.data_ptr() for t in (coordinates, frame, rgb, opacity)))
+    layer = _layer(tensors[:2], [None, None], tensors[2:], sizes, reach)
+    pixels = TorsoPixels(count, *pointers([coordinates, frame, rgb, opacity]))
     library.call("jean_torso_forward", layer, pixels, target, torch.get_num_threads())
     return rgb, opacity
 
@@ -86,14 +89,14 @@ def _torso_backward(
     reach: float,
     target: int,
 ) -> list[Tensor]:
-    to_rgb, to_opacity, coordinates, frame, *rest = _contiguous(
+    to_rgb, to_opacity, coordinates, frame, *tensors = contiguous(
         [to_rgb, to_opacity, coordinates, frame, *tables, *weights]
     )
-    to_tables = [torch.zeros_like(table) for table in rest[:2]]
-    to_weights = [torch.empty_like(weight) for weight in rest[2:]]
-    layer = _layer(rest[:2], to_tables, rest[2:], sizes, reach)
+    to_tables = [torch.zeros_like(table) for table in tensors[:2]]
+    to_weights = [torch.empty_like(weight) for weight in tensors[2:]]
+    layer = _layer(tensors[:2], to_tables, tensors[2:], sizes, reach)
     pixels = TorsoPixels(len(coordinates), coordinates.data_ptr(), frame.data_ptr(), None, None)
-    out = TorsoGradients(*(t.data_ptr() for t in to_weights))
+    out = TorsoGradients(*pointers(to_weights))
     library.call("jean_torso_backward", layer, pixels, to_rgb, to_opacity, out, target, torch.get_num_threads())
     return [*to_tables, *to_weights]
 
@@ -110,18 +113,16 @@ def _setup_context(ctx, inputs, output) -> None:
 
 
 def _backward(ctx, to_rgb, to_opacity):
-    coordinates, frame, *rest = ctx.saved_tensors
+    coordinates, frame, *tensors = ctx.saved_tensors
     to_rgb = coordinates.new_zeros(len(coordinates), 3) if to_rgb is None else to_rgb
     to_opacity = coordinates.new_zeros(len(coordinates)) if to_opacity is None else to_opacity
-    made = torch.ops.jean.torso_backward(to_rgb, to_opacity, coordinates, frame, rest[:2], rest[2:], *ctx.settings)
-    return None, None, made[:2], made[2:], None, None, None
+    gradients = torch.ops.jean.torso_backward(
+        to_rgb, to_opacity, coordinates, frame, tensors[:2], tensors[2:], *ctx.settings
+    )
+    return None, None, gradients[:2], gradients[2:], None, None, None
 
 
 _torso.register_autograd(_backward, setup_context=_setup_context)
-
-
-def _contiguous(tensors: Sequence[Tensor]) -> list[Tensor]:
-    return [tensor.detach().contiguous() for tensor in tensors]
 
 
 def _layer(
@@ -131,7 +132,7 @@ def _layer(
     sizes: Sequence[int],
     reach: float,
 ) -> TorsoLayer:
-    """The C structure, of contiguous tensors."""
+    """The C structure; tensors are contiguous and must live as long as it."""
     layer = TorsoLayer(reach=reach)
     for index, (table, gradient) in enumerate(zip(tables, gradients, strict=True)):
         plane = layer.plane[index]

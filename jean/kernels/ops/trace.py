@@ -1,7 +1,8 @@
-"""Rays through the fast field as one torch operator (``csrc/trace.h``): samples, field and compositing at once.
+"""Rays through the fast field as a torch operator: samples, field and compositing in one call (``csrc/trace.h``).
 
-What lies between them (a hundred thousand positions, depths, densities, colours and their gradients) then never
-becomes a tensor of torch's, and is worked on while it is in the processor's cache.
+Positions, depths, densities, colours and their gradients then never become torch tensors, and each block of rays is
+finished while its numbers are in the CPU's cache. For training; a GPU composes the same from ``triplane_field`` and
+``composite``.
 """
 
 from __future__ import annotations
@@ -13,27 +14,30 @@ import torch
 from torch import Tensor
 
 from jean.kernels import library, structures
+from jean.kernels.arguments import PlaneSpec, Prior
+from jean.kernels.ops.common import contiguous, pointers, target_number
 from jean.kernels.ops.triplane import (
-    PlaneSpec,
-    Prior,
-    _contiguous,
-    _field,
-    field_gradients,
-    field_numbers,
-    gradients_call,
+    FIXED,
+    SHARED,
+    empty_gradients,
+    field_layout,
+    field_tensors,
+    fill_field,
+    fill_gradients,
+    saved_width,
+    whole_tiles,
 )
 from jean.kernels.reference import Composite
-from jean.kernels.structures import RayGradients, Rays
 
 
 @dataclass(frozen=True)
 class FieldOfFrames:
-    """The fast field under the conditions of F frames; see ``triplane_field`` for each.
+    """The fast field under the conditions of F frames; see ``jean.kernels.ops.triplane.triplane_field`` for shapes.
 
     Attributes:
-        gates, bias, light: of each frame.
-        planes, shading, weights, prior: of all.
-        bend: of each frame, or None.
+        gates, bias, light: per frame.
+        planes, shading, weights, prior: of all frames.
+        bend: deformation to canonical space, per frame, or None.
     """
 
     gates: Tensor
@@ -55,30 +59,29 @@ def trace(
     field: FieldOfFrames,
     target: str | None = None,
 ) -> Composite:
-    """What rays show of the fast field; without the samples' weights.
+    """Composites of rays through the fast field, without the weights of their samples.
 
     Args:
-        origins: [R, 3], directions: [R, 3], of length 1.
-        hit: [R] bool, rays that meet anything; the others show nothing.
-        edges: [H, S + 1] of the intervals of those that do, S up to 64.
-        frame: [R] int, each ray's frame.
-        field: what they go through.
-        target: instruction set; None for the fastest.
+        origins: [R, 3], head space, cm.
+        directions: [R, 3], of length 1.
+        hit: [R] bool, rays that meet occupied space; the others stay zero.
+        edges: [H, S + 1] edges of the sampling intervals of the H rays that hit; S is at most 64.
+        frame: [R] int, the frame of each ray.
+        field: the field under the frames' conditions.
+        target: CPU instruction set; None: the fastest.
 
     Raises:
         SetupError: the kernels are not built.
+        ValueError: more than 64 samples per ray.
     """
     if edges.shape[1] - 1 > structures.MAX_SAMPLES:
-        raise ValueError(f"at most {structures.MAX_SAMPLES} samples a ray, not {edges.shape[1] - 1}")
-    number = library.DOUBLE if origins.dtype == torch.float64 else library.TARGETS[library.target(target)]
-    layout, box = field_numbers(field.planes, field.shading, field.prior)
-    still = [field.prior.relief.detach(), origins.new_empty(0) if field.bend is None else field.bend.detach()]
-    rays = hit.nonzero()[:, 0]
-    tables, weights = [plane.table for plane in field.planes], list(field.weights)
+        raise ValueError(f"at most {structures.MAX_SAMPLES} samples per ray, not {edges.shape[1] - 1}")
+    f = field
+    tensors = field_tensors(origins, f.gates, f.bias, f.light, f.planes, f.weights, f.prior, f.bend)
+    rays = [origins, directions, edges, hit.nonzero()[:, 0], frame.int()]
     colour, opacity, depth, *_ = torch.ops.jean.trace(
-        origins, directions, edges, rays, frame.int(), field.gates, field.bias, field.light, still, tables, weights,
-        layout, box, number,
-    )  # fmt: skip
+        *rays, tensors, *field_layout(f.planes, f.shading, f.prior), target_number(origins.dtype, target)
+    )
     return Composite(colour, opacity, depth, depth.new_empty(len(origins), 0))
 
 
@@ -89,132 +92,109 @@ def _trace(
     edges: Tensor,
     rays: Tensor,
     frame: Tensor,
-    gates: Tensor,
-    bias: Tensor,
-    light: Tensor,
-    still: list[Tensor],
-    tables: list[Tensor],
-    weights: list[Tensor],
-    layout: list[int],
+    tensors: list[Tensor],
+    sizes: list[int],
     box: list[float],
     target: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    made = _empty(origins, edges, tables, weights)
-    samples, frames = made[3], made[4]
-    for tensor in made[:3]:
-        tensor.zero_()  # rays that are not listed show nothing
-    kept = _contiguous([origins, directions, edges, rays, frame])
-    tensors = _contiguous([samples, *still, gates, bias, light, *weights, *tables])
-    field = _field(tensors, [None] * len(tables), layout, box)
-    call = _rays(kept, made[:3])
-    library.call("jean_trace_forward", field, _samples(samples, frames, made[5]), call, target, torch.get_num_threads())
-    return made
+    outputs = _empty(origins, edges, tensors)
+    for tensor in outputs[:3]:
+        tensor.zero_()  # the kernels write listed rays only
+    inputs, tensors = contiguous([origins, directions, edges, rays, frame]), contiguous(tensors)
+    field = fill_field(tensors, sizes, box)
+    samples, call = _samples(*outputs[3:]), _rays(inputs, outputs[:3])
+    library.call("jean_trace_forward", field, samples, call, target, torch.get_num_threads())
+    return outputs
 
 
 @_trace.register_fake
-def _(origins, directions, edges, rays, frame, gates, bias, light, still, tables, weights, layout, box, target):
-    return _empty(origins, edges, tables, weights)
+def _(origins, directions, edges, rays, frame, tensors, sizes, box, target):
+    return _empty(origins, edges, tensors)
 
 
 @torch.library.custom_op("jean::trace_backward", mutates_args=())
 def _trace_backward(
-    to_made: list[Tensor],
-    made: list[Tensor],
-    origins: Tensor,
-    directions: Tensor,
-    edges: Tensor,
-    rays: Tensor,
-    frame: Tensor,
-    gates: Tensor,
-    bias: Tensor,
-    light: Tensor,
-    still: list[Tensor],
-    tables: list[Tensor],
-    weights: list[Tensor],
-    layout: list[int],
+    to_outputs: list[Tensor],
+    saved: list[Tensor],
+    inputs: list[Tensor],
+    tensors: list[Tensor],
+    sizes: list[int],
     box: list[float],
     target: int,
-    move: bool,
+    with_rays: bool,
 ) -> list[Tensor]:
-    samples, frames, saved = made
-    kept = _contiguous([origins, directions, edges, rays, frame])
-    to_made = _contiguous(to_made)
-    tensors = _contiguous([samples, *still, gates, bias, light, *weights, *tables])
-    to_tables, to_shared = field_gradients(tables, (gates, bias, light, *weights))
-    to_rays = [torch.zeros_like(t) for t in kept[:3]] if move else [origins.new_empty(0)] * 3
-    room = origins.new_empty(len(frames), 3) if move else None  # it has to live until the call is over
-    out = gradients_call(to_shared, room)
-    moved = [to_rays[index].data_ptr() if move else None for index in (2, 0, 1)]
-    through = RayGradients(*(t.data_ptr() for t in to_made), *moved)
+    inputs, tensors, to_outputs = contiguous(inputs), contiguous(tensors), contiguous(to_outputs)
+    gradients = empty_gradients(tensors)
+    to_origins, to_directions, to_edges = _ray_gradients(inputs, with_rays)
+    # scratch memory of the kernels, which has to live until the call is over
+    to_positions = inputs[0].new_empty(saved[0].shape[1], 3) if with_rays else None
+    wanted = [to_edges, to_origins, to_directions] if with_rays else [None] * 3
     library.call(
         "jean_trace_backward",
-        _field(tensors, to_tables, layout, box),
-        _samples(samples, frames, saved),
-        _rays(kept, [None] * 3),
-        through,
-        out,
+        fill_field(tensors, sizes, box, gradients[SHARED:]),
+        _samples(*saved),
+        _rays(inputs, [None] * 3),
+        structures.RayGradients(*pointers([*to_outputs, *wanted])),
+        fill_gradients(gradients, to_positions),
         target,
         torch.get_num_threads(),
     )
-    return [*(to_rays if move else [origins.new_empty(0) for _ in range(3)]), *to_shared, *to_tables]
+    return [to_origins, to_directions, to_edges, *gradients]
 
 
 @_trace_backward.register_fake
-def _(
-    to_made, made, origins, directions, edges, rays, frame, gates, bias, light, still, tables, weights, layout, box,
-    target, move,
-):  # fmt: skip
-    first = [torch.empty_like(t) if move else t.new_empty(0) for t in (origins, directions, edges)]
-    return [*first, *(torch.empty_like(t) for t in (gates, bias, light, *weights, *tables))]
+def _(to_outputs, saved, inputs, tensors, sizes, box, target, with_rays):
+    return [*_ray_gradients(inputs, with_rays), *(torch.empty_like(tensor) for tensor in tensors[FIXED:])]
 
 
 def _setup_context(ctx, inputs, output) -> None:
-    *tensors, still, tables, weights, layout, box, target = inputs
+    *rays, tensors, sizes, box, target = inputs
     ctx.mark_non_differentiable(*output[3:])
     ctx.set_materialize_grads(False)
-    ctx.save_for_backward(*output[3:], *tensors, *still, *tables, *weights)
-    ctx.settings = (len(tables), layout, box, target)
+    ctx.save_for_backward(*output[3:], *rays, *tensors)
+    ctx.settings = (sizes, box, target)
 
 
-def _backward(ctx, *to_made):
-    count, layout, box, target = ctx.settings
-    *made, origins, directions, edges, rays, frame, gates, bias, light, relief, bend = ctx.saved_tensors[:13]
-    tables, weights = ctx.saved_tensors[13 : 13 + count], ctx.saved_tensors[13 + count :]
+def _backward(ctx, *to_outputs):
+    saved, inputs, tensors = ctx.saved_tensors[:3], ctx.saved_tensors[3:8], ctx.saved_tensors[8:]
+    origins = inputs[0]
     shapes = ((len(origins), 3), (len(origins),), (len(origins),))
-    given = [origins.new_zeros(shape) if t is None else t for t, shape in zip(to_made[:3], shapes, strict=True)]
-    move = any(ctx.needs_input_grad[:3])
-    to_origins, to_directions, to_edges, to_gates, to_bias, to_light, *others = torch.ops.jean.trace_backward(
-        given, made, origins, directions, edges, rays, frame, gates, bias, light, [relief, bend], list(tables),
-        list(weights), layout, box, target, move,
-    )  # fmt: skip
-    to_rays = (to_origins, to_directions, to_edges) if move else (None, None, None)
-    to_weights, to_tables = others[: len(weights)], others[len(weights) :]
-    return *to_rays, None, None, to_gates, to_bias, to_light, [None, None], to_tables, to_weights, None, None, None
+    flow = [origins.new_zeros(shape) if t is None else t for t, shape in zip(to_outputs[:3], shapes, strict=True)]
+    with_rays = any(ctx.needs_input_grad[:3])
+    to_origins, to_directions, to_edges, *gradients = torch.ops.jean.trace_backward(
+        flow, list(saved), list(inputs), list(tensors), *ctx.settings, with_rays
+    )
+    to_rays = (to_origins, to_directions, to_edges) if with_rays else (None, None, None)
+    return *to_rays, None, None, [*[None] * FIXED, *gradients], None, None, None
 
 
 _trace.register_autograd(_backward, setup_context=_setup_context)
 
 
 def _empty(
-    origins: Tensor, edges: Tensor, tables: Sequence[Tensor], weights: Sequence[Tensor]
+    origins: Tensor, edges: Tensor, tensors: Sequence[Tensor]
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Colour, opacity, depth; then what the way back needs: of each sample 3 + 1 + 3 numbers, its frame, its layers."""
+    """Memory for colour, opacity and depth of rays, then for the backward pass: seven numbers per sample (position,
+    density, colour), its frame, and its layers."""
     rays, make = origins.shape[0], origins.new_empty
     samples = edges.shape[0] * (edges.shape[1] - 1)
-    rows = (samples + structures.TILE - 1) // structures.TILE * structures.TILE
-    # features, two hidden layers, the colour's layer, and the log density, which is last
-    width = (len(tables) + 1) * structures.CHANNELS + 2 * weights[0].shape[0] + weights[5].shape[0]
-    saved = make(rows, width)
-    return make(rays, 3), make(rays), make(rays), make(7, samples), make(samples, dtype=torch.int32), saved
+    layers = make(whole_tiles(samples), saved_width(tensors))
+    return make(rays, 3), make(rays), make(rays), make(7, samples), make(samples, dtype=torch.int32), layers
 
 
-def _samples(samples: Tensor, frames: Tensor, saved: Tensor) -> structures.Samples:
-    """Positions [N, 3], densities [N] and colours [N, 3] lie one after the other in ``samples`` [7, N]."""
-    places, density, rgb = (samples.data_ptr() + row * len(frames) * samples.element_size() for row in (0, 3, 4))
-    return structures.Samples(len(frames), places, frames.data_ptr(), density, rgb, saved.data_ptr())
+def _ray_gradients(inputs: Sequence[Tensor], wanted: bool) -> list[Tensor]:
+    """Zeros for the gradients of origins, directions and edges; empty tensors where they are not wanted."""
+    return [torch.zeros_like(tensor) if wanted else tensor.new_empty(0) for tensor in inputs[:3]]
 
 
-def _rays(kept: Sequence[Tensor], made: Sequence[Tensor | None]) -> Rays:
-    origins, directions, edges, rays, frame = kept
-    pointers = (t if t is None else t.data_ptr() for t in (rays, frame, origins, directions, edges, *made))
-    return Rays(len(rays), edges.shape[1] - 1, *pointers)
+def _samples(values: Tensor, frames: Tensor, layers: Tensor) -> structures.Samples:
+    """Positions [N, 3], densities [N] and colours [N, 3] lie one after the other in ``values`` [7, N]."""
+    count, size = len(frames), values.element_size()
+    positions, density, rgb = (values.data_ptr() + row * count * size for row in (0, 3, 4))
+    return structures.Samples(count, positions, frames.data_ptr(), density, rgb, layers.data_ptr())
+
+
+def _rays(inputs: Sequence[Tensor], outputs: Sequence[Tensor | None]) -> structures.Rays:
+    origins, directions, edges, rays, frame = inputs
+    addresses = pointers([rays, frame, origins, directions, edges, *outputs])
+    return structures.Rays(len(rays), edges.shape[1] - 1, *addresses)

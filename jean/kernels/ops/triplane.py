@@ -1,8 +1,8 @@
-"""The fast field as one torch operator: compiled values and gradients (``csrc/triplane.h``).
+"""The fast field as a torch operator: compiled values and gradients (``csrc/triplane.h``).
 
-What is constant over a frame comes in already computed: the gates, the first layer's bias, the light of
-the shading plane. So torch differentiates speech, expression and pose, and the operator all that is
-done for every sample.
+Per-frame inputs are computed in torch: the gates, the bias of the first layer, and the light of the shading plane. So
+torch differentiates with respect to speech, expression and pose, and the operator differentiates everything that is
+computed per sample.
 """
 
 from __future__ import annotations
@@ -14,9 +14,14 @@ from torch import Tensor
 
 from jean.kernels import library, structures
 from jean.kernels.arguments import PlaneSpec, Prior
+from jean.kernels.ops.common import contiguous, on_gpu, pointers, target_number
 from jean.kernels.structures import WEIGHTS
 
-_PER_FRAME = ("gates", "bias", "light")
+PER_FRAME = ("gates", "bias", "light")
+# A field is one list of tensors for the operators: two without gradients (relief, deformation), those per frame, the
+# weights, and the planes' tables.
+FIXED = 2
+SHARED = len(PER_FRAME) + len(WEIGHTS)  # tensors whose gradients the kernels write; those of tables they add to
 
 
 def triplane_field(
@@ -32,230 +37,77 @@ def triplane_field(
     bend: Tensor | None = None,
     target: str | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Density [N] and rgb [N, 3] of the fast field.
+    """Density [N], per cm, and rgb [N, 3] in [0, 1] of the fast field.
 
     Args:
-        positions: [N, 3], cm.
+        positions: [N, 3], head space, cm.
         frame: [N] int, the frame of each position.
         gates: [F, 16 G], factors of the features of the last G planes.
         bias: [F, hidden], of the first layer.
         light: [F, shading cells, 3], added to the colour before its sigmoid.
-        planes: at most 16; shading: where the light's cells lie (its table is not read).
-        weights: as in ``WEIGHTS``.
-        prior: log density to be added to the network's.
-        bend: [F, cells², 2], cm, to be added to the first two coordinates; over the box of ``shading``, and
-            without gradients.
-        target: instruction set; None for the fastest.
+        planes: at most 16.
+        shading: layout of the light's cells; its table is not read.
+        weights: in the order of ``jean.kernels.structures.WEIGHTS``.
+        prior: the mean head, whose log density is added to the network's.
+        bend: [F, cells², 2], cm, deformation to canonical space, added to the first two coordinates; over the box of
+            ``shading``, without gradients. None: no deformation.
+        target: CPU instruction set; None: the fastest.
 
     Raises:
         SetupError: the kernels are not built.
     """
-    number = 0 if on_card(positions) else _number(positions.dtype, target)
-    layout, box = field_numbers(planes, shading, prior)
-    bend = positions.new_empty(0) if bend is None else bend.detach()
-    still = [prior.relief.detach(), bend]
-    tables = [p.table for p in planes]
+    number = 0 if on_gpu(positions) else target_number(positions.dtype, target)
+    tensors = field_tensors(positions, gates, bias, light, planes, weights, prior, bend)
     density, rgb, _ = torch.ops.jean.triplane(
-        positions, frame.int(), gates, bias, light, still, tables, list(weights), layout, box, number
+        positions, frame.int(), tensors, *field_layout(planes, shading, prior), number
     )
     return density, rgb
 
 
-def on_card(tensor: Tensor) -> bool:
-    """Whether a card's kernels compute what is asked of ``tensor``; tests let them run on a processor."""
-    return tensor.is_cuda
-
-
-def _number(dtype: torch.dtype, target: str | None) -> int:
-    """The C interface's number of the instruction set to use."""
-    return library.DOUBLE if dtype == torch.float64 else library.TARGETS[library.target(target)]
-
-
-def field_numbers(planes: Sequence[PlaneSpec], shading: PlaneSpec, prior: Prior) -> tuple[list[int], list[float]]:
-    """Sizes and axes of the planes, and where they and the mean head lie, as ``_field`` reads them."""
-    layout = [n for p in planes for n in (p.height, p.width, *p.axes)] + [shading.height, shading.width]
-    return layout, [x for p in (*planes, shading) for x in (*p.low, *p.size)] + [*prior.centre, *prior.radii]
-
-
-@torch.library.custom_op("jean::triplane", mutates_args=())
-def _triplane(
+def field_tensors(
     positions: Tensor,
-    frame: Tensor,
     gates: Tensor,
     bias: Tensor,
     light: Tensor,
-    still: list[Tensor],
-    tables: list[Tensor],
-    weights: list[Tensor],
-    layout: list[int],
-    box: list[float],
-    target: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    count = len(positions)
-    tensors = _contiguous([positions, *still, gates, bias, light, *weights, *tables])
-    field = _field(tensors, [None] * len(tables), layout, box)
-    density, rgb = positions.new_empty(count), positions.new_empty(count, 3)
-    saved = _saved(positions, tables, weights)
-    frame = frame.contiguous()
-    samples = _samples(tensors, frame, density, rgb, saved)
-    if on_card(positions):
-        from jean.kernels.cuda.triplane import launch_triplane  # a processor needs none of it
-
-        launch_triplane(field, samples, positions.device)
-        return density, rgb, saved
-    library.call("jean_field_forward", field, samples, target, torch.get_num_threads())
-    return density, rgb, saved
-
-
-@_triplane.register_fake
-def _(positions, frame, gates, bias, light, still, tables, weights, layout, box, target):
-    count = positions.shape[0]
-    return positions.new_empty(count), positions.new_empty(count, 3), _saved(positions, tables, weights)
-
-
-def field_gradients(tables: Sequence[Tensor], shared: Sequence[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
-    """Room for the gradients of planes, which the kernels add to, and of ``shared``, which they write."""
-    layout = torch.contiguous_format
-    return (
-        [torch.zeros_like(t, memory_format=layout) for t in tables],
-        [torch.empty_like(t, memory_format=layout) for t in shared],
-    )
-
-
-def gradients_call(shared: Sequence[Tensor], positions: Tensor | None) -> structures.FieldGradients:
-    """Where the kernels write gradients: of gates, bias, light and weights, and of positions where they are wanted."""
-    out = structures.FieldGradients()
-    for name, tensor in zip((*_PER_FRAME, *WEIGHTS), shared, strict=True):
-        setattr(out, name, tensor.data_ptr())
-    out.positions = None if positions is None else positions.data_ptr()
-    return out
-
-
-@torch.library.custom_op("jean::triplane_backward", mutates_args=())
-def _triplane_backward(
-    to_density: Tensor,
-    to_rgb: Tensor,
-    density: Tensor,
-    rgb: Tensor,
-    saved: Tensor,
-    positions: Tensor,
-    frame: Tensor,
-    gates: Tensor,
-    bias: Tensor,
-    light: Tensor,
-    still: list[Tensor],
-    tables: list[Tensor],
-    weights: list[Tensor],
-    layout: list[int],
-    box: list[float],
-    target: int,
-    move: bool,
+    planes: Sequence[PlaneSpec],
+    weights: Sequence[Tensor],
+    prior: Prior,
+    bend: Tensor | None,
 ) -> list[Tensor]:
-    tensors = _contiguous([positions, *still, gates, bias, light, *weights, *tables])
-    frame, to_density, to_rgb = _contiguous([frame, to_density, to_rgb])
-    to_tables, to_shared = field_gradients(tables, (gates, bias, light, *weights))
-    to_positions = (
-        torch.empty_like(positions, memory_format=torch.contiguous_format) if move else positions.new_empty(0)
-    )
-    field = _field(tensors, to_tables, layout, box)
-    samples = _samples(tensors, frame, *_contiguous([density, rgb, saved]))
-    if on_card(positions):
-        from jean.kernels.cuda.triplane import launch_triplane_backward  # a processor needs none of it
-
-        made = dict(zip((*_PER_FRAME, *WEIGHTS), to_shared, strict=True))
-        launch_triplane_backward(field, samples, to_density, to_rgb, made, to_positions if move else None)
-        return [to_positions, *to_shared, *to_tables]
-    out = gradients_call(to_shared, to_positions if move else None)
-    library.call(
-        "jean_field_backward",
-        field,
-        samples,
-        to_density,
-        to_rgb,
-        out,
-        target,
-        torch.get_num_threads(),
-    )
-    return [to_positions, *to_shared, *to_tables]
+    """A field's tensors as the operators take them; arguments as of ``triplane_field``."""
+    bend = positions.new_empty(0) if bend is None else bend.detach()
+    return [prior.relief.detach(), bend, gates, bias, light, *weights, *(plane.table for plane in planes)]
 
 
-@_triplane_backward.register_fake
-def _(
-    to_density, to_rgb, density, rgb, saved, positions, frame, gates, bias, light, still, tables, weights, layout, box,
-    target, move,
-):  # fmt: skip
-    first = torch.empty_like(positions) if move else positions.new_empty(0)
-    return [first, *(torch.empty_like(t) for t in (gates, bias, light, *weights, *tables))]
+def field_layout(planes: Sequence[PlaneSpec], shading: PlaneSpec, prior: Prior) -> tuple[list[int], list[float]]:
+    """Sizes and axes of the planes, and the boxes of planes and mean head, as ``fill_field`` reads them."""
+    sizes = [n for p in planes for n in (p.height, p.width, *p.axes)] + [shading.height, shading.width]
+    return sizes, [x for p in (*planes, shading) for x in (*p.low, *p.size)] + [*prior.centre, *prior.radii]
 
 
-def _setup_context(ctx, inputs, output) -> None:
-    positions, frame, gates, bias, light, still, tables, weights, layout, box, target = inputs
-    density, rgb, saved = output
-    ctx.mark_non_differentiable(saved)
-    ctx.set_materialize_grads(False)
-    ctx.save_for_backward(density, rgb, saved, positions, frame, gates, bias, light, *still, *tables, *weights)
-    ctx.settings = (len(tables), layout, box, target)
-
-
-def _backward(ctx, to_density, to_rgb, _to_saved):
-    count, layout, box, target = ctx.settings
-    density, rgb, saved, positions, frame, gates, bias, light, relief, bend, *rest = ctx.saved_tensors
-    tables, weights = rest[:count], rest[count:]
-    to_density = torch.zeros_like(density) if to_density is None else to_density
-    to_rgb = torch.zeros_like(rgb) if to_rgb is None else to_rgb
-    move = bool(ctx.needs_input_grad[0])
-    made = torch.ops.jean.triplane_backward(
-        to_density, to_rgb, density, rgb, saved, positions, frame, gates, bias, light, [relief, bend], tables, weights,
-        layout, box, target, move,
-    )  # fmt: skip
-    to_positions, to_gates, to_bias, to_light, *others = made
-    to_weights, to_tables = others[: len(weights)], others[len(weights) :]
-    to_positions = to_positions if move else None
-    still = [None, None]
-    return to_positions, None, to_gates, to_bias, to_light, still, to_tables, to_weights, None, None, None
-
-
-_triplane.register_autograd(_backward, setup_context=_setup_context)
-
-
-def _saved(positions: Tensor, tables: Sequence[Tensor], weights: Sequence[Tensor]) -> Tensor:
-    """Room for what is kept of each sample of whole tiles: features, two hidden layers, the colour's layer, and the log
-    density, which is last. A card keeps nothing."""
-    rows = 0 if on_card(positions) else (positions.shape[0] + structures.TILE - 1) // structures.TILE * structures.TILE
-    width = (len(tables) + 1) * structures.CHANNELS + 2 * weights[0].shape[0] + weights[5].shape[0]
-    return positions.new_empty(rows, width)
-
-
-def _contiguous(tensors: Sequence[Tensor]) -> list[Tensor]:
-    return [tensor.detach().contiguous() for tensor in tensors]
-
-
-def _pointers(*tensors: Tensor) -> list[int]:
-    return [tensor.data_ptr() for tensor in tensors]
-
-
-def _samples(
-    tensors: Sequence[Tensor], frame: Tensor, density: Tensor, rgb: Tensor, saved: Tensor
-) -> structures.Samples:
-    positions = tensors[0]
-    return structures.Samples(len(positions), *_pointers(positions, frame, density, rgb, saved))
-
-
-def _field(
-    tensors: Sequence[Tensor], gradients: Sequence[Tensor | None], layout: list[int], box: list[float]
+def fill_field(
+    tensors: Sequence[Tensor], sizes: list[int], box: list[float], to_tables: Sequence[Tensor] | None = None
 ) -> structures.Field:
-    """The C structure; ``tensors`` are contiguous: positions, relief, bend, gates, bias, light, weights, tables."""
-    relief, bend, gates, bias, light = tensors[1:6]
-    weights, tables = tensors[6 : 6 + len(WEIGHTS)], tensors[6 + len(WEIGHTS) :]
-    field = structures.Field()
-    field.planes, field.gated = len(tables), gates.shape[1] // structures.CHANNELS
-    field.hidden, field.half, field.frames = bias.shape[1], weights[5].shape[0], len(bias)
-    field.light_height, field.light_width = layout[-2:]
+    """The C structure of a field.
+
+    Args:
+        tensors: contiguous, in the order of ``field_tensors``; they must live as long as the structure.
+        sizes, box: of ``field_layout``.
+        to_tables: gradients of the tables, which the kernels add to; None: not wanted.
+    """
+    relief, bend, gates, bias = tensors[:4]
+    tables = tensors[FIXED + SHARED :]
+    field = structures.Field(planes=len(tables), gated=gates.shape[1] // structures.CHANNELS)
+    for name, tensor in zip((*PER_FRAME, *WEIGHTS), tensors[FIXED : FIXED + SHARED], strict=True):
+        setattr(field, name, tensor.data_ptr())
+    field.frames, field.hidden = bias.shape
+    field.colour_width = tensors[FIXED + len(PER_FRAME) + WEIGHTS.index("colour")].shape[0]
+    field.light_height, field.light_width = sizes[-2:]
+    gradients = pointers([None] * len(tables) if to_tables is None else to_tables)
     for index, (table, gradient) in enumerate(zip(tables, gradients, strict=True)):
         plane = field.plane[index]
-        plane.table = table.data_ptr()
-        plane.gradient = None if gradient is None else gradient.data_ptr()
-        plane.height, plane.width, plane.first_axis, plane.second_axis = layout[4 * index : 4 * index + 4]
+        plane.table, plane.gradient = table.data_ptr(), gradient
+        plane.height, plane.width, plane.first_axis, plane.second_axis = sizes[4 * index : 4 * index + 4]
         plane.low[:], plane.size[:] = box[4 * index : 4 * index + 2], box[4 * index + 2 : 4 * index + 4]
     field.light_low[:], field.light_size[:] = box[-10:-8], box[-8:-6]
     field.prior_centre[:], field.prior_radii[:] = box[-6:-3], box[-3:]
@@ -263,6 +115,121 @@ def _field(
         field.relief, field.relief_cells = relief.data_ptr(), round(len(relief) ** 0.5)
     if len(bend):
         field.bend, field.bend_cells = bend.data_ptr(), round(bend.shape[1] ** 0.5)
-    for name, tensor in zip((*_PER_FRAME, *WEIGHTS), (gates, bias, light, *weights), strict=True):
-        setattr(field, name, tensor.data_ptr())
     return field
+
+
+def empty_gradients(tensors: Sequence[Tensor]) -> list[Tensor]:
+    """Memory for the gradients of a field's tensors but the first two: not set for those the kernels write, zeros for
+    the tables, which they add to."""
+    layout = torch.contiguous_format
+    shared, tables = tensors[FIXED : FIXED + SHARED], tensors[FIXED + SHARED :]
+    written = [torch.empty_like(t, memory_format=layout) for t in shared]
+    return [*written, *(torch.zeros_like(t, memory_format=layout) for t in tables)]
+
+
+def fill_gradients(gradients: Sequence[Tensor], to_positions: Tensor | None) -> structures.FieldGradients:
+    """The C structure of the gradients of ``empty_gradients``, and of positions where they are wanted."""
+    names = (*PER_FRAME, *WEIGHTS)
+    addresses = dict(zip(names, pointers(gradients[:SHARED]), strict=True))
+    return structures.FieldGradients(**addresses, positions=None if to_positions is None else to_positions.data_ptr())
+
+
+def saved_width(tensors: Sequence[Tensor]) -> int:
+    """Numbers kept per sample for the backward pass: features, two hidden layers, the colour's layer, and 16 whose last
+    is the log density."""
+    weights, tables = tensors[FIXED + len(PER_FRAME) : FIXED + SHARED], tensors[FIXED + SHARED :]
+    hidden, colour_width = weights[0].shape[0], weights[WEIGHTS.index("colour")].shape[0]
+    return (len(tables) + 1) * structures.CHANNELS + 2 * hidden + colour_width
+
+
+def whole_tiles(samples: int) -> int:
+    """Samples rounded up to whole tiles."""
+    return (samples + structures.TILE - 1) // structures.TILE * structures.TILE
+
+
+def _empty_saved(positions: Tensor, tensors: Sequence[Tensor]) -> Tensor:
+    """Memory for ``saved_width`` numbers per sample; none on a GPU, whose kernels compute them again."""
+    rows = 0 if on_gpu(positions) else whole_tiles(positions.shape[0])
+    return positions.new_empty(rows, saved_width(tensors))
+
+
+@torch.library.custom_op("jean::triplane", mutates_args=())
+def _triplane(
+    positions: Tensor, frame: Tensor, tensors: list[Tensor], sizes: list[int], box: list[float], target: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    count = len(positions)
+    positions, frame, *tensors = contiguous([positions, frame, *tensors])
+    field = fill_field(tensors, sizes, box)
+    density, rgb, saved = positions.new_empty(count), positions.new_empty(count, 3), _empty_saved(positions, tensors)
+    samples = structures.Samples(count, *pointers([positions, frame, density, rgb, saved]))
+    if on_gpu(positions):
+        from jean.kernels.cuda.triplane import launch_triplane  # the CPU needs none of it
+
+        launch_triplane(field, samples, positions.device)
+    else:
+        library.call("jean_field_forward", field, samples, target, torch.get_num_threads())
+    return density, rgb, saved
+
+
+@_triplane.register_fake
+def _(positions, frame, tensors, sizes, box, target):
+    count = positions.shape[0]
+    return positions.new_empty(count), positions.new_empty(count, 3), _empty_saved(positions, tensors)
+
+
+@torch.library.custom_op("jean::triplane_backward", mutates_args=())
+def _triplane_backward(
+    to_outputs: list[Tensor],
+    outputs: list[Tensor],
+    positions: Tensor,
+    frame: Tensor,
+    tensors: list[Tensor],
+    sizes: list[int],
+    box: list[float],
+    target: int,
+    with_positions: bool,
+) -> list[Tensor]:
+    positions, frame, *tensors = contiguous([positions, frame, *tensors])
+    to_density, to_rgb, *outputs = contiguous([*to_outputs, *outputs])
+    gradients = empty_gradients(tensors)
+    to_positions = torch.empty_like(positions) if with_positions else positions.new_empty(0)
+    wanted = to_positions if with_positions else None
+    field = fill_field(tensors, sizes, box, gradients[SHARED:])
+    samples = structures.Samples(len(positions), *pointers([positions, frame, *outputs]))
+    if on_gpu(positions):
+        from jean.kernels.cuda.triplane import launch_triplane_backward  # the CPU needs none of it
+
+        by_name = dict(zip((*PER_FRAME, *WEIGHTS), gradients, strict=False))
+        launch_triplane_backward(field, samples, to_density, to_rgb, by_name, wanted)
+    else:
+        out = fill_gradients(gradients, wanted)
+        threads = torch.get_num_threads()
+        library.call("jean_field_backward", field, samples, to_density, to_rgb, out, target, threads)
+    return [to_positions, *gradients]
+
+
+@_triplane_backward.register_fake
+def _(to_outputs, outputs, positions, frame, tensors, sizes, box, target, with_positions):
+    to_positions = torch.empty_like(positions) if with_positions else positions.new_empty(0)
+    return [to_positions, *(torch.empty_like(tensor) for tensor in tensors[FIXED:])]
+
+
+def _setup_context(ctx, inputs, output) -> None:
+    positions, frame, tensors, *ctx.settings = inputs
+    ctx.mark_non_differentiable(output[2])
+    ctx.set_materialize_grads(False)
+    ctx.save_for_backward(*output, positions, frame, *tensors)
+
+
+def _backward(ctx, to_density, to_rgb, _to_saved):
+    density, rgb, saved, positions, frame, *tensors = ctx.saved_tensors
+    to_density = torch.zeros_like(density) if to_density is None else to_density
+    to_rgb = torch.zeros_like(rgb) if to_rgb is None else to_rgb
+    with_positions = bool(ctx.needs_input_grad[0])
+    to_positions, *gradients = torch.ops.jean.triplane_backward(
+        [to_density, to_rgb], [density, rgb, saved], positions, frame, tensors, *ctx.settings, with_positions
+    )
+    return to_positions if with_positions else None, None, [*[None] * FIXED, *gradients], None, None, None
+
+
+_triplane.register_autograd(_backward, setup_context=_setup_context)

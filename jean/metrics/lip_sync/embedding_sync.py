@@ -15,6 +15,7 @@ import numpy as np
 from pydantic import Field
 
 from jean.clips.clip import Clip
+from jean.clips.compatibility import ClipSpec
 from jean.clips.sources import open_source
 from jean.drivers.face_points import face_points
 from jean.errors import ArtefactError
@@ -107,7 +108,7 @@ class EmbeddingSync(Metric):
             return Scores(unknown, notes=(note,))
         if not sounds:
             return Scores(unknown, notes=("Own pair: no sound; give --audio-source.",))
-        if clip.meta["tracker"] != self._landmarks.meta["tracker"]:
+        if clip.differences(ClipSpec.of_run(self._landmarks.meta, "tracker")):
             return Scores(unknown, notes=("Own pair: the networks were trained on landmarks of another tracker.",))
         scores = [score for sound in sounds if (score := self._score(clip, sound.path, sound.start_s))]
         notes = ["Own pair: not LSE; compare only numbers of the same two networks."]
@@ -149,7 +150,8 @@ class EmbeddingSync(Metric):
         from jean.drivers.speech import SpeechInput
 
         ((extractor, made),) = self._audio.meta["audio"].items()
-        if clip is not None and clip.fps == fps and (clip.meta.get("audio") or {}).get(extractor) == made:
+        needs = ClipSpec.of_run({**self._audio.meta, "fps": fps}, "fps", "audio")
+        if clip is not None and not clip.differences(needs):
             return clip.audio_features[extractor]
         return SpeechInput(extractor, made).windows_of_file(sound, fps)
 

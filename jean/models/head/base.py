@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from jean.errors import UsageError
 from jean.kernels.backend import Backend
-from jean.kernels.dispatch import FrameTorso, Seen
+from jean.kernels.dispatch import FrameScene, FrameTorso
 from jean.kernels.reference import Composite
 from jean.models.pose import view_directions
 
@@ -144,7 +144,7 @@ class Head(nn.Module, ABC):
 
     def frame_scene(
         self, condition: Tensor, view: Tensor, deformation: Tensor | None, torso: Callable[[], FrameTorso]
-    ) -> Seen | None:
+    ) -> FrameScene | None:
         """One frame as the fused rendering kernel takes it; None where ``trace`` has to render.
 
         Args:

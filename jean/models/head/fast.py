@@ -9,13 +9,13 @@ from torch import Tensor
 
 from jean.kernels.backend import Backend
 from jean.kernels.dispatch import (
+    FrameScene,
     FrameTorso,
-    Seen,
     composite,
-    picture,
+    render_rays_fused,
     trace,
 )
-from jean.kernels.occupancy import DensityGrid
+from jean.kernels.occupancy import OccupancyGrid
 from jean.kernels.reference import Composite, box_interval, scatter
 from jean.models.head.base import Head, HeadArguments, OccupancyUpdate, ParameterGroup
 from jean.models.head.deformation import FaceDeformation
@@ -53,7 +53,7 @@ class FastHead(Head):
         parts = [_part_around(shape[list(EYES_AND_BROWS)], 1.3, widths[0]), _part_around(shape[list(MOUTH)], 2.0, 0)]
         self.field = TriplaneField(sum(widths), 3, box, parts, widths[2])
         self.field.relief.copy_(relief(shape, box))
-        self.occupancy = DensityGrid(box)
+        self.occupancy = OccupancyGrid(box)
 
     def use(self, backend: Backend) -> None:  # noqa: D102
         self.backend = self.field.backend = backend
@@ -88,19 +88,23 @@ class FastHead(Head):
 
     def frame_scene(  # noqa: D102
         self, condition: Tensor, view: Tensor, deformation: Tensor | None, torso: Callable[[], FrameTorso]
-    ) -> Seen | None:
+    ) -> FrameScene | None:
         if not self.backend.uses_kernels("render_pixels", condition):
             return None
         field = self.field.of_frame(condition, view, deformation, self.backend.precision)
         grid = self.occupancy
-        return Seen(field, grid.sampling, grid.low, grid.high, torso(), self.samples, self.full_samples_opacity)
+        return FrameScene(field, grid.sampling, grid.low, grid.high, torso(), self.samples, self.full_samples_opacity)
 
     def trace(self, origins, directions, condition, view, frame, generator, deformation=None):  # noqa: D102
         inference = generator is None and len(condition) == 1 and not torch.is_grad_enabled()
         if inference and self.backend.uses_kernels("render_rays", origins):
             grid, field = self.occupancy, self.field.of_frame(condition, view, deformation, self.backend.precision)
             rays = (origins, directions, self.samples)
-            return [picture(field, grid.sampling, grid.low, grid.high, *rays, thick=self.full_samples_opacity)]
+            return [
+                render_rays_fused(
+                    field, grid.sampling, grid.low, grid.high, *rays, full_samples_opacity=self.full_samples_opacity
+                )
+            ]
         near, far = box_interval(origins, directions, self.field.low, self.field.low + self.field.size)
         every = self.every_ray and generator is not None
         hit, edges = self.occupancy.intervals(
@@ -112,7 +116,7 @@ class FastHead(Head):
             generator=generator,
             backend=self.backend,
             every=every,
-            thick=self.full_samples_opacity if inference else 0.0,
+            full_samples_opacity=self.full_samples_opacity if inference else 0.0,
         )
         if not every and self.backend.uses_kernels("trace", origins):
             return [trace(origins, directions, hit, edges, frame, self.field.of_frames(condition, view, deformation))]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from jean.kernels.backend import REFERENCE, Backend
-from jean.kernels.dispatch import MlpSpec, mlp_field, mlp_values, on_host
+from jean.kernels.dispatch import MlpSpec, cached_list, mlp_field, mlp_values
 from jean.models.encoding import encode, encoded_width, expand_frames
 
 POSITION_FREQUENCIES = 10  # section 8.4.2
@@ -133,5 +133,5 @@ class MlpField(nn.Module):
         biases[branch] = functional.linear(encoded_direction, weight[:, width:], biases[branch])
         weights[branch] = weight[:, :width]
         ends = [self.density.weight, self.density.bias, self.rgb.weight, self.rgb.bias]
-        (x, y, z), (across, down, along) = on_host(self.middle), on_host(self.reach)
+        (x, y, z), (across, down, along) = cached_list(self.middle), cached_list(self.reach)
         return MlpSpec(weights, biases, ends, branch, join, (x, y, z), (across, down, along), len(condition))

@@ -7,8 +7,8 @@ from torch import Tensor
 
 from jean.errors import UsageError
 from jean.kernels.backend import Backend
-from jean.kernels.dispatch import composite, mlp_picture
-from jean.kernels.occupancy import DensityGrid, absorbed
+from jean.kernels.dispatch import composite, render_mlp_rays_fused
+from jean.kernels.occupancy import OccupancyGrid, alpha_of
 from jean.kernels.reference import (
     Composite,
     box_interval,
@@ -51,7 +51,7 @@ class PaperHead(Head):
         self.register_buffer("high", torch.tensor(box[1]))
         self.coarse = MlpField(sum(widths), box)
         self.fine = MlpField(sum(widths), box)
-        self.occupancy: DensityGrid | None = None
+        self.occupancy: OccupancyGrid | None = None
 
     def use(self, backend: Backend) -> None:  # noqa: D102
         self.backend = self.coarse.backend = self.fine.backend = backend
@@ -75,7 +75,7 @@ class PaperHead(Head):
         if not self.backend.uses_kernels("mlp_values", self.low):
             raise UsageError("skipping empty space needs the compiled kernels.", "Leave --sampling or --backend away.")
         device = self.low.device
-        grid = DensityGrid((tuple(self.low.tolist()), tuple(self.high.tolist())), CELL_CM).to(device)
+        grid = OccupancyGrid((tuple(self.low.tolist()), tuple(self.high.tolist())), CELL_CM).to(device)
         centres = grid.cell_centres().view(-1, 3)
         generator, view = torch.Generator().manual_seed(0), self.low.new_zeros(1, 3)
         largest, alpha, visits = (torch.zeros(len(centres), device=device) for _ in range(3))
@@ -87,10 +87,10 @@ class PaperHead(Head):
                 centres[cells] + shift, condition[None], view, frame, False, self.backend.precision
             )
             largest[cells] = torch.maximum(largest[cells], density)
-            alpha[cells] += absorbed(density, CELL_CM)
+            alpha[cells] += alpha_of(density, CELL_CM)
             visits[cells] += 1
         shape = grid.density.shape
-        grid.hold((alpha / visits.clamp_min(1)).view(shape), (largest > grid.empty_below).view(shape))
+        grid.set_static((alpha / visits.clamp_min(1)).view(shape), (largest > grid.empty_below).view(shape))
         self.occupancy = grid
         return f"sampling: skip, up to {self.few_samples} samples per ray."
 
@@ -102,14 +102,14 @@ class PaperHead(Head):
             spec, grid = self.fine.folded(condition, view), self.occupancy
             rays = (origins, directions, self.few_samples, LOOKUPS, self.backend.precision)
             return [
-                mlp_picture(
+                render_mlp_rays_fused(
                     spec,
                     grid.sampling,
                     grid.low,
                     grid.high,
                     *rays,
-                    spread=self.uniform_weight,
-                    thick=self.full_samples_opacity,
+                    uniform_weight=self.uniform_weight,
+                    full_samples_opacity=self.full_samples_opacity,
                 )
             ]
         near, far = box_interval(origins, directions, self.low, self.high)
@@ -144,7 +144,9 @@ class PaperHead(Head):
         assert self.occupancy is not None
         near, far = box_interval(origins, directions, self.low, self.high)
         rays = (origins, directions, near, far, self.few_samples, LOOKUPS)
-        hit, edges = self.occupancy.intervals(*rays, spread=self.uniform_weight, thick=self.full_samples_opacity)
+        hit, edges = self.occupancy.intervals(
+            *rays, uniform_weight=self.uniform_weight, full_samples_opacity=self.full_samples_opacity
+        )
         depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
         own = intervals != 0  # where a ray has fewer samples, its last edge is repeated
         positions = (origins[hit][:, None] + directions[hit][:, None] * depths[..., None])[own]

@@ -22,8 +22,8 @@ from jean.kernels.dispatch import (
     FrameField,
     PlaneSpec,
     Prior,
-    on_host,
-    pairs,
+    cached_list,
+    neighbour_pairs,
     triplane_field,
 )
 from jean.models.encoding import expand_frames
@@ -190,7 +190,7 @@ class TriplaneField(nn.Module):
             deformation: [1, cells², 2], motion of the face, or None.
             precision: "fp32" or "bf16", of the kernels that will read it.
         """
-        form = pairs if precision == "bf16" else Tensor.contiguous
+        form = neighbour_pairs if precision == "bf16" else Tensor.contiguous
         static, moving = self._specs()
         columns = self.first.weight.split(static[0].table.shape[1], 1)
         multiplied = self._multiplied[precision].get(
@@ -218,7 +218,7 @@ class TriplaneField(nn.Module):
         return Prior(HEAD_CENTRE, HEAD_RADII, self.relief)
 
     def _spec(self, plane: Any, a: int, b: int) -> PlaneSpec:
-        low, size = on_host(self.low), on_host(self.size)
+        low, size = cached_list(self.low), cached_list(self.size)
         return PlaneSpec(plane.table, plane.height, plane.width, (a, b), (low[a], low[b]), (size[a], size[b]))
 
     def _specs(self) -> tuple[list[PlaneSpec], list[PlaneSpec]]:
@@ -227,7 +227,7 @@ class TriplaneField(nn.Module):
         return static, [_part_spec(p, part) for p, part in zip(self.moving, self.parts, strict=True)]
 
     def _weights(self) -> list[Tensor]:
-        """As ``jean.kernels.ops.triplane.WEIGHTS`` names them."""
+        """As ``jean.kernels.structures.WEIGHTS`` names them."""
         layers = (self.second, self.density, self.colour, self.rgb)
         return [self.first.weight, *(tensor for layer in layers for tensor in (layer.weight, layer.bias))]
 

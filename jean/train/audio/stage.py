@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jean.clips.compatibility import ClipSpec
 from jean.clips.corpus import find_clips, people
+from jean.clips.meta import AUDIO_FILE
 from jean.drivers.face_frames import FaceFrames, load_frames, split_people
 from jean.environment import pick_device
-from jean.errors import ArtefactError
 from jean.files import check_writable
 from jean.losses import contrastive_batch_loss, contrastive_loss
 from jean.metrics.lip_sync.retrieval import planted_offset_errors, retrieval_ranks
@@ -201,16 +202,11 @@ def train_audio(
         names = shared_split if shared_split and set(shared_split) < set(people(clips)) else None
     train_clips, validation_clips = split_people(clips, VALIDATION_FRACTION, names, config.seed)
     form = frozen.meta["form"]
-    train = load_frames(train_clips, form, config.audio_features, sound=True)
+    needs = ClipSpec.of_run(frozen.meta, "tracker")
+    train = load_frames(train_clips, form, config.audio_features, sound=True, needs=needs, needed_by=landmarks)
     (features, description), *_ = (train.audio_made or {}).items()
-    validation = load_frames(validation_clips, form, features, sound=True)
-    for frames in (train, validation):
-        if frames.tracker != frozen.meta["tracker"]:
-            raise ArtefactError(
-                f"the clips were tracked by {frames.tracker['name']} {frames.tracker['version']}, the landmark "
-                f"autoencoder is for {frozen.meta['tracker']['name']} {frozen.meta['tracker']['version']}.",
-                "Prepare the clips with that tracker, or train the landmark autoencoder on these clips.",
-            )
+    needs = ClipSpec.of_run({**frozen.meta, "audio": {features: description}}, "tracker", "audio")
+    validation = load_frames(validation_clips, form, features, sound=True, needs=needs, needed_by="the training data")
     counts = {
         **train.counts("train"),
         **validation.counts("validation"),
@@ -223,7 +219,7 @@ def train_audio(
     if single and config.negatives_from == "other-clips":
         progress.warn(f"{single} people have only one clip: their negatives come from that clip.")
     stage = AudioStage(train, validation, frozen.model, config, torch.device(pick_device(config.device)))
-    compared = fingerprint(config, clips, "audio_features.safetensors") | {"landmarks": frozen.hash}
+    compared = fingerprint(config, clips, AUDIO_FILE) | {"landmarks": frozen.hash}
     meta = {
         "model": model_arguments(train, frozen.model.width, config),
         "audio": {features: description},

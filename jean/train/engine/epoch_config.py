@@ -77,7 +77,7 @@ def fingerprint(config: StageConfig, clips: Iterable[CorpusClip], file: str) -> 
         config: of the stage. Its device and table are left out: the device does not decide the result, and the
             table has done its work when the clips are chosen.
         clips: the training and validation clips.
-        file: the file of a clip folder that the stage reads; its sha256 stands for the clip.
+        file: the file of a clip folder that the stage reads; its digest stands for the clip.
     """
-    hashes = {clip.name: clip.open().meta["files"][file]["sha256"] for clip in clips}
+    hashes = {clip.name: clip.open().digest(file) for clip in clips}
     return config.model_dump(mode="json", exclude={"device", "table"}) | {"clips": hashes}

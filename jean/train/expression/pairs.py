@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from jean.clips.corpus import CorpusClip, find_clips, people, same_sentence_pairs
-from jean.drivers.emotion import BLENDSHAPES
 from jean.errors import InputError, UsageError
 from jean.train.expression.config import ExpressionConfig
 
@@ -103,4 +102,4 @@ def _default_features(clips: Sequence[CorpusClip]) -> str:
     """Name of the first clip's first emotion features, or "blendshapes" if it has none."""
     if not clips:
         raise InputError("no clip has one of the emotions.", "See --set emotions=null")
-    return next(iter(clips[0].open().meta.get("emotion") or {}), BLENDSHAPES)
+    return next(iter(clips[0].open().emotion_specs))

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jean.drivers.emotion import BLENDSHAPES, PairWindows, pair_windows
+from jean.clips.meta import ARRAYS_FILE, BLENDSHAPES, EMOTION_FILE
+from jean.drivers.emotion import PairWindows, pair_windows
 from jean.drivers.time_warp import exact_path, fast_path
 from jean.environment import pick_device
-from jean.errors import InputError
 from jean.files import check_writable
 from jean.losses import emotion_loss
 from jean.models.expression_transformer import ExpressionTransformer
@@ -176,9 +176,7 @@ def train_expression(
     pairs = find_pairs(data, config)
     warp = partial(fast_path, radius=config.radius) if config.dtw == "fast" else exact_path
     train, description = pair_windows(pairs.train, pairs.features, config.window, warp)
-    validation, validation_description = pair_windows(pairs.validation, pairs.features, config.window, warp)
-    if validation_description != description:
-        raise InputError("the clips have several kinds of features.", "Prepare all of them again.")
+    validation, _ = pair_windows(pairs.validation, pairs.features, config.window, warp, description)
     counts = {
         "train_pairs": len(pairs.train),
         "train_windows": len(train),
@@ -191,7 +189,7 @@ def train_expression(
     if variant == "d":
         progress.warn(f"{pairs.features} are not from an emotion network: this is variant (d) of the paper.")
     stage = ExpressionStage(train, validation, config, torch.device(pick_device(config.device)))
-    file = "arrays.safetensors" if pairs.features == BLENDSHAPES else "emotion_features.safetensors"
+    file = ARRAYS_FILE if pairs.features == BLENDSHAPES else EMOTION_FILE
     compared = fingerprint(config, pairs.clips(), file)
     meta = {
         "model": model_arguments(train, config),

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jean.clips.compatibility import ClipSpec
 from jean.clips.corpus import find_clips, people
+from jean.clips.meta import ARRAYS_FILE
 from jean.drivers.face_frames import FaceFrames, load_frames, split_people
 from jean.environment import pick_device
-from jean.errors import InputError
 from jean.files import check_writable
 from jean.losses import landmark_loss
 from jean.models.landmark_autoencoder import MOUTH_POINTS, LandmarkAutoencoder, swapped, with_mouth_of
@@ -186,13 +187,13 @@ def train_landmarks(data: Sequence[Path], output: Path, config: LandmarkConfig, 
     check_writable(output)
     clips = find_clips(data, config.table)
     train_clips, validation_clips = split_people(clips, VALIDATION_FRACTION, config.validation, config.seed)
-    train, validation = load_frames(train_clips, config.form), load_frames(validation_clips, config.form)
+    train = load_frames(train_clips, config.form)
+    needs = ClipSpec.of_run({"tracker": train.tracker}, "tracker")
+    validation = load_frames(validation_clips, config.form, needs=needs, needed_by="the training data")
     counts = train.counts("train") | validation.counts("validation")
     progress.say(", ".join(f"{value} {name.replace('_', ' ')}" for name, value in counts.items()))
     if set(people(train_clips)) & set(people(validation_clips)):
         progress.warn("there is only one person: the validation frames are of a person in the training set.")
-    if train.tracker != validation.tracker:
-        raise InputError("the clips were tracked by different trackers.", "Prepare them with one command.")
     stage = LandmarkStage(train, validation, config, torch.device(pick_device(config.device)))
     meta = {
         "model": model_arguments(config),
@@ -201,5 +202,5 @@ def train_landmarks(data: Sequence[Path], output: Path, config: LandmarkConfig, 
         "held_out": people(validation_clips),
         **counts,
     }
-    compared = fingerprint(config, clips, "arrays.safetensors")
+    compared = fingerprint(config, clips, ARRAYS_FILE)
     return run(stage, output, stage.schedule(previews=True), progress, config=compared, meta=meta) | counts

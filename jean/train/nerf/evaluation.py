@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from jean.drivers.person_frames import PersonFrames
+from jean.media import write_png
 from jean.models.paint import paint, picture
 from jean.models.talking_head import Frames, TalkingHead
 
@@ -45,7 +46,6 @@ def preview_sheet(
     path: Path,
 ) -> None:
     """Writes a PNG: real frames above, rendered over their plate in the middle, over white below."""
-    import cv2
 
     columns = []
     for index in indices:
@@ -53,6 +53,4 @@ def preview_sheet(
         white = np.full_like(plate, 255)
         columns.append([data.image(index), picture(model, frames, plate).rgb, picture(model, frames, white).rgb])
     sheet = np.concatenate([np.concatenate(column, 0) for column in columns], 1)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not cv2.imwrite(str(path), sheet[:, :, ::-1]):
-        raise OSError(f"cannot write {path}")
+    write_png(path, sheet)

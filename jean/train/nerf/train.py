@@ -66,7 +66,7 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         progress.say(f"steps: {'recorded as CUDA graphs' if stage.graphs else 'launched one by one'}.")
     if stage.graphs is not None:
         stage.graphs.warn = progress.warn
-    clip_hashes = {"clips": [clip.meta["files"] for clip in opened]}
+    clip_hashes = {"clips": [clip.digest() for clip in opened]}
     result = run(
         stage,
         output,

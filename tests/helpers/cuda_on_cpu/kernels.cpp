@@ -1,4 +1,4 @@
-// The CUDA kernels compiled for a processor, with launches of their own.
+// The CUDA kernels compiled for the CPU, with launch functions.
 #include "mlp.cu"
 #include "mlp_backward.cu"
 #include "picture.cu"
@@ -65,8 +65,8 @@ extern "C" void launch_picture(unsigned blocks, unsigned threads, const JeanFiel
     rows(mlp->layers, blocks, threads, jean_mlp_pack_##FORMAT, *mlp, turned, packed);                             \
   }                                                                                                               \
   extern "C" void launch_mlp_##FORMAT(unsigned blocks, unsigned threads, const JeanMlp* mlp,                      \
-                                      const JeanSamples* samples, const uint4* packed, int64_t thrifty) {         \
-    on_cpu::launch(blocks, threads, jean_mlp_##FORMAT, *mlp, *samples, packed, thrifty);                          \
+                                      const JeanSamples* samples, const uint4* packed, int64_t skip_empty_tiles) {         \
+    on_cpu::launch(blocks, threads, jean_mlp_##FORMAT, *mlp, *samples, packed, skip_empty_tiles);                          \
   }                                                                                                               \
   extern "C" void launch_mlp_back_##FORMAT(                                                                       \
       unsigned blocks, unsigned threads, const JeanMlp* mlp, const JeanSamples* samples, const float* to_density, \

@@ -1,7 +1,7 @@
-// A card on a processor, for tests: the kernels' own source runs here lane by lane. Each thread of a block is
-// a fiber; where lanes of a warp exchange values, a fiber waits until all 32 have come, and all must have come
-// for the same reason. Blocks run one after another. Matrix products follow the PTX manual's register layout
-// and round to bf16, or to fp16 with JEAN_ON_CPU_FP16, as the cards do.
+// Emulates a GPU on the CPU, for tests: the source of the kernels runs here lane by lane. Each thread of a block is a
+// fiber. Where lanes of a warp exchange values, a fiber waits until all 32 have arrived, all for the same reason. Blocks
+// run one after another. Matrix products follow the register layout of the PTX manual and round to bf16, or to fp16 with
+// JEAN_ON_CPU_FP16, as GPUs do.
 #pragma once
 #include <math.h>
 #include <setjmp.h>
@@ -16,7 +16,7 @@
 #define JEAN_KERNEL static
 #define JEAN_CALLED static
 #if !defined(JEAN_ON_CPU_FP16)
-#define JEAN_TF32  // cards from sm_80 on, which have bf16, have it too
+#define JEAN_TF32  // GPUs with bf16 (from sm_80 on) have tf32 too
 #endif
 #define __grid_constant__
 #define __launch_bounds__(...)
@@ -63,7 +63,7 @@ static unsigned barrier_arrived, barriers, row;  // row: the y of the block that
 static const std::function<void()>* body;
 
 static inline void fail(const char* message, const char* more) {
-  fprintf(stderr, "a card would hang or err here: %s %s\n", message, more);
+  fprintf(stderr, "a GPU would hang or fail here: %s %s\n", message, more);
   abort();
 }
 
@@ -259,7 +259,7 @@ inline void multiply_add(float* d, const unsigned* a, unsigned b0, unsigned b1) 
 #if defined(JEAN_TF32)
 inline float round_tf32(float value) { return value != value ? value : float_of((bits_of(value) + 0x1000u) & ~0x1fffu); }
 
-// What is no such number is cut off, as on a card.
+// Other digits are cut off, as on a GPU.
 inline void multiply_add_tf32(float* d, const float* a, float b0, float b1) {
   const float mine[6] = {a[0], a[1], a[2], a[3], b0, b1};
   const auto slots = on_cpu::meet("multiply_add_tf32", mine, sizeof(mine));

@@ -1,4 +1,4 @@
-"""The CUDA kernels compile for every generation of cards; no card is needed."""
+"""The CUDA kernels compile for every GPU architecture; no GPU is needed."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def cache(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("architecture", cuda_build.ARCHITECTURES)
-def test_every_kernel_compiles_for_every_generation(architecture):
+def test_every_kernel_compiles_for_every_architecture(architecture):
     for unit in cuda_build.build([architecture]):
         assert unit.fresh and unit.path.read_bytes().startswith(CUBIN) and unit.kernels
         for kernel in unit.kernels:
             assert 0 < kernel.registers <= 255 and kernel.spill_stores == kernel.spill_loads == 0, kernel
 
 
-def test_a_cubin_is_kept_and_told_of(cache, capfd):
+def test_a_cubin_is_cached_and_listed(cache, capfd):
     first = cuda_build.build_unit("picture", "sm_90")
     again = cuda_build.build_unit("picture", "sm_90")
     assert first.fresh and not again.fresh and again.kernels == first.kernels and again.path.parent == cache
@@ -55,7 +55,7 @@ def test_a_changed_header_is_another_cubin(tmp_path, monkeypatch):
     assert cuda_build.cubin_path("picture", "sm_90", "13.1") != cuda_build.cubin_path("picture", "sm_90", "13.0")
 
 
-def test_a_source_that_is_refused_leaves_nothing_and_is_quoted(tmp_path, monkeypatch, cache):
+def test_a_rejected_source_leaves_no_file_and_the_error_quotes_it(tmp_path, monkeypatch, cache):
     (tmp_path / "csrc" / "cuda").mkdir(parents=True)
     (tmp_path / "csrc" / "cuda" / "wrong.cu").write_text("__global__ void f() { return 1 + nothing; }\n")
     monkeypatch.setattr(cuda_build, "SOURCES", tmp_path / "csrc")
@@ -76,7 +76,7 @@ def test_architectures_are_checked_before_anything_is_compiled(cache, capfd):
         assert not cache.exists()
 
 
-def test_without_nvrtc_the_remedy_is_named(monkeypatch, capfd):
+def test_without_nvrtc_the_error_names_the_package(monkeypatch, capfd):
     monkeypatch.setattr(nvrtc, "load", lambda: None)
     with pytest.raises(SystemExit) as caught:
         main(["kernels", "build", "--arch", "sm_90"])
@@ -86,7 +86,7 @@ def test_without_nvrtc_the_remedy_is_named(monkeypatch, capfd):
     assert "CUDA compiler: none" in capfd.readouterr().out
 
 
-def test_a_cache_that_cannot_be_written_is_named(monkeypatch, tmp_path):
+def test_a_read_only_cache_is_an_error(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(SetupError, match="writable"):

@@ -1,4 +1,4 @@
-"""Kernels of a card are trusted only after a check; the check itself, without a card."""
+"""GPU kernels are used only after a check; the check itself, without a GPU."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from jean.models.head.fast import FastHead
 from jean.models.head.mlp import MlpField
 from jean.models.head.paper import PaperHead
 from tests.helpers.cuda_emulator import emulator as emulator
-from tests.kernels.ops.test_picture import head, rays
+from tests.kernels.ops.test_render import head, rays
 
 CPU = torch.device("cpu")
 
 
 @torch.no_grad()
-def test_the_readable_picture_equals_the_heads_own():
+def test_the_readable_rendering_equals_the_head():
     made = head()
     made.use(Backend.resolve("reference", "cpu"))
     origins, directions = rays(200)
@@ -44,7 +44,7 @@ def limit(operation: str) -> float:
 
 
 @torch.no_grad()
-def test_the_readable_mlp_equals_the_fields_own():
+def test_the_readable_mlp_equals_the_field():
     torch.manual_seed(0)
     field, positions, frame = MlpField(12, cuda_example.BOX), torch.randn(50, 3) * 8, torch.arange(50) % 2
     condition, direction = torch.randn(2, 12), torch.randn(2, 3)
@@ -57,7 +57,7 @@ def test_the_readable_mlp_equals_the_fields_own():
 
 @pytest.fixture
 def ray_kernels(emulator, monkeypatch):
-    """``jean.kernels.ops.rays`` with the card's kernels."""
+    """``jean.kernels.ops.rays`` with the CUDA kernels."""
     monkeypatch.setattr(
         ray_ops,
         "_run",
@@ -66,13 +66,13 @@ def ray_kernels(emulator, monkeypatch):
 
 
 def field_kernels(monkeypatch, launcher):
-    """The fast field's operator goes to ``launcher``."""
-    monkeypatch.setattr(triplane_op, "on_card", lambda tensor: True)
+    """Makes the fast field's operator use ``launcher``."""
+    monkeypatch.setattr(triplane_op, "on_gpu", lambda tensor: True)
     monkeypatch.setattr(cuda_triplane, "Launcher", lambda device: launcher)
 
 
-def test_the_readable_triplane_equals_the_fields_own():
-    """By a processor's kernels, which ops/test_triplane.py compares with the field's own torch."""
+def test_the_readable_triplane_equals_the_cpu_kernels():
+    """ops/test_triplane.py compares the CPU kernels with the field's own torch."""
     assert cuda_check.check_triplane(CPU) < limit("triplane")
 
 
@@ -102,7 +102,7 @@ def test_wrong_gradients_fail(emulator, monkeypatch):
 class Wrong:
     """Kernels that do nothing."""
 
-    processors = 1
+    multiprocessors = 1
 
     def __call__(self, unit, name, blocks, *arguments, **threads):
         pass
@@ -122,7 +122,7 @@ def test_wrong_kernels_fail(monkeypatch):
 
 
 @torch.no_grad()
-def test_a_layer_read_in_a_wrong_order_fails(emulator, monkeypatch):
+def test_a_layer_with_inputs_in_wrong_order_fails(emulator, monkeypatch):
     picture, mlp = cuda_check.readable_picture, cuda_check.readable_mlp
 
     def mixed(weight):
@@ -143,57 +143,57 @@ def test_a_layer_read_in_a_wrong_order_fails(emulator, monkeypatch):
 
 
 @pytest.fixture
-def card(monkeypatch):
-    """A tensor that says it is on a card, and a card's name."""
+def gpu(monkeypatch):
+    """A stand-in for a tensor on a GPU."""
     cuda_check.verdict.cache_clear()
-    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a card")
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "a GPU")
     yield type("Tensor", (), {"is_cuda": True, "dtype": torch.float32, "device": torch.device("cuda", 0)})()
     cuda_check.verdict.cache_clear()
 
 
-def test_a_field_is_trained_by_kernels_that_are_right_in_both_precisions(card, monkeypatch):
+def test_training_kernels_have_to_pass_in_both_precisions(gpu, monkeypatch):
     monkeypatch.setitem(cuda_check.CHECKS, "mlp_values", (lambda device: 1e-6, 1e-3))
     monkeypatch.setitem(cuda_check.CHECKS, "mlp_half", (lambda device: 0.5, 3e-2))
-    with pytest.warns(UserWarning, match="mlp_half on a card"):
-        assert not backends.use_native("auto", card, "mlp")
-    assert backends.use_native("auto", card, "mlp_values")
-    assert "mlp_values" in backends.cuda_verdict("mlp", card.device).line
+    with pytest.warns(UserWarning, match="mlp_half on a GPU"):
+        assert not backends.use_native("auto", gpu, "mlp")
+    assert backends.use_native("auto", gpu, "mlp_values")
+    assert "mlp_values" in backends.cuda_verdict("mlp", gpu.device).line
 
 
-def test_auto_uses_kernels_that_have_passed(card, monkeypatch):
+def test_auto_uses_kernels_that_have_passed(gpu, monkeypatch):
     asked = []
     monkeypatch.setitem(cuda_check.CHECKS, "picture", (lambda device: asked.append(device) or 1e-3, 5e-3))
-    assert backends.use_native("auto", card, "picture") and backends.use_native("auto", card, "picture")
-    assert asked == [card.device] and "1.0e-03" in backends.cuda_verdict("picture", card.device).line
+    assert backends.use_native("auto", gpu, "picture") and backends.use_native("auto", gpu, "picture")
+    assert asked == [gpu.device] and "1.0e-03" in backends.cuda_verdict("picture", gpu.device).line
 
 
 @pytest.mark.parametrize("error", [0.1, float("nan")])
-def test_auto_warns_and_takes_torch_where_kernels_are_wrong(error, card, monkeypatch):
+def test_auto_warns_and_uses_torch_where_kernels_are_wrong(error, gpu, monkeypatch):
     monkeypatch.setitem(cuda_check.CHECKS, "picture", (lambda device: error, 5e-3))
-    with pytest.warns(UserWarning, match="a card.*torch takes their place"):
-        assert not backends.use_native("auto", card, "picture")
+    with pytest.warns(UserWarning, match="a GPU.*torch takes their place"):
+        assert not backends.use_native("auto", gpu, "picture")
 
 
-def test_auto_warns_and_takes_torch_where_kernels_do_not_run(card, monkeypatch):
+def test_auto_warns_and_uses_torch_where_kernels_do_not_run(gpu, monkeypatch):
     def broken(device):
         raise SetupError("NVRTC was not found.")
 
     monkeypatch.setitem(cuda_check.CHECKS, "picture", (broken, 5e-3))
-    with pytest.warns(UserWarning, match="do not run on a card .NVRTC"):
-        assert not backends.use_native("auto", card, "picture")
-    assert backends.use_native("native", card, "picture")  # insists: it will fail aloud
-    assert not backends.use_native("reference", card, "picture")
+    with pytest.warns(UserWarning, match="do not run on a GPU .NVRTC"):
+        assert not backends.use_native("auto", gpu, "picture")
+    assert backends.use_native("native", gpu, "picture")  # insists: it will fail aloud
+    assert not backends.use_native("reference", gpu, "picture")
 
 
 @pytest.mark.parametrize("made", [FastHead, PaperHead])
-def test_a_card_trains_and_draws_each_head_by_kernels(made, card, monkeypatch):
+def test_a_gpu_trains_and_renders_each_head_with_kernels(made, gpu, monkeypatch):
     for name, (_, allowed) in list(cuda_check.CHECKS.items()):
         monkeypatch.setitem(cuda_check.CHECKS, name, (lambda device, allowed=allowed: allowed / 2, allowed))
-    assert backends.use_native("auto", card, made.trained_by)
-    assert made is PaperHead or backends.use_native("auto", card, made.drawn_by)
+    assert backends.use_native("auto", gpu, made.trained_by)
+    assert made is PaperHead or backends.use_native("auto", gpu, made.drawn_by)
 
 
-def test_what_has_no_kernel_on_a_card_goes_by_torch(card):
-    assert not backends.use_native("auto", card, "paint")
+def test_an_operation_without_gpu_kernels_uses_torch(gpu):
+    assert not backends.use_native("auto", gpu, "paint")
     with pytest.raises(SetupError, match="paint on cuda"):
-        backends.use_native("native", card, "paint")
+        backends.use_native("native", gpu, "paint")

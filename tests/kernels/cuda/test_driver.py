@@ -1,4 +1,4 @@
-"""Launches, with a driver that only takes notes."""
+"""Launches, with a driver that records its calls."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from jean.kernels.cuda.driver import Driver
 
 
 class Notes:
-    """Has the driver's functions; keeps their names and what was launched."""
+    """A stand-in for the driver that records calls and launches."""
 
     def __init__(self, context: int = 0, failing: str = ""):
         self.context, self.failing, self.calls, self.launched = context, failing, [], []
@@ -42,7 +42,7 @@ class Notes:
         return call
 
 
-def test_a_thread_without_context_gets_torchs():
+def test_a_thread_without_context_gets_that_of_torch():
     without, within = Notes(), Notes(context=5)
     Driver(without).enter(1)
     Driver(within).enter(1)
@@ -50,7 +50,7 @@ def test_a_thread_without_context_gets_torchs():
     assert within.calls == ["cuCtxGetCurrent"]
 
 
-def test_arguments_are_handed_over_by_their_places():
+def test_arguments_are_passed_by_address():
     notes = Notes()
     values = [ctypes.c_void_p(0x1234), ctypes.c_int64(-7), structures.Picture(1, 2, 3, 0.5)]
     Driver(notes).launch(ctypes.c_void_p(9), 3, 128, 77, values, shared=64)
@@ -62,24 +62,24 @@ def test_arguments_are_handed_over_by_their_places():
     assert picture == bytes(values[2])[:8]
 
 
-def test_no_blocks_are_no_launch():
+def test_zero_blocks_launch_nothing():
     notes = Notes()
     Driver(notes).launch(ctypes.c_void_p(9), 0, 128, 0, [])
     assert notes.calls == []
 
 
-def test_much_shared_memory_is_asked_for():
+def test_much_shared_memory_is_requested():
     notes = Notes()
     assert Driver(notes).function(b"cubin", "kernel", shared=100_000).value == 0xF00D
     assert notes.calls == ["cuModuleLoadData", "cuModuleGetFunction", "cuFuncSetAttribute"]
 
 
-def test_the_drivers_own_words_are_raised():
+def test_the_drivers_error_text_is_raised():
     with pytest.raises(RuntimeError, match=r"cuLaunchKernel: an illegal memory access.*\(700\)"):
         Driver(Notes(failing="cuLaunchKernel")).launch(ctypes.c_void_p(9), 1, 32, 0, [])
 
 
-def test_without_a_driver_the_remedy_is_doctor(monkeypatch):
+def test_without_a_driver_the_error_names_doctor(monkeypatch):
     def missing(name):
         raise OSError(f"{name}: cannot open shared object file")
 
@@ -89,7 +89,7 @@ def test_without_a_driver_the_remedy_is_doctor(monkeypatch):
         cuda_driver.driver()
 
 
-def test_a_launcher_uses_torchs_stream_and_the_cards_own_cubin(monkeypatch, tmp_path):
+def test_a_launcher_uses_torchs_stream_and_the_cubin_of_the_gpu(monkeypatch, tmp_path):
     notes, built = Notes(context=5), []
     (tmp_path / "x.cubin").write_bytes(b"cubin")
     cuda_launch._kernel.cache_clear()
@@ -105,7 +105,7 @@ def test_a_launcher_uses_torchs_stream_and_the_cards_own_cubin(monkeypatch, tmp_
     numbers, march = torch.zeros(3), structures.March(rays=5)
     for _ in range(2):
         launch("picture", "jean_march", 4, march, numbers, 11)
-    assert launch.processors == 132 and built == [("picture", "sm_90")]  # loaded once
+    assert launch.multiprocessors == 132 and built == [("picture", "sm_90")]  # loaded once
     (_, *size, stream, _, _), given = notes.launched[1]
     assert [n.value for n in size] == [4, 1, 1, cuda_launch.THREADS, 1, 1, 0] and stream.value == 77
     assert [int.from_bytes(value, "little") for value in given] == [5, numbers.data_ptr(), 11]

@@ -1,4 +1,4 @@
-"""The paper's field's CUDA kernel, run on the processor, against its readable torch."""
+"""The CUDA kernel of the paper's field, run on the CPU, against readable torch."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from jean.models.head.mlp import MlpField
 from jean.models.head.paper import PaperHead
 from tests.helpers.cuda_emulator import emulator as emulator
 from tests.kernels.ops.test_mlp import BOX, make
-from tests.kernels.ops.test_mlp_picture import half_by_torch, rays, smooth
+from tests.kernels.ops.test_mlp_render import half_by_torch, rays, smooth
 
 # A value is rounded before each of eleven layers: bf16 keeps 8 bits, fp16 11.
 CLOSE = {"bf16": 3e-2, "fp16": 4e-3}
 
 
 def vivid(samples: int, frames: int = 3):
-    """A field whose every layer shows: the usual start makes each layer's values smaller than those before."""
+    """A field whose output depends on every layer; by default, values shrink from layer to layer."""
     field, *rest = make(samples, frames)
     with torch.no_grad():
         for layer in (*field.layers, *field.colour, field.rgb):
@@ -39,7 +39,7 @@ def values(emulator, field, positions, condition, direction, frame, colour: bool
     call.density.fill_(torch.nan)
     if colour:
         call.rgb.fill_(torch.nan)
-    launch_mlp(call.field, call.samples, call.density.device, kind, thrifty=True, launcher=emulator)
+    launch_mlp(call.field, call.samples, call.density.device, kind, skip_empty_tiles=True, launcher=emulator)
     return call.density, call.rgb
 
 
@@ -63,7 +63,7 @@ def test_values_equal_the_reference(kind, samples, frames, emulator):
 
 
 def test_values_equal_torch_with_the_same_roundings(emulator):
-    """Sums in another order put a few values on the other side of a rounding: no more is left to differ."""
+    """Only the order of additions differs, which changes the rounding of a few values."""
     if emulator.half != "bf16":
         pytest.skip("the formulation in torch is in bf16")
     field, positions, condition, direction, frame = vivid(200, 1)
@@ -74,8 +74,8 @@ def test_values_equal_torch_with_the_same_roundings(emulator):
 
 
 @torch.no_grad()
-def test_few_samples_operation_by_operation_are_a_picture():
-    """What a card does where a processor has one call for it."""
+def test_few_samples_operation_by_operation_equal_the_fused_rendering():
+    """The GPU path of a rendering that is one call on the CPU."""
     torch.manual_seed(0)
     made = PaperHead(HeadArguments((3, 3, 3), BOX, []))
     smooth(made.fine)
@@ -90,7 +90,7 @@ def test_few_samples_operation_by_operation_are_a_picture():
     assert (got.channels - want.channels).abs().max() < 6e-3 and (got.opacity - want.opacity).abs().max() < 6e-3
 
 
-def test_the_size_of_blocks_changes_nothing(emulator, monkeypatch):
+def test_the_block_size_changes_no_bit(emulator, monkeypatch):
     case = vivid(100)
     first = values(emulator, *case)
     monkeypatch.setattr(emulator, "threads", 128)
@@ -120,13 +120,13 @@ def test_hard_cases(kind, emulator):
         assert density.isfinite().all() and rgb.isfinite().all()
 
 
-def test_another_shape_of_field_is_refused(emulator):
+def test_a_field_of_other_widths_is_an_error(emulator):
     field = MlpField(12, BOX, width=256)
     with pytest.raises(ValueError, match="128 and then"):
         values(emulator, field, torch.zeros(4, 3), torch.zeros(1, 12), torch.zeros(1, 3), torch.zeros(4).int())
 
 
-def test_values_that_are_read_by_fours_have_to_be_aligned(emulator):
+def test_tensors_have_to_be_aligned_to_16_bytes(emulator):
     field, positions, condition, direction, frame = vivid(4)
     field.layers[2].bias = torch.nn.Parameter(torch.zeros(129)[1:])
     with pytest.raises(ValueError, match="16 bytes"):

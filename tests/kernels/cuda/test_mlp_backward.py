@@ -1,4 +1,4 @@
-"""Gradients of the paper's field by the CUDA kernels, run on the processor, against its readable torch."""
+"""Gradients of the paper's field by the CUDA kernels, run on the CPU, against readable torch."""
 
 from __future__ import annotations
 
@@ -17,55 +17,55 @@ CPU = torch.device("cpu")
 
 
 @pytest.fixture
-def card(emulator, monkeypatch):
-    """The operator goes to the card's kernels."""
-    monkeypatch.setattr(mlp_op, "on_card", lambda tensor: True)
+def gpu(emulator, monkeypatch):
+    """Makes the operator use the CUDA kernels."""
+    monkeypatch.setattr(mlp_op, "on_gpu", lambda tensor: True)
     monkeypatch.setattr(cuda_mlp, "Launcher", lambda device: emulator)
     emulator.launched.clear()
     return emulator
 
 
 def case(samples: int, frames: int, monkeypatch):
-    """A vivid field and samples so far from its kinks that rounding decides no ReLU."""
+    """A vivid field, and samples at which rounding decides no ReLU."""
     field, *rest = vivid(samples, frames)
     field.density.bias.data += 0.3  # the median sample is at its kink else
     return clear_of_kinks(field, *rest, monkeypatch)
 
 
-def share(got, want) -> float:
-    """Mean error as a share of the mean size."""
+def relative_error(got, want) -> float:
+    """Mean error relative to the mean absolute value."""
     return float((got - want).abs().mean() / want.abs().mean())
 
 
 @pytest.mark.parametrize(("samples", "frames"), [(1, 1), (33, 3), (90, 70)])
-def test_gradients_in_single_precision_equal_the_reference(samples, frames, card, monkeypatch):
+def test_gradients_in_single_precision_equal_the_reference(samples, frames, gpu, monkeypatch):
     given = case(samples, frames, monkeypatch)
     expected, expected_grads = gradients(*given, "reference")
     got, grads = gradients(*given, "native")
     for name, value in expected.items():
         assert torch.allclose(got[name], value, rtol=2e-5, atol=1e-5), name
     for name, value in expected_grads.items():
-        # a processor's kernels are as close, see ops/test_mlp.py
+        # the CPU kernels are as close, see ops/test_mlp.py
         assert (grads[name] - value).abs().max() <= 5e-5 * value.abs().max() + 1e-7, name
-    names = {name for _, name in card.launched}
+    names = {name for _, name in gpu.launched}
     assert {"jean_mlp_single", "jean_mlp_back_single", "jean_products_single"} <= names
     assert not any(name.endswith("half") for name in names)
 
 
-def test_gradients_under_autocast_are_as_close_as_torchs_own(card, monkeypatch):
-    """Factors of eight bits and what they do to ReLUs leave errors of several percent, in torch's products too."""
+def test_gradients_under_autocast_are_as_close_as_torchs_own(gpu, monkeypatch):
+    """Factors of eight bits and their effect on ReLUs give errors of several percent, in torch too."""
     given = case(150, 2, monkeypatch)
     _, expected = gradients(*given, "reference")
     with torch.autocast("cpu", torch.bfloat16):
         _, torchs = gradients(*given, "reference")
         _, grads = gradients(*given, "native")
-    assert {name for _, name in card.launched} >= {"jean_mlp_half", "jean_mlp_back_half", "jean_products_half"}
+    assert {name for _, name in gpu.launched} >= {"jean_mlp_half", "jean_mlp_back_half", "jean_products_half"}
     for name, value in expected.items():
-        assert share(grads[name], value) < 1.3 * share(torchs[name], value) + 0.01, name
+        assert relative_error(grads[name], value) < 1.3 * relative_error(torchs[name], value) + 0.01, name
 
 
 def flowing(samples: int, factor: float = 1.0):
-    """A problem on which the launch functions are called, its gradients all one over, and where they go."""
+    """A problem for the launch functions, with memory for its gradients."""
     field, positions, condition, direction, frame = vivid(samples, 2)
     with torch.no_grad():
         call = MlpCall(positions, frame, field.folded(condition, direction), True)
@@ -82,7 +82,7 @@ def back(call, to_density, to_rgb, kind, launcher, move: bool = True):
 
 
 @pytest.mark.parametrize("kind", ["half", "single"])
-def test_the_size_of_blocks_changes_nothing(kind, emulator, monkeypatch):
+def test_the_block_size_changes_no_bit(kind, emulator, monkeypatch):
     problem, seen = flowing(40), []
     for threads in (32, 128):
         monkeypatch.setattr(emulator, "threads", threads)
@@ -92,8 +92,8 @@ def test_the_size_of_blocks_changes_nothing(kind, emulator, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["half", "single"])
-def test_gradients_of_any_size_are_held(kind, emulator):
-    """What comes in is scaled by a power of two, so that fp16 holds what is as small as a mean over many rays."""
+def test_gradients_of_any_size_are_kept(kind, emulator):
+    """Incoming gradients are scaled by a power of two, so that fp16 keeps those of a mean over many rays."""
     factor = 2.0**-40
     made, moved = back(*flowing(32), kind, emulator)
     small, small_moved = back(*flowing(32, factor), kind, emulator)
@@ -114,7 +114,7 @@ def test_rounds_of_few_samples_add_up(emulator, monkeypatch):
         assert (one - other).abs().max() <= 1e-5 * one.abs().max()
 
 
-def test_samples_through_which_nothing_flows_are_left_out(emulator):
+def test_samples_without_gradients_are_skipped(emulator):
     call, to_density, to_rgb = flowing(3000)
     flows = torch.rand(3000, generator=torch.Generator().manual_seed(0)) < 0.02
     call.density.copy_(flows)  # ReLU stops all others
@@ -127,8 +127,8 @@ def test_samples_through_which_nothing_flows_are_left_out(emulator):
 
 
 @pytest.mark.parametrize("kind", ["half", "single"])
-def test_where_nothing_flows_gradients_are_zero_and_launches_the_same(kind, emulator):
-    """A CUDA graph holds one sequence of launches for each shape."""
+def test_zero_gradients_need_the_same_launches(kind, emulator):
+    """A CUDA graph records one sequence of launches per shape."""
     call, to_density, to_rgb = flowing(50)
     emulator.launched.clear()
     back(call, to_density, to_rgb, kind, emulator)
@@ -137,13 +137,13 @@ def test_where_nothing_flows_gradients_are_zero_and_launches_the_same(kind, emul
     assert all((value == 0).all() for value in (*made, moved)) and emulator.launched == 2 * full
 
 
-def test_no_samples_give_zero_gradients(card, monkeypatch):
+def test_no_samples_give_zero_gradients(gpu, monkeypatch):
     values, grads = gradients(*vivid(0), "native")
-    assert values["rgb"].shape == (0, 3) and all(bool((g == 0).all()) for g in grads.values()) and not card.launched
+    assert values["rgb"].shape == (0, 3) and all(bool((g == 0).all()) for g in grads.values()) and not gpu.launched
 
 
 @pytest.mark.parametrize("kind", ["half", "single"])
-def test_what_is_not_a_number_stays_so(kind, emulator):
+def test_nan_stays_nan(kind, emulator):
     call, to_density, to_rgb = flowing(64)
     positions = call.held[-2]
     positions[5, 1] = torch.nan
@@ -153,7 +153,7 @@ def test_what_is_not_a_number_stays_so(kind, emulator):
     assert moved[others].isfinite().all()
 
 
-def test_positions_that_stand_still_cost_nothing(emulator):
+def test_gradients_of_positions_are_optional(emulator):
     problem = flowing(33)
     made, _ = back(*problem, "single", emulator)
     still, none = back(*problem, "single", emulator, move=False)

@@ -1,4 +1,4 @@
-"""The CUDA picture, run on the processor, against the head traced by readable torch."""
+"""Fused rendering by the CUDA kernels, run on the CPU, against the head in readable torch."""
 
 from __future__ import annotations
 
@@ -7,20 +7,20 @@ import ctypes
 import pytest
 import torch
 
-from jean.kernels.arguments import PictureCall
+from jean.kernels.arguments import RenderCall
 from jean.kernels.backend import Backend
-from jean.kernels.cuda.launch import launch_picture
+from jean.kernels.cuda.launch import launch_render
 from jean.kernels.reference import Composite
 from jean.models.head.fast import FastHead
 from tests.helpers.cuda_emulator import emulator as emulator
-from tests.kernels.ops.test_picture import head, rays
+from tests.kernels.ops.test_render import head, rays
 
 # Each value that enters a matrix product is rounded: bf16 keeps 8 bits, fp16 11.
 CLOSE = {"bf16": 2e-2, "fp16": 3e-3}
 
 
 def vivid() -> FastHead:
-    """A head whose every layer shows in its pictures."""
+    """A head whose image depends on every layer."""
     made = head()
     with torch.random.fork_rng():
         torch.manual_seed(3)
@@ -44,7 +44,7 @@ def expected(made, origins, directions, condition, view, bend) -> Composite:
 
 
 def test_a_layer_is_a_product(emulator):
-    """Numbers that half precision holds exactly leave only the sums' rounding."""
+    """With numbers that half precision represents exactly, only sums are rounded."""
     torch.manual_seed(0)
     x, w = torch.randint(-9, 9, (32, 64)).float(), torch.randint(-9, 9, (32, 64)).float()
     bias, weights, y, own = torch.randn(32), torch.randn(32), torch.full((32, 32), torch.nan), torch.zeros(32)
@@ -55,17 +55,17 @@ def test_a_layer_is_a_product(emulator):
 
 def seen(made, emulator, origins, directions, condition, view, bend, samples: int = 10) -> Composite:
     grid, frame = made.occupancy, made.field.of_frame(condition, view, bend)
-    call = PictureCall(
+    call = RenderCall(
         frame, grid.sampling, grid.low, grid.high, origins, directions, samples, 48, made.full_samples_opacity
     )
-    for tensor in call.made:
+    for tensor in call.outputs:
         tensor.fill_(torch.nan)  # every value has to be written
-    launch_picture(call, emulator)
+    launch_render(call, emulator)
     return call.result()
 
 
 @pytest.mark.parametrize(("count", "bent"), [(1, True), (33, False), (200, True)])
-def test_pictures_equal_the_reference(count, bent, emulator):
+def test_rendered_rays_equal_the_reference(count, bent, emulator):
     made, given = vivid(), problem(count, bent)
     want, got = expected(made, *given), seen(made, emulator, *given)
     assert got.weights.shape == (count, 0)
@@ -77,7 +77,7 @@ def test_pictures_equal_the_reference(count, bent, emulator):
     assert ((got.depth - want.depth).abs() > CLOSE[emulator.half] * 80).sum() <= 0.01 * count
 
 
-def test_the_size_of_blocks_and_the_order_of_rays_change_nothing(emulator, monkeypatch):
+def test_block_size_and_order_of_rays_change_no_bit(emulator, monkeypatch):
     made, given = vivid(), problem(100)
     first = seen(made, emulator, *given)
     monkeypatch.setattr(emulator, "threads", 32)
@@ -88,7 +88,7 @@ def test_the_size_of_blocks_and_the_order_of_rays_change_nothing(emulator, monke
 
 
 @pytest.mark.parametrize("kind", ["none", "empty", "missed", "nan"])
-def test_rays_that_see_nothing(kind, emulator):
+def test_rays_that_miss_stay_zero(kind, emulator):
     made = head(empty=1.1 if kind == "empty" else 0.3)
     origins, directions, *rest = problem(0 if kind == "none" else 70)
     origins = origins + (500 if kind == "missed" else 0)
@@ -98,7 +98,7 @@ def test_rays_that_see_nothing(kind, emulator):
     assert (out.depth == 0).all()
 
 
-def test_a_wall_ends_rays_at_their_first_sample(emulator):
+def test_an_opaque_cell_ends_rays_at_the_first_sample(emulator):
     made, given = head(), problem(100)
     made.field.density.bias.data.fill_(20.0)
     want, got = expected(made, *given), seen(made, emulator, *given)
@@ -106,20 +106,20 @@ def test_a_wall_ends_rays_at_their_first_sample(emulator):
     assert ((got.channels - want.channels).abs() > CLOSE[emulator.half]).sum() <= 3
 
 
-def test_a_field_that_is_no_number_gives_none(emulator):
+def test_a_nan_field_renders_nan(emulator):
     made, given = head(), problem(64)
     made.field.second.bias.data[3] = torch.nan
     got, want = seen(made, emulator, *given), expected(made, *given)
     assert torch.equal(got.channels.isnan(), want.channels.isnan()) and got.channels.isnan().any()
 
 
-def test_what_the_kernels_are_not_made_for_is_refused(emulator):
+def test_unsupported_arguments_are_errors(emulator):
     made, (origins, directions, condition, view, bend) = head(), problem(4)
     grid, frame = made.occupancy, made.field.of_frame(condition, view, bend)
-    call = PictureCall(frame, grid.sampling, grid.low, grid.high, origins, directions, 10, 65)
+    call = RenderCall(frame, grid.sampling, grid.low, grid.high, origins, directions, 10, 65)
     with pytest.raises(ValueError, match="64 lookups"):
-        launch_picture(call, emulator)
+        launch_render(call, emulator)
     half = made.field.of_frame(condition, view, bend, "bf16")
-    call = PictureCall(half, grid.sampling, grid.low, grid.high, origins, directions, 10, 48)
+    call = RenderCall(half, grid.sampling, grid.low, grid.high, origins, directions, 10, 48)
     with pytest.raises(ValueError, match="single precision"):
-        launch_picture(call, emulator)
+        launch_render(call, emulator)

@@ -18,7 +18,7 @@ BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
 
 
 def make(samples: int, frames: int = 3, seed: int = 0):
-    """A field with density at a third of the places, and samples in and around its box."""
+    """A field with density at a third of the positions, and samples in and around its box."""
     torch.manual_seed(seed)
     field = MlpField(12, BOX)
     field.density.weight.data *= 8
@@ -39,7 +39,7 @@ def gradients(field, positions, condition, direction, frame, backend):
     field.zero_grad()
     density, rgb = field(*inputs, frame)
     weight = torch.linspace(0.5, 1.5, len(positions)).to(rgb)  # of one sign: sums that cancel show only rounding
-    # as in a picture, what has no density is not seen
+    # as in an image, colours do not matter where there is no density
     ((density * weight * 0.1).sum() + (rgb * (weight * (density > 0))[:, None]).sum()).backward()
     named = {name: parameter.grad for name, parameter in field.named_parameters()}
     named |= dict(zip(("positions", "condition", "direction"), (t.grad for t in inputs), strict=True))
@@ -47,7 +47,7 @@ def gradients(field, positions, condition, direction, frame, backend):
 
 
 def clear_of_kinks(field, positions, condition, direction, frame, monkeypatch):
-    """The samples whose hidden values are all so far from zero that rounding decides no ReLU."""
+    """The samples at which rounding decides no ReLU: all hidden values are far from zero."""
     distances = []
     relu = torch.nn.functional.relu
 
@@ -79,8 +79,8 @@ def test_values_and_gradients_equal_the_reference(samples, path, monkeypatch):
         assert error <= 5e-5 * value.abs().max() + 1e-7, (name, error, value.abs().max())
 
 
-def test_arguments_of_any_size_are_encoded_as_exactly_as_by_torch(path, monkeypatch):
-    """A field whose density is one number of the encoding, or its negative: far outside the box too."""
+def test_arguments_of_any_size_are_encoded_as_accurately_as_by_torch(path, monkeypatch):
+    """Fields whose density is one number of the encoding, or its negative, also far outside the box."""
     monkeypatch.setenv("JEAN_KERNELS", path)
     field = MlpField(1, ((-1.0, -1.0, -1.0), (1.0, 1.0, 1.0)))
     for parameter in field.parameters():
@@ -128,14 +128,14 @@ def test_gradients_in_double_precision():
 
 
 def arguments(field, positions, condition, direction, frame):
-    """Of the operator, from a field."""
+    """Arguments of the operator, from a field."""
     spec = field.folded(condition, direction)
     lists = [[t.detach().clone().requires_grad_() for t in part] for part in (spec.weights, spec.biases, spec.ends)]
     box = [*spec.middle, *spec.reach]
     return positions.requires_grad_(), frame.int(), *lists, [spec.trunk, spec.join, spec.frames], box, 0
 
 
-def test_torch_accepts_the_operator():
+def test_the_operator_passes_opcheck():
     results = torch.library.opcheck(torch.ops.jean.mlp.default, arguments(*make(40)))
     assert set(results.values()) == {"SUCCESS"}
 
@@ -147,7 +147,7 @@ def test_no_samples_give_no_values_and_zero_gradients(path, monkeypatch):
     assert all(bool((g == 0).all()) for g in grads.values())
 
 
-def test_what_is_not_a_number_stays_so_and_harms_no_other_sample(path, monkeypatch):
+def test_nan_stays_nan_and_affects_no_other_sample(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     field, positions, condition, direction, frame = make(64)
     field.backend = Backend.resolve("native", "cpu")
@@ -163,7 +163,7 @@ def test_what_is_not_a_number_stays_so_and_harms_no_other_sample(path, monkeypat
     assert field.layers[0].weight.grad.isnan().any()  # and no gradient hides it
 
 
-def test_strided_tensors_are_read_right():
+def test_strided_tensors_give_the_same_values():
     field, positions, condition, direction, frame = make(100)
     field.backend = Backend.resolve("native", "cpu")
     wide = torch.zeros(100, 6)
@@ -197,7 +197,7 @@ def test_any_number_of_threads_gives_the_same_bits(path, monkeypatch):
 
 @pytest.mark.slow
 def test_ten_million_samples_in_one_call():
-    """The fastest instruction set only: what could overflow, the numbering of samples, is common to all."""
+    """For the fastest instruction set only, since the indices of samples, which could overflow, are common to all."""
     field, positions, condition, direction, frame = make(1000, frames=1)
     spec = field.requires_grad_(False).folded(condition, direction)
     few = mlp_values(positions, frame, spec)
@@ -207,7 +207,7 @@ def test_ten_million_samples_in_one_call():
     assert torch.equal(many[1].view(10_000, 1000, 3)[:, seen], few[1][seen].expand(10_000, -1, -1))
 
 
-def test_widths_that_do_not_fit_are_named():
+def test_unsupported_widths_are_errors():
     field = MlpField(4, BOX, width=96)
     field.backend = Backend.resolve("native", "cpu")
     with pytest.raises(ValueError, match="multiple of 64 outputs, not 96"):
@@ -215,7 +215,7 @@ def test_widths_that_do_not_fit_are_named():
 
 
 @pytest.mark.parametrize("rays", [0, 1, 300])
-def test_pictures_of_the_paper_head_equal_the_reference(rays, path, monkeypatch):
+def test_rendering_of_the_paper_head_equals_the_reference(rays, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     torch.manual_seed(3)
     head = PaperHead(HeadArguments((4, 5, 0), BOX, []))

@@ -1,4 +1,4 @@
-"""Compositing and marching kernels against the readable renderer."""
+"""Kernels for compositing and for placing samples against the readable renderer."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from jean.kernels import reference as ref
-from jean.kernels.occupancy import DensityGrid
+from jean.kernels.occupancy import OccupancyGrid
 from jean.kernels.ops import rays as ray_ops
 from tests.helpers.kernel_paths import path as path
 
@@ -51,7 +51,7 @@ def test_composite_gradients_in_double_precision():
     assert torch.autograd.gradcheck(lambda *a: parts(ray_ops.composite(*a)), inputs)
 
 
-def test_a_gradient_of_one_output_alone():
+def test_gradients_of_a_single_output():
     inputs = [t.requires_grad_() for t in draw(6, 5, 3)]
     ray_ops.composite(*inputs).depth.sum().backward()
     alone = [t.grad.clone() for t in inputs]
@@ -61,7 +61,7 @@ def test_a_gradient_of_one_output_alone():
     assert all(torch.allclose(a, t.grad, atol=1e-5) for a, t in zip(alone, inputs, strict=True) if t.grad is not None)
 
 
-def test_torch_accepts_the_operator():
+def test_the_operator_passes_opcheck():
     arguments = (*(t.requires_grad_() for t in draw(4, 6, 3)), 0)
     assert set(torch.library.opcheck(torch.ops.jean.composite.default, arguments).values()) == {"SUCCESS"}
 
@@ -82,8 +82,8 @@ def rays(count: int):
     return origins, directions / directions.norm(dim=-1, keepdim=True)
 
 
-def ball(hole: float = 0.05) -> DensityGrid:
-    grid = DensityGrid(BOX)
+def ball(hole: float = 0.05) -> OccupancyGrid:
+    grid = OccupancyGrid(BOX)
     centres = grid.cell_centres()
     torch.manual_seed(1)
     grid.start(torch.exp(4 - centres.norm(dim=-1)), torch.rand(centres.shape[:-1]) > hole)
@@ -91,7 +91,7 @@ def ball(hole: float = 0.05) -> DensityGrid:
 
 
 @pytest.mark.parametrize("seed", [None, 3])
-def test_samples_go_where_the_reference_puts_them(seed, path, monkeypatch):
+def test_samples_lie_where_the_reference_places_them(seed, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     grid, (origins, directions) = ball(), rays(3000)
     near, far = ref.box_interval(origins, directions, grid.low, grid.high)
@@ -108,7 +108,7 @@ def test_samples_go_where_the_reference_puts_them(seed, path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["empty", "missed", "none", "nan"])
-def test_rays_that_meet_nothing(kind, path, monkeypatch):
+def test_rays_that_miss_have_no_edges(kind, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     grid, (origins, directions) = ball(), rays(10)
     if kind == "empty":
@@ -124,7 +124,7 @@ def test_rays_that_meet_nothing(kind, path, monkeypatch):
 
 
 @pytest.mark.parametrize("backend", ["reference", "native"])
-def test_every_ray_has_intervals_and_the_same_where_it_meets_anything(backend, path, monkeypatch):
+def test_every_ray_has_intervals_and_those_that_hit_the_same_ones(backend, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     grid, (origins, directions) = ball(), rays(500)
     origins[:3] += 500  # outside of the box, too
@@ -136,7 +136,7 @@ def test_every_ray_has_intervals_and_the_same_where_it_meets_anything(backend, p
     assert torch.equal(every[~hit], far[~hit][:, None].expand(-1, 11))
 
 
-def test_gradients_of_every_ray_are_those_of_the_rays_that_meet_anything():
+def test_gradients_of_every_ray_equal_those_of_the_rays_that_hit():
     grid, (origins, directions) = ball(), rays(200)
     gradients = []
     for every in (False, True):
@@ -148,14 +148,14 @@ def test_gradients_of_every_ray_are_those_of_the_rays_that_meet_anything():
     assert gradients[0].isfinite().all() and torch.equal(*gradients)
 
 
-def test_torch_accepts_marching_of_every_ray():
+def test_march_every_passes_opcheck():
     grid, (origins, directions) = ball(), rays(20)
     quantiles = ref.quantile_grid(20, 11, None, origins.device)
-    arguments = (grid.sampling, origins, directions, quantiles, [*BOX[0], *BOX[1]], 10, 48, ref.SPREAD)
+    arguments = (grid.sampling, origins, directions, quantiles, [*BOX[0], *BOX[1]], 10, 48, ref.UNIFORM_WEIGHT)
     assert set(torch.library.opcheck(torch.ops.jean.march_every.default, arguments).values()) == {"SUCCESS"}
 
 
-def test_gradients_of_poses_go_by_torch():
+def test_torch_computes_gradients_of_poses():
     grid, (origins, directions) = ball(), rays(50)
     origins.requires_grad_()
     near, far = ref.box_interval(origins, directions, grid.low, grid.high)

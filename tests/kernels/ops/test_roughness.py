@@ -31,12 +31,12 @@ def test_gradient_in_double_precision():
     assert torch.autograd.gradcheck(lambda t: roughness(t, 4, 3), (table,))
 
 
-def test_torch_accepts_the_operator():
+def test_the_operator_passes_opcheck():
     table = torch.randn(20, 3, requires_grad=True)
     assert set(torch.library.opcheck(torch.ops.jean.roughness.default, (table, 4, 5, 0)).values()) == {"SUCCESS"}
 
 
-def test_one_row_has_no_neighbours():
+def test_a_table_of_one_row_is_an_error():
     with pytest.raises(ValueError, match="one row"):
         roughness(torch.zeros(5, 3), 1, 5)
 
@@ -56,7 +56,7 @@ def test_any_number_of_threads_gives_the_same_bits():
     assert all(torch.equal(a, b) for other in results[1:] for a, b in zip(results[0], other, strict=True))
 
 
-def test_what_is_not_a_number_stays_so():
+def test_nan_stays_nan():
     table = torch.zeros(30, 4)
     table[7, 2] = torch.nan
     assert roughness(table, 5, 6).isnan()

@@ -12,7 +12,7 @@ from tests.helpers.kernel_paths import path as path
 
 
 def make(pixels: int, frames: int = 3, seed: int = 0):
-    """A layer that bends far, and positions in and beside the picture."""
+    """A layer with a strong deformation, and positions inside and outside the image."""
     torch.manual_seed(seed)
     layer = TorsoLayer()
     for parameter in layer.bend.parameters():
@@ -34,7 +34,7 @@ def run(layer, coordinates, pose, frame, backend):
 
 
 def clear_of_kinks(layer, coordinates, pose, frame):
-    """Positions so far from all kinks that rounding decides no ReLU and no cell."""
+    """Positions at which rounding decides no ReLU and no cell."""
     with torch.no_grad():
         inputs = torch.cat([coordinates * 2 - 1, pose[frame]], -1)
         hidden = layer.bend[0](inputs)
@@ -92,7 +92,7 @@ def test_gradients_in_double_precision():
     assert torch.autograd.gradcheck(layer, (*tables, *weights), atol=1e-6)
 
 
-def test_torch_accepts_the_operator():
+def test_the_operator_passes_opcheck():
     coordinates, frame, tables, sizes, weights = pieces(torch.float32)
     numbers = [n for size in sizes for n in size]
     arguments = (coordinates, frame.int(), tables, weights, numbers, 0.1, 0)
@@ -104,7 +104,7 @@ def test_no_pixels_give_no_values_and_zero_gradients():
     assert values["rgb"].shape == (0, 3) and all(bool((g == 0).all()) for g in grads.values())
 
 
-def test_what_is_not_a_number_stays_so_and_harms_no_other_pixel(path, monkeypatch):
+def test_nan_stays_nan_and_affects_no_other_pixel(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     layer, coordinates, pose, frame = make(64)
     layer.backend = Backend.resolve("native", "cpu")
@@ -116,7 +116,7 @@ def test_what_is_not_a_number_stays_so_and_harms_no_other_pixel(path, monkeypatc
     assert torch.equal(rgb[keep], good[0][keep]) and torch.equal(opacity[keep], good[1][keep])
 
 
-def test_other_widths_are_refused():
+def test_unsupported_widths_are_errors():
     coordinates, frame, tables, sizes, weights = pieces()
     with pytest.raises(ValueError, match="16 channels"):
         torso_layer(coordinates, frame, [tables[0][:, :8], tables[1]], sizes, weights, 0.1)

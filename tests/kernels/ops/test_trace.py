@@ -1,4 +1,4 @@
-"""Rays through the fast field in one operator against field and compositing in readable torch."""
+"""The operator for rays through the fast field against field and compositing in readable torch."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ FRAMES = 4
 
 
 def make(rays: int, samples: int = 10, seed: int = 0):
-    """A field, and rays of which every third meets nothing."""
+    """A field, and rays of which every third misses."""
     field, ends, condition, direction, _ = make_field(2 * rays, FRAMES, seed=seed)
     origins, targets = ends[:rays], ends[rays:]
     directions = torch.nn.functional.normalize(targets - origins, dim=-1)
@@ -127,19 +127,20 @@ def test_gradients_in_double_precision():
     assert torch.autograd.gradcheck(show, inputs, atol=1e-6)
 
 
-def test_torch_accepts_the_operator():
+def test_the_operator_passes_opcheck():
     origins, directions, hit, edges, frame, f = small(torch.float32)
     layout = [4, 5, 0, 1, 3, 4, 2, 1, 2, 3]
     box = [x for p in (*f.planes, f.shading) for x in (*p.low, *p.size)] + [*f.prior.centre, *f.prior.radii]
     arguments = (
-        *(origins, directions, edges, hit.nonzero()[:, 0], frame.int(), f.gates, f.bias, f.light),
-        *([f.prior.relief, f.bend], [p.table for p in f.planes], f.weights, layout, box, 0),
+        *(origins, directions, edges, hit.nonzero()[:, 0], frame.int()),
+        [f.prior.relief, f.bend, f.gates, f.bias, f.light, *f.weights, *(p.table for p in f.planes)],
+        *(layout, box, 0),
     )
     assert set(torch.library.opcheck(torch.ops.jean.trace.default, arguments).values()) == {"SUCCESS"}
 
 
 @pytest.mark.parametrize("rays", [0, 2])
-def test_rays_that_meet_nothing_show_nothing(rays):
+def test_rays_that_miss_stay_zero(rays):
     case = list(make(rays))
     case[3], case[4] = torch.zeros(rays, dtype=torch.bool), torch.zeros(0, 11)
     values, grads = run(case, by_kernels)
@@ -147,7 +148,7 @@ def test_rays_that_meet_nothing_show_nothing(rays):
     assert all(bool((v == 0).all()) for v in (*values.values(), *grads.values()))
 
 
-def test_what_is_not_a_number_harms_no_other_ray(path, monkeypatch):
+def test_nan_affects_no_other_ray(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     case = make(60)
     good, _ = run(case, by_kernels)
@@ -158,7 +159,7 @@ def test_what_is_not_a_number_harms_no_other_ray(path, monkeypatch):
     assert all(torch.equal(bad[name][keep], good[name][keep]) for name in good)
 
 
-def test_too_many_samples_are_refused():
+def test_too_many_samples_are_an_error():
     with pytest.raises(ValueError, match="64"):
         run(make(4, 65), by_kernels)
 

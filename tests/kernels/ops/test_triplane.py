@@ -16,15 +16,15 @@ BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
 PARTS = (Part((-6.0, -6.0), (12.0, 5.0), (24, 10), skip=3), Part((-4.0, 2.0), (8.0, 6.0), (16, 12)))
 
 
-def make(samples: int, frames: int = 4, spread: float = 1.05, seed: int = 0):
-    """A field with something on its shading plane too, and samples in and around its box."""
+def make(samples: int, frames: int = 4, uniform_weight: float = 1.05, seed: int = 0):
+    """A field with a random shading plane, and samples in and around its box."""
     torch.manual_seed(seed)
     field = TriplaneField(12, 3, BOX, PARTS, 4)
     field.relief.normal_(0, 0.5)
     for plane in field.moving:
         plane.table.data.normal_()
     field.shading.table.data.normal_(0, 0.1)
-    positions = (torch.rand(samples, 3) * spread - (spread - 1) / 2) * field.size + field.low
+    positions = (torch.rand(samples, 3) * uniform_weight - (uniform_weight - 1) / 2) * field.size + field.low
     frame = torch.arange(samples) * frames // max(samples, 1)
     return field, positions, torch.randn(frames, 12), torch.randn(frames, 3), frame
 
@@ -43,7 +43,7 @@ def gradients(field, positions, condition, direction, frame, backend):
 
 
 def clear_of_kinks(field, positions, condition, direction, frame, monkeypatch):
-    """The samples whose hidden values are all so far from zero that rounding decides no ReLU."""
+    """The samples at which rounding decides no ReLU: all hidden values are far from zero."""
     distances = []
     relu = torch.nn.functional.relu
 
@@ -106,7 +106,7 @@ def test_gradients_in_double_precision():
 
 
 def pieces(field):
-    """Tables, weights, planes over the box and the shading plane of a field, as the operator takes them."""
+    """Tables, weights, planes and shading plane of a field, as the operator takes them."""
     planes = [
         PlaneSpec(p.table.detach(), p.height, p.width, (0, 1), (-14.0, -18.0), (28.0, 33.0))
         for p in (*field.static, *field.moving)
@@ -117,7 +117,7 @@ def pieces(field):
     return [p.table for p in planes], [w.detach() for w in weights], planes, shading
 
 
-def test_torch_accepts_the_operator():
+def test_the_operator_passes_opcheck():
     field, positions, _, _, frame = make(40, frames=2)
     tables, weights, planes, shading = pieces(field)
     layout = [n for p in (*planes, shading) for n in (p.height, p.width, *p.axes)][:-2]
@@ -126,7 +126,8 @@ def test_torch_accepts_the_operator():
     smooth = [torch.randn(*shape) for shape in ((2, 32), (2, 64), (2, 144, 3))]
     gates, bias, light = (t.requires_grad_() for t in smooth)
     tables, weights = ([t.requires_grad_() for t in part] for part in (tables, weights))
-    arguments = (positions.requires_grad_(), frame.int(), gates, bias, light, still, tables, weights, layout, box, 0)
+    tensors = [*still, gates, bias, light, *weights, *tables]
+    arguments = (positions.requires_grad_(), frame.int(), tensors, layout, box, 0)
     results = torch.library.opcheck(torch.ops.jean.triplane.default, arguments)
     assert set(results.values()) == {"SUCCESS"}
 
@@ -138,7 +139,7 @@ def test_no_samples_give_no_values_and_zero_gradients(path, monkeypatch):
     assert all(bool((g == 0).all()) for g in grads.values())
 
 
-def test_what_is_not_a_number_stays_so_and_harms_no_other_sample(path, monkeypatch):
+def test_nan_stays_nan_and_affects_no_other_sample(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     field, positions, condition, direction, frame = make(64)
     field.backend = Backend.resolve("native", "cpu")
@@ -152,7 +153,7 @@ def test_what_is_not_a_number_stays_so_and_harms_no_other_sample(path, monkeypat
     assert torch.equal(density[keep], good[0][keep]) and torch.equal(rgb[keep], good[1][keep])
 
 
-def test_strided_tensors_are_read_right():
+def test_strided_tensors_give_the_same_values():
     field, positions, condition, direction, frame = make(100)
     field.backend = Backend.resolve("native", "cpu")
     wide = torch.zeros(100, 6)

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from jean.checkpoint import load_checkpoint
-from jean.errors import ArtefactError, InputError
-from jean.files import read_json, write_json
+from jean.errors import ArtefactError
 from jean.models.stored import load_audio_encoder
 from jean.progress import Silent
 from jean.train.audio.config import AudioConfig
 from jean.train.audio.stage import AudioStage, train_audio
 from tests.helpers.interrupted import interrupted_at
+from tests.helpers.tiny_clip import rewrite
 from tests.helpers.tiny_corpus import make_corpus
 
 QUICK = {"steps": 40, "batch": 64, "device": "cpu"}
@@ -75,12 +75,12 @@ def test_the_landmark_autoencoders_validation_people_are_held_out_here_too(two_p
 
 
 def test_unsuitable_data_is_rejected(two_people, landmark_run, tmp_path):
-    with pytest.raises(InputError, match="no deepspeech features"):
+    with pytest.raises(ArtefactError, match="has no deepspeech audio features"):
         deepspeech = AudioConfig(audio_features="deepspeech", **QUICK)
         train_audio([two_people], landmark_run, tmp_path / "a", deepspeech, Silent())
     other = make_corpus(tmp_path / "other", people=1, sentences=1, frames=12)
     for path in other.rglob("clip.json"):
-        write_json(path, read_json(path) | {"tracker": {"name": "mediapipe", "version": "1"}})
+        rewrite(path.parent, tracker={"name": "mediapipe", "version": "1"})
     with pytest.raises(ArtefactError, match="mediapipe"):
         train_audio([other], landmark_run, tmp_path / "b", AudioConfig(**QUICK), Silent())
     with pytest.raises(ArtefactError, match="no checkpoint"):

@@ -91,7 +91,7 @@ def test_blendshapes_are_reported_as_variant_d(corpus, tmp_path):
 
 def test_unsuitable_data_is_rejected(corpus, tmp_path):
     quick = ExpressionConfig(preset="small", steps=2, **SMALL)
-    with pytest.raises(InputError, match="emoca"):
+    with pytest.raises(ArtefactError, match="has no emoca emotion features"):
         train_expression([corpus], tmp_path / "a", quick.model_copy(update={"emotion_features": "emoca"}), Silent())
     one = make_corpus(tmp_path / "one", people=1, sentences=2, emotions=("happy",), frames=12)
     with pytest.raises(InputError, match="no sentence"):

@@ -6,19 +6,19 @@ import json
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file, save_file
+from safetensors.numpy import load_file
 
 from jean.checkpoint import load_checkpoint
 from jean.clips.corpus import find_clips
 from jean.drivers.face_frames import load_frames
 from jean.drivers.face_points import face_points
-from jean.errors import ArtefactError, InputError
-from jean.files import read_json, write_json
+from jean.errors import ArtefactError
 from jean.models.stored import load_audio_encoder, load_landmark_autoencoder
 from jean.progress import Silent
 from jean.train.landmarks.config import LandmarkConfig
 from jean.train.landmarks.stage import LandmarkStage, draw_face, train_landmarks
 from tests.helpers.interrupted import interrupted_at
+from tests.helpers.tiny_clip import rewrite
 from tests.helpers.tiny_corpus import make_corpus
 
 QUICK = {"steps": 40, "batch": 64, "device": "cpu"}
@@ -83,8 +83,8 @@ def test_an_interrupted_run_ends_with_the_same_weights(two_people, tmp_path):
 def test_clips_of_different_trackers_are_rejected(two_people, tmp_path):
     other = make_corpus(tmp_path / "other", people=1, sentences=1, frames=12)
     for path in other.rglob("clip.json"):
-        write_json(path, read_json(path) | {"tracker": {"name": "mediapipe", "version": "1"}})
-    with pytest.raises(InputError, match="differ in tracker"):
+        rewrite(path.parent, tracker={"name": "mediapipe", "version": "1"})
+    with pytest.raises(ArtefactError, match="has tracker mediapipe 1"):
         train_landmarks([two_people / "p0", other], tmp_path / "run", LandmarkConfig(**QUICK), Silent())
 
 
@@ -94,7 +94,7 @@ def test_frames_without_a_face_are_skipped(tmp_path):
     arrays = load_file(path)
     arrays["landmarks"][3] = np.nan
     arrays["valid"][3] = arrays["valid"][7] = False
-    save_file(arrays, path)
+    rewrite(path.parent, arrays)
     frames = load_frames(find_clips([corpus]), "head", sound=True)
     assert len(frames) == 38 and np.isfinite(frames.points).all()
     assert 3 not in frames.frame[frames.clip == 0] and 7 not in frames.frame[frames.clip == 0]

@@ -1,4 +1,4 @@
-// What the kernels of the fast field share: where positions fall into planes, how they bend, the mean head.
+// Shared by the kernels of the fast field: locations in planes, the deformation, the mean head.
 #pragma once
 #include "interface.h"
 #include "layers.h"
@@ -7,7 +7,7 @@ namespace {
 
 constexpr int HIDDEN = 64, HALF = 32, IN = HIDDEN / 16, SHADE = HALF / 16;  // widths, and blocks of 16 channels
 
-// A plane in single precision: cards for the desk are slow with doubles.
+// A plane in single precision: consumer GPUs are slow in double precision.
 struct Plane {
   const float* table;
   int height, width, first, second;
@@ -19,7 +19,7 @@ struct Volume {
   float light_low[2], light_scale[2], centre[3], radii[3];
 };
 
-// The block's threads fill it together; they have to meet before it is read.
+// All threads of a block fill it together and have to synchronise before reading it.
 JEAN_FN void share_volume(Volume& to, const JeanField& f) {
   for (int p = (int)threadIdx.x; p < f.planes; p += (int)blockDim.x) {
     const JeanPlane& from = f.plane[p];
@@ -51,13 +51,13 @@ JEAN_FN Corner<float> place_in(const Plane& plane, const float* position) {
   return corner((a - plane.low[0]) * plane.scale[0], (b - plane.low[1]) * plane.scale[1], plane.height, plane.width);
 }
 
-// Where a position falls into a grid over the frontal plane of the box.
+// Location of a position in a grid over the frontal plane of the box.
 JEAN_FN Corner<float> frontal(const Volume& v, const float* position, int height, int width) {
   return corner((position[0] - v.light_low[0]) * v.light_scale[0], (position[1] - v.light_low[1]) * v.light_scale[1],
                 height, width);
 }
 
-// Moves a position to where its matter rests.
+// Moves a position to canonical space.
 JEAN_FN void unbend(const JeanField& f, const Volume& v, int frame, float* position) {
   if (!f.bend) return;
   const Corner<float> c = frontal(v, position, f.bend_cells, f.bend_cells);
@@ -67,7 +67,7 @@ JEAN_FN void unbend(const JeanField& f, const Volume& v, int frame, float* posit
   position[0] += across;
 }
 
-// How much deeper than the mean head's front the face lies there.
+// Depth of the face's relief behind the front of the ellipsoid.
 JEAN_FN float deeper_than_mean(const JeanField& f, const Volume& v, const float* position) {
   if (!f.relief || !(position[2] < v.centre[2])) return 0.0f;
   const Corner<float> c = frontal(v, position, f.relief_cells, f.relief_cells);

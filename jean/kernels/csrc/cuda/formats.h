@@ -1,4 +1,4 @@
-// How the factors of a product are held in registers and memory: Half, two numbers a word (bf16, or fp16 before
+// Formats of a product's factors in registers and memory: Half, two numbers a word (bf16, or fp16 before
 // sm_80), or Single, one a word. A product of 16 inputs takes WORDS / 2 steps of the tensor cores, each of which
 // reads two words of a lane for each row, so that both formats share all code and all layouts.
 #pragma once
@@ -18,7 +18,7 @@ struct Half {
 };
 
 #if !defined(JEAN_TF32)
-// Called, since the compiler would take minutes over hundreds of copies.
+// Not inlined, since the compiler would take minutes for hundreds of copies.
 JEAN_CALLED float4 step_by_step(float4 d, uint4 a, unsigned b0, unsigned b1) {
   const int group = lane_number() & ~3, column = 8 * (lane_number() & 3);
 #pragma unroll
@@ -45,7 +45,7 @@ struct Single {
   static JEAN_MEMBER float value(const unsigned* words, int i) { return float_of(words[i]); }
 
   // d [16, 8] += a [16, 8] · b [8, 8]. Each factor is the sum of two numbers of 11 bits; of the four products only
-  // that of both remainders, 2^-22 of the whole, is left out. Cards before sm_80 add up number by number.
+  // that of both remainders, 2^-22 of the whole, is left out. GPUs before sm_80 add number by number.
   static JEAN_MEMBER void step(float* d, const unsigned* a, unsigned b0, unsigned b1) {
 #if defined(JEAN_TF32)
     float whole[4], rest[4];

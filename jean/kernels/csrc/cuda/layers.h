@@ -1,8 +1,8 @@
 // Layers of a small network over 32 samples of a warp. Lane 4 g + t holds, of the samples 4 g to 4 g + 3 (its "rows"
 // 0 to 3), the channels 16 j + 4 t + i with i = 0..3. The tensor cores' own order of channels and of samples
-// differs, but a product does not mind the order in which it adds, and the columns of its result may come in
-// any: weights are packed so that what leaves one layer is, in place, what the next one reads, and every load is of 16
-// bytes. The sample that is the lane's own, its row t, has the lane's number.
+// differs, but the order of additions in a product is free, and so is that of the columns of its result. Weights are
+// packed so that the output of one layer is, in place, the input of the next, and every load has 16 bytes. A lane's own
+// sample, its row t, has the lane's index.
 #pragma once
 #include "formats.h"
 
@@ -22,7 +22,7 @@ struct Rows {
 
 JEAN_FN int channel_of(int block) { return 16 * block + 4 * (lane_number() & 3); }
 
-// Words of 16 bytes that a packed matrix takes of so many blocks of 16 outputs and 16 inputs.
+// Size of a packed matrix in words of 16 bytes, by its blocks of 16 outputs and 16 inputs.
 template <class F>
 JEAN_FN int packed_words(int out_blocks, int in_blocks) { return out_blocks * in_blocks * 32 * (F::WORDS / 2); }
 
@@ -49,7 +49,7 @@ JEAN_FN void pack_weights(const Value& value, int out_blocks, int in_blocks, uin
 struct Block {
   float sum[2][2][4];
 
-  // `start(row)` is what a row's lane begins with.
+  // `start(row)` is the initial value of a row.
   template <class Start>
   JEAN_MEMBER void begin(const Start& start) {
 #pragma unroll
@@ -94,7 +94,7 @@ struct Block {
   }
 };
 
-// What a block of outputs begins with: a row's biases, or nothing.
+// Initial values of a block of outputs: biases of a row, or zero.
 struct NoBias {
   JEAN_MEMBER float4 operator()(int, int) const { return make_float4(0.0f, 0.0f, 0.0f, 0.0f); }
 };
@@ -103,8 +103,8 @@ struct OneBias {
   JEAN_MEMBER float4 operator()(int, int block) const { return *(const float4*)(bias + channel_of(block)); }
 };
 
-// values [4 rows][4 channels] = bias + x · weightsᵀ for one block of 16 outputs. x is Rows<F, IN>, or what has their
-// `at`; `bias(row, block)` is what a row begins with.
+// values [4 rows][4 channels] = bias + x · weightsᵀ for one block of 16 outputs. x is Rows<F, IN>, or has the same
+// `at`; `bias(row, block)` is the initial value of a row.
 template <class F, int IN, class Input, class Bias>
 JEAN_FN void outputs(const Input& x, const uint4* packed, const Bias& bias, int block, float (*values)[4]) {
   Block made;
@@ -125,13 +125,13 @@ JEAN_FN void layer(const Input& x, const uint4* packed, const Bias& bias, const 
   }
 }
 
-// What is below zero becomes zero; a NaN stays one, as in torch.
+// ReLU; a NaN stays NaN, as in torch.
 JEAN_FN void rectify(float (*values)[4]) {
   for (int r = 0; r < 4; ++r)
     for (int i = 0; i < 4; ++i) values[r][i] = values[r][i] < 0.0f ? 0.0f : values[r][i];
 }
 
-// One bit for each value that is not zero after `rectify`, where gradients pass.
+// One bit per value that is not zero after `rectify`: gradients pass there.
 JEAN_FN unsigned passing(const float (*values)[4]) {
   unsigned bits = 0;
   for (int r = 0; r < 4; ++r)
@@ -152,14 +152,14 @@ JEAN_FN void add_bias(float* row, const float* biases, int block) {
   row[3] += bias.w;
 }
 
-// Adds this lane's share of values · weights to one sum for each of its rows.
+// Adds this lane's part of values · weights to one sum for each of its rows.
 JEAN_FN void add_dot(const float (*values)[4], const float* weights, int block, float* sums) {
   const float4 w = *(const float4*)(weights + channel_of(block));
   for (int r = 0; r < 4; ++r)
     sums[r] += values[r][0] * w.x + values[r][1] * w.y + values[r][2] * w.z + values[r][3] * w.w;
 }
 
-// The way back: adds to each row's values its number times the weights.
+// Backward: adds to each row's values its factor times the weights.
 JEAN_FN void add_scaled(float (*values)[4], const float* weights, int block, const float* numbers) {
   const float4 w = *(const float4*)(weights + channel_of(block));
   for (int r = 0; r < 4; ++r) {
@@ -170,7 +170,7 @@ JEAN_FN void add_scaled(float (*values)[4], const float* weights, int block, con
   }
 }
 
-// The whole sum of the lane's own sample, from the shares that its four lanes have.
+// The sum of the lane's own sample, from the partial sums of its four lanes.
 JEAN_FN float own_sum(const float* sums) {
   float mine = 0.0f;
   for (int r = 0; r < 4; ++r) {
@@ -193,8 +193,8 @@ JEAN_FN void add_own(float (*values)[4], const float* weights, int block, float 
   add_scaled(values, weights, block, numbers);
 }
 
-// In a warp's own memory every lane has a column that no other lane reads: blocks of 16 channels there can be
-// numbered by a variable, as registers cannot. A block's words are those of its rows, one behind the other.
+// In a warp's own memory every lane has a column that no other lane reads. Unlike registers, blocks of 16 channels there
+// can be indexed by a variable. The words of a block are those of its rows, one after the other.
 template <class F>
 JEAN_FN void put(unsigned (*words)[32], int block, int row, const float* values) {
   unsigned made[F::WORDS];
@@ -203,15 +203,15 @@ JEAN_FN void put(unsigned (*words)[32], int block, int row, const float* values)
   for (int w = 0; w < F::WORDS; ++w) words[(4 * block + row) * F::WORDS + w][lane_number()] = made[w];
 }
 
-// One number of what `put` has stored.
+// One number that `put` has stored.
 template <class F>
 JEAN_FN float remembered(const unsigned (*words)[32], int block, int row, int i) {
   const unsigned word = words[(4 * block + row) * F::WORDS + i * F::WORDS / 4][lane_number()];
   return F::value(&word, i % (4 / F::WORDS));
 }
 
-// A layer of OUT blocks from `blocks` blocks of inputs; `change(block, values)` sees and changes what comes out, in
-// single precision and still without biases, before `to` takes it. All sums stay in registers while the inputs pass, so
+// A layer of OUT blocks from `blocks` blocks of inputs; `change(block, values)` may change the output, in
+// single precision and without biases, before it is stored in `to`. All sums stay in registers while the inputs pass, so
 // each input is read, and split where the format wants it, once.
 template <class F, int OUT, class Change>
 JEAN_FN void pass(const unsigned (*from)[32], int blocks, const uint4* packed, unsigned (*to)[32], const Change& change) {
@@ -229,7 +229,7 @@ JEAN_FN void pass(const unsigned (*from)[32], int blocks, const uint4* packed, u
 #pragma unroll
   for (int block = 0; block < OUT; ++block) {
     float values[4][4];
-    __syncwarp();  // one block after the other: what is done with all at once does not fit into the registers
+    __syncwarp();  // one block after the other: all blocks at once do not fit into the registers
     made[block].end(values);
     change(block, values);
     for (int r = 0; r < 4; ++r) put<F>(to, block, r, values[r]);

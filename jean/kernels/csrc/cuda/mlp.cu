@@ -1,12 +1,12 @@
-// Values of the paper's field, as in ../mlp.h: encoding, the trunk of 128 wide layers, density, the colour's branch of
-// 64 wide ones. A warp takes 32 samples through all layers by itself; weights come packed from a
+// Values of the paper's field, as in ../mlp.h: encoding, trunk of layers of width 128, density, colour branch of
+// width 64. A warp takes 32 samples through all layers by itself; weights come packed from a
 // kernel of their own, and the second-level cache holds them all.
 #include "mlp_layers.h"
 
 namespace {
 
-// Packs all layers' weights, one behind the other; each row of the grid does one layer. `turned`: as the way back
-// reads them, inputs for outputs.
+// Packs all layers' weights, one behind the other; each row of the grid packs one layer. `turned`: transposed, for the
+// backward pass.
 template <class F>
 JEAN_FN void pack_all(const JeanMlp& m, bool turned, uint4* packed) {
   const int number = (int)blockIdx.y, thread = (int)(blockIdx.x * blockDim.x + threadIdx.x);
@@ -27,7 +27,8 @@ JEAN_FN void pack_all(const JeanMlp& m, bool turned, uint4* packed) {
 }
 
 template <class F>
-JEAN_FN void values(const JeanMlp& m, const JeanSamples& samples, const uint4* packed, bool thrifty, Store<F>& store) {
+JEAN_FN void values(const JeanMlp& m, const JeanSamples& samples, const uint4* packed, bool skip_empty_tiles,
+                    Store<F>& store) {
   const long first = ((long)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32) * 32;
   if (first >= samples.count) return;
   const long wanted = first + lane_number();
@@ -41,10 +42,10 @@ JEAN_FN void values(const JeanMlp& m, const JeanSamples& samples, const uint4* p
     if (number == m.trunk - 1) add_dot(values, (const float*)m.density, block, sums);
   });
   const float density = own_sum(sums) + ((const float*)m.density_bias)[0];
-  if (real) ((float*)samples.density)[sample] = density < 0.0f ? 0.0f : density;  // a NaN stays one
+  if (real) ((float*)samples.density)[sample] = density < 0.0f ? 0.0f : density;  // a NaN stays NaN
   float* rgb = (float*)samples.rgb + 3 * sample;
   if (!samples.rgb) return;
-  if (thrifty && !lanes_with(!(density <= 0.0f))) {
+  if (skip_empty_tiles && !lanes_with(!(density <= 0.0f))) {
     if (real) rgb[0] = rgb[1] = rgb[2] = 0.0f;
     return;
   }
@@ -67,17 +68,17 @@ JEAN_KERNEL void jean_mlp_pack_single(const __grid_constant__ JeanMlp m, int64_t
   pack_all<Single>(m, turned, packed);
 }
 
-// Density, and where `samples.rgb` is there colour, of each sample. thrifty: where 32 neighbours have no density at
-// all, their colours are zero.
+// Density of each sample, and colour if `samples.rgb` is not null. skip_empty_tiles: colours are zero where 32 neighbours
+// have no density.
 JEAN_KERNEL void __launch_bounds__(WARPS<Half> * 32, 2)
 jean_mlp_half(const __grid_constant__ JeanMlp m, const __grid_constant__ JeanSamples samples, const uint4* packed,
-              int64_t thrifty) {
+              int64_t skip_empty_tiles) {
   __shared__ Store<Half> stores[WARPS<Half>];
-  values<Half>(m, samples, packed, thrifty, stores[threadIdx.x / 32]);
+  values<Half>(m, samples, packed, skip_empty_tiles, stores[threadIdx.x / 32]);
 }
 JEAN_KERNEL void __launch_bounds__(WARPS<Single> * 32)
 jean_mlp_single(const __grid_constant__ JeanMlp m, const __grid_constant__ JeanSamples samples, const uint4* packed,
-                int64_t thrifty) {
+                int64_t skip_empty_tiles) {
   __shared__ Store<Single> stores[WARPS<Single>];
-  values<Single>(m, samples, packed, thrifty, stores[threadIdx.x / 32]);
+  values<Single>(m, samples, packed, skip_empty_tiles, stores[threadIdx.x / 32]);
 }

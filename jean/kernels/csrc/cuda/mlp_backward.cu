@@ -1,14 +1,14 @@
-// Gradients of the paper's field, as in ../mlp_backward.h: samples through which nothing flows are left out, layers
-// are computed again. A warp takes 32 samples forward and back and lays down what products.cu makes the
-// weights' gradients of.
+// Gradients of the paper's field, as in ../mlp_backward.h: samples with zero gradients are skipped, and layers are
+// computed again. A warp takes 32 samples forward and back and writes the factors from which products.cu computes the
+// gradients of weights.
 #include "mlp_layers.h"
 #include "products.h"
 
 namespace {
 
-constexpr int SEGMENT = 1024;  // samples that a warp looks through for those that anything flows back through
+constexpr int SEGMENT = 1024;  // samples that a warp searches for nonzero gradients
 
-// Sum and greatest of one number a lane.
+// Sum and maximum of one number per lane.
 JEAN_FN unsigned warp_sum(unsigned value) {
   for (int mask = 1; mask < 32; mask *= 2) value += from_opposite(value, mask);
   return value;
@@ -18,15 +18,15 @@ JEAN_FN unsigned warp_greatest(unsigned value) {
   return value;
 }
 
-// Rows of a tile's scratch: the encoding, what leaves each layer, the gradients of density and colour before
-// their ends, what flows back into each layer.
+// Rows of a scratch tile: the encoding, the outputs of each layer, the gradients of density and colour before their
+// activations, and the gradients of each layer's outputs.
 JEAN_FN int value_row(const JeanMlp& m, int layer) {
   return ENCODED + 16 * (layer < m.trunk ? WIDE * layer : WIDE * m.trunk + NARROW * (layer - m.trunk));
 }
 JEAN_FN int ends_row(const JeanMlp& m) { return value_row(m, m.layers); }
 JEAN_FN int flow_row(const JeanMlp& m, int layer) { return ends_row(m) + 4 + value_row(m, layer) - ENCODED; }
 
-// What flows back to the lane's own position from its encoding's gradients; the lanes of a group share the work.
+// Gradient of the lane's own position from that of its encoding; the lanes of a group share the work.
 template <class F>
 JEAN_FN void own_slope(const float* position, const unsigned (*words)[32], float* slope) {
 #pragma unroll 1
@@ -68,7 +68,7 @@ JEAN_FN void flow_back(const JeanMlp& m, const JeanSamples& samples, const float
   const bool real = wanted < count;
   const long sample = chosen[real ? wanted : count - 1];
   unsigned* tile = scratch + number_of_tile * tile_words;
-  unsigned short open[8 * JEAN_MAX_LAYERS];  // where gradients pass, for each block of each layer
+  unsigned short open[8 * JEAN_MAX_LAYERS];  // bits of `rectify`, for each block of each layer
   float position[3], last[4];
   scaled_position(m, samples, sample, position);
   const int frame = m.frames == 1 ? 0 : samples.frame[sample];
@@ -122,14 +122,14 @@ JEAN_FN void flow_back(const JeanMlp& m, const JeanSamples& samples, const float
     }
     const int from = output_blocks(m, number);
     const bool encoded = number == 0 || number == m.join;
-    if (encoded && to_positions)  // the encoding itself is needed no more
+    if (encoded && to_positions)  // the encoding is not needed any more
       pass<F, CODE>(store.hidden(), from, turned, store.code(), [](int, const float (*)[4]) {});
     if (number > 0)
       pass<F, WIDE>(store.hidden(), from, turned + (encoded ? packed_words<F>(CODE, WIDE) : 0), store.hidden(),
                     change);
     if (!encoded || !to_positions) continue;
     float slope[3];
-    scaled_position(m, samples, sample, position);  // again: no registers to keep it in
+    scaled_position(m, samples, sample, position);  // computed again, to save registers
     own_slope<F>(position, store.code(), slope);
     for (int axis = 0; axis < 3; ++axis)
       if (real) to_positions[3 * sample + axis] += slope[axis] / (float)m.reach[axis] * scale_back(counters[1]);
@@ -138,8 +138,8 @@ JEAN_FN void flow_back(const JeanMlp& m, const JeanSamples& samples, const float
 
 }  // namespace
 
-// Looks for the samples that anything flows back through: one bit each, how many there are in each segment, and
-// counters[2], 0 before, of ScaledCount.
+// Finds the samples with nonzero gradients: one bit each, their number per segment, and counters[2] of ScaledCount,
+// 0 before.
 JEAN_KERNEL void jean_mlp_choose(const __grid_constant__ JeanSamples samples, const float* to_density,
                                  const float* to_rgb, uint32_t* bits, uint32_t* counts, uint32_t* counters) {
   const long segment = (long)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
@@ -164,7 +164,7 @@ JEAN_KERNEL void jean_mlp_choose(const __grid_constant__ JeanSamples samples, co
   atomicMax(counters + 1, greatest);
 }
 
-// Their numbers, in order.
+// Lists their indices in order.
 JEAN_KERNEL void jean_mlp_list(int64_t samples, const uint32_t* bits, const uint32_t* counts, uint32_t* chosen) {
   const long segment = (long)blockIdx.x * (blockDim.x / 32) + threadIdx.x / 32;
   if (segment * SEGMENT >= samples) return;
@@ -180,8 +180,8 @@ JEAN_KERNEL void jean_mlp_list(int64_t samples, const uint32_t* bits, const uint
     chosen[place++] = (uint32_t)(segment * SEGMENT + 32 * lane_number() + lowest_bit(mine));
 }
 
-// The chosen samples of so many tiles of 32, from tile `first_tile` on; `to_positions`, zeros
-// before, is null where it is not wanted.
+// Backward pass of the listed samples, for `tiles` tiles of 32 from tile `first_tile` on. `to_positions` is zero before;
+// null: not wanted.
 JEAN_KERNEL void __launch_bounds__(WARPS<Half> * 32, 2)
 jean_mlp_back_half(const __grid_constant__ JeanMlp m, const __grid_constant__ JeanSamples samples,
                    const float* to_density, const float* to_rgb, const uint32_t* chosen, const uint32_t* counters,

@@ -1,4 +1,4 @@
-// What the kernels of the paper's field share: a warp's memory, the encoding, the chain of layers of ../mlp.h.
+// Shared by the kernels of the paper's field: memory of a warp, the encoding, the chain of layers of ../mlp.h.
 #pragma once
 #include "encoding.h"
 #include "interface.h"
@@ -8,7 +8,7 @@ namespace {
 
 constexpr int WIDE = 8, NARROW = 4, CODE = ENCODED / 16;  // blocks of 16 channels
 
-// Warps of a block: what they store fits into the 48 kB that every card has for a block.
+// Warps per block: their memory fits into the 48 kB of shared memory that every GPU has per block.
 template <class F>
 constexpr int WARPS = 8 / F::WORDS;
 
@@ -26,7 +26,7 @@ JEAN_FN long packed_before(const JeanMlp& m, int layer) {
   return words;
 }
 
-// A value that stands in a row's encoding at `place` and one that stands 32 places further (../encoding.h).
+// Elements `place` and `place + 32` of a row's encoding (../encoding.h).
 JEAN_FN void encode_pair(const float* position, int place, float* first, float* second) {
   const int axis = place % 3;
   const float along = axis == 0 ? position[0] : axis == 1 ? position[1] : position[2];
@@ -38,8 +38,8 @@ JEAN_FN void encode_pair(const float* position, int place, float* first, float* 
   }
 }
 
-// A warp's own memory (layers.h). The encoding comes first, so that it and a hidden layer are what the joining layer
-// reads.
+// A warp's own memory (layers.h). The encoding comes first, so that it and a hidden layer are the contiguous input of
+// the joining layer.
 template <class F>
 struct Store {
   unsigned words[(CODE + WIDE) * 4 * F::WORDS][32];
@@ -85,7 +85,7 @@ JEAN_FN void scaled_position(const JeanMlp& m, const JeanSamples& samples, long 
     position[axis] = (((const float*)samples.positions)[3 * sample + axis] - (float)m.middle[axis]) / (float)m.reach[axis];
 }
 
-// The trunk, from encodings in `store`; `see(number, block, values)` looks at what leaves a layer.
+// The trunk, from encodings in `store`; `see(layer, block, values)` receives the outputs of each layer.
 template <class F, class See>
 JEAN_FN void run_trunk(const JeanMlp& m, const uint4* packed, Biases& biases, Store<F>& store, const See& see) {
 #pragma unroll 1

@@ -1,14 +1,14 @@
 // Whole rays of the fast field without gradients, as in ../picture.h: the planes come multiplied by the first
-// layer. Two kernels: one thread a ray finds what the sampling grid has along it and lists the rays that meet
-// anything; then warps take rays from that list, a lane each, and a lane whose ray has ended takes another.
+// layer. Two kernels: the first walks the sampling grid with one thread per ray and lists the rays that hit. In the
+// second, each lane takes a ray from that list, and the next one when its ray has ended.
 #include "field.h"
 #include "rays.h"
 
 namespace {
 
-constexpr int REFILL = 8;  // idle lanes that are worth a visit to the list
+constexpr int REFILL = 8;  // idle lanes before a warp reads the list again
 
-// What the block's warps share.
+// Shared memory of a block.
 struct Shared {
   uint4 second[IN * IN * 32], colour[SHADE * IN * 32];
   float bias[HIDDEN], second_bias[HIDDEN], colour_bias[HALF], density[HIDDEN], rgb[3 * HALF];
@@ -87,7 +87,7 @@ JEAN_FN void sample(const JeanField& f, const Shared& s, float* position, float*
   read_planes(s, f.planes, position, one);
   layer<Half, IN, IN>(one, s.second, OneBias{s.second_bias}, [&](int block, float (*values)[4]) {
     rectify(values);
-    add_dot(values, s.density, block, logarithms);  // the density's head is in single precision
+    add_dot(values, s.density, block, logarithms);  // the head of the density is single precision
     two.put(block, values);
   });
   layer<Half, IN, SHADE>(two, s.colour, OneBias{s.colour_bias}, [&](int block, float (*values)[4]) {
@@ -103,7 +103,7 @@ JEAN_FN void sample(const JeanField& f, const Shared& s, float* position, float*
   }
 }
 
-// The next number of a counter for each lane that wants one; all lanes take part.
+// The next value of a counter for each lane that wants one; all lanes take part.
 JEAN_FN unsigned next_number(unsigned* counter, unsigned wanting, bool wants) {
   const int lane = lane_number(), leader = lowest_bit(wanting);
   unsigned base = 0;
@@ -114,8 +114,8 @@ JEAN_FN unsigned next_number(unsigned* counter, unsigned wanting, bool wants) {
 
 }  // namespace
 
-// Edges [rays, samples + 1] and the list of the rays that meet anything; zeros in the picture for the others.
-// counters[0], 0 before, is the list's length.
+// Edges [rays, samples + 1] and the list of the rays that hit; zeros in the output of the others. counters[0], 0 before,
+// is the length of the list.
 JEAN_KERNEL void jean_march(const __grid_constant__ JeanMarch m, const __grid_constant__ JeanPicture out, float* edges,
                             uint32_t* list, uint32_t* counters) {
   const long ray = (long)blockIdx.x * blockDim.x + threadIdx.x;
@@ -136,7 +136,7 @@ JEAN_KERNEL void jean_march(const __grid_constant__ JeanMarch m, const __grid_co
   if (met) list[place] = (uint32_t)ray;
 }
 
-// Rays of the list. counters[1], 0 before, counts those that were taken.
+// Renders the listed rays. counters[1], 0 before, counts the rays that lanes have taken.
 JEAN_KERNEL void jean_picture(const __grid_constant__ JeanField f, const __grid_constant__ JeanMarch m,
                               const __grid_constant__ JeanPicture out, const float* edges, const uint32_t* list,
                               uint32_t* counters) {
@@ -146,7 +146,7 @@ JEAN_KERNEL void jean_picture(const __grid_constant__ JeanField f, const __grid_
   long ray = -1;
   int k = 0;
   float light = 0.0f, last = 0.0f, opacity = 0.0f, depth = 0.0f, colour[3] = {}, from[3] = {}, along[3] = {};
-  bool left = true;  // in the list, as far as this warp knows
+  bool left = true;  // whether this warp has not reached the end of the list yet
   for (;;) {
     const unsigned idle = lanes_with(ray < 0);
     if (left && (count_bits(idle) >= REFILL)) {
@@ -175,7 +175,7 @@ JEAN_KERNEL void jean_picture(const __grid_constant__ JeanField f, const __grid_
     for (int c = 0; c < 3; ++c) colour[c] += weight * seen[c];
     opacity += weight;
     depth += weight * middle;
-    if (++k < m.samples && !(light < out.enough) && end != last) continue;  // one that is no number goes on to the end
+    if (++k < m.samples && !(light < out.min_transmittance) && end != last) continue;  // a NaN continues to the last sample
     for (int c = 0; c < 3; ++c) out.colour[3 * ray + c] = colour[c];
     out.opacity[ray] = opacity;
     out.depth[ray] = depth;

@@ -1,5 +1,5 @@
-// Sums of products over samples (products.h): a warp makes 64 rows by 64 columns of one share's sums; then the shares
-// are added up, always in the same order, so that the same samples give the same bits.
+// Sums of products over samples (products.h): a warp computes 64 rows by 64 columns of one partial sum; then the
+// partial sums are added in a fixed order, so that the same samples give the same bits.
 #include "encoding.h"
 #include "products.h"
 
@@ -34,7 +34,7 @@ JEAN_FN void multiply(const JeanProducts& all, long first_tile, long tiles) {
   const JeanProduct& p = all.product[index];
   const int row = number / parts(p.columns) * EDGE, column = number % parts(p.columns) * EDGE;
   const int group = lane_number() / 4, pair = lane_number() % 4;
-  // tiles of this share that anything lies in
+  // tiles of this partial sum that hold samples
   const long samples = all.counters ? (long)all.counters[0] : (long)all.samples;
   long there = (samples + 31) / 32 - first_tile;
   there = there < 0 ? 0 : there > tiles ? tiles : there;
@@ -84,7 +84,7 @@ JEAN_FN void multiply(const JeanProducts& all, long first_tile, long tiles) {
 
 }  // namespace
 
-// Tiles [first_tile, first_tile + tiles) of the samples, which lie in the scratch from its start on.
+// Tiles [first_tile, first_tile + tiles) of the samples, stored from the start of the scratch memory.
 JEAN_KERNEL void __launch_bounds__(128, 2)
 jean_products_half(const __grid_constant__ JeanProducts p, int64_t first_tile, int64_t tiles) {
   multiply<Half>(p, first_tile, tiles);
@@ -94,7 +94,7 @@ jean_products_single(const __grid_constant__ JeanProducts p, int64_t first_tile,
   multiply<Single>(p, first_tile, tiles);
 }
 
-// Adds up the shares; each row of the grid does one product.
+// Adds the partial sums; each row of the grid handles one product.
 JEAN_KERNEL void jean_products_gather(const __grid_constant__ JeanProducts all) {
   const JeanProduct& p = all.product[blockIdx.y];
   const float back = all.counters ? scale_back(all.counters[1]) : 1.0f;

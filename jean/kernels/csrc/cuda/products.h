@@ -1,6 +1,6 @@
-// Gradients of matrices. What leaves a layer and what flows back into it is laid down, for each tile of 32
-// samples, in a scratch memory whose rows are channels; a gradient is then a product of two runs of such rows over
-// all samples. jean/kernels/cuda/products.py has the same structures.
+// Gradients of matrices. For each tile of 32 samples, the inputs of a layer and the gradients of its outputs are written to
+// a scratch memory whose rows are channels. A gradient is then a product of two runs of such rows over all samples.
+// jean/kernels/cuda/products.py has the same structures.
 #pragma once
 #include <stdint.h>
 
@@ -21,29 +21,29 @@ typedef struct {
   int32_t flow, rows;
   int32_t values, columns;  // values < 0: columns are frames, 1 where a sample is of that frame, or of any if there is 1
   int32_t step, encoded;    // of out's rows, in floats; encoded: columns are places of an encoding (../encoding.h)
-  int64_t sum;              // where its sums lie in a share's
+  int64_t sum;              // its offset in a partial sum
   float* out;               // values < 0: [columns, rows]
 } JeanProduct;
 
 typedef struct {
-  int32_t count, shares;         // of products; of the samples, so many sums are made and then added up in their order
-  int64_t tile_words, sums;      // words of a tile; floats of a share
+  int32_t count, shares;         // numbers of products, and of partial sums over the samples
+  int64_t tile_words, sums;      // words of a tile; floats of a partial sum
   int64_t samples;               // at most
   const uint32_t* scratch;       // [tiles, tile_words]: rows, then the frames of the samples
-  const uint32_t* counters;      // see ScaledCount; null: all samples are there, and nothing is scaled
+  const uint32_t* counters;      // see ScaledCount; null: all samples, not scaled
   float* shared;                 // [shares, sums]
   JeanProduct product[JEAN_MAX_PRODUCTS];
 } JeanProducts;
 
 namespace {
 
-// Samples that anything flows through, and the greatest of what flows, as bits. It all is multiplied by a power of two
-// that brings this between 1 and 2, so that fp16 holds what is 2^-24 of it.
+// Number of samples with nonzero gradients, and the bits of the largest gradient. All gradients are multiplied by the
+// power of two that brings the largest between 1 and 2, so that fp16 holds gradients down to 2^-24 of it.
 struct ScaledCount {
   uint32_t count, greatest;
 };
 
-// The biased exponent; what is no number, zero or near the ends is not scaled.
+// The biased exponent; NaN, zero and values near the ends are not scaled.
 JEAN_FN unsigned exponent_of(unsigned bits) {
   const unsigned exponent = bits >> 23;
   return exponent < 1u || exponent > 252u ? 127u : exponent;
@@ -63,7 +63,7 @@ JEAN_FN void keep_four(unsigned* tile, int row, const float* values) {
   }
 }
 
-// Lays down four numbers that each lane has for its own sample, as four rows.
+// Writes four numbers of each lane's own sample as four rows.
 template <class F>
 JEAN_FN void keep_own(unsigned* tile, int row, const float* own) {
   float four[4];
@@ -75,7 +75,7 @@ JEAN_FN void keep_own(unsigned* tile, int row, const float* own) {
   keep_four<F>(tile, row + (lane_number() & 3), four);
 }
 
-// Lays down 16 channels, from row `row` on, of the warp's samples (layers.h).
+// Writes 16 channels of the warp's samples from row `row` on (layers.h).
 template <class F>
 JEAN_FN void keep(unsigned* tile, int row, const float (*values)[4]) {
   for (int i = 0; i < 4; ++i) {

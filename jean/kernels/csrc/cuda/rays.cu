@@ -1,5 +1,4 @@
-// Rays: what the sampling grid has along them, where samples go, how samples add up, and the gradients of that: one
-// thread a ray, all of it in ../rays.h.
+// Rays, one thread each, by the functions of ../rays.h: grid lookups, placing samples, compositing and its gradients.
 #include "interface.h"
 #include "rays.h"
 #include "warp.h"
@@ -17,7 +16,7 @@ JEAN_KERNEL void jean_march_hits(const __grid_constant__ JeanMarch m, unsigned c
   hit[ray] = look_along(m, ray, density, &near, &far);
 }
 
-// Edges [count, samples + 1] of the rays named; quantiles of the same shape, or null for their middles.
+// Edges [count, samples + 1] of the given rays; quantiles of the same shape, or null for the middles.
 JEAN_KERNEL void jean_march_edges(const __grid_constant__ JeanMarch m, const int64_t* rays, int64_t count,
                                   const float* quantiles, float* edges) {
   const long at = thread_number();

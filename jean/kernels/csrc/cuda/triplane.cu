@@ -1,21 +1,21 @@
-// The fast field for training, as in ../triplane.h: values, and gradients of everything. A warp takes 32 samples; its
-// products are in single precision. What the forward pass held is computed again on the way back. Tables and light
-// get their gradients by atomic additions, in any order; all other gradients by products.cu.
+// The fast field for training, as in ../triplane.h: values and gradients. A warp takes 32 samples; its products are
+// single precision. The backward pass computes layers again. Gradients of tables and light are added atomically, in any
+// order; products.cu computes all other gradients.
 #include "field.h"
 #include "products.h"
 
 namespace {
 
 typedef Single F;
-constexpr int FIELD_WARPS = 4;  // of a block
+constexpr int FIELD_WARPS = 4;  // per block
 
-// A warp's own memory; `open`: where gradients pass, for each block of the three layers.
+// A warp's own memory; `open`: bits of `rectify`, for each block of the three layers.
 struct Hidden {
   unsigned words[IN * 4 * F::WORDS][32];
   unsigned open[3 * IN][32];
 };
 
-// Packed weights, one behind the other: first, second, colour; then as the way back reads them.
+// Packed weights, one after the other: first, second, colour; then their transposes for the backward pass.
 struct Matrices {
   const uint4 *first, *second, *colour, *first_back, *second_back, *colour_back;
 };
@@ -30,8 +30,8 @@ JEAN_FN Matrices matrices(const uint4* packed, int planes) {
   return m;
 }
 
-// Rows of a tile's scratch: gated features, three layers, the ends' gradients (colours before their sigmoid, log
-// density), what flows back into the layers, and what the gates' gradients are sums of.
+// Rows of a scratch tile: gated features, three layers, gradients of the outputs (colours before their sigmoid, log
+// density), gradients of the layers, and the terms of the gates' gradients.
 struct Places {
   int one, two, shade, ends, to_one, to_two, to_shade, to_gates;
 };
@@ -57,7 +57,7 @@ struct Own {
   }
 };
 
-// The four cells around one row's sample, this lane's channels of them; 0: above, 1: above right, 2 and 3 below.
+// This lane's channels of the four cells around one row's sample; 0: above left, 1: above right, 2 and 3: below.
 JEAN_FN void read_cells(const Plane& plane, int row, float4* cell) {
   const float* at = plane.table + (long)row * JEAN_CHANNELS + channel_of(0);
   cell[0] = *(const float4*)at;
@@ -102,8 +102,8 @@ JEAN_FN void multiply(float* row, const float4& by) {
   row[3] *= by.w;
 }
 
-// All layers. `see(layer, block, values)` looks at what leaves them: 0 the gated features, 1 and 2 the hidden
-// layers, 3 the colour's. Adds each lane's shares of the heads' sums.
+// All layers. `see(layer, block, values)` receives their outputs: 0 the gated features, 1 and 2 the hidden layers, 3
+// the colour's layer. Adds each lane's part of the heads' sums.
 template <class See>
 JEAN_FN void run(const JeanField& f, const Volume& v, const Matrices& m, const Own& own, Hidden& store,
                  float* logarithms, float (*colours)[4], const See& see) {
@@ -146,8 +146,8 @@ JEAN_FN void run(const JeanField& f, const Volume& v, const Matrices& m, const O
   });
 }
 
-// Adds what flows back into a plane's features to its table's gradient. Neighbours along a ray often fall into
-// the same cell: a lane adds up those of its four rows that follow on each other.
+// Adds the gradients of a plane's features to the gradient of its table. Neighbours along a ray often lie in the same
+// cell, so a lane first adds up consecutive ones among its four rows.
 JEAN_FN void scatter(float* gradient, const Plane& plane, const Corner<float>& own, const float (*flow)[4]) {
   float sum[4][4] = {};
   int cell = of_row(own.row, 0);
@@ -168,14 +168,14 @@ JEAN_FN void scatter(float* gradient, const Plane& plane, const Corner<float>& o
   }
 }
 
-// Adds the slopes that a plane's features give to the lane's own position.
+// Adds the gradient of the lane's own position through a plane's features.
 JEAN_FN void add_slopes(const Plane& plane, const Corner<float>& own, const float (*flow)[4], float* slope) {
   float across[4], down[4];
 #pragma unroll
   for (int r = 0; r < 4; ++r) {
     float4 cell[4];
     read_cells(plane, of_row(own.row, r), cell);
-    float dot[4];  // of what flows with each cell
+    float dot[4];  // products of the gradient with each cell
     for (int c = 0; c < 4; ++c)
       dot[c] = flow[r][0] * cell[c].x + flow[r][1] * cell[c].y + flow[r][2] * cell[c].z + flow[r][3] * cell[c].w;
     const float right = of_row(own.right, r), below = of_row(own.below, r);
@@ -188,8 +188,8 @@ JEAN_FN void add_slopes(const Plane& plane, const Corner<float>& own, const floa
     slope[axis] += (plane.first == axis ? first : 0.0f) + (plane.second == axis ? second : 0.0f);
 }
 
-// Adds the light's gradients, and the slopes that it gives to the lane's own position. Where four neighbours fall into
-// one cell, one of them adds for all.
+// Adds the gradients of the light, and those of the lane's own position through it. Where four neighbours lie in one cell,
+// one of them adds for all.
 JEAN_FN void light_back(const JeanField& f, const Volume& v, const Own& own, const float* last, float* gradient,
                         float* slope) {
   const Corner<float> c = frontal(v, own.position, f.light_height, f.light_width);
@@ -261,8 +261,8 @@ jean_triplane(const __grid_constant__ JeanField f, const __grid_constant__ JeanS
   }
 }
 
-// Adds gradients to the tables' and to `to_light`; lays down, for so many tiles of 32 samples from tile
-// `first_tile` on, what products.cu makes the others of. `to_positions` null: not wanted.
+// Backward pass for `tiles` tiles of 32 samples from tile `first_tile` on: adds to the gradients of tables and to
+// `to_light`, and writes the factors for products.cu. `to_positions` null: not wanted.
 JEAN_KERNEL void __launch_bounds__(FIELD_WARPS * 32, 2)
 jean_triplane_back(const __grid_constant__ JeanField f, const __grid_constant__ JeanSamples samples,
                    const float* to_density, const float* to_rgb, const uint4* packed, uint32_t* scratch,

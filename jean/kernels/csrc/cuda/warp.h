@@ -1,6 +1,5 @@
-// A warp of 32 lanes as a machine for matrix products: 32 samples at a time go through layers whose values
-// never leave the registers. tests/helpers/cuda_on_cpu has the same operations for a processor, so that
-// kernels written with them are tested without a card.
+// Warp primitives for matrix products: 32 samples at a time go through layers whose values never leave the registers.
+// tests/helpers/cuda_on_cpu implements the same primitives for the CPU, so that kernels are tested without a GPU.
 #pragma once
 #include "mathematics.h"
 
@@ -19,14 +18,14 @@ template <class T>
 JEAN_FN T from_lane(T value, int lane) { return __shfl_sync(EVERY_LANE, value, lane); }
 template <class T>
 JEAN_FN T from_opposite(T value, int mask) { return __shfl_xor_sync(EVERY_LANE, value, mask); }
-// One bit a lane.
+// One bit per lane.
 JEAN_FN unsigned lanes_with(bool yes) { return __ballot_sync(EVERY_LANE, yes); }
 JEAN_FN int count_bits(unsigned bits) { return __popc(bits); }
 JEAN_FN int lowest_bit(unsigned bits) { return __ffs((int)bits) - 1; }
 JEAN_FN unsigned bits_of(float value) { return __float_as_uint(value); }
 JEAN_FN float float_of(unsigned bits) { return __uint_as_float(bits); }
 
-// Adds four numbers to four neighbours in memory that other threads add to as well, at a multiple of 16 bytes.
+// Adds four numbers atomically to four neighbours in memory, aligned to 16 bytes.
 JEAN_FN void add_four(float* at, const float* values) {
 #if __CUDA_ARCH__ >= 900
   asm volatile("red.global.add.v4.f32 [%0], {%1, %2, %3, %4};"
@@ -38,8 +37,8 @@ JEAN_FN void add_four(float* at, const float* values) {
 #endif
 }
 
-// Two numbers in half precision, the first in the lower bits: bf16, or fp16 (and then no larger than it can
-// hold) on cards before sm_80.
+// Two numbers in half precision, the first in the lower bits: bf16, or fp16 (limited to its
+// range) on GPUs before sm_80.
 JEAN_FN unsigned pack(float low, float high) {
   unsigned packed;
 #if __CUDA_ARCH__ >= 800
@@ -86,7 +85,7 @@ JEAN_FN void multiply_add(float* d, const unsigned* a, unsigned b0, unsigned b1)
 #if __CUDA_ARCH__ >= 800
 #define JEAN_TF32
 
-// A number with 10 bits behind its first, as the tensor cores take it in place of single precision.
+// A number rounded to tf32, the tensor cores' format for single precision.
 JEAN_FN float round_tf32(float value) {
   unsigned rounded;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(value));

@@ -1,4 +1,4 @@
-"""Pictures in one call against the head traced by readable torch."""
+"""Fused rendering of rays against the head in readable torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
 
 
 def head(empty: float = 0.3) -> FastHead:
-    """A head with random planes; a share of its grid's cells is empty."""
+    """A head with random planes; a fraction of its grid's cells is empty."""
     torch.manual_seed(0)
     shape = (np.random.default_rng(0).random((68, 3)) * [8, 12, 2] + [-4, -6, -6]).tolist()
     made = FastHead(HeadArguments((6, 6, 4), BOX, shape))
@@ -47,7 +47,7 @@ def seen(made: FastHead, backend: str, count: int, bent: bool = True):
 
 @pytest.mark.parametrize("bent", [True, False])
 @pytest.mark.parametrize("count", [1, 63, 1000])
-def test_pictures_equal_the_reference(count, bent, path, monkeypatch):
+def test_rendered_rays_equal_the_reference(count, bent, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     made = head()
     expected, got = seen(made, "reference", count, bent), seen(made, "native", count, bent)
@@ -61,7 +61,7 @@ def test_pictures_equal_the_reference(count, bent, path, monkeypatch):
     assert 0.1 < expected.opacity.mean() <= 1 or count == 1
 
 
-def test_a_change_of_weights_is_seen(path, monkeypatch):
+def test_a_change_of_weights_changes_the_image(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     made = head()
     before = seen(made, "native", 200)
@@ -74,7 +74,7 @@ def test_a_change_of_weights_is_seen(path, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["none", "empty", "missed", "nan"])
-def test_rays_that_see_nothing(kind, path, monkeypatch):
+def test_rays_that_miss_stay_zero(kind, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     made = head(empty=1.1 if kind == "empty" else 0.3)
     made.use(Backend.resolve("native", "cpu"))
@@ -95,10 +95,10 @@ def test_any_number_of_threads_gives_the_same_bits(path, monkeypatch):
     try:
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
-            from jean.kernels.dispatch import picture
+            from jean.kernels.dispatch import render_rays_fused
 
             grid = made.occupancy
-            results.append(picture(frame, grid.sampling, grid.low, grid.high, *rays(3000), 10))
+            results.append(render_rays_fused(frame, grid.sampling, grid.low, grid.high, *rays(3000), 10))
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(results[0].channels, other.channels) for other in results[1:])

@@ -1,5 +1,4 @@
-// What the processor and its system let this process use. Asked of the processor itself: compilers learn the names of
-// new instruction sets years later than users get them.
+// Instruction sets that this process may use, by CPUID: compilers know new instruction sets years after users have them.
 #pragma once
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -12,8 +11,8 @@
 namespace {
 
 #if defined(__x86_64__)
-// Whether the system keeps the registers of these states when threads change (XGETBV): 2 and 4 are vectors of up to
-// 32 bytes, 0xE0 those of 64 bytes. Compilers' own questions are not asked: some leave them unanswered.
+// Whether the system saves the registers of these states when threads change (XGETBV): 2 and 4 are vectors of up to
+// 32 bytes, 0xE0 those of 64 bytes. Compiler builtins are not used, since some do not check this.
 bool system_keeps(unsigned states) {
   unsigned a, b, c, d;
   if (!__get_cpuid(1, &a, &b, &c, &d) || !(c >> 27 & 1u)) return false;
@@ -44,8 +43,8 @@ bool has_avx512bf16() {
   return has_avx512() && __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 5 & 1u);
 }
 
-// AMX with bf16: leaf 7, bits 22 and 24 of EDX, and Linux's leave to keep the tiles' 8 kB when threads change
-// (ARCH_REQ_XCOMP_PERM of state 18). It is asked for the whole process.
+// AMX with bf16: leaf 7, bits 22 and 24 of EDX, and the permission of Linux to use the tiles' 8 kB of state
+// (ARCH_REQ_XCOMP_PERM of state 18), which is requested for the whole process.
 bool has_amx() {
 #if defined(JEAN_EMULATED_TILES)
   return has_avx512bf16();

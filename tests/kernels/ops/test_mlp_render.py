@@ -1,4 +1,4 @@
-"""Pictures of the paper's field: in bf16, and with empty space left out."""
+"""Rendering of the paper's field: in bf16, and with empty space skipped."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ import torch
 from jean.errors import UsageError
 from jean.kernels import library
 from jean.kernels.backend import Backend
-from jean.kernels.occupancy import DensityGrid
-from jean.kernels.ops.mlp import mlp_values
-from jean.kernels.ops.mlp_picture import mlp_picture
+from jean.kernels.occupancy import OccupancyGrid
+from jean.kernels.ops.mlp import mlp_values, render_mlp_rays_fused
 from jean.kernels.reference import box_interval, composite
 from jean.models.head import paper as head_paper
 from jean.models.head.base import HeadArguments
 from jean.models.head.mlp import MlpField
 from jean.models.head.paper import PaperHead
-from tests.helpers.kernel_paths import half_path as half_path
+from tests.helpers.kernel_paths import bf16_path as bf16_path
 from tests.helpers.kernel_paths import path as path
 
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
 
 
 def smooth(field: MlpField) -> MlpField:
-    """Without the upper octaves, and with density at a third of the places around the middle."""
+    """A field without the upper octaves, with density at a third of the positions around the centre."""
     for index in (0, field.skip + 1):
         field.layers[index].weight.data[:, 3 + 6 * 2 : 63] = 0
     field.density.weight.data *= 300
@@ -43,7 +42,7 @@ def rays(count: int):
 
 
 def half_by_torch(field: MlpField, positions, condition, direction):
-    """The same roundings in torch: every factor of a product but the heads' is a bf16 number."""
+    """The same roundings in torch: all factors of products but those of the heads are bf16."""
     spec = field.folded(condition, direction)
 
     def rounded(x):
@@ -64,8 +63,8 @@ def half_by_torch(field: MlpField, positions, condition, direction):
 
 
 @pytest.mark.parametrize("samples", [0, 1, 31, 32, 33, 3000])
-def test_bf16_rounds_what_it_says_and_nothing_else(samples, half_path, monkeypatch):
-    monkeypatch.setenv("JEAN_KERNELS_BF16", half_path)
+def test_bf16_rounds_factors_and_nothing_else(samples, bf16_path, monkeypatch):
+    monkeypatch.setenv("JEAN_KERNELS_BF16", bf16_path)
     torch.manual_seed(0)
     field = smooth(MlpField(9, BOX))
     positions = (torch.rand(samples, 3) - 0.5) * 20
@@ -83,8 +82,8 @@ def test_bf16_rounds_what_it_says_and_nothing_else(samples, half_path, monkeypat
             assert cost < 0.02 * exact.square().mean().sqrt()
 
 
-def test_bf16_keeps_what_is_not_a_number(half_path, monkeypatch):
-    monkeypatch.setenv("JEAN_KERNELS_BF16", half_path)
+def test_bf16_keeps_nan(bf16_path, monkeypatch):
+    monkeypatch.setenv("JEAN_KERNELS_BF16", bf16_path)
     field = smooth(MlpField(9, BOX))
     positions = torch.zeros(40, 3)
     positions[7] = torch.nan
@@ -94,11 +93,11 @@ def test_bf16_keeps_what_is_not_a_number(half_path, monkeypatch):
     assert not density[torch.arange(40) != 7].isnan().any()
 
 
-def test_bf16_is_refused_where_it_cannot_be(monkeypatch):
+def test_bf16_without_support_is_an_error(monkeypatch):
     head = PaperHead(HeadArguments((4, 5, 0), BOX, []))
     with pytest.raises(UsageError, match="compiled kernels"):
         head.use(Backend.resolve("reference", "cpu", "bf16"))
-    monkeypatch.setattr(library, "half_targets", list)
+    monkeypatch.setattr(library, "bf16_targets", list)
     with pytest.raises(UsageError, match="no bf16"):
         head.use(Backend.resolve("auto", "cpu", "bf16"))
     assert head.precision == "fp32"
@@ -106,9 +105,9 @@ def test_bf16_is_refused_where_it_cannot_be(monkeypatch):
 
 @pytest.fixture(scope="module")
 def scene():
-    """A field of one frame and a grid of it."""
+    """A field of one frame and its occupancy grid."""
     torch.manual_seed(0)
-    field, grid = smooth(MlpField(9, BOX)), DensityGrid(BOX)
+    field, grid = smooth(MlpField(9, BOX)), OccupancyGrid(BOX)
     centres = grid.cell_centres().view(-1, 3)
     density, _ = field(centres, torch.ones(1, 9), torch.ones(1, 3), torch.zeros(len(centres), dtype=torch.long))
     shape = grid.density.shape
@@ -117,12 +116,14 @@ def scene():
 
 
 @pytest.mark.parametrize("count", [0, 1, 257, 600])
-def test_pictures_equal_torch_on_the_same_samples(count, scene, path, monkeypatch):
+def test_rendered_rays_equal_torch_on_the_same_samples(count, scene, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     field, grid = scene
     origins, directions = rays(count)
     spec = field.folded(torch.ones(1, 9), torch.ones(1, 3))
-    got = mlp_picture(spec, grid.sampling, grid.low, grid.high, origins, directions, 12, 64, enough=0.0)
+    got = render_mlp_rays_fused(
+        spec, grid.sampling, grid.low, grid.high, origins, directions, 12, 64, min_transmittance=0.0
+    )
     near, far = box_interval(origins, directions, grid.low, grid.high)
     hit, edges = grid.intervals(origins, directions, near, far, 12, 64)
     depths, lengths = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
@@ -138,16 +139,19 @@ def test_pictures_equal_torch_on_the_same_samples(count, scene, path, monkeypatc
     assert ((got.depth[hit] - seen.depth).abs() > 0.1).sum() <= 0.02 * count
 
 
-def test_a_ray_ends_where_no_light_is_left(scene, path, monkeypatch):
+def test_a_ray_ends_at_the_minimum_transmittance(scene, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     field, grid = scene
     spec, lines = field.folded(torch.ones(1, 9), torch.ones(1, 3)), rays(500)
-    whole, short = (mlp_picture(spec, grid.sampling, grid.low, grid.high, *lines, 16, 64, enough=e) for e in (0.0, 0.5))
+    whole, short = (
+        render_mlp_rays_fused(spec, grid.sampling, grid.low, grid.high, *lines, 16, 64, min_transmittance=e)
+        for e in (0.0, 0.5)
+    )
     off = (whole.channels - short.channels).abs()
     assert 0 < off.max() <= 0.5 and ((whole.opacity - short.opacity) >= 0).all()
 
 
-def test_leaving_empty_space_out_keeps_the_picture(path, monkeypatch):
+def test_skipping_empty_space_keeps_the_image(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     monkeypatch.setattr(head_paper, "CELL_CM", 1.0)
     torch.manual_seed(0)
@@ -167,7 +171,7 @@ def test_leaving_empty_space_out_keeps_the_picture(path, monkeypatch):
     assert 0.05 < exact.opacity.mean() < 0.99
 
 
-def test_any_number_of_threads_gives_the_same_picture(scene, path, monkeypatch):
+def test_any_number_of_threads_renders_the_same_bits(scene, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     before, results = torch.get_num_threads(), []
     field, grid = scene
@@ -175,15 +179,15 @@ def test_any_number_of_threads_gives_the_same_picture(scene, path, monkeypatch):
     try:
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
-            results.append(mlp_picture(spec, grid.sampling, grid.low, grid.high, *lines, 8, 64))
+            results.append(render_mlp_rays_fused(spec, grid.sampling, grid.low, grid.high, *lines, 8, 64))
     finally:
         torch.set_num_threads(before)
     assert all(torch.equal(results[0].channels, other.channels) for other in results[1:])
 
 
-def test_rays_that_are_no_numbers_see_nothing(scene):
+def test_nan_rays_miss(scene):
     field, grid = scene
     origins, directions = rays(5)
     spec = field.folded(torch.ones(1, 9), torch.ones(1, 3))
-    got = mlp_picture(spec, grid.sampling, grid.low, grid.high, origins, directions * torch.nan, 8, 64)
+    got = render_mlp_rays_fused(spec, grid.sampling, grid.low, grid.high, origins, directions * torch.nan, 8, 64)
     assert (got.channels == 0).all() and (got.opacity == 0).all()

@@ -1,4 +1,4 @@
-"""Whole pixels in one call against head, torso and background by readable torch."""
+"""Fused rendering of pixels against head, torso and background in readable torch."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import torch
 from jean.errors import UsageError
 from jean.kernels import library
 from jean.kernels.backend import Backend
-from jean.kernels.ops.picture import pairs
+from jean.kernels.ops.render import neighbour_pairs
 from jean.models.paint import in_squares, paint, picture
 from jean.models.talking_head import Frames, TalkingHead
-from tests.helpers.kernel_paths import half_path as half_path
+from tests.helpers.kernel_paths import bf16_path as bf16_path
 from tests.helpers.kernel_paths import path as path
 
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
@@ -20,7 +20,7 @@ SIZE = 48
 
 
 def person() -> TalkingHead:
-    """A head with random planes over a torso that the pose bends."""
+    """A head with random planes over a torso that the pose deforms."""
     torch.manual_seed(0)
     shape = (np.random.default_rng(0).random((68, 3)) * [8, 12, 2] + [-4, -6, -6]).tolist()
     made = TalkingHead(
@@ -76,7 +76,7 @@ def test_pixels_equal_the_reference(count, path, monkeypatch):
         assert (paint(made, frame(), pixels, background, SIZE)[0] - got).abs().mean() > 0.01
 
 
-def test_the_pose_bends_the_torso(path, monkeypatch):
+def test_the_pose_deforms_the_torso(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     made, pixels = person(), some_pixels(400)
     made.head.occupancy.sampling.zero_()  # no head
@@ -89,7 +89,7 @@ def test_the_pose_bends_the_torso(path, monkeypatch):
     assert torch.allclose(other, painted(made, "reference", pixels, far)[0], atol=2e-5)
 
 
-def test_a_change_of_the_torso_is_seen(path, monkeypatch):
+def test_a_change_of_the_torso_changes_the_image(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     made, pixels = person(), some_pixels(200)
     made.head.occupancy.sampling.zero_()
@@ -102,7 +102,7 @@ def test_a_change_of_the_torso_is_seen(path, monkeypatch):
         before = after
 
 
-def test_what_is_no_number_stays_none(path, monkeypatch):
+def test_nan_stays_nan(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     made, pixels = person(), some_pixels(64)
     made.head.occupancy.sampling.zero_()
@@ -113,7 +113,7 @@ def test_what_is_no_number_stays_none(path, monkeypatch):
     assert (depth == 0).all()
 
 
-def test_any_number_of_threads_paints_the_same():
+def test_any_number_of_threads_renders_the_same_pixels():
     made, background = person(), np.full((SIZE, SIZE, 3), 90, np.uint8)
     made.head.use(Backend.resolve("native", "cpu"))
     before = torch.get_num_threads()
@@ -130,8 +130,8 @@ def test_any_number_of_threads_paints_the_same():
         assert np.array_equal(images[0].depth_cm, other.depth_cm)
 
 
-def test_bf16_is_near_and_is_chosen_only_by_name(half_path, monkeypatch):
-    monkeypatch.setenv("JEAN_KERNELS_BF16", half_path)
+def test_bf16_is_close_to_fp32_and_has_to_be_chosen(bf16_path, monkeypatch):
+    monkeypatch.setenv("JEAN_KERNELS_BF16", bf16_path)
     made, pixels = person(), some_pixels(1000)
     expected, far = painted(made, "native", pixels)
     got, got_far = painted(made, "native", pixels, precision="bf16")
@@ -145,19 +145,19 @@ def test_bf16_is_near_and_is_chosen_only_by_name(half_path, monkeypatch):
 
 def test_pairs_hold_each_value_beside_that_of_the_next_cell():
     table = torch.tensor([[1.0, -2.0], [3.0, 0.1], [torch.nan, 5.0]])
-    made = pairs(table)
+    made = neighbour_pairs(table)
     assert made.shape == (3, 2, 2) and made.dtype == torch.bfloat16
     assert torch.equal(made[:, :, 0].nan_to_num(9), table.bfloat16().nan_to_num(9))
     assert torch.equal(made[:2, :, 1].nan_to_num(9), table[1:].bfloat16().nan_to_num(9))
 
 
-def test_bf16_without_kernels_is_refused():
+def test_bf16_without_kernels_is_an_error():
     with pytest.raises(UsageError, match="bf16"):
         person().head.use(Backend.resolve("reference", "cpu", "bf16"))
 
 
 @pytest.mark.parametrize(("size", "side"), [(16, 8), (19, 8), (5, 8), (12, 1)])
-def test_squares_hold_every_pixel_once(size, side):
+def test_tile_order_contains_every_pixel_once(size, side):
     order = in_squares(size, side)
     assert np.array_equal(np.sort(order), np.arange(size * size))
     first = order[: min(side, size) ** 2]

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from jean.errors import InputError
-from jean.prepare.validate import Look, check, look, sharpness
+from jean.prepare.video_check import Inspection, check_video, inspect_frames, sharpness
 from tests.helpers.drawn_face import draw_face, face_at
 
-GOOD = Look(12, 12, 0, 120.0, 200.0, ())
+GOOD = Inspection(12, 12, 0, 120.0, 200.0, ())
 
 
 def info(**changes):
@@ -15,12 +15,12 @@ def info(**changes):
     return SimpleNamespace(**{**facts, **changes})
 
 
-def seen(**changes):
-    return Look(**{**GOOD.__dict__, **changes})
+def inspection(**changes):
+    return Inspection(**{**GOOD.__dict__, **changes})
 
 
 def test_a_good_video_has_no_warnings():
-    assert check(info(), GOOD, 25.0) == []
+    assert check_video(info(), GOOD, 25.0) == []
 
 
 @pytest.mark.parametrize(
@@ -32,9 +32,9 @@ def test_a_good_video_has_no_warnings():
         ({"with_several": 9, "several_times_s": (0.5, 30.0)}, "several people.*0.5 to 30.0 s.*--face"),
     ],
 )
-def test_what_makes_a_clip_impossible(changes, words):
+def test_unusable_videos_are_refused(changes, words):
     with pytest.raises(InputError, match=words):
-        check(info(), seen(**changes), 25.0)
+        check_video(info(), inspection(**changes), 25.0)
 
 
 @pytest.mark.parametrize(
@@ -43,29 +43,29 @@ def test_what_makes_a_clip_impossible(changes, words):
         ({}, {"with_face": 10}, "2 of 12 sampled frames"),
         ({}, {"inter_ocular_px": 30.0}, "small: 30 px"),
         ({}, {"sharpness": 5.0}, "blurred"),
-        ({"fps": 10.0}, {}, "10 frames a second"),
+        ({"fps": 10.0}, {}, "10 frames per second"),
         ({"duration_s": 8.0, "audio_duration_s": 8.0}, {}, "8.0 s; a head"),
         ({"audio_rate_hz": None, "audio_duration_s": 0.0}, {}, "no sound"),
-        ({"audio_duration_s": 60.0}, {}, "sound lasts 60.0 s, the picture 120.0"),
+        ({"audio_duration_s": 60.0}, {}, "sound lasts 60.0 s, the pictures 120.0"),
     ],
 )
-def test_what_makes_a_clip_poor(facts, changes, words):
-    warnings = check(info(**facts), seen(**changes), 25.0)
+def test_poor_videos_give_one_warning(facts, changes, words):
+    warnings = check_video(info(**facts), inspection(**changes), 25.0)
     assert len(warnings) == 1 and words in warnings[0]
 
 
-def test_several_people_are_fine_when_one_is_chosen():
-    assert check(info(), seen(with_several=12, several_times_s=(0.0, 1.0)), 25.0, "left") == []
+def test_several_people_are_accepted_when_one_is_chosen():
+    assert check_video(info(), inspection(with_several=12, several_times_s=(0.0, 1.0)), 25.0, "left") == []
 
 
-def test_a_look_measures_the_largest_face():
+def test_the_largest_face_is_measured():
     image = np.full((300, 500, 3), 90, np.uint8)
     large, small = draw_face(image, 20, 60, 150), draw_face(image, 300, 60, 80, 1)
     frames = [(0.0, image), (1.0, image), (2.0, image)]
-    found = look(frames, [[face_at(small), face_at(large)], [], [face_at(large)]])
+    found = inspect_frames(frames, [[face_at(small), face_at(large)], [], [face_at(large)]])
     assert (found.sampled, found.with_face, found.with_several, found.several_times_s) == (3, 2, 1, (0.0,))
     assert found.inter_ocular_px == pytest.approx(0.6 * 150, rel=0.01)
-    assert look([], []).sampled == 0 and look([(0.0, image)], [[]]).sharpness == 0
+    assert inspect_frames([], []).sampled == 0 and inspect_frames([(0.0, image)], [[]]).sharpness == 0
 
 
 def test_sharpness_falls_with_blur_and_not_with_size():

@@ -1,0 +1,121 @@
+"""The arrays of a clip: names, shapes, and the checks that reading and writing share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jean.errors import ArtefactError
+
+if TYPE_CHECKING:
+    from jean.clips.meta import ClipMeta
+
+# name: (shape with T frames and E expression coefficients, meaning)
+ARRAYS = {
+    "times_s": ("T", "presentation time of each frame, seconds from the start of the video"),
+    "valid": ("T", "bool: the chosen face was found in this frame"),
+    "landmarks": ("T,68,2", "iBUG-68 points, px of the crop, (x, y); NaN where not valid"),
+    "irises": ("T,2,2", "iris centres (subject's right, left), px of the crop; NaN where unknown"),
+    "camera_to_world": ("T,4,4", "fitted head pose; interpolated where not valid"),
+    "tracker_camera_to_world": ("T,4,4", "the tracker's own pose; NaN where it gives none"),
+    "shape": ("68,3", "the fitted rigid head shape, head space, cm"),
+    "expression": ("T,E", "expression coefficients; interpolated where not valid"),
+}
+_MAY_BE_NAN = ("landmarks", "irises", "tracker_camera_to_world")
+RIGID = 1e-2  # largest deviation of a pose's rotation from an orthonormal matrix
+
+Header = dict[str, tuple[str, tuple[int, ...]]]
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a safetensors file.
+
+    Raises:
+        ArtefactError: missing or damaged.
+    """
+    from safetensors import SafetensorError
+    from safetensors.numpy import load_file
+
+    try:
+        return load_file(str(path))
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ArtefactError(f"{path} is missing or damaged.", "Prepare it again.") from error
+
+
+def read_header(path: Path) -> Header:
+    """Type and shape of each array of a safetensors file, by name; the values are not read.
+
+    Raises:
+        ArtefactError: missing or damaged.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(str(path), "np") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118 - no iterator
+            return {name: (piece.get_dtype(), tuple(piece.get_shape())) for name, piece in slices.items()}
+    except (OSError, SafetensorError) as error:
+        raise ArtefactError(f"{path} is missing or damaged.", "Prepare it again.") from error
+
+
+def check_arrays(path: Path, arrays: Mapping[str, np.ndarray], meta: ClipMeta) -> None:
+    """Checks names, shapes, types and values of the per-frame arrays.
+
+    Args:
+        path: the file, for messages.
+        arrays: arrays by name, see ``ARRAYS``.
+        meta: metadata of the clip.
+
+    Raises:
+        ArtefactError: names the first array that is wrong.
+    """
+    # The demo's earlier clips of the ground truth list no files, and name the coefficients of another tracker.
+    coefficients = len(meta.expression.names) if meta.files else np.shape(arrays.get("expression", ()))[-1]
+    sizes = {"T": meta.frames, "E": coefficients}
+    for name, (dimensions, _) in ARRAYS.items():
+        if name not in arrays:
+            raise _wrong(path, f"holds no {name}")
+        array = arrays[name]
+        shape = tuple(sizes[part] if part in sizes else int(part) for part in dimensions.split(","))
+        if array.shape != shape:
+            raise _wrong(path, f"{name} has shape {list(array.shape)} instead of {list(shape)}")
+        if array.dtype.kind != ("b" if name == "valid" else "f"):
+            raise _wrong(path, f"{name} has type {array.dtype}")
+        if np.isinf(array).any() if name in _MAY_BE_NAN else not np.isfinite(array).all():
+            raise _wrong(path, f"{name} holds values that are not finite")
+    if not np.isfinite(arrays["landmarks"][arrays["valid"]]).all():
+        raise _wrong(path, "landmarks of a valid frame are not finite")
+    if (np.diff(arrays["times_s"]) <= 0).any():
+        raise _wrong(path, "times_s does not increase")
+    rotations = arrays["camera_to_world"][:, :3, :3]
+    if np.abs(rotations @ rotations.swapaxes(1, 2) - np.eye(3)).max() > RIGID or np.linalg.det(rotations).min() < 0:
+        raise _wrong(path, "camera_to_world holds a matrix that is not a rigid pose")
+
+
+def check_features(path: Path, shapes: Mapping[str, tuple[int, ...]], frames: int) -> None:
+    """Checks names, shapes and types of a file of features, which may be absent if no features are named.
+
+    Args:
+        path: the file.
+        shapes: shape per frame of each array that the metadata names.
+        frames: T.
+
+    Raises:
+        ArtefactError: names the first array that is wrong.
+    """
+    header = read_header(path) if path.is_file() else {}
+    if set(header) != set(shapes):
+        name = min(set(header) ^ set(shapes))
+        raise _wrong(path, f"{name} is {'not in clip.json' if name in header else 'missing'}")
+    for name, (dtype, shape) in header.items():
+        if shape != (frames, *shapes[name]):
+            raise _wrong(path, f"{name} has shape {list(shape)} instead of {[frames, *shapes[name]]}")
+        if dtype not in ("F16", "F32", "F64"):
+            raise _wrong(path, f"{name} has type {dtype}")
+
+
+def _wrong(path: Path, reason: str) -> ArtefactError:
+    return ArtefactError(f"{path} is damaged: {reason}.", "Prepare it again.")
