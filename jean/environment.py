@@ -39,6 +39,7 @@ PACKAGES = {
     "onnxruntime": ("onnxruntime", "the identity metric, emotion networks in ONNX"),
     "matplotlib": ("matplotlib", "inspect: curves and maps"),
     "scikit-learn": ("sklearn", "inspect: t-SNE; linear probes"),
+    "jinja2": ("jinja2", "reports and pages"),
     "fastdtw": ("fastdtw", "aligning sentences of different emotions"),
 }
 
