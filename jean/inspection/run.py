@@ -187,7 +187,7 @@ def _strips(run: Path, checkpoint: Checkpoint, config: InspectConfig, progress: 
 
     from jean.clips.corpus import EMOTIONS
     from jean.drivers.tracks import DriverTracks
-    from jean.models.paint import picture
+    from jean.models.frame import render_frame
     from jean.rendering.load import load_model
 
     person = read_person(run)
@@ -215,7 +215,7 @@ def _strips(run: Path, checkpoint: Checkpoint, config: InspectConfig, progress: 
             offsets=torch.from_numpy(person.predict_offsets(rows).astype(np.float32)),
             audio=torch.zeros(count, arguments["audio_window"], arguments["audio_features"]),
         ).to(model.device)
-        images = [picture(model, tracks.frames(index), white).rgb for index in range(count)]
+        images = [render_frame(model, tracks.frames(index), white).rgb for index in range(count)]
         strips.append(Strip(name, images, [f"{time:.0%}" for time in times]))
     return strips
 

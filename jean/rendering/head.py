@@ -14,7 +14,7 @@ from jean.config import load_config
 from jean.drivers.person import Person, read_person
 from jean.errors import UsageError
 from jean.kernels.backend import Backend
-from jean.models.paint import picture
+from jean.models.frame import render_frame
 from jean.models.talking_head import TalkingHead
 from jean.progress import Progress, Silent
 from jean.rendering.backgrounds import Backgrounds
@@ -104,7 +104,7 @@ class LoadedHead:
         """
         if not 0 <= index < len(drive):
             raise IndexError(f"frame {index} of {len(drive)}")
-        return picture(self.model, drive.frame(index), self.backgrounds(drive, background).at(index)).rgb
+        return render_frame(self.model, drive.frame(index), self.backgrounds(drive, background).at(index)).rgb
 
 
 def load_head(

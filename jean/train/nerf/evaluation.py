@@ -10,7 +10,7 @@ import torch
 
 from jean.drivers.person_frames import PersonFrames
 from jean.media import write_png
-from jean.models.paint import paint, picture
+from jean.models.frame import render_frame, render_pixels
 from jean.models.talking_head import Frames, TalkingHead
 
 
@@ -31,7 +31,9 @@ def face_and_head_psnr(
         rows, columns = np.nonzero(face | head)
         pixels = torch.from_numpy(np.stack([columns, rows], 1).astype(np.float32) + 0.5).to(device)
         plate = torch.from_numpy(data.plate(index)[rows, columns].astype(np.float32) / 255).to(device)
-        rgb = paint(model, frames_of(np.array([index])), pixels, plate, data.size_px)[0].clamp(0, 1).cpu().numpy()
+        rgb = (
+            render_pixels(model, frames_of(np.array([index])), pixels, plate, data.size_px)[0].clamp(0, 1).cpu().numpy()
+        )
         error = np.square(rgb - data.image(index)[rows, columns] / 255.0).mean(-1)
         face_db.append(-10 * np.log10(max(error[face[rows, columns]].mean(), 1e-10)))
         head_db.append(-10 * np.log10(max(error[head[rows, columns]].mean(), 1e-10)))
@@ -51,6 +53,8 @@ def preview_sheet(
     for index in indices:
         frames, plate = frames_of(np.array([index])), data.plate(index)
         white = np.full_like(plate, 255)
-        columns.append([data.image(index), picture(model, frames, plate).rgb, picture(model, frames, white).rgb])
+        columns.append(
+            [data.image(index), render_frame(model, frames, plate).rgb, render_frame(model, frames, white).rgb]
+        )
     sheet = np.concatenate([np.concatenate(column, 0) for column in columns], 1)
     write_png(path, sheet)
