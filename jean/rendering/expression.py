@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jean.drivers.expression import ExpressionInput
-from jean.drivers.named_expression import Key, parse, read_timeline, vectors
+from jean.drivers.named_expression import ExpressionKey, expression_vectors, parse_expression, read_timeline
 from jean.drivers.person import Person
 from jean.drivers.resampling import interpolate_rows, source_positions
 from jean.errors import InputError, UsageError
@@ -53,7 +53,9 @@ def expressions(
     if keys:
         # the training clip's own movement (blinks) continues around the named expression
         mean = person.expression.mean(0)
-        named = vectors(keys, person.means, mean, times, lambda path: source.track(path, progress).vectors.mean(0))
+        named = expression_vectors(
+            keys, person.means, mean, times, lambda path: source.track(path, progress).vectors.mean(0)
+        )
         track = named + track - mean
         if source.measures_offsets:
             offsets = offsets + person.predict_offsets(named) - person.predict_offsets(mean[None])
@@ -67,7 +69,7 @@ def expressions(
     return strengthened(track, person.expression), strengthened(offsets, person.offsets)
 
 
-def _keys(config: RenderConfig, length_s: float) -> list[Key]:
+def _keys(config: RenderConfig, length_s: float) -> list[ExpressionKey]:
     """The named expressions that are asked for; none where the expression comes from a file."""
     if config.expression_timeline is not None:
         return read_timeline(config.expression_timeline)
@@ -76,4 +78,4 @@ def _keys(config: RenderConfig, length_s: float) -> list[Key]:
     text = str(config.expression)
     if "/" in text or config.expression.suffix in VIDEO_SUFFIXES:
         raise InputError(f"{text} does not exist.", "Check --expression.")
-    return parse(text, length_s)
+    return parse_expression(text, length_s)

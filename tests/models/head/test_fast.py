@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from jean.kernels import occupancy
+from jean.kernels import reference
 from jean.kernels.backend import Backend
 from jean.kernels.reference import quantile_grid
 from jean.models.head.base import HeadArguments
@@ -17,7 +17,7 @@ BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
 @pytest.mark.parametrize("backend", ["reference", "native"])
 def test_rays_that_miss_the_head_change_neither_values_nor_gradients(backend, monkeypatch):
     """Compares tracing every ray, as on a GPU, with tracing only the rays that hit occupied cells."""
-    monkeypatch.setattr(occupancy, "quantile_grid", lambda rays, count, generator, device: middles(rays, count, device))
+    monkeypatch.setattr(reference, "quantile_grid", lambda rays, count, generator, device: middles(rays, count, device))
     monkeypatch.setattr(
         "jean.kernels.ops.rays.quantile_grid", lambda n, count, generator, device: middles(n, count, device)
     )
