@@ -1,4 +1,4 @@
-"""PSNR of a head against real frames, and preview sheets."""
+"""PSNR of a head in training against ground truth frames, and preview sheets."""
 
 from __future__ import annotations
 
@@ -17,9 +17,18 @@ from jean.models.talking_head import Frames, TalkingHead
 def face_and_head_psnr(
     model: TalkingHead, frames_of: Callable[[np.ndarray], Frames], data: PersonFrames, indices: np.ndarray
 ) -> tuple[float, float]:
-    """Mean PSNR in dB over the landmarks' hull and over the head's matte, against real frames.
+    """Mean PSNR over the face and over the head against ground truth frames.
 
     Only these pixels are rendered, over the clip's background plate.
+
+    Args:
+        model: the head.
+        frames_of: gives the model's inputs for frame indices [F].
+        data: the ground truth.
+        indices: frames to compare.
+
+    Returns:
+        PSNR in dB over the convex hull of the landmarks, and over the head's matte.
     """
     from jean.metrics.crops import hull_mask
 
@@ -47,7 +56,15 @@ def preview_sheet(
     indices: np.ndarray,
     path: Path,
 ) -> None:
-    """Writes a PNG: real frames above, rendered over their plate in the middle, over white below."""
+    """Writes a PNG with three rows: ground truth frames, frames rendered over their plate, and frames over white.
+
+    Args:
+        model: the head.
+        frames_of: gives the model's inputs for frame indices [F].
+        data: the ground truth.
+        indices: frames to show, one per column.
+        path: the PNG file.
+    """
 
     columns = []
     for index in indices:
