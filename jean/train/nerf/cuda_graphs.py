@@ -2,7 +2,8 @@
 
 A graph replays the launches of one call with the same scalars and addresses. A recorded function must therefore not
 depend on the host: it reads nothing back from the GPU, its shapes are constant, and values that change between steps
-are in tensors. Random numbers come from generators that are registered with the graph, and continue as in eager execution.
+are in tensors. Random numbers come from generators that are registered with the graph, so that their sequence is
+that of eager execution.
 """
 
 from __future__ import annotations
