@@ -13,7 +13,7 @@ from jean.train.nerf import train as nerf
 from jean.train.nerf.cuda_graphs import WARMUP_CALLS, Graphs
 from jean.train.nerf.presets import resolve
 from jean.train.nerf.train import NerfConfig, NerfStage, train_nerf
-from tests.helpers.stand_in_card import StandInGenerator, StandInGraph, install
+from tests.helpers.cuda_graph_stub import StandInGenerator, StandInGraph, install
 from tests.helpers.tiny_clip import make_clip
 
 CASES = {
@@ -71,9 +71,9 @@ def test_recorded_steps_equal_eager_steps(clip, monkeypatch, case, variants):
         assert {name: float(value) for name, value in recorded.step(step).items()} == expected
     assert all(torch.equal(a, b) for a, b in zip(weights(eager), weights(recorded), strict=True))
     assert torch.equal(eager.generator.get_state(), recorded.generator.get_state())
-    assert len(StandInGraph.made) == variants
-    assert sum(graph.replays for graph in StandInGraph.made) == steps - variants * WARMUP_CALLS
-    assert all(graph.generators == recorded.graphs.generators for graph in StandInGraph.made)
+    assert len(StandInGraph.instances) == variants
+    assert sum(graph.replays for graph in StandInGraph.instances) == steps - variants * WARMUP_CALLS
+    assert all(graph.generators == recorded.graphs.generators for graph in StandInGraph.instances)
 
 
 def test_host_values_in_a_recording_change_the_training(clip, monkeypatch):
@@ -110,12 +110,12 @@ def test_an_interrupted_recorded_run_ends_with_the_same_weights(clip, monkeypatc
     train_nerf([clip], tmp_path / "broken", config, Silent())
     hashes = [load_checkpoint(tmp_path / name).content_hash for name in ("whole", "broken")]
     assert hashes[0] == hashes[1]
-    assert any(graph.replays for graph in StandInGraph.made)
+    assert any(graph.replays for graph in StandInGraph.instances)
 
 
 def test_steps_that_cannot_be_recorded_run_eagerly(clip, monkeypatch):
     install(monkeypatch)
-    StandInGraph.fails = "operation not permitted when stream is capturing\nmore"
+    StandInGraph.error = "operation not permitted when stream is capturing\nmore"
     eager, failing = (stage(kind, clip) for kind in (EagerStage, GpuStage))
     warnings = []
     failing.graphs.warn = warnings.append
@@ -125,7 +125,7 @@ def test_steps_that_cannot_be_recorded_run_eagerly(clip, monkeypatch):
             trained.step(step)
     assert all(torch.equal(a, b) for a, b in zip(weights(eager), weights(failing), strict=True))
     assert len(warnings) == 1 and "operation not permitted when stream is capturing)" in warnings[0]
-    assert len(StandInGraph.made) == 1 and not StandInGraph.made[0].replays
+    assert len(StandInGraph.instances) == 1 and not StandInGraph.instances[0].replays
 
 
 def test_non_finite_weights_end_a_recorded_run_and_are_not_saved(clip, monkeypatch, tmp_path):
