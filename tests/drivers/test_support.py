@@ -25,11 +25,11 @@ def correlated(count=400, seed=0):
 
 def test_values_within_the_radius_are_bit_identical():
     values = correlated()
-    limited, left = Support.fit(values, scale_floor=0.02).limit(values)
-    same = left == 1
+    limited, remaining = Support.fit(values, scale_floor=0.02).limit(values)
+    same = remaining == 1
     assert 0.94 < same.mean() < 0.96
     assert np.array_equal(limited[same], values[same])
-    assert left.min() > 0.5
+    assert remaining.min() > 0.5
 
 
 def test_correlated_values_are_limited_within_each_ones_range():
@@ -37,8 +37,8 @@ def test_correlated_values_are_limited_within_each_ones_range():
     common = random.normal(size=(500, 1))
     values = common + 0.1 * random.normal(size=(500, 2))  # two correlated coefficients
     corner = np.array([[values[:, 0].max(), values[:, 1].min()]])
-    limited, left = Support.fit(values, scale_floor=0.02).limit(corner)
-    assert left[0] < 0.5
+    limited, remaining = Support.fit(values, scale_floor=0.02).limit(corner)
+    assert remaining[0] < 0.5
     assert abs(limited[0, 0] - limited[0, 1]) < 0.6  # the pair is correlated again; the input differs by about 5
 
 
@@ -46,10 +46,10 @@ def test_limited_distances_approach_the_limit_in_the_same_direction():
     support = Support.fit(correlated(), scale_floor=0.02)
     direction = support.axes[0] * support.axis_std[0] * support.scale
     far = support.mean + direction * np.array([[1.0], [10.0], [1e6]]) * support.radius
-    limited, left = support.limit(far)
+    limited, remaining = support.limit(far)
     steps = (limited - support.mean) @ direction / (direction @ direction) / support.radius
     assert steps == pytest.approx([1.0, LARGEST, LARGEST], abs=1e-6)
-    assert left[2] < 1e-5
+    assert remaining[2] < 1e-5
 
 
 def test_the_limit_is_smooth():
@@ -65,8 +65,8 @@ def test_the_limit_is_smooth():
 def test_directions_without_training_motion_are_removed():
     random = np.random.default_rng(2)
     values = np.pad(random.normal(size=(300, 2)), ((0, 0), (0, 1)))  # the third value is always zero
-    limited, left = Support.fit(values, scale_floor=0.02).limit(np.array([[0.0, 0.0, 5.0], [0.1, 0.0, 0.0]]))
-    assert abs(limited[0, 2]) < 1e-6 and left[0] < 1e-3
+    limited, remaining = Support.fit(values, scale_floor=0.02).limit(np.array([[0.0, 0.0, 5.0], [0.1, 0.0, 0.0]]))
+    assert abs(limited[0, 2]) < 1e-6 and remaining[0] < 1e-3
     assert limited[1] == pytest.approx([0.1, 0, 0])
 
 
@@ -97,13 +97,13 @@ def test_pose_motion_and_poses_are_inverse():
 def test_own_poses_are_unchanged_and_distant_poses_are_limited():
     own = talking_poses()
     support = PoseSupport.fit(own)
-    limited, left = support.limit(own)
-    assert np.array_equal(limited[left == 1], own[left == 1]) and (left == 1).mean() > 0.85
+    limited, remaining = support.limit(own)
+    assert np.array_equal(limited[remaining == 1], own[remaining == 1]) and (remaining == 1).mean() > 0.85
     foreign = talking_poses(place=(30.0, 10.0, 150.0), yaw=0.9)
-    limited, left = support.limit(support.retarget(foreign))
+    limited, remaining = support.limit(support.retarget(foreign))
     assert np.degrees(rotation_angle(limited, support.mean[None])).max() < 25 < np.degrees(0.9)
     assert np.allclose(limited @ invert_pose(limited), np.eye(4), atol=1e-9)
-    assert left.min() < 0.5
+    assert remaining.min() < 0.5
 
 
 def test_an_upside_down_source_is_retargeted_to_an_upright_head():

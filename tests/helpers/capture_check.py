@@ -16,7 +16,7 @@ GPU = torch.device("cuda:0")
 # Without a GPU, autograd does not work on fake GPU tensors, but it does on meta tensors.
 META = torch.device("meta")
 DATA_DEPENDENT = (torch.Tag.data_dependent_output, torch.Tag.dynamic_output_shape)
-# matrix_exp sorts matrices by their norms on the host, and decompositions check there whether they succeeded (vector norms
+# matrix_exp sorts matrices by their norms on the host, and decompositions check their success there (vector norms
 # are sums and do not wait); lift_fresh converts Python numbers to tensors
 WAITS = ("linalg_", "lift_fresh")
 MAX_EMBEDDINGS = 768  # for more rows, the gradient of embedding sorts them and may count duplicates on the host

@@ -30,13 +30,13 @@ VARIANTS = [(False, True), (True, False), pytest.param(True, True, marks=SLOW), 
 
 def choices():
     """All combinations; the fast suite takes each device, backend and case in alternating variants."""
-    made = []
+    parameters = []
     for place in itertools.product(range(2), repeat=5):
-        device, kernels, case, fourth, smoothing = place
-        slow = [SLOW] if fourth == smoothing or sum(place[:4]) % 2 else []
-        given = DEVICES[device], bool(kernels), list(CASES)[case], bool(fourth), bool(smoothing)
-        made.append(pytest.param(*given, marks=slow, id="-".join(map(str, given))))
-    return made
+        device, kernels, case, regularise, smoothing = place
+        slow = [SLOW] if regularise == smoothing or sum(place[:4]) % 2 else []
+        given = DEVICES[device], bool(kernels), list(CASES)[case], bool(regularise), bool(smoothing)
+        parameters.append(pytest.param(*given, marks=slow, id="-".join(map(str, given))))
+    return parameters
 
 
 @pytest.fixture(scope="module")
@@ -48,49 +48,49 @@ def stage(clip, case="fast", **options):
     """A stage on the CPU that takes the code paths of a GPU."""
     config = resolve(NerfConfig(**(CASES[case] | {"device": "cpu", "steps": 100} | options)))
     data = open_person([clip])
-    made = NerfStage(data, config, torch.device("cpu"))
-    made.model.head.every_ray = True
-    return made
+    trained = NerfStage(data, config, torch.device("cpu"))
+    trained.model.head.every_ray = True
+    return trained
 
 
-def on_gpu(made, device=GPU):
+def on_gpu(trained, device=GPU):
     """The same stage with all tensors on a fake GPU; call it under ``FakeTensorMode``."""
-    made.device = made.batches.images.device = made.batches.images.home = device
-    for module in (made.model, made.latents):
+    trained.device = trained.batches.images.device = trained.batches.images.home = device
+    for module in (trained.model, trained.latents):
         move(module, device)
     for owner, names in (
-        (made, ["lips"]),
-        (made.batches, ["train", "boxes", "frame", "bounds"]),
-        (made.batches.images, ["clip_of", "plates"]),
+        (trained, ["lips"]),
+        (trained.batches, ["train", "boxes", "frame", "bounds"]),
+        (trained.batches.images, ["clip_of", "plates"]),
     ):
         for name in names:
             setattr(owner, name, fake_tensor(getattr(owner, name), device))
-    made.tracks = made.tracks.to("cpu")
-    given = {name: value for name, value in vars(made.tracks).items() if value is not None}
-    made.tracks = replace(made.tracks, **{name: fake_tensor(value, device) for name, value in given.items()})
-    made.frames = made.tracks.frames
-    parts = made.batches.images.parts
-    made.batches.images.parts = [tuple(fake_tensor(value, device) for value in part) for part in parts]
-    return made
+    trained.tracks = trained.tracks.to("cpu")
+    given = {name: value for name, value in vars(trained.tracks).items() if value is not None}
+    trained.tracks = replace(trained.tracks, **{name: fake_tensor(value, device) for name, value in given.items()})
+    trained.frames = trained.tracks.frames
+    parts = trained.batches.images.parts
+    trained.batches.images.parts = [tuple(fake_tensor(value, device) for value in part) for part in parts]
+    return trained
 
 
-@pytest.mark.parametrize("fourth, smoothing", VARIANTS)
+@pytest.mark.parametrize("regularise, smoothing", VARIANTS)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("backend", ["reference", "native"])
-def test_a_step_can_be_recorded(clip, case, backend, fourth, smoothing):
+def test_a_step_can_be_recorded(clip, case, backend, regularise, smoothing):
     """Runs losses, gradients and Adam on the CPU; the operations are those of a GPU."""
     trained = stage(clip, case, backend=backend)
     trained.model.smoothing.fill_(smoothing)
     for group in trained.optimiser.param_groups:
         group["lr"] = torch.tensor(group["lr"])
-    trained.learn(fourth)  # creates Adam's state and loads kernels
+    trained.learn(regularise)  # creates Adam's state and loads kernels
     with Capturable() as seen:
-        trained.learn(fourth)
+        trained.learn(regularise)
     assert {"_fused_adam_.tensor_lr", "composite_backward" if backend == "native" else "cumsum"} <= seen.names
 
 
-@pytest.mark.parametrize("device, kernels, case, fourth, smoothing", choices())
-def test_losses_and_gradients_stay_on_the_gpu(clip, case, kernels, fourth, smoothing, device, monkeypatch):
+@pytest.mark.parametrize("device, kernels, case, regularise, smoothing", choices())
+def test_losses_and_gradients_stay_on_the_gpu(clip, case, kernels, regularise, smoothing, device, monkeypatch):
     """Runs on tensors that have a device and a shape, but no values that could be waited for."""
     monkeypatch.setattr(backends, "cuda_verdict", lambda operation, device: Verdict(kernels, ""))
     monkeypatch.setattr(FakeTensor, "is_cuda", property(lambda tensor: True))
@@ -101,7 +101,7 @@ def test_losses_and_gradients_stay_on_the_gpu(clip, case, kernels, fourth, smoot
     with FakeTensorMode():
         on_gpu(trained, device)
         with Capturable(device) as seen:
-            losses, _ = trained.losses(fourth)
+            losses, _ = trained.losses(regularise)
             if device == META:
                 torch.stack(list(losses.values())).sum().backward()
     assert all(value.device == device for value in losses.values())
