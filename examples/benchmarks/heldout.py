@@ -21,8 +21,8 @@ from jean.drivers.method import Method
 from jean.drivers.person_frames import PersonFrames, open_clips
 from jean.drivers.tracks import DriverTracks
 from jean.metrics.crops import hull_mask
-from jean.models.paint import paint
-from jean.models.pose import corrected
+from jean.models.frame import render_pixels
+from jean.models.pose import correct_poses
 from jean.models.talking_head import Frames, TalkingHead
 from jean.rendering.load import load_model
 from jean.train.nerf.latents import POSE_VALUES, FrameLatents
@@ -64,7 +64,7 @@ class Case:
         """PSNR of the rendered face hull against the real one, dB."""
         rows, columns, real, plate = self.pixels(index)
         where = torch.from_numpy(np.stack([columns, rows], 1).astype(np.float32) + 0.5)
-        return decibels(paint(self.model, frames, where, plate, self.data.size_px)[0].numpy(), real)
+        return decibels(render_pixels(self.model, frames, where, plate, self.data.size_px)[0].numpy(), real)
 
     def with_best_pose(self, index: int) -> float:
         """PSNR after optimising the pose on the held-out pixels, dB (diagnosis only)."""
@@ -76,7 +76,7 @@ class Case:
         optimiser = torch.optim.Adam([move], lr=POSE_RATE)
 
         def moved() -> Frames:
-            pose = corrected(frames.camera_to_world, move[:, :3], move[:, 3:] * 20)
+            pose = correct_poses(frames.camera_to_world, move[:, :3], move[:, 3:] * 20)
             return replace(frames, camera_to_world=pose)
 
         for _ in range(POSE_STEPS):

@@ -24,9 +24,9 @@ from jean.kernels import library
 from jean.kernels.backend import Backend
 from jean.kernels.reference import Composite, camera_rays, over
 from jean.metrics.crops import hull_mask
+from jean.models.frame import render_frame
 from jean.models.head.base import HeadArguments
 from jean.models.head.paper import PaperHead
-from jean.models.paint import picture
 from jean.models.talking_head import TalkingHead
 from jean.rendering.load import load_model
 
@@ -183,7 +183,7 @@ def skipping(
     faces = [hull_mask(data.landmarks[i], data.size_px, data.size_px) for i in indices]
     head.use(Backend.resolve("native", "cpu"))
     head.occupancy = None
-    exact_frames = [picture(model, f, plate).rgb for f, plate in zip(frames, plates, strict=True)]
+    exact_frames = [render_frame(model, f, plate).rgb for f, plate in zip(frames, plates, strict=True)]
     result: dict[str, object] = {}
     for precision in ("fp32", *(["bf16"] if library.bf16_targets() else [])):
         head.use(Backend.resolve("native", "cpu", precision))
@@ -195,7 +195,7 @@ def skipping(
         for turn in range(rounds * len(frames)):
             at = turn % len(frames)
             began, busy = time.perf_counter(), time.process_time()
-            frame = picture(model, frames[at], plates[at]).rgb
+            frame = render_frame(model, frames[at], plates[at]).rgb
             wall.append(time.perf_counter() - began)
             cpu.append(time.process_time() - busy)
             if turn < len(frames):

@@ -34,7 +34,7 @@ from jean.drivers.person_frames import PersonFrames, open_person
 from jean.drivers.tracks import DriverTracks
 from jean.kernels import library
 from jean.kernels.backend import Backend
-from jean.models.paint import picture
+from jean.models.frame import render_frame
 from jean.models.talking_head import TalkingHead
 from jean.rendering.load import load_model
 
@@ -84,8 +84,8 @@ def flicker(model: TalkingHead, data: PersonFrames, backend: str, precision: str
     images = []
     for step in range(DRIFT_FRAMES):
         moved = replace(frames, center_px=frames.center_px + torch.tensor([[DRIFT_PX * step, 0.0]]))
-        images.append(picture(model, moved, white).rgb.astype(np.int16))
-    again = picture(model, frames, white).rgb
+        images.append(render_frame(model, moved, white).rgb.astype(np.int16))
+    again = render_frame(model, frames, white).rgb
     changes = [float(np.abs(b - a).mean()) for a, b in itertools.pairwise(images)]
     return {
         "still_largest": int(np.abs(again - images[0]).max()),

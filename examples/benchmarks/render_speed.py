@@ -26,7 +26,7 @@ from jean.drivers.tracks import DriverTracks
 from jean.files import read_json
 from jean.kernels import library
 from jean.kernels.backend import Backend
-from jean.models.paint import picture
+from jean.models.frame import render_frame
 from jean.rendering.load import load_model
 
 NO_AMX = "this CPU has no AMX; C2_avx512bf16 is the same in bf16 with AVX-512"
@@ -88,7 +88,7 @@ def main() -> None:
             model.head.use(Backend.resolve(backend, "cpu"))
 
             def work(backend: str = backend) -> None:
-                images[backend] = picture(model, frames, data.plate(index)).rgb
+                images[backend] = render_frame(model, frames, data.plate(index)).rgb
 
             seconds, busy = timed(work)
             wall[backend].append(seconds)

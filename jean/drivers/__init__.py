@@ -1,1 +1,1 @@
-"""What drives a head, per frame: speech, lips, expression and pose, read from clips and other sources."""
+"""Per-frame drivers of a head: speech, lips, expression and pose, from clips and other sources."""

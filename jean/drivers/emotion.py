@@ -1,4 +1,4 @@
-"""Emotion features of clips, and windows of pairs of clips that say the same (sections 3.2 and 8.3)."""
+"""Emotion features of clips, and aligned windows of pairs of clips with the same sentence (sections 3.2 and 8.3)."""
 
 from __future__ import annotations
 
@@ -17,9 +17,15 @@ Warp = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 def emotion_track(clip: Clip, name: str) -> tuple[np.ndarray, dict[str, Any]]:
-    """Emotion features float32 [T, D] of a clip, and what made them.
+    """Emotion features of a clip, and their description.
 
-    The description has ``name``, ``version``, ``width`` and ``network`` (whether an emotion network made them).
+    Args:
+        clip: a prepared clip.
+        name: name of the emotion features.
+
+    Returns:
+        Features float32 [T, D], and a description with ``name``, ``version``, ``width`` and ``network`` (whether a
+        network computed them).
 
     Raises:
         ArtefactError: the clip has no such features.
@@ -32,9 +38,9 @@ class PairWindows:
     """Windows of ω aligned frames of pairs of clips.
 
     Attributes:
-        features: float32 [T, D] of each clip that is used.
-        pairs: (index of A, index of B, path [N, 2]) of each pair, see ``time_warp``.
-        starts: int [W, 2]: (pair, first aligned frame) of each window.
+        features: float32 [T, D] of each clip.
+        pairs: (index of clip A, index of clip B, path [N, 2]) of each pair; see ``jean.drivers.time_warp`` for paths.
+        starts: int [W, 2], (index of the pair, first row of its path) of each window.
         window: ω.
     """
 
@@ -46,10 +52,10 @@ class PairWindows:
     def __len__(self) -> int:
         return len(self.starts)
 
-    def at(self, chosen: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """A† and B†, float32 [B, ω, D] each, of windows ``chosen`` [B]."""
+    def at(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """A† and B†, float32 [B, ω, D] each, of the windows ``indices`` [B]."""
         sides: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-        for pair, start in self.starts[chosen]:
+        for pair, start in self.starts[indices]:
             first, second, path = self.pairs[pair]
             rows = path[start : start + self.window]
             sides[0].append(self.features[first][rows[:, 0]])
@@ -62,51 +68,52 @@ def pair_windows(
     name: str,
     window: int,
     warp: Warp,
-    made: dict[str, Any] | None = None,
+    description: dict[str, Any] | None = None,
 ) -> tuple[PairWindows, dict[str, Any]]:
     """Aligns each pair (Eq. 3) and cuts every window of ``window`` frames from it.
 
     Args:
-        pairs: clips of one person that say the same in two emotions.
-        name: of the emotion features.
+        pairs: clips of one person with the same sentence in two emotions.
+        name: name of the emotion features.
         window: ω.
-        warp: gives the path of two feature sequences.
-        made: description that the features must have; None: that of the first clip.
+        warp: computes the path that aligns two feature sequences.
+        description: description that the features must have; None takes that of the first clip.
 
     Returns:
         The windows and the features' description.
 
     Raises:
-        InputError: no window.
-        ArtefactError: features that are missing or of several kinds.
+        InputError: no pair, or none that is long enough for a window.
+        ArtefactError: a clip lacks the features, or has others than the first clip.
     """
-    places: dict[str, int] = {}
+    indices: dict[str, int] = {}
     features: list[np.ndarray] = []
     for clip in [clip for pair in pairs for clip in pair]:
-        if clip.name not in places:
+        if clip.name not in indices:
             opened = clip.open()
-            values, described = emotion_track(opened, name)
-            made = made or described
-            opened.require(ClipSpec.of_run({"emotion": made}, "emotion"), "the training data")
-            places[clip.name] = len(features)
+            values, clip_description = emotion_track(opened, name)
+            description = description or clip_description
+            opened.require(ClipSpec.of_run({"emotion": description}, "emotion"), "the training data")
+            indices[clip.name] = len(features)
             features.append(np.asarray(values, np.float32))
     aligned, starts = [], []
     for number, (a, b) in enumerate(pairs):
-        first, second = places[a.name], places[b.name]
+        first, second = indices[a.name], indices[b.name]
         path = warp(features[first], features[second])
         aligned.append((first, second, path))
         starts += [(number, start) for start in range(len(path) - window + 1)]
-    if made is None or not starts:
+    if description is None or not starts:
         raise InputError(
-            "no sentence is there in two emotions.", "Give clips of one person that say the same in several emotions."
+            "no sentence was found in two emotions.",
+            "Give clips of one person with the same sentences in two emotions.",
         )
-    return PairWindows(tuple(features), tuple(aligned), np.array(starts), window), made
+    return PairWindows(tuple(features), tuple(aligned), np.array(starts), window), description
 
 
-def frame_windows(track: np.ndarray, window: int) -> np.ndarray:
-    """[T, ω, D]: the window around each frame of a track [T, D], so that element ω/2 is the frame itself.
+def centred_windows(track: np.ndarray, window: int) -> np.ndarray:
+    """Windows [T, ω, D] around each frame of a track [T, D], so that element ω/2 is the frame itself (section 8.4.2).
 
-    The first and last frame are repeated beyond the ends (section 8.4.2; the paper does not say how).
+    Beyond the ends the first and the last frame are repeated; the paper leaves this open.
     """
     index = np.arange(len(track))[:, None] + np.arange(window) - window // 2
     return track[np.clip(index, 0, len(track) - 1)]

@@ -1,7 +1,7 @@
-"""Expression as a driver: one class per kind of expression vector, used by training and by rendering alike.
+"""Expression inputs: one class per kind of expression vector, for training and rendering.
 
-A kind decides how the vectors of a clip are made, which sources a render takes, whether the face's motion is measured
-or predicted, and whether speech alone drives the mouth. To add a kind, add a class and its line in
+A kind defines how vectors are computed from a clip, which sources ``render`` accepts, whether the motion of the face is
+measured or predicted, and whether speech alone drives the mouth. To add a kind, add a class and list it in
 ``EXPRESSION_INPUTS``.
 """
 
@@ -34,7 +34,7 @@ VIDEO_FPS = 25.0  # rate at which a video is tracked; prepared clips keep their 
 
 @dataclass(frozen=True)
 class ExpressionTrack:
-    """The expression of a source.
+    """Expression of a source, per frame.
 
     Attributes:
         vectors: expression vectors [T, E].
@@ -49,12 +49,12 @@ class ExpressionTrack:
 
 @dataclass(frozen=True)
 class ExpressionRequest:
-    """What a training asks of its expression input.
+    """Options of a training for its expression input.
 
     Attributes:
         run: run folder of ``train-expr``, for kinds that need one.
         emotion_features: name of the emotion features; None takes the first that the clips have.
-        variant: variant of the transformer that the method needs ("jean" or "d"); None accepts any.
+        variant: required variant of the transformer, "jean" or "d"; None for any.
         warn: receives warnings.
     """
 
@@ -68,12 +68,12 @@ class ExpressionInput(ABC):
     """One kind of expression vector.
 
     Attributes:
-        kind: its name in configurations and run folders.
-        audio_drives_mouth: whether speech alone decides the lower face, where there is speech.
-        measures_offsets: whether the face's motion is measured from landmarks. If not, it is predicted from the
-            vector, so that nothing reaches the head beside its two inputs.
-        needs_run: whether it needs a run of ``train-expr``.
-        takes_source: whether a render may name a source for it.
+        kind: name in configurations and run folders.
+        audio_drives_mouth: whether speech alone drives the lower face, in methods with speech.
+        measures_offsets: whether the motion of the face is measured from landmarks. Otherwise it is predicted from the
+            vector, so that the head has no inputs besides speech and expression vector.
+        needs_run: whether the kind needs a run of ``train-expr``.
+        takes_source: whether ``render`` accepts an expression source.
     """
 
     kind: ClassVar[str]
@@ -89,13 +89,13 @@ class ExpressionInput(ABC):
 
         Raises:
             InputError: the clips lack its features.
-            ArtefactError: the run of ``train-expr`` does not fit.
+            ArtefactError: the run of ``train-expr`` has another variant or other features.
         """
 
     @classmethod
     @abstractmethod
     def of_run(cls, checkpoint: Checkpoint) -> ExpressionInput:
-        """The input that a trained head was trained with."""
+        """The expression input of a trained head."""
 
     @abstractmethod
     def vectors(self, clip: Clip) -> np.ndarray:
@@ -103,7 +103,7 @@ class ExpressionInput(ABC):
 
     @abstractmethod
     def track(self, source: Path, progress: Progress) -> ExpressionTrack:
-        """The expression of a source that a render names.
+        """Reads the expression of a source, for rendering.
 
         Raises:
             InputError: the source shows no face, or is not a prepared clip where one is needed.
@@ -111,7 +111,12 @@ class ExpressionInput(ABC):
         """
 
     def encoder(self, width: int, vector_width: int) -> str:
-        """Kind of map from the vector to its ``width`` values in e_in, see ``TalkingHead``."""
+        """Kind of the map from the vector to its part of e_in, see ``TalkingHead``.
+
+        Args:
+            width: width of the expression's part of e_in.
+            vector_width: E.
+        """
         return "linear"
 
     def description(self) -> dict[str, Any]:
@@ -119,20 +124,20 @@ class ExpressionInput(ABC):
         return {"kind": self.kind}
 
     def modules(self) -> dict[str, nn.Module]:
-        """Trained modules that the run stores unchanged, by name."""
+        """Trained modules that the run stores, by name; they are not trained further."""
         return {}
 
     @property
     def hash(self) -> str | None:
-        """Hash of the weights that it depends on; None without any."""
+        """Hash of the trained weights that the input depends on; None without any."""
         return None
 
 
 class Coefficients(ExpressionInput):
-    """The tracker's expression coefficients, all of them: the paper's variant (b), and NeRFace.
+    """All expression coefficients of the tracker: the paper's variant (b), and NeRFace.
 
     Args:
-        description: of the coefficients, as clips store it: name, version, names, and which are the upper face's.
+        description: description of the coefficients, as stored in clips: name, version, names, and upper-face flags.
         tracker: name and version of the tracker.
     """
 
@@ -151,17 +156,17 @@ class Coefficients(ExpressionInput):
         meta = checkpoint.payload["meta"]
         return cls(meta["expression"], meta["tracker"])
 
-    def chosen(self) -> np.ndarray:
-        """Which coefficients the vector holds, bool [all]."""
+    def selected(self) -> np.ndarray:
+        """Mask of the coefficients that the vector contains, bool, one per coefficient."""
         return np.ones(len(self.coefficients["upper"]), bool)
 
     def vectors(self, clip: Clip) -> np.ndarray:  # noqa: D102
-        return clip.arrays["expression"][:, self.chosen()]
+        return clip.arrays["expression"][:, self.selected()]
 
     def track(self, source: Path, progress: Progress) -> ExpressionTrack:
-        """The expression of a prepared clip, or of a video that is tracked now; see ``ExpressionInput.track``."""
+        """Reads the expression of a prepared clip, or tracks a video; see ``ExpressionInput.track``."""
         if not source.is_dir():
-            return ExpressionTrack(self._tracked(source, progress)[:, self.chosen()], None, VIDEO_FPS)
+            return ExpressionTrack(self._tracked(source, progress)[:, self.selected()], None, VIDEO_FPS)
         clip = Clip.open(source, pictures=False)
         clip.require(ClipSpec.of_run({"expression": self.coefficients}, "coefficients"))
         return ExpressionTrack(self.vectors(clip), face_offsets(clip), clip.fps)
@@ -171,7 +176,7 @@ class Coefficients(ExpressionInput):
         extractor = registry.create("tracker", self.tracker["name"], video=video, device="cpu")
         if list(extractor.expression_names) != list(self.coefficients["names"]):
             raise ArtefactError(
-                f"{video} would give other expression coefficients than the run was trained with.",
+                f"the tracker gives other expression coefficients for {video} than the run was trained with.",
                 f"The run needs tracker {self.tracker['name']} {self.tracker['version']}.",
             )
         rows: list[np.ndarray] = []
@@ -190,20 +195,20 @@ class Coefficients(ExpressionInput):
 
 
 class UpperFace(Coefficients):
-    """The upper face's coefficients: speech alone decides the lips."""
+    """Coefficients of the upper face; speech alone drives the lips."""
 
     kind = "upper"
     audio_drives_mouth = True
 
-    def chosen(self) -> np.ndarray:  # noqa: D102
+    def selected(self) -> np.ndarray:  # noqa: D102
         return np.asarray(self.coefficients["upper"], bool)
 
 
 class EmotionFeatures(ExpressionInput):
-    """Features of an emotion network, through a thin MLP: variants (a) and (c) of Table 2.
+    """Features of an emotion network, mapped by a small MLP: variants (a) and (c) of Table 2.
 
     Args:
-        description: of the features: name, version, width, network.
+        description: description of the features: name, version, width, network.
     """
 
     kind = "emotion"
@@ -242,7 +247,7 @@ class EmotionFeatures(ExpressionInput):
         return ExpressionTrack(self.vectors(clip), None, clip.fps)
 
     def encoder(self, width: int, vector_width: int) -> str:
-        """The thin MLP of Table 2."""
+        """The small MLP of Table 2."""
         return "mlp"
 
     def description(self) -> dict[str, Any]:  # noqa: D102
@@ -250,14 +255,14 @@ class EmotionFeatures(ExpressionInput):
 
 
 class LearnedEmbedding(EmotionFeatures):
-    """e_e of the expression transformer (section 3.2); e_e of a frame is element ω/2 of its window (section 8.4.2).
+    """e_e of the expression transformer (section 3.2). A frame's e_e is element ω/2 of its window (section 8.4.2).
 
     Args:
-        description: of the emotion features.
+        description: description of the emotion features.
         model: the trained transformer.
-        arguments: the transformer's arguments, as stored.
-        variant: "jean", or "d" for a transformer of the tracker's coefficients.
-        weights_hash: of the transformer's weights.
+        arguments: arguments of the transformer, to be stored.
+        variant: "jean", or "d" for a transformer on the tracker's coefficients.
+        weights_hash: hash of the transformer's weights; None if it is not known.
     """
 
     kind = "transformer"
@@ -286,7 +291,7 @@ class LearnedEmbedding(EmotionFeatures):
                 "Train the expression transformer on other features.",
             )
         if not stored.meta["emotion"].get("network", True):
-            request.warn("the expression comes from no emotion network: this is the paper's variant (d).")
+            request.warn("the expression does not come from an emotion network: this is the paper's variant (d).")
         return cls(stored.meta["emotion"], stored.model, stored.meta["model"], variant, stored.hash)
 
     @classmethod
@@ -300,7 +305,7 @@ class LearnedEmbedding(EmotionFeatures):
         return self.model.embed_track(track)[1]
 
     def encoder(self, width: int, vector_width: int) -> str:
-        """e_e as it is where it has the width of its place in e_in."""
+        """No map if e_e already has the width of its part of e_in."""
         return "none" if vector_width == width else "linear"
 
     def description(self) -> dict[str, Any]:  # noqa: D102

@@ -1,4 +1,4 @@
-"""Frames of many people's clips, for the landmark autoencoder and the audio encoder."""
+"""Frames of many people's clips, for training the landmark autoencoder and the audio encoder."""
 
 from __future__ import annotations
 
@@ -18,19 +18,20 @@ from jean.errors import InputError, UsageError
 
 @dataclass(frozen=True)
 class FaceFrames:
-    """N frames that show a face, clip after clip.
+    """N frames with a face, clip after clip.
 
     Attributes:
-        points: float32 [N, 51, 2], see ``face_points``.
-        clip: int [N], index into ``clips``.
-        frame: int [N], the frame's number in its clip.
-        first, count: int [C], where each clip's frames begin and how many they are.
+        points: landmarks, float32 [N, 51, 2], see ``face_points``.
+        clip: index of each frame's clip in ``clips``, int [N].
+        frame: number of each frame in its clip, int [N].
+        first: index of each clip's first frame, int [C].
+        count: number of frames of each clip, int [C].
         clips: the C clips.
-        fps: frames a second, of all of them.
-        tracker: name and version, of all of them.
-        audio: float32 [N, window, D], sound of each frame; None where it was not asked for.
-        audio_made: the extractor's description.
-        voiced: bool [N], whether somebody speaks; None without ``audio``.
+        fps: frames per second of all clips.
+        tracker: name and version of the tracker of all clips.
+        audio: audio windows, float32 [N, window, D]; None where they were not requested.
+        audio_description: description of the audio features by name; None without ``audio``.
+        voiced: whether somebody speaks, bool [N]; None without ``audio``.
     """
 
     points: np.ndarray
@@ -42,61 +43,63 @@ class FaceFrames:
     fps: float
     tracker: dict[str, Any]
     audio: np.ndarray | None = None
-    audio_made: dict[str, Any] | None = None
+    audio_description: dict[str, Any] | None = None
     voiced: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.points)
 
-    def counts(self, name: str) -> dict[str, int]:
-        """How many people, clips and frames there are, under ``name``_people and so on."""
-        found = {"people": len(people(self.clips)), "clips": len(self.clips), "frames": len(self)}
-        return {f"{name}_{kind}": count for kind, count in found.items()}
+    def counts(self, prefix: str) -> dict[str, int]:
+        """Numbers of people, clips and frames, named ``prefix``_people, ``prefix``_clips and ``prefix``_frames."""
+        counts = {"people": len(people(self.clips)), "clips": len(self.clips), "frames": len(self)}
+        return {f"{prefix}_{name}": count for name, count in counts.items()}
 
-    def others_of_clip(self, chosen: np.ndarray, random: np.random.Generator) -> np.ndarray:
-        """A random frame [B] of the same clip for each of ``chosen`` [B] (section 8.1.2)."""
-        clip = self.clip[chosen]
+    def draw_from_same_clip(self, indices: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Draws for each frame of ``indices`` [B] a random frame [B] of the same clip (section 8.1.2)."""
+        clip = self.clip[indices]
         return self.first[clip] + np.minimum(
-            (random.random(len(chosen)) * self.count[clip]).astype(int), self.count[clip] - 1
+            (random.random(len(indices)) * self.count[clip]).astype(int), self.count[clip] - 1
         )
 
 
 def split_people(
-    clips: Sequence[CorpusClip], share: float, names: Sequence[str] | None, seed: int
+    clips: Sequence[CorpusClip], fraction: float, names: Sequence[str] | None, seed: int
 ) -> tuple[list[CorpusClip], list[CorpusClip]]:
-    """Clips to train on and clips of other people to validate on.
+    """Splits clips into training and validation clips of different people.
+
+    With one person alone, the last clip in five is held out. With one clip alone, both groups are that clip; callers
+    report this.
 
     Args:
-        clips: of everybody.
-        share: of the people that are held out (the paper: 9 of 48), at least one of two or more.
-        names: who is held out, instead of a draw.
-        seed: of the draw.
+        clips: the clips of all people.
+        fraction: fraction of the people to hold out (the paper: 9 of 48); at least one person of two or more.
+        names: people to hold out, instead of a random draw; None or empty for a draw.
+        seed: seed of the draw.
 
     Returns:
-        The clips of both groups. With one person alone the last clip in five is held out, and with one clip
-        alone both groups are that clip; the caller says so.
+        Training clips and validation clips.
 
     Raises:
-        UsageError: a name that nobody has, or nobody left to train on.
+        UsageError: an unknown person in ``names``, or no person remains for training.
     """
     everybody = people(clips)
     if names:
         unknown = sorted(set(names) - set(everybody))
         if unknown:
-            raise UsageError(f"nobody is called {unknown[0]!r}.", f"People: {', '.join(everybody)}.")
-        held = set(names)
+            raise UsageError(f"there is no person {unknown[0]!r}.", f"People: {', '.join(everybody)}.")
+        held_out = set(names)
     elif len(everybody) > 1:
-        count = max(1, min(len(everybody) - 1, round(share * len(everybody))))
+        count = max(1, min(len(everybody) - 1, round(fraction * len(everybody))))
         order = np.random.default_rng([0x51D, seed]).permutation(len(everybody))
-        held = {everybody[i] for i in order[:count]}
+        held_out = {everybody[i] for i in order[:count]}
     else:
         count = len(clips) // 5 or (1 if len(clips) > 1 else 0)
         train, validation = list(clips[: len(clips) - count]), list(clips[len(clips) - count :])
         return train, validation or train
-    train = [clip for clip in clips if clip.person not in held]
+    train = [clip for clip in clips if clip.person not in held_out]
     if not train:
-        raise UsageError("everybody is held out.", "Leave somebody to train on.")
-    return train, [clip for clip in clips if clip.person in held]
+        raise UsageError("all people are held out for validation.", "Leave at least one person for training.")
+    return train, [clip for clip in clips if clip.person in held_out]
 
 
 def load_frames(
@@ -107,37 +110,39 @@ def load_frames(
     needs: ClipSpec | None = None,
     needed_by: str | Path = "the run",
 ) -> FaceFrames:
-    """Reads what a stage needs of every clip.
+    """Reads the frames with a face of all clips.
 
     Args:
-        clips: what to read.
-        form: of the points, see ``face_points``.
-        audio: name of the audio features; None for the first clip's first.
-        sound: whether audio features are needed at all.
-        needs: what every clip must be like; needed_by: what needs it.
+        clips: the clips to read.
+        form: form of the points, see ``face_points``.
+        audio: name of the audio features; None takes the first that the first clip has.
+        sound: whether to read audio windows.
+        needs: properties that every clip must have.
+        needed_by: what needs them, for the error message.
 
     Raises:
-        InputError: a clip without sound, or no face at all.
-        ArtefactError: clips of several trackers or frame rates, or not as needed; features that are missing.
+        InputError: a clip without sound where sound is needed, or no frame with a face.
+        ArtefactError: clips with different trackers or frame rates, clips that do not meet ``needs``, or missing
+            features.
     """
     points, windows, voices, frames, counts = [], [], [], [], []
-    opened: Clip | None = None
-    for each in clips:
-        clip = each.open()
-        opened = opened or clip
+    reference: Clip | None = None
+    for corpus_clip in clips:
+        clip = corpus_clip.open()
+        reference = reference or clip
         clip.require(needs or ClipSpec(), needed_by)
-        clip.require(opened.spec("tracker", "fps"), opened.folder)
-        seen = clip.arrays["valid"] & np.isfinite(clip.arrays["landmarks"]).all((1, 2))
-        frames.append(np.flatnonzero(seen))
-        counts.append(int(seen.sum()))
-        points.append(face_points(clip, form)[seen])
+        clip.require(reference.spec("tracker", "fps"), reference.folder)
+        visible = clip.arrays["valid"] & np.isfinite(clip.arrays["landmarks"]).all((1, 2))
+        frames.append(np.flatnonzero(visible))
+        counts.append(int(visible.sum()))
+        points.append(face_points(clip, form)[visible])
         if sound:
             clip.sound()
             audio = clip.audio_name(audio)
-            windows.append(clip.audio_windows(audio)[seen])
-            voices.append(voiced_frames(clip)[seen])
-            clip.require(ClipSpec(audio={audio: opened.audio_specs[audio]}), opened.folder)
-    if opened is None or not sum(counts):
+            windows.append(clip.audio_windows(audio)[visible])
+            voices.append(voiced_frames(clip)[visible])
+            clip.require(ClipSpec(audio={audio: reference.audio_specs[audio]}), reference.folder)
+    if reference is None or not sum(counts):
         raise InputError("no frame of the clips shows a face.", "Prepare other videos.")
     return FaceFrames(
         np.concatenate(points),
@@ -146,16 +151,16 @@ def load_frames(
         np.concatenate([[0], np.cumsum(counts)[:-1]]),
         np.array(counts),
         tuple(clips),
-        opened.fps,
-        opened.meta.tracker.to_json(),
+        reference.fps,
+        reference.meta.tracker.to_json(),
         np.concatenate(windows) if sound else None,
-        {audio: opened.audio_specs[audio].to_json()} if sound and audio else None,
+        {audio: reference.audio_specs[audio].to_json()} if sound and audio else None,
         np.concatenate(voices) if sound else None,
     )
 
 
 def voiced_frames(clip: Clip) -> np.ndarray:
-    """bool [T]: the frames in which somebody speaks."""
+    """Frames in which somebody speaks, bool [T]; none in a clip without sound."""
     from jean.drivers.voice import voiced
     from jean.media import read_audio
 

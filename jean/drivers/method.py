@@ -1,6 +1,6 @@
-"""Methods: which speech and which expression drive a head, in training and in rendering alike.
+"""Methods: the speech and expression inputs of a head, in training and in rendering.
 
-``METHODS`` holds the rows of Tables 1 and 2 and of Figure 6. A ``Method`` is a row that is bound to the features of a
+``METHODS`` lists the rows of Tables 1 and 2 and of Figure 6. A ``Method`` is such a row, bound to the features of a
 person's clips or of a trained run.
 """
 
@@ -19,7 +19,7 @@ from jean.drivers.speech import SpeechInput
 from jean.errors import ArtefactError
 from jean.models.stored import StoredModel, load_audio_encoder
 
-AUDIO_EMBEDDING_WIDTH = 64  # of e_a, section 3.1
+AUDIO_EMBEDDING_WIDTH = 64  # width of e_a (section 3.1)
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,9 @@ class MethodRow:
 
     Attributes:
         expression: kind of the expression input, see ``EXPRESSION_INPUTS``.
-        speech: whether the head hears the speech.
-        audio_run: whether the self-supervised audio encoder is a part of it.
-        variant: variant of the expression transformer that it needs; None for any.
+        speech: whether speech is an input of the head.
+        audio_run: whether the method uses the self-supervised audio encoder of ``train-audio``.
+        variant: required variant of the expression transformer; None for any.
     """
 
     expression: str
@@ -47,7 +47,7 @@ METHODS = {
     "a": MethodRow("emotion"),  # Table 2
     "b": MethodRow("all"),
     "c": MethodRow("emotion", audio_run=True),
-    "d": MethodRow("transformer", audio_run=True, variant="d"),  # its transformer is trained on coefficients
+    "d": MethodRow("transformer", audio_run=True, variant="d"),  # the transformer takes the tracker's coefficients
 }
 
 
@@ -56,7 +56,7 @@ class Method:
     """The speech and expression inputs of one head.
 
     Attributes:
-        name: a name in ``METHODS``; None for a combination without one.
+        name: a name in ``METHODS``; None for another combination.
         speech: the speech input.
         expression: the expression input.
         audio_encoder: the encoder of ``train-audio`` that training begins with; None to learn it with the head.
@@ -73,7 +73,7 @@ class Method:
         return not self.speech.silent and self.expression.audio_drives_mouth
 
     def metadata(self, clip: Clip) -> dict[str, Any]:
-        """JSON values that ``of_run`` reads back.
+        """JSON values that a run stores and ``of_run`` reads.
 
         Args:
             clip: any of the clips trained on.
@@ -97,7 +97,7 @@ class Method:
 
     @classmethod
     def of_run(cls, checkpoint: Checkpoint) -> Method:
-        """The method that a trained head was trained with."""
+        """The method of a trained head."""
         meta = checkpoint.payload["meta"]
         (name, description), *_ = meta["audio"].items()
         speech = SpeechInput(name, description, meta.get("speech") == "none")
@@ -106,7 +106,7 @@ class Method:
 
 
 def plain_method(clips: Sequence[Clip], expression: str = UpperFace.kind, audio: str | None = None) -> Method:
-    """The method without runs of other trainers: coefficients of the tracker, an encoder learned with the head.
+    """A method without other runs: tracker coefficients, and an audio encoder that is trained with the head.
 
     Args:
         clips: the person's clips.
@@ -127,11 +127,11 @@ def bind_method(
     emotion_features: str | None = None,
     warn: Callable[[str], None] = lambda message: None,
 ) -> Method:
-    """Opens the runs that a method names, and checks that they fit the clips.
+    """Loads the runs that a method needs, and checks that they fit the clips.
 
     Args:
         clips: the person's clips.
-        row: what the method takes.
+        row: the inputs of the method.
         name: its name in ``METHODS``, or None.
         audio_run: run folder of ``train-audio``, or None.
         audio_features: name of the audio features; None takes those of ``audio_run``, or the clips' first.

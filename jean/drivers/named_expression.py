@@ -1,9 +1,11 @@
-"""Expressions by name: an emotion, a strength, a way from one to another, a timeline.
+"""Named expressions: an emotion with a strength, a transition between two, or a timeline.
 
-A name is an emotion or a clip that the run was trained on: what it stands for is the mean of their expression
-vectors. ``happy`` · ``happy:0.7`` (seven tenths of the way from neutral) · ``sad..happy:0.7`` (from one to the
-other over the whole length, Figure 5) · a CSV file of ``time_s,expression,strength``, linear in between, held
-beyond its ends.
+A name is an emotion or a clip that the run was trained on. It stands for the mean of their expression vectors. Strength
+0 is the neutral expression, strength 1 the named one:
+
+- ``happy``, ``happy:0.7``: one expression, with a strength.
+- ``sad..happy:0.7``: a linear transition over the whole length (Figure 5).
+- a CSV file with the columns ``time_s,expression,strength``: linear between its rows, constant beyond its ends.
 """
 
 from __future__ import annotations
@@ -18,29 +20,39 @@ import numpy as np
 from jean.errors import InputError, UsageError
 
 NEUTRAL = "neutral"
-HIGHEST = 2.0  # twice as happy as the person ever was: beyond that faces break
+HIGHEST = 2.0  # largest strength, relative to the mean of the name's clips; beyond it faces break
 
 
 @dataclass(frozen=True)
-class Key:
-    """One moment of a timeline: at ``time_s``, ``name`` with ``strength``."""
+class ExpressionKey:
+    """A keyframe of the expression.
+
+    Attributes:
+        time_s: time in the result, s.
+        name: an emotion, a clip of the training, or the folder of a prepared clip.
+        strength: 0 (neutral) to ``HIGHEST``.
+    """
 
     time_s: float
     name: str
     strength: float
 
 
-def parse(text: str, length_s: float) -> list[Key]:
-    """The keys of ``NAME[:STRENGTH]`` or ``NAME[:STRENGTH]..NAME[:STRENGTH]``.
+def parse_expression(text: str, length_s: float) -> list[ExpressionKey]:
+    """Keyframes of an ``--expression`` that is a name or a transition.
+
+    Args:
+        text: ``NAME[:STRENGTH]`` or ``NAME[:STRENGTH]..NAME[:STRENGTH]``.
+        length_s: length of the result, which a transition fills.
 
     Raises:
-        UsageError: not of that form.
+        UsageError: the text has another form.
     """
     parts = text.split("..")
     if not 1 <= len(parts) <= 2:
         raise UsageError(f"--expression {text} names more than two expressions.", "Use --expression-timeline FILE.")
     times = [0.0] if len(parts) == 1 else [0.0, length_s]
-    return [Key(time_s, *_name_and_strength(part, text)) for time_s, part in zip(times, parts, strict=True)]
+    return [ExpressionKey(time_s, *_name_and_strength(part, text)) for time_s, part in zip(times, parts, strict=True)]
 
 
 def _name_and_strength(part: str, text: str) -> tuple[str, float]:
@@ -50,21 +62,28 @@ def _name_and_strength(part: str, text: str) -> tuple[str, float]:
     try:
         strength = float(number)
     except ValueError:
-        raise UsageError(f"--expression {text}: {number!r} is no strength.", "Write, for example: happy:0.7") from None
+        raise UsageError(f"--expression {text}: {number!r} is not a number.", "Write, for example: happy:0.7") from None
     return name, _checked(strength, f"--expression {text}")
 
 
 def _checked(strength: float, where: str) -> float:
+    """The strength, if it is in range; ``where`` begins the error message."""
     if not 0 <= strength <= HIGHEST:
-        raise UsageError(f"{where}: the strength {strength:g} is not from 0 to {HIGHEST:g}.", "Choose one within.")
+        raise UsageError(
+            f"{where}: the strength {strength:g} is not between 0 and {HIGHEST:g}.", "Choose another strength."
+        )
     return strength
 
 
-def read_timeline(path: Path) -> list[Key]:
-    """The keys of a CSV file, in the order of time.
+def read_timeline(path: Path) -> list[ExpressionKey]:
+    """Keyframes of a CSV file, in the order of time.
+
+    Args:
+        path: CSV in UTF-8 with the columns ``time_s``, ``expression`` and, optionally, ``strength``.
 
     Raises:
-        InputError: not such a file; names the line.
+        InputError: the file cannot be read or has another form; names the line.
+        UsageError: a strength out of range.
     """
     try:
         with open(path, encoding="utf-8-sig", newline="") as handle:
@@ -74,47 +93,53 @@ def read_timeline(path: Path) -> list[Key]:
             keys = []
             for row in reader:
                 try:
-                    strength = float(row.get("strength") or 1.0)
-                    keys.append(Key(float(row["time_s"]), row["expression"].strip(), _checked(strength, str(path))))
+                    strength = _checked(float(row.get("strength") or 1.0), str(path))
+                    keys.append(ExpressionKey(float(row["time_s"]), row["expression"].strip(), strength))
                 except (ValueError, TypeError, AttributeError) as error:
-                    raise InputError(f"{path}, line {reader.line_num}: no time or strength.", "Correct it.") from error
+                    raise InputError(
+                        f"{path}, line {reader.line_num}: time or strength is not a number.", "Correct the line."
+                    ) from error
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"cannot read {path} ({type(error).__name__}).", "Give a CSV file in UTF-8.") from error
     times = [key.time_s for key in keys]
     if not keys or times != sorted(set(times)) or not np.isfinite(times).all():
-        raise InputError(f"{path}: times must rise from line to line.", "Sort the lines; leave repeated times out.")
+        raise InputError(
+            f"{path}: the times must increase from line to line.", "Sort the lines, and remove repeated times."
+        )
     return keys
 
 
-def vectors(
-    keys: list[Key],
+def expression_vectors(
+    keys: list[ExpressionKey],
     means: Mapping[str, np.ndarray],
     neutral: np.ndarray,
     times_s: np.ndarray,
-    of_clip: Callable[[Path], np.ndarray] | None = None,
+    clip_mean: Callable[[Path], np.ndarray] | None = None,
 ) -> np.ndarray:
-    """Expression vectors [T, E] at ``times_s`` [T].
+    """Expression vectors [T, E] of keyframes at given times, by linear interpolation.
 
     Args:
-        keys: in the order of time.
-        means: mean vector [E] by name; ``neutral`` [E] is where strength begins, unless a mean of that name is there.
-        of_clip: mean vector of a prepared clip, for keys that name a folder.
+        keys: keyframes in the order of time.
+        means: mean expression vector [E] by name.
+        neutral: the neutral vector [E], which strength 0 gives; ignored if ``means`` has the name "neutral".
+        times_s: [T], s.
+        clip_mean: computes the mean vector [E] of a prepared clip, for keyframes that name a folder.
 
     Raises:
-        UsageError: a name that nothing has.
+        UsageError: a name that is neither in ``means`` nor a folder.
     """
-    start = means.get(NEUTRAL, neutral)
-    places = []
+    neutral = means.get(NEUTRAL, neutral)
+    vectors = []
     for key in keys:
         if key.name in means:
             mean = means[key.name]
-        elif of_clip is not None and Path(key.name).is_dir():
-            mean = of_clip(Path(key.name))
+        elif clip_mean is not None and Path(key.name).is_dir():
+            mean = clip_mean(Path(key.name))
         else:
             raise UsageError(
                 f"there is no file and no expression called {key.name!r}.",
                 f"The run knows: {', '.join(sorted(means))}." if means else "The run was trained without names.",
             )
-        places.append(start + key.strength * (mean - start))
-    at = [key.time_s for key in keys]
-    return np.stack([np.interp(times_s, at, column) for column in np.array(places).T], 1)
+        vectors.append(neutral + key.strength * (mean - neutral))
+    key_times = [key.time_s for key in keys]
+    return np.stack([np.interp(times_s, key_times, column) for column in np.array(vectors).T], 1)

@@ -1,4 +1,4 @@
-"""Landmark offsets: how a face differs from its rigid head, and the mouth's part of it in a few numbers."""
+"""Landmark offsets of a face from its rigid head, and principal components of the mouth's offsets."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ NAME = "person.safetensors"
 
 @dataclass(frozen=True)
 class Person:
-    """Tracks of the first clip, and what all clips say of the person.
+    """Tracks of the first training clip, and properties of the person from all clips.
 
     Attributes:
         camera: intrinsics of the clip's frames.
@@ -36,7 +36,7 @@ class Person:
         background: the clean plate, uint8 [H, W, 3], RGB.
         clip: absolute path of the clip's folder, which may no longer exist.
         means: mean expression vector [E] by the name of an emotion or a clip.
-        support: the driver values that training has shown; for a run that stored none, those of these tracks.
+        support: the range of the driver values in training; for a run that stored none, that of these tracks.
     """
 
     camera: Camera
@@ -54,10 +54,10 @@ class Person:
         return predict_offsets(self.expression_to_offsets, expression)
 
     def retarget_offsets(self, expression: np.ndarray, measured: np.ndarray | None) -> np.ndarray:
-        """A source's landmark offsets, brought to this person: [T, 68, 2], cm.
+        """Landmark offsets of a source, transferred to this person: [T, 68, 2], cm.
 
-        The constant part of a source's offsets cannot be told from the shape of its face. The mean therefore comes from
-        the mean expression vector; the motion is measured, or predicted from the vectors where it was not.
+        The constant part of a source's offsets cannot be separated from the shape of its face. Therefore the mean is
+        predicted from the mean expression vector. The motion is the measured one, or predicted without measurements.
 
         Args:
             expression: the source's vectors [T, E].
@@ -80,7 +80,7 @@ def write_person(
     means: dict[str, np.ndarray] | None = None,
     lips: np.ndarray | None = None,
 ) -> None:
-    """Writes ``person.safetensors``: the first clip's tracks, and what all clips say of the person.
+    """Writes ``person.safetensors``: the tracks of the first clip, and properties of the person from all clips.
 
     Args:
         folder: the run folder.

@@ -1,4 +1,4 @@
-"""All frames of one person's clips, with the drivers that a method takes from them."""
+"""All frames of one person's clips, with the drivers of a method."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from jean.drivers.offsets import face_offsets, fit_offsets, predict_offsets
 from jean.errors import InputError
 from jean.landmarks import EYES, MOUTH
 
-HELD_OUT_FRACTION = 0.1  # the last tenth of every clip is never trained on
+HELD_OUT_FRACTION = 0.1  # the last tenth of every clip is excluded from training
 
 
 class PersonFrames:
-    """T frames of one person's clips in sequence; pictures are read lazily.
+    """T frames of one person's clips in sequence; images are read lazily.
 
     Args:
         clips: prepared clips of one person, of one size, with the same extractors.

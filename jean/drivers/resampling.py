@@ -1,4 +1,4 @@
-"""Driver tracks at the times of a result: each source has its own length and frame rate."""
+"""Resampling of driver tracks: sources have their own lengths and frame rates."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Speech as a driver: audio windows of clips for training, of any sound file for rendering."""
+"""Speech input: audio windows of clips for training, and of any sound file for rendering."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from jean.features import registry
 from jean.features.base import AudioFeatures
 from jean.media import RATE_HZ, count_frames, read_audio
 
-FADE_S = 0.12  # time that the mouth takes to close or open: lips move before the first sound
+FADE_S = 0.12  # duration in which the mouth closes or opens; lips move before the first sound
 SHORTEST_PAUSE_S = 0.25  # shorter pauses are the closures of p, t and k
 
 
 @dataclass(frozen=True)
 class SpeechInput:
-    """What a head takes as its speech.
+    """Speech input of a head.
 
     Attributes:
-        name: of the audio features.
+        name: name of the audio features.
         description: version, width, window and rate of the features, as stored in clips and runs.
         silent: whether the head ignores the sound (NeRFace): its windows are zeros.
     """
@@ -36,7 +36,7 @@ class SpeechInput:
 
     @property
     def kind(self) -> str:
-        """The word for it in configurations and run folders: "sound" or "none"."""
+        """Name in configurations and run folders: "sound" or "none"."""
         return "none" if self.silent else "sound"
 
     def windows(self, clip: Clip) -> np.ndarray:
@@ -76,8 +76,8 @@ def silence_gate(windows: np.ndarray, wave: np.ndarray, extractor: AudioFeatures
     """Audio windows [T, window, D] that fade to those of silence where nobody speaks.
 
     Args:
-        windows: of ``wave``, by ``extractor``.
-        wave: mono, 16 kHz.
+        windows: windows of ``wave``, computed by ``extractor``.
+        wave: mono, 16 kHz, [S] in [-1, 1].
         extractor: the audio features.
         fps: frames per second.
     """

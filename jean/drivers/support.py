@@ -1,9 +1,9 @@
-"""The support limit: keeps every driver of a head where its training has been.
+"""The support limit: keeps every driver of a head within the range of its training.
 
-Training shows a head a small region of driver values (expression vectors, lip coordinates, landmark offsets, poses).
-Outside it the field is undefined and the face tears. A box around each coefficient does not prevent that: its corners
-are as far out as the values that it cuts. ``Support`` measures the distance in whitened principal components instead,
-and brings distant values back along a straight line to the training mean.
+A training covers a small region of driver values (expression vectors, lip coordinates, landmark offsets, poses).
+Outside of it the field is undefined and the face breaks. Limiting each coefficient to an interval does not prevent
+that, because the corners of the resulting box are too far out. ``Support`` measures the distance in whitened principal
+components instead, and moves distant values along a straight line towards the training mean.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from jean.geometry import invert_pose, make_pose, mean_pose, rotation_matrix, ro
 
 QUANTILE = 0.95  # of the training frames lie within the radius
 LARGEST = 1.2  # distance that limited values approach, in radii
-OFFSET_ROOM = 2.0  # radii of the offsets' support: they only bend space, which stays defined further out
+OFFSET_ROOM = 2.0  # factor on the radii of offsets: they only deform space, which stays defined further out
 UPPER = np.arange(17, 48)  # iBUG numbers of brows, nose and eyes
 LOWER = np.array([*range(17), *range(48, 68)])
 TENTHS_RAD = 10.0  # rotations in tenths of a radian compare with shifts in centimetres
@@ -25,15 +25,15 @@ TENTHS_RAD = 10.0  # rotations in tenths of a radian compare with shifts in cent
 
 @dataclass(frozen=True)
 class Support:
-    """The region of values [D] that training has shown: an ellipsoid, and a ball for what lies across its axes.
+    """Region of the training values [D]: an ellipsoid along principal axes, and a ball for the residual.
 
     Attributes:
-        mean: [D], of the training values.
+        mean: [D], mean of the training values.
         scale: [D], standard deviation of each value, not below the floor given to ``fit``.
         axes: [K, D], principal axes of the standardised values; K may be 0.
         axis_std: [K], standard deviation along each axis.
-        radius: whitened norm up to which values stay as they are; the training values' 95th percentile, or more.
-        residual_radius: the same of the norm of what the axes leave over.
+        radius: whitened norm up to which values are unchanged: the training values' 95th percentile, times a factor.
+        residual_radius: the same for the norm of the residual, which the axes do not represent.
     """
 
     mean: np.ndarray
@@ -49,7 +49,7 @@ class Support:
 
         Args:
             values: one row per training frame.
-            scale_floor: smallest scale, in the values' unit: the noise of a value that never moved is no distance.
+            scale_floor: smallest scale, in the values' unit, so that noise of a constant value is no distance.
             axis_floor: axes with a smaller standard deviation (of standardised values) count as residual.
             room: factor on both radii.
         """
@@ -63,24 +63,30 @@ class Support:
         return replace(support, radius=room * radius, residual_radius=room * residual_radius)
 
     def limit(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Values [T, D] brought into the support, and the fraction [T] that is left of their distance to the mean.
+        """Limits values to the support.
 
-        Values within the radius stay as they are. Beyond it their distance approaches ``LARGEST`` radii. The map is
-        smooth, so that a smooth track stays smooth.
+        Values within the radius are unchanged. Beyond it, the distance approaches ``LARGEST`` radii. The map is smooth,
+        so that a smooth track stays smooth.
+
+        Args:
+            values: [T, D].
+
+        Returns:
+            Limited values [T, D], and the remaining fraction [T] of their distance to the mean.
         """
         values = np.asarray(values, np.float64)
         distance, residual = self._norms(values)
-        kept, kept_residual = _shrink(distance, self.radius), _shrink(residual, self.residual_radius)
+        factor, residual_factor = _shrink(distance, self.radius), _shrink(residual, self.residual_radius)
         standardised = (values - self.mean) / self.scale
         along = (standardised @ self.axes.T) @ self.axes
-        limited = kept[:, None] * along + kept_residual[:, None] * (standardised - along)
+        limited = factor[:, None] * along + residual_factor[:, None] * (standardised - along)
         length = np.linalg.norm(standardised, axis=1)
-        unchanged = (kept == 1) & (kept_residual == 1)
-        left = np.where(unchanged, 1.0, np.linalg.norm(limited, axis=1) / np.maximum(length, 1e-12))
-        return np.where(unchanged[:, None], values, limited * self.scale + self.mean), left
+        unchanged = (factor == 1) & (residual_factor == 1)
+        remaining = np.where(unchanged, 1.0, np.linalg.norm(limited, axis=1) / np.maximum(length, 1e-12))
+        return np.where(unchanged[:, None], values, limited * self.scale + self.mean), remaining
 
     def _norms(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Whitened norm along the axes, and norm across them, both [T]."""
+        """Whitened norm along the axes, and norm of the residual, both [T]."""
         standardised = (values - self.mean) / self.scale
         along = standardised @ self.axes.T
         residual = standardised - along @ self.axes
@@ -100,7 +106,7 @@ class Support:
 
 def _shrink(distance: np.ndarray, radius: float) -> np.ndarray:
     """Factors [T] in (0, 1] for distances [T]: 1 up to ``radius``, then a smooth approach to ``LARGEST`` radii."""
-    radius = max(radius, 1e-6)  # rounding errors are no distance
+    radius = max(radius, 1e-6)  # rounding errors do not count as distance
     beyond = (LARGEST - 1) * radius
     target = radius + beyond * np.tanh((distance - radius) / beyond)
     return np.where(distance > radius, target / np.maximum(distance, radius), 1.0)
@@ -108,7 +114,7 @@ def _shrink(distance: np.ndarray, radius: float) -> np.ndarray:
 
 @dataclass(frozen=True)
 class PoseSupport:
-    """The head poses that training has shown.
+    """Region of the training's head poses.
 
     Attributes:
         mean: camera_to_world [4, 4], the mean pose of the training frames.
@@ -122,22 +128,22 @@ class PoseSupport:
     def fit(cls, camera_to_world: np.ndarray) -> PoseSupport:
         """The support of training poses [T, 4, 4]."""
         mean = mean_head_pose(camera_to_world)
-        # 0.1: a hundredth of a radian and a millimetre; 0.3: an axis that hardly moved gets a little room
+        # 0.1: a hundredth of a radian, and a millimetre. 0.3: axes with less motion are limited as residual
         return cls(mean, Support.fit(pose_motion(camera_to_world, mean), scale_floor=0.1, axis_floor=0.3))
 
     def limit(self, camera_to_world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Poses [T, 4, 4] brought into the support, and the fraction [T] that is left of their motion."""
-        motion, left = self.motion.limit(pose_motion(camera_to_world, self.mean))
+        """Limits poses [T, 4, 4] to the support; also returns the remaining fraction [T] of their motion."""
+        motion, remaining = self.motion.limit(pose_motion(camera_to_world, self.mean))
         limited = poses_from_motion(motion, self.mean)
-        return np.where((left == 1)[:, None, None], camera_to_world, limited), left
+        return np.where((remaining == 1)[:, None, None], camera_to_world, limited), remaining
 
     def retarget(self, camera_to_world: np.ndarray) -> np.ndarray:
-        """The motion of poses [T, 4, 4] about their own mean, about this person's mean pose instead."""
+        """Poses [T, 4, 4] with their motion about their own mean applied to this person's mean pose."""
         return poses_from_motion(pose_motion(camera_to_world, mean_head_pose(camera_to_world)), self.mean)
 
 
 def mean_head_pose(camera_to_world: np.ndarray) -> np.ndarray:
-    """camera_to_world [4, 4] of the mean place and rotation of the head, as the camera sees it, in poses [T, 4, 4]."""
+    """Mean camera_to_world [4, 4] of poses [T, 4, 4]; the head's position and rotation are averaged in the camera."""
     return invert_pose(mean_pose(invert_pose(camera_to_world)))
 
 
@@ -163,14 +169,14 @@ def poses_from_motion(motion: np.ndarray, mean: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class DriverSupport:
-    """The supports of everything that drives one person's head.
+    """The supports of all drivers of one person's head.
 
     Attributes:
-        expression: of the expression vectors.
-        upper_offsets: of the landmark offsets of brows, nose and eyes, flattened to [62], cm.
-        lower_offsets: of those of contour and mouth, [74], cm.
-        pose: of the head poses.
-        lips: of the lip coordinates; None where the speech embedding was learned (Eqs. 1 and 2) and has none.
+        expression: support of the expression vectors.
+        upper_offsets: support of the landmark offsets of brows, nose and eyes, flattened to [62], cm.
+        lower_offsets: support of the landmark offsets of contour and mouth, flattened to [74], cm.
+        pose: support of the head poses.
+        lips: support of the lip coordinates; None for the self-supervised embedding (Eqs. 1 and 2), which has none.
     """
 
     expression: Support
@@ -198,16 +204,23 @@ class DriverSupport:
         )
 
     def limit_offsets(self, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Offsets [T, 68, 2] brought into their support, and the fractions [T] left of the upper and lower face's."""
-        limited, left = offsets.astype(np.float64), []
+        """Limits offsets to their supports.
+
+        Args:
+            offsets: [T, 68, 2], cm.
+
+        Returns:
+            Limited offsets [T, 68, 2], and the remaining fractions [T] of the upper and the lower face.
+        """
+        limited, remaining = offsets.astype(np.float64), []
         for points, support in ((UPPER, self.upper_offsets), (LOWER, self.lower_offsets)):
             values, fraction = support.limit(_flat(offsets, points))
             limited[:, points] = values.reshape(len(offsets), -1, 2)
-            left.append(fraction)
-        return limited, left[0], left[1]
+            remaining.append(fraction)
+        return limited, remaining[0], remaining[1]
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """All arrays by a name with slashes, to be stored."""
+        """All arrays for storage, named PART/NAME."""
         parts = {
             "expression": self.expression,
             "upper_offsets": self.upper_offsets,

@@ -1,4 +1,4 @@
-"""Dynamic time warping: which frames of two recordings of one sentence belong together (Eq. 3)."""
+"""Dynamic time warping: aligns the frames of two recordings of one sentence (Eq. 3)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,14 @@ from jean.errors import SetupError
 
 
 def exact_path(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """int [N, 2]: the cheapest monotone path from (0, 0) to the ends, by the whole table.
+    """The monotone path of least cost between two sequences, from the complete cost table.
 
     Args:
-        a: [m1, D]. b: [m2, D]. The cost of a pair of frames is their Euclidean distance.
+        a: features [m1, D].
+        b: features [m2, D]. The cost of a pair of frames is their Euclidean distance.
+
+    Returns:
+        Pairs (frame of ``a``, frame of ``b``), int [N, 2], from (0, 0) to the last frames.
     """
     cost = _distances(np.asarray(a, np.float64), np.asarray(b, np.float64))
     total = np.full((len(a) + 1, len(b) + 1), np.inf)
@@ -22,21 +26,25 @@ def exact_path(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     path = [(len(a) - 1, len(b) - 1)]
     while path[-1] != (0, 0):
         i, j = path[-1]
-        # the diagonal first where costs tie: fewer repeated frames
+        # the diagonal stands first and wins ties: it repeats fewer frames
         steps = ((total[i, j], (i - 1, j - 1)), (total[i, j + 1], (i - 1, j)), (total[i + 1, j], (i, j - 1)))
         path.append(min(steps, key=lambda step: step[0])[1])
     return np.array(path[::-1])
 
 
 def fast_path(a: np.ndarray, b: np.ndarray, radius: int = 1) -> np.ndarray:
-    """int [N, 2]: the path of fastdtw, coarse to fine; near the cheapest, not always it.
+    """The path of FastDTW, computed from coarse to fine: close to the path of least cost, but not always equal.
 
     Args:
-        a: [m1, D]. b: [m2, D].
-        radius: how far the path of each resolution may leave that of the coarser one.
+        a: features [m1, D].
+        b: features [m2, D].
+        radius: how far the path at each resolution may deviate from that of the coarser one, frames.
+
+    Returns:
+        Pairs (frame of ``a``, frame of ``b``), int [N, 2], from (0, 0) to the last frames.
 
     Raises:
-        SetupError: fastdtw is missing.
+        SetupError: the package fastdtw cannot be loaded.
     """
     try:
         from fastdtw import fastdtw
@@ -49,11 +57,7 @@ def fast_path(a: np.ndarray, b: np.ndarray, radius: int = 1) -> np.ndarray:
     return np.array(path)
 
 
-def path_cost(a: np.ndarray, b: np.ndarray, path: np.ndarray) -> float:
-    """The sum of distances along a path [N, 2]."""
-    return float(np.linalg.norm(np.asarray(a, np.float64)[path[:, 0]] - b[path[:, 1]], axis=-1).sum())
-
-
 def _distances(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Euclidean distances [m1, m2] of all pairs of rows."""
     squares = (a * a).sum(1)[:, None] + (b * b).sum(1) - 2 * a @ b.T
     return np.sqrt(np.maximum(squares, 0))

@@ -14,9 +14,9 @@ from jean.models.talking_head import Frames
 
 @dataclass(frozen=True)
 class DriverTracks:
-    """What drives T frames, on one device.
+    """Drivers of T frames, on one device.
 
-    The lower face follows ``audio`` through the head's own encoder, or ``lips`` where they are given.
+    The lower face follows ``audio`` through the head's audio encoder, or ``lips`` where they are given.
 
     Attributes:
         camera_to_world: head poses [T, 4, 4].
@@ -46,7 +46,7 @@ class DriverTracks:
 
         Args:
             data: the frames.
-            device: where the tensors are wanted.
+            device: device of the tensors.
             audio_attention: number of neighbouring frames that the head smooths speech over; 0 for none.
         """
         neighbours = torch.from_numpy(data.audio_neighbours(audio_attention)) if audio_attention else None
@@ -62,26 +62,30 @@ class DriverTracks:
 
     def to(self, device: torch.device | str) -> DriverTracks:
         """The same tracks on another device."""
-        given = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: value.to(device) for name, value in given.items() if value is not None})
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return replace(self, **{name: value.to(device) for name, value in values.items() if value is not None})
 
     def __len__(self) -> int:
         return len(self.camera_to_world)
 
     def frames(self, indices: int | np.ndarray | Tensor) -> Frames:
-        """The head's inputs for the frames ``indices`` (one number, or [F])."""
-        chosen = torch.as_tensor(indices, device=self.camera_to_world.device).reshape(-1)
+        """The head's inputs for frames.
+
+        Args:
+            indices: one frame number, or [F].
+        """
+        rows = torch.as_tensor(indices, device=self.camera_to_world.device).reshape(-1)
         return Frames(
-            camera_to_world=self.camera_to_world[chosen],
-            focal_px=self.focal_px[chosen],
-            center_px=self.center_px[chosen],
-            audio=None if self.audio is None else self.windows(chosen),
-            expression=self.expression[chosen],
-            offsets=self.offsets[chosen],
-            lips=None if self.lips is None else self.lips[chosen],
+            camera_to_world=self.camera_to_world[rows],
+            focal_px=self.focal_px[rows],
+            center_px=self.center_px[rows],
+            audio=None if self.audio is None else self.windows(rows),
+            expression=self.expression[rows],
+            offsets=self.offsets[rows],
+            lips=None if self.lips is None else self.lips[rows],
         )
 
-    def windows(self, chosen: Tensor) -> Tensor:
-        """Audio windows of frames ``chosen`` [F]: [F, window, D], or [F, N, window, D] with neighbours."""
+    def windows(self, rows: Tensor) -> Tensor:
+        """Audio windows of the frames ``rows`` [F]: [F, window, D], or [F, N, window, D] with neighbours."""
         assert self.audio is not None
-        return self.audio[chosen if self.neighbours is None else self.neighbours[chosen]]
+        return self.audio[rows if self.neighbours is None else self.neighbours[rows]]

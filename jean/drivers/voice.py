@@ -1,4 +1,4 @@
-"""When somebody speaks: loudness over time, no model."""
+"""Voice activity from loudness over time, without a model."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ import numpy as np
 
 from jean.media import RATE_HZ
 
-BELOW_DB = 30.0  # speech reaches this far under its own loud parts: unvoiced consonants are still in it
-QUIET_DB = -60.0  # of full scale: what is softer than that is no speech, however loud the rest
+# Speech is at most this much quieter than its loud frames; unvoiced consonants are still above.
+BELOW_DB = 30.0
+# Frames below this level (dB of full scale) are not speech, however quiet the recording.
+QUIET_DB = -60.0
 
 
 def levels_db(wave: np.ndarray, frame_count: int, fps: float) -> np.ndarray:
-    """Loudness [T] of each frame, dB of full scale: RMS over the frame and half of each neighbour.
+    """Loudness of each frame, [T], dB of full scale: the RMS over the frame and half of each neighbour.
 
     Args:
-        wave: mono [S] at 16 kHz, in [-1, 1].
-        frame_count: T. fps: frames a second.
+        wave: mono, 16 kHz, [S] in [-1, 1].
+        frame_count: T.
+        fps: frames per second.
     """
     power = np.concatenate([[0.0], np.cumsum(np.square(np.asarray(wave, np.float64)))])
     middle = (np.arange(frame_count) + 0.5) / fps * RATE_HZ
@@ -26,7 +29,14 @@ def levels_db(wave: np.ndarray, frame_count: int, fps: float) -> np.ndarray:
 
 
 def voiced(wave: np.ndarray, frame_count: int, fps: float, below_db: float = BELOW_DB) -> np.ndarray:
-    """bool [T]: frames no more than ``below_db`` under the loud ones (their 95th percentile)."""
+    """Frames in which somebody speaks, bool [T].
+
+    Args:
+        wave: mono, 16 kHz, [S] in [-1, 1].
+        frame_count: T.
+        fps: frames per second.
+        below_db: how much quieter than the loud frames (the 95th percentile) a frame with speech may be.
+    """
     level = levels_db(wave, frame_count, fps)
     if not len(level):
         return np.zeros(0, bool)

@@ -14,7 +14,7 @@ import numpy as np
 from jean.checkpoint import Checkpoint, load_checkpoint
 from jean.clips.compatibility import ClipSpec
 from jean.clips.corpus import find_clips
-from jean.drivers.named_expression import parse, vectors
+from jean.drivers.named_expression import expression_vectors, parse_expression
 from jean.drivers.person import read_person
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.files import check_writable, read_json
@@ -187,7 +187,7 @@ def _strips(run: Path, checkpoint: Checkpoint, config: InspectConfig, progress: 
 
     from jean.clips.corpus import EMOTIONS
     from jean.drivers.tracks import DriverTracks
-    from jean.models.paint import picture
+    from jean.models.frame import render_frame
     from jean.rendering.load import load_model
 
     person = read_person(run)
@@ -205,7 +205,9 @@ def _strips(run: Path, checkpoint: Checkpoint, config: InspectConfig, progress: 
         if ".." not in name:
             raise UsageError(f"{name} does not name two expressions.", "Write, for example: sad..happy")
         times = np.linspace(0, 1, config.steps)
-        rows = vectors(parse(name, 1.0), person.means, person.expression.mean(0), times).astype(np.float32)
+        rows = expression_vectors(parse_expression(name, 1.0), person.means, person.expression.mean(0), times).astype(
+            np.float32
+        )
         count = len(rows)
         tracks = DriverTracks(
             camera_to_world=torch.from_numpy(person.camera_to_world[[still] * count].astype(np.float32)),
@@ -215,7 +217,7 @@ def _strips(run: Path, checkpoint: Checkpoint, config: InspectConfig, progress: 
             offsets=torch.from_numpy(person.predict_offsets(rows).astype(np.float32)),
             audio=torch.zeros(count, arguments["audio_window"], arguments["audio_features"]),
         ).to(model.device)
-        images = [picture(model, tracks.frames(index), white).rgb for index in range(count)]
+        images = [render_frame(model, tracks.frames(index), white).rgb for index in range(count)]
         strips.append(Strip(name, images, [f"{time:.0%}" for time in times]))
     return strips
 

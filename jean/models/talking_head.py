@@ -220,7 +220,7 @@ class TalkingHead(nn.Module):
         pose = self._pose(frames)
         view = self.head.view(frames.camera_to_world, pose)
         deformation = self.deformation(frames, condition)
-        return self.head.frame_scene(condition, view, deformation, lambda: self.torso.of_pose(pose[0]))
+        return self.head.frame_scene(condition, view, deformation, lambda: self.torso.frame_torso(pose[0]))
 
     def _pose(self, frames: Frames) -> Tensor:
         """Standardised pose vectors [F, 6]."""

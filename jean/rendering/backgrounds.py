@@ -1,4 +1,4 @@
-"""What lies behind the person: white, the training clip without its person, or an image."""
+"""Backgrounds behind the person: white, the training clip without its person, or an image."""
 
 from __future__ import annotations
 
@@ -13,7 +13,17 @@ from jean.rendering.config import RenderConfig
 
 
 class Backgrounds:
-    """What lies behind the person, frame by frame, uint8 [size, size, 3]."""
+    """Backgrounds of a result, per frame.
+
+    Args:
+        config: the configuration; ``background`` is "white", "source" or an image file.
+        person: the person of the run: training clip and clean plate.
+        size: side of the result's frames, px.
+        positions: frame of the training clip [T] that each pose belongs to; None where the poses come from elsewhere.
+
+    Raises:
+        InputError: the image file cannot be read.
+    """
 
     def __init__(self, config: RenderConfig, person: Person, size: int, positions: np.ndarray | None):
         self.size, self.positions = size, positions
@@ -28,7 +38,14 @@ class Backgrounds:
             self.still = _read_image(Path(config.background), size)
 
     def at(self, index: int) -> np.ndarray:
-        """Background of frame ``index``: the source's frame with its person taken out, or a still picture."""
+        """Background of one frame, uint8 [size, size, 3], RGB.
+
+        With "source" and poses of the training clip, this is the clip's frame with the clean plate in place of the
+        person; otherwise a constant image.
+
+        Args:
+            index: number of the frame in the result.
+        """
         if self.clip is None or self.positions is None:
             return self.still
         import cv2
@@ -36,14 +53,15 @@ class Backgrounds:
         source = min(int(self.positions[index]), self.clip.frame_count - 1)
         frame = _resized(np.asarray(self.clip.frames[source]), self.size)
         matte = np.asarray(self.clip.matte[source]).sum(-1, dtype=np.uint16).clip(0, 255).astype(np.uint8)
-        # grown and softened, so that no rim of the old person is left beside the new one
+        # dilated and blurred, so that no edge of the recorded person remains beside the rendered one
         reach = max(3, self.clip.size_px // 40) | 1
         matte = cv2.GaussianBlur(cv2.dilate(matte, np.ones((reach, reach), np.uint8)), (0, 0), reach / 4)
-        share = _resized(matte, self.size).astype(np.float32)[..., None] / 255
-        return (frame * (1 - share) + self.still * share + 0.5).astype(np.uint8)
+        opacity = _resized(matte, self.size).astype(np.float32)[..., None] / 255
+        return (frame * (1 - opacity) + self.still * opacity + 0.5).astype(np.uint8)
 
 
 def _resized(image: np.ndarray, size: int) -> np.ndarray:
+    """A square image scaled to ``size`` x ``size`` pixels."""
     import cv2
 
     if image.shape[0] == size and image.shape[1] == size:
@@ -53,7 +71,7 @@ def _resized(image: np.ndarray, size: int) -> np.ndarray:
 
 
 def _read_image(path: Path, size: int) -> np.ndarray:
-    """The middle square of an image, RGB."""
+    """The central square of an image file, uint8 [size, size, 3], RGB."""
     import cv2
 
     image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if path.is_file() else None

@@ -15,7 +15,7 @@ class RenderConfig(StageConfig):
 
     audio: Path | None = Field(
         None,
-        description="The speech: any file with sound. The result is exactly as long.",
+        description="The speech: any file with sound. The result is exactly as long. Required.",
     )
     expression: Path | None = Field(
         None,
@@ -40,8 +40,8 @@ class RenderConfig(StageConfig):
     )
     background: str = Field(
         "white",
-        description="White as in the paper; source, the training clip's frames, or its clean plate with another head "
-        "pose; or an image file.",
+        description="Background: white, as in the paper; source, the training clip without its person, or its clean "
+        "plate with another head pose; or an image file.",
     )
     size: int | None = Field(
         None, ge=32, le=4096, description="Side of the frames in pixels. By default the training clip's."

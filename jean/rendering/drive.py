@@ -1,4 +1,4 @@
-"""The drivers of a result per frame: speech, expression and pose, at its rate and length, within the support."""
+"""Drivers of a result: speech, expression and pose per frame, at its frame rate, limited to the support."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Drive:
         tracks: the drivers, on the head's device.
         size_px: side of the result's frames.
         own_frames: frame of the training clip [T] that each pose belongs to; None where the poses come from elsewhere.
-        reductions: how much the support limit has taken from each driver, by name.
+        reductions: how much the support limit has reduced each driver, by name.
     """
 
     tracks: DriverTracks
@@ -65,11 +65,11 @@ def gather_drivers(
         progress: receives progress, warnings and messages.
 
     Raises:
-        UsageError: an expression that the run does not know or take.
+        UsageError: an unknown expression, or an expression for a run without one.
         InputError: a source without sound, face or poses.
         ArtefactError: a source that was prepared with other features than the run's.
     """
-    assert config.audio is not None  # ``render`` refuses to begin without
+    assert config.audio is not None  # checked by the callers
     meta, method, support = checkpoint.payload["meta"], Method.of_run(checkpoint), person.support
     own_fps = float(meta["fps"])
     windows = method.speech.windows_of_file(config.audio, fps, gate=config.silence_gate)
@@ -79,21 +79,19 @@ def gather_drivers(
     poses, own_frames = head_poses(config, person, times, fps, own_fps)
     neighbours = meta["model"].get("audio_attention", 0)
     lips = _audio_part(model, windows, neighbour_rows(count, neighbours, fps / own_fps) if neighbours else None)
-    left: dict[str, np.ndarray] = {}
-    expression, left["expression"] = support.expression.limit(expression)
-    offsets, left["upper_offsets"], lower = support.limit_offsets(offsets)
+    remaining: dict[str, np.ndarray] = {}
+    expression, remaining["expression"] = support.expression.limit(expression)
+    offsets, remaining["upper_offsets"], lower = support.limit_offsets(offsets)
     if not method.audio_drives_mouth:
-        left["lower_offsets"] = lower
-    poses, left["pose"] = support.pose.limit(poses)
+        remaining["lower_offsets"] = lower
+    poses, remaining["pose"] = support.pose.limit(poses)
     if support.lips is not None:
-        lips, left["lips"] = support.lips.limit(lips)
-    reductions = {name: Reduction.of(fraction) for name, fraction in left.items()}
+        lips, remaining["lips"] = support.lips.limit(lips)
+    reductions = {name: Reduction.of(fraction) for name, fraction in remaining.items()}
     warn_of_reductions(reductions, config, progress.warn)
     poses = orbit_camera(poses, config, times)
     if support.pose.limit(poses)[1].min() < 1 - NOTABLE:
-        progress.warn(
-            "--yaw, --pitch or --orbit turn the head further than training has shown: its sides may break up."
-        )
+        progress.warn("--yaw, --pitch or --orbit turn the head further than in training: its sides may break up.")
     camera = person.camera.resized(size)
     tracks = DriverTracks(
         camera_to_world=torch.from_numpy(poses.astype(np.float32)),

@@ -1,11 +1,11 @@
-"""The expression of a result: of a file, of names, or the training clip's own."""
+"""Expression of a result: from a file, from names, or from the training clip."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from jean.drivers.expression import ExpressionInput
-from jean.drivers.named_expression import Key, parse, read_timeline, vectors
+from jean.drivers.named_expression import ExpressionKey, expression_vectors, parse_expression, read_timeline
 from jean.drivers.person import Person
 from jean.drivers.resampling import interpolate_rows, source_positions
 from jean.errors import InputError, UsageError
@@ -26,7 +26,7 @@ def expressions(
 
     Args:
         config: the expression source, its strength, or names.
-        source: what the head takes as its expression.
+        source: the expression input of the head.
         person: the person of the run.
         times: middles of the result's frames [T], s.
         own_fps: frames per second of the training clip.
@@ -36,7 +36,7 @@ def expressions(
         Vectors float32 [T, E] and offsets float32 [T, 68, 2], cm.
 
     Raises:
-        UsageError: the run takes no expression, or does not know a name.
+        UsageError: a run without an expression, or an unknown name.
         InputError: the source does not exist or shows no face.
         ArtefactError: the source was prepared with other features than the run's.
     """
@@ -45,30 +45,37 @@ def expressions(
         raise UsageError("this run was trained without an expression (audio-only).", "Leave --expression away.")
     track, offsets, fps = person.expression, person.offsets, own_fps
     if config.expression is not None and not keys:
-        given = source.track(config.expression, progress)
-        track, fps = given.vectors, given.fps
-        offsets = person.retarget_offsets(track, given.offsets)
+        source_track = source.track(config.expression, progress)
+        track, fps = source_track.vectors, source_track.fps
+        offsets = person.retarget_offsets(track, source_track.offsets)
     positions = source_positions(times, fps, len(track), config.repeat)
     track, offsets = interpolate_rows(track, positions), interpolate_rows(offsets, positions)
     if keys:
-        # the training clip's own movement (blinks) continues around the named expression
+        # the training clip's own motion (blinks) is added to the named expression
         mean = person.expression.mean(0)
-        named = vectors(keys, person.means, mean, times, lambda path: source.track(path, progress).vectors.mean(0))
+        named = expression_vectors(
+            keys, person.means, mean, times, lambda path: source.track(path, progress).vectors.mean(0)
+        )
         track = named + track - mean
         if source.measures_offsets:
             offsets = offsets + person.predict_offsets(named) - person.predict_offsets(mean[None])
         else:
             offsets = person.predict_offsets(track)
 
-    def strengthened(values: np.ndarray, own: np.ndarray) -> np.ndarray:
+    def scaled(values: np.ndarray, own: np.ndarray) -> np.ndarray:
         neutral = own.mean(0)
         return (neutral + config.strength * (values - neutral)).astype(np.float32)
 
-    return strengthened(track, person.expression), strengthened(offsets, person.offsets)
+    return scaled(track, person.expression), scaled(offsets, person.offsets)
 
 
-def _keys(config: RenderConfig, length_s: float) -> list[Key]:
-    """The named expressions that are asked for; none where the expression comes from a file."""
+def _keys(config: RenderConfig, length_s: float) -> list[ExpressionKey]:
+    """Keyframes of the named expressions; none where the expression comes from a file.
+
+    Args:
+        config: the expression source.
+        length_s: time of the last frame, s.
+    """
     if config.expression_timeline is not None:
         return read_timeline(config.expression_timeline)
     if config.expression is None or config.expression.exists():
@@ -76,4 +83,4 @@ def _keys(config: RenderConfig, length_s: float) -> list[Key]:
     text = str(config.expression)
     if "/" in text or config.expression.suffix in VIDEO_SUFFIXES:
         raise InputError(f"{text} does not exist.", "Check --expression.")
-    return parse(text, length_s)
+    return parse_expression(text, length_s)

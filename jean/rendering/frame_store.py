@@ -1,4 +1,4 @@
-"""Rendered frames on their way into a video: whole PNG files that survive a kill."""
+"""Store of rendered frames until their video is complete: PNG files that survive an interruption."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from jean.errors import ArtefactError
 from jean.files import read_json, write_json
 from jean.media import write_png
 
-DEPTH_UNITS_PER_CM = 100
+DEPTH_UNITS_PER_CM = 100  # of the 16-bit depth images, which therefore reach 655 cm
 
 
 class FrameStore:
     """Frames 0 to ``total`` - 1 of one render, in a folder that belongs to one ``key``.
 
     Args:
-        folder: made if need be; frames of another key are removed.
-        key: everything that decides the pixels, as JSON values.
+        folder: created where it does not exist; frames of another key are removed.
+        key: everything that the pixels depend on, as JSON values.
         total: number of frames.
         size: side of the frames, px.
-        depth: whether each frame has a depth picture too.
+        depth: whether to store a depth image with each frame.
     """
 
     def __init__(self, folder: Path, key: dict[str, Any], total: int, size: int, depth: bool):
@@ -44,29 +44,35 @@ class FrameStore:
         return self.folder / f"{index:06d}.depth.png"
 
     def has(self, index: int) -> bool:
-        """Whether a frame is there, whole."""
+        """Whether a frame is stored."""
         return self._path(index).exists()
 
     def count(self) -> int:
-        """Frames that are there."""
+        """Number of stored frames."""
         return sum(self.has(index) for index in range(self.total))
 
     def complete(self) -> bool:
-        """Whether all are there."""
+        """Whether all frames are stored."""
         return all(self.has(index) for index in range(self.total))
 
     def write(self, index: int, rgb: np.ndarray, depth_cm: np.ndarray) -> None:
-        """Stores a frame, uint8 [H, W, 3], and its depth, float [H, W] cm."""
+        """Stores a frame.
+
+        Args:
+            index: number of the frame.
+            rgb: uint8 [H, W, 3].
+            depth_cm: float [H, W]; stored if the store was created with ``depth``.
+        """
         if self.depth:
             units = np.clip(depth_cm * DEPTH_UNITS_PER_CM, 0, 65535).astype(np.uint16)
             write_png(self._depth_path(index), units, fast=True)
-        write_png(self._path(index), rgb, fast=True)  # last: its presence says that the frame is whole
+        write_png(self._path(index), rgb, fast=True)  # written last: its presence marks the frame as complete
 
     def read(self, index: int) -> np.ndarray:
-        """A frame, uint8 [H, W, 3], RGB.
+        """Reads a stored frame, uint8 [H, W, 3], RGB.
 
         Raises:
-            ArtefactError: damaged.
+            ArtefactError: the file is damaged.
         """
         import cv2
 
@@ -76,7 +82,12 @@ class FrameStore:
         return image[:, :, ::-1]
 
     def hand_over(self, frames: Path | None, depths: Path | None) -> None:
-        """Copies the PNG files to where the user wants them."""
+        """Copies the PNG files of all frames.
+
+        Args:
+            frames: folder for the frames; None to copy none.
+            depths: folder for the depth images; None to copy none.
+        """
         for folder, path_of in ((frames, self._path), (depths, self._depth_path)):
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)

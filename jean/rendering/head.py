@@ -14,7 +14,7 @@ from jean.config import load_config
 from jean.drivers.person import Person, read_person
 from jean.errors import UsageError
 from jean.kernels.backend import Backend
-from jean.models.paint import picture
+from jean.models.frame import render_frame
 from jean.models.talking_head import TalkingHead
 from jean.progress import Progress, Silent
 from jean.rendering.backgrounds import Backgrounds
@@ -28,7 +28,7 @@ class LoadedHead:
     """A trained head, ready to render. Make it with ``load_head``.
 
     Attributes:
-        checkpoint: what was read.
+        checkpoint: the checkpoint that the head was read from.
         person: the person of the run: default drivers, camera, background, support.
         model: the networks, on their device.
         backend: what computes each operation.
@@ -48,7 +48,7 @@ class LoadedHead:
 
     @property
     def size_px(self) -> int:
-        """Side of the training clip's frames."""
+        """Side of the training clip's frames, px."""
         return self.person.camera.width_px
 
     @property
@@ -81,7 +81,7 @@ class LoadedHead:
         return self.gather(load_config(RenderConfig, **given, **options))
 
     def gather(self, config: RenderConfig) -> Drive:
-        """The drivers that a configuration names; see ``drive``."""
+        """Reads the sources that a configuration names; see ``drive``."""
         if config.audio is None:
             raise UsageError("no speech was given.", "Add --audio FILE.")
         fps, size = float(config.fps or self.fps), int(config.size or self.size_px)
@@ -100,11 +100,11 @@ class LoadedHead:
             background: see ``backgrounds``.
 
         Raises:
-            IndexError: the drivers have fewer frames.
+            IndexError: ``index`` is not a frame of ``drive``.
         """
         if not 0 <= index < len(drive):
-            raise IndexError(f"frame {index} of {len(drive)}")
-        return picture(self.model, drive.frame(index), self.backgrounds(drive, background).at(index)).rgb
+            raise IndexError(f"there is no frame {index}: the drivers have {len(drive)} frames")
+        return render_frame(self.model, drive.frame(index), self.backgrounds(drive, background).at(index)).rgb
 
 
 def load_head(

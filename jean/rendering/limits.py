@@ -1,4 +1,4 @@
-"""How much the support limit takes from the drivers of a video, and the message that says so."""
+"""Report of the support limit: how much it reduces the drivers of a result, and the warning about it."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import numpy as np
 
 from jean.rendering.config import RenderConfig
 
-NOTABLE = 1 / 3  # a smaller reduction is hardly visible
+NOTABLE = 1 / 3  # fraction from which a warning is given; smaller reductions are hardly visible
 
 
 @dataclass(frozen=True)
 class Reduction:
-    """What the support limit has taken from one driver; fractions of its distance to the person's mean.
+    """How much the support limit has reduced one driver, as fractions of its distance to the person's mean.
 
     Attributes:
-        mean: over all frames.
-        largest: in any frame.
-        frames: fraction of the frames that were changed.
+        mean: mean reduction over all frames.
+        largest: largest reduction of a frame.
+        frames: fraction of the frames that were reduced.
     """
 
     mean: float
@@ -27,24 +27,25 @@ class Reduction:
     frames: float
 
     @classmethod
-    def of(cls, left: np.ndarray) -> Reduction:
-        """From the fractions [T] that are left."""
-        taken = 1 - np.asarray(left)
-        return cls(*(round(float(value), 3) for value in (taken.mean(), taken.max(), (taken > 1e-6).mean())))
+    def of(cls, remaining: np.ndarray) -> Reduction:
+        """The reduction of the fractions [T] that the limit leaves of each frame's distance."""
+        reduction = 1 - np.asarray(remaining)
+        values = (reduction.mean(), reduction.max(), (reduction > 1e-6).mean())
+        return cls(*(round(float(value), 3) for value in values))
 
 
 def warn_of_reductions(reductions: Mapping[str, Reduction], config: RenderConfig, warn: Callable[[str], None]) -> None:
-    """One line for each source of which more than a third was taken in some frame."""
+    """Warns of each source that was reduced by more than ``NOTABLE`` in some frame."""
     sources = {
         "expression": f"the expression ({config.expression_timeline or config.expression or 'of the training clip'})",
         "upper_offsets": "the movement of brows and eyes in the expression source",
         "lower_offsets": "the movement of mouth and jaw in the expression source",
         "pose": f"the head pose ({config.pose or 'of the training clip'})",
-        "lips": f"the lips' movement ({config.audio})",
+        "lips": f"the movement of the lips ({config.audio})",
     }
     for name, reduction in reductions.items():
         if reduction.largest > NOTABLE:
             warn(
-                f"{sources[name]} goes beyond what training has shown: "
+                f"{sources[name]} exceeds the range of the training: "
                 f"reduced by {reduction.largest:.0%} at most, {reduction.mean:.0%} on average."
             )

@@ -9,7 +9,11 @@ from jean.models.talking_head import TalkingHead
 
 
 def load_model(checkpoint: Checkpoint, device: str) -> TalkingHead:
-    """The trained head, in evaluation mode.
+    """Builds the trained head of a checkpoint, in evaluation mode.
+
+    Args:
+        checkpoint: of the stage ``train-nerf``.
+        device: "auto", "cpu" or "cuda".
 
     Raises:
         ArtefactError: the checkpoint was made by another version of the model.

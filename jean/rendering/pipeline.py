@@ -1,4 +1,4 @@
-"""Frames made side by side and handed out in their order: while one is encoded, the next are painted."""
+"""Renders frames in parallel threads and yields them in order, so that encoding and rendering overlap."""
 
 from __future__ import annotations
 
@@ -9,36 +9,35 @@ from typing import TypeVar
 
 import torch
 
-Made = TypeVar("Made")
+Result = TypeVar("Result")
 
 
-def in_order(make: Callable[[int], Made], items: Iterable[int], workers: int) -> Generator[Made, None, None]:
-    """``make(item)`` for every item, in the items' order, by so many threads.
+def in_order(make: Callable[[int], Result], items: Iterable[int], workers: int) -> Generator[Result, None, None]:
+    """Yields ``make(item)`` for every item, in the order of the items, computed by several threads.
 
-    A frame has parts that no second thread can help with (conditions, PNG, colours), so whole frames side by side
-    keep all processors busy where threads within a frame would wait for one another.
+    Each thread computes whole frames. Parts of a frame are sequential (conditions, colours, PNG), so threads within one
+    frame would wait for one another.
+
+    Exceptions of ``make`` are raised when the item's turn comes; items that were not started by then are dropped.
 
     Args:
-        make: called in any thread; with several of them, torch has one thread in each.
-        items: what to make.
-        workers: threads; with 1, everything happens in the caller's.
-
-    Raises:
-        What ``make`` raises, at the place of its item; what is not begun by then is not made.
+        make: computes the result of an item; called in any thread. With several workers, torch uses one thread in each.
+        items: the items.
+        workers: number of threads; with 1, ``make`` runs in the caller's thread.
     """
     if workers == 1:
         yield from map(make, items)
         return
     threads = torch.get_num_threads()
-    pool = ThreadPoolExecutor(workers, "painter", torch.set_num_threads, (1,))
-    waiting: deque[Future[Made]] = deque()
+    pool = ThreadPoolExecutor(workers, "renderer", torch.set_num_threads, (1,))
+    waiting: deque[Future[Result]] = deque()
     try:
         for item in items:
             waiting.append(pool.submit(make, item))
-            if len(waiting) > 2 * workers:  # more would only hold memory
+            if len(waiting) > 2 * workers:  # limits the memory of results that wait
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(threads)  # part of torch's setting is the whole process's
+        torch.set_num_threads(threads)  # part of torch's setting applies to the whole process

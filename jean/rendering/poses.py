@@ -13,7 +13,7 @@ from jean.drivers.resampling import interpolate_poses, source_positions
 from jean.geometry import rotation_matrix
 from jean.rendering.config import RenderConfig
 
-ORBIT_PERIOD_S = 4.0
+ORBIT_PERIOD_S = 4.0  # of the camera's swing
 STILL = "still"
 
 
@@ -60,7 +60,13 @@ def _source_poses(
 
 
 def orbit_camera(poses: np.ndarray, config: RenderConfig, times: np.ndarray) -> np.ndarray:
-    """Poses [T, 4, 4] as seen from a camera that has moved around the head's origin."""
+    """Poses [T, 4, 4] after a rotation of the camera around the head's origin.
+
+    Args:
+        poses: camera_to_world [T, 4, 4].
+        config: ``yaw``, ``pitch`` and ``orbit``.
+        times: middles of the result's frames [T], s.
+    """
     yaw = np.radians(config.yaw + config.orbit * np.sin(2 * math.pi * times / ORBIT_PERIOD_S))
     pitch = np.full_like(yaw, math.radians(config.pitch))
     if not (np.any(yaw) or np.any(pitch)):

@@ -1,4 +1,4 @@
-"""``jean render``: from a trained head and its three sources to a video with sound."""
+"""Renders a video with sound from a trained head and three sources: speech, expression and pose."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from jean.errors import InputError, UsageError
 from jean.files import check_writable, folder_lock, read_json, sha256
 from jean.media import open_writer, read_audio_native
 from jean.media.write import VIDEO_SUFFIXES
-from jean.models.paint import picture
+from jean.models.frame import render_frame
 from jean.models.talking_head import TalkingHead
 from jean.progress import Progress
 from jean.provenance import manifest, manifest_path, metadata_tags, write_manifest
@@ -34,39 +34,39 @@ from jean.rendering.pipeline import in_order
 def render(run: Path, config: RenderConfig, output: Path, progress: Progress) -> dict[str, Any]:
     """Renders a video with sound.
 
-    Frames are kept as PNG beside the output until the video is whole, so an interrupted render goes on
-    where it stopped and parts can be rendered by several processes.
+    Frames are stored as PNG files beside the output until the video is complete. An interrupted render therefore
+    resumes where it stopped, and several processes can render shards of one video.
 
     Args:
-        run: what ``train_nerf`` wrote.
+        run: run folder of ``train_nerf``.
         config: the sources and options.
-        output: the video.
-        progress: told of every frame.
+        output: path of the video.
+        progress: receives progress, warnings and messages.
 
     Returns:
         ``output``, ``frames``, ``fps``, ``size``, ``seconds``, ``frames_per_s``, ``finished``, ``backend``,
-        ``precision``, ``sampling``, ``reductions`` (what the support limit has taken from each driver: ``mean``,
-        ``largest``, ``frames``, all fractions).
+        ``precision``, ``sampling``, and ``reductions`` (per driver the fractions ``mean``, ``largest`` and ``frames``,
+        see ``Reduction``).
 
     Raises:
-        UsageError: no audio, an impossible shard, an output that is no video.
+        UsageError: no speech, an invalid shard, or an output that is not a video.
         InputError: a source without sound, face or poses.
-        ArtefactError: a source prepared for other features than the run's, a damaged run.
+        ArtefactError: a source that was prepared with other features than the run's, or a damaged run.
     """
     began = time.perf_counter()
     if config.audio is None:
         raise UsageError("no speech was given.", "Add --audio FILE.")
     if output.suffix.lower() not in VIDEO_SUFFIXES:
-        raise UsageError(f"{output} does not end like a video.", f"End it in one of {', '.join(VIDEO_SUFFIXES)}.")
+        raise UsageError(f"{output} has no video suffix.", f"Use one of {', '.join(VIDEO_SUFFIXES)}.")
     check_writable(output.parent)
     inputs = _inputs(config)
     checkpoint = load_checkpoint(run, stage="nerf", warn=progress.warn)
     options = config.model_dump(mode="json", exclude={"shard", "device", "seed"})
-    made_from = {
+    input_hashes = {
         name: sha256(path) if path.is_file() else Clip.open(path, pictures=False).digest()
         for name, path in inputs.items()
     }
-    key: dict[str, Any] = {"checkpoint": checkpoint.content_hash, "inputs": made_from, "options": options}
+    key: dict[str, Any] = {"checkpoint": checkpoint.content_hash, "inputs": input_hashes, "options": options}
     key["sha256"] = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     finished = _finished(output, key["sha256"])
     if finished is not None:
@@ -76,78 +76,85 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     drive, model, backend = head.gather(config), head.model, head.implementation
     fps, size = float(config.fps or head.fps), drive.size_px
     progress.say(f"backend: {backend}, {config.precision}.")
-    behind = head.backgrounds(drive, config.background)
+    backgrounds = head.backgrounds(drive, config.background)
     part = _part(config.shard, len(drive))
     work = output.with_name(output.name + ".work")
     with folder_lock(work / f"part-{(config.shard or '1/1').replace('/', '-of-')}"):
         store = FrameStore(work, key, len(drive), size, config.depth)
-        todo = sum(not store.has(index) for index in part)
+        missing = sum(not store.has(index) for index in part)
         if config.sampling == "skip":
             progress.say(_skip_empty(model, drive))
 
-        def paint(index: int) -> np.ndarray:
+        def stored_frame(index: int) -> np.ndarray:
             if store.has(index):
                 return store.read(index)
-            painted = picture(model, drive.frame(index), behind.at(index))
-            store.write(index, painted.rgb, painted.depth_cm)
-            return painted.rgb
+            frame = render_frame(model, drive.frame(index), backgrounds.at(index))
+            store.write(index, frame.rgb, frame.depth_cm)
+            return frame.rgb
 
         def report() -> dict[str, Any]:
             seconds = time.perf_counter() - began
-            done = {"seconds": round(seconds, 2), "frames_per_s": round(todo / seconds, 2)}
-            return result | done | {"finished": store.complete()}
+            timing = {"seconds": round(seconds, 2), "frames_per_s": round(missing / seconds, 2)}
+            return result | timing | {"finished": store.complete()}
 
         result: dict[str, Any] = {"frames": len(drive), "fps": fps, "size": size, "backend": backend}
         result = {"output": str(output)} | result | {"precision": config.precision, "sampling": config.sampling}
         result["reductions"] = {name: asdict(reduction) for name, reduction in drive.reductions.items()}
-        painted = in_order(paint, part, _painters(model, backend))
+        frames = in_order(stored_frame, part, _workers(model, backend))
         if config.shard is not None:
-            with progress.task("render", len(part)) as advance, closing(painted):
-                for _ in painted:
+            with progress.task("render", len(part)) as advance, closing(frames):
+                for _ in frames:
                     advance(1)
             if not store.complete():
-                progress.say(f"{store.count()} of {len(drive)} frames are there; render the other parts.")
+                progress.say(f"{store.count()} of {len(drive)} frames are rendered; render the other shards.")
                 return report()
-            painted = (store.read(index) for index in range(len(drive)))
+            frames = (store.read(index) for index in range(len(drive)))
         with folder_lock(work / "encode"):
             document = manifest("render", inputs, options, result | {"key": key["sha256"]})
-            written = _encode(painted, len(drive), output, config, fps, size, document, progress)
+            video = _encode(frames, len(drive), output, config, fps, size, document, progress)
             store.hand_over(config.frames, output.with_name(output.stem + "_depth") if config.depth else None)
-            write_manifest(written, document)
-            done = report() | {"output": str(written)}
+            write_manifest(video, document)
+            final = report() | {"output": str(video)}
             store.remove()
-    return done
+    return final
 
 
-def _painters(model: TalkingHead, backend: str) -> int:
-    """Frames to paint at the same time: as many as torch has threads where the kernels of the processor paint."""
+def _workers(model: TalkingHead, backend: str) -> int:
+    """Number of frames to render at the same time: one per thread with the CPU's kernels, otherwise one."""
     return torch.get_num_threads() if backend == "native" and model.device.type == "cpu" else 1
 
 
 @torch.no_grad()
 def _skip_empty(model: TalkingHead, drive: Drive) -> str:
-    """Finds the empty space of the whole result from 24 of its frames, whichever part is rendered here.
+    """Switches the head to few-sample rendering, and returns one line that describes the sampling.
+
+    Empty space is found from 24 frames of the whole result, so that all shards sample alike.
 
     Raises:
-        UsageError: the head has no such mode, or the kernels for it are not in use.
+        UsageError: the head cannot skip empty space, or the compiled kernels are not in use.
     """
     indices = np.unique(np.linspace(0, len(drive) - 1, 24).round().astype(int))
     return model.head.skip_empty(torch.cat([model.condition(drive.frame(int(index))) for index in indices]))
 
 
 def _finished(output: Path, key: str) -> dict[str, Any] | None:
-    """The result that is already there, if it was made from the same."""
+    """The stored result of an earlier render, if it has the same key; otherwise None."""
     record = manifest_path(output)
     if not (output.exists() and record.exists()):
         return None
-    made = read_json(record).get("result", {})
-    if made.pop("key", None) != key:
+    result = read_json(record).get("result", {})
+    if result.pop("key", None) != key:
         return None
-    return {**made, "seconds": 0.0, "frames_per_s": 0.0, "finished": True}  # this time nothing was rendered
+    return {**result, "seconds": 0.0, "frames_per_s": 0.0, "finished": True}  # nothing was rendered this time
 
 
 def _inputs(config: RenderConfig) -> dict[str, Path]:
-    """The files and clips that the result is made from."""
+    """Files and clips that the result depends on, by option name.
+
+    Raises:
+        UsageError: options that contradict each other.
+        InputError: a file does not exist.
+    """
     if config.expression is not None and config.expression_timeline is not None:
         raise UsageError("--expression and --expression-timeline contradict each other.", "Give one of them.")
     inputs = {"audio": config.audio, "expression-timeline": config.expression_timeline}
@@ -157,18 +164,22 @@ def _inputs(config: RenderConfig) -> dict[str, Path]:
         inputs["pose"] = Path(str(config.pose))
     if config.background not in ("white", "source"):
         inputs["background"] = Path(config.background)
-    found = {name: path for name, path in inputs.items() if path is not None}
-    for name, path in found.items():
+    paths = {name: path for name, path in inputs.items() if path is not None}
+    for name, path in paths.items():
         if not path.exists():
             raise InputError(f"{path} does not exist.", f"Check --{name}.")
-    return found
+    return paths
 
 
 def _part(shard: str | None, frames: int) -> range:
-    """The frames of one shard "i/n" (i from 1), contiguous.
+    """Frame indices of one shard, a contiguous range.
+
+    Args:
+        shard: "i/n" for the i-th of n shards, i from 1; None for all frames.
+        frames: number of frames of the whole result.
 
     Raises:
-        UsageError: not of that form.
+        UsageError: ``shard`` has another form.
     """
     if shard is None:
         return range(frames)
@@ -177,7 +188,7 @@ def _part(shard: str | None, frames: int) -> range:
     except ValueError:
         index, count = 0, 0
     if not 1 <= index <= count:
-        raise UsageError(f"--shard {shard} is not of the form I/N with I from 1 to N.", "For example: --shard 1/4")
+        raise UsageError(f"--shard {shard} does not have the form I/N with I from 1 to N.", "For example: --shard 1/4")
     return range(frames * (index - 1) // count, frames * index // count)
 
 
@@ -191,7 +202,18 @@ def _encode(
     document: dict[str, Any],
     progress: Progress,
 ) -> Path:
-    """Writes the video from its frames as they come, with the whole sound."""
+    """Writes the video with its sound, and returns its path.
+
+    Args:
+        frames: uint8 [size, size, 3] each, RGB, in order.
+        count: number of frames.
+        output: path of the video; without PyAV, PNG frames go to a folder beside it.
+        config: audio file and quality.
+        fps: frames per second.
+        size: side of the frames, px.
+        document: the manifest, whose facts become metadata tags.
+        progress: receives progress and warnings.
+    """
     sound = read_audio_native(Path(str(config.audio)))
     with progress.task("render", count) as advance, closing(frames):
         with open_writer(output, (size, size), fps, sound, config.crf, metadata_tags(document)) as writer:

@@ -1,4 +1,4 @@
-"""Kinds of expression vectors."""
+"""Expression inputs: the kinds of expression vectors."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jean.progress import Silent
 from tests.helpers.tiny_clip import make_clip
 
 
-def test_a_clip_gives_its_coefficients_and_measured_offsets(tmp_path):
+def test_a_clip_track_has_coefficients_and_measured_offsets(tmp_path):
     clip = Clip.open(make_clip(tmp_path / "a"))
     track = Coefficients.for_training([clip], ExpressionRequest()).track(clip.folder, Silent())
     assert track.vectors.shape == (20, 3) and track.fps == 25

@@ -1,4 +1,4 @@
-"""Offsets of the face: what is left of the landmarks when the head's pose is taken out."""
+"""Landmark offsets from the rigid head, without the head pose."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from jean.drivers.offsets import face_offsets, lip_coordinates
 from tests.helpers.tiny_clip import make_clip, rewrite
 
 
-def test_a_rigid_face_has_no_offsets_whatever_the_pose(tmp_path):
+def test_a_rigid_face_has_no_offsets_in_any_pose(tmp_path):
     clip = Clip.open(make_clip(tmp_path / "a"))  # its landmarks are the rigid shape, projected
     offsets = face_offsets(clip)
     assert offsets.shape == (20, 68, 2) and np.abs(offsets).max() < 1e-4
 
 
-def test_a_moved_lip_is_measured_in_cm(tmp_path):
+def test_a_moved_lip_has_an_offset_in_cm(tmp_path):
     folder = make_clip(tmp_path / "a")
     clip = Clip.open(folder)
     landmarks, valid = clip.arrays["landmarks"], clip.arrays["valid"]
@@ -29,7 +29,7 @@ def test_a_moved_lip_is_measured_in_cm(tmp_path):
     assert (offsets[1] == 0).all()
 
 
-def test_coordinates_are_components_in_units_of_the_first():
+def test_lip_coordinates_are_components_in_units_of_the_first():
     random = np.random.default_rng(0)
     opening, rounding = random.normal(size=(2, 300))
     shapes = (2.0 * opening[:, None] * np.eye(40)[0] + 0.5 * rounding[:, None] * np.eye(40)[7]).astype(np.float32)

@@ -1,4 +1,4 @@
-"""How a source's expression is brought to a trained person."""
+"""The stored person, and the transfer of a source's expression to it."""
 
 from __future__ import annotations
 
@@ -30,34 +30,36 @@ def moving(count=300):
     return expression, slopes, (expression @ slopes + 0.05).reshape(count, 68, 2)
 
 
-def test_offsets_are_told_from_coefficients():
+def test_offsets_are_predicted_from_coefficients():
     expression, slopes, offsets = moving()
-    known = person(expression, offsets)
+    target = person(expression, offsets)
     other = np.random.default_rng(1).random((10, 3))
-    assert np.allclose(known.predict_offsets(other).reshape(10, -1), other @ slopes + 0.05, atol=1e-3)
+    assert np.allclose(target.predict_offsets(other).reshape(10, -1), other @ slopes + 0.05, atol=1e-3)
 
 
-def test_the_persons_own_clip_is_used_as_measured():
+def test_offsets_of_the_persons_own_clip_are_unchanged():
     expression, _, offsets = moving()
     measured = offsets + np.random.default_rng(2).normal(size=offsets.shape) * 0.02
     assert np.allclose(person(expression, measured).retarget_offsets(expression, measured), measured, atol=1e-6)
 
 
-def test_a_lasting_smile_comes_from_the_coefficients_and_motion_from_the_landmarks():
+def test_the_mean_comes_from_the_coefficients_and_motion_from_the_landmarks():
     expression, slopes, offsets = moving()
-    known = person(expression, offsets)
+    target = person(expression, offsets)
     smiling = np.tile([[0.9, 0.2, 0.5]], (20, 1))
-    motion = np.random.default_rng(3).normal(size=(20, 68, 2)) * 0.1  # beside a rest shape that smiles too
-    brought = known.retarget_offsets(smiling, motion + 0.3)
-    assert np.allclose(brought.mean(0).ravel(), smiling[0] @ slopes + 0.05, atol=1e-3)
-    assert np.allclose(brought - brought.mean(0), motion - motion.mean(0))
-    assert np.allclose(known.retarget_offsets(smiling, None), brought.mean(0), atol=1e-3)
+    motion = np.random.default_rng(3).normal(size=(20, 68, 2)) * 0.1  # the source's mean shape smiles as well
+    offsets_of_target = target.retarget_offsets(smiling, motion + 0.3)
+    assert np.allclose(offsets_of_target.mean(0).ravel(), smiling[0] @ slopes + 0.05, atol=1e-3)
+    assert np.allclose(offsets_of_target - offsets_of_target.mean(0), motion - motion.mean(0))
+    assert np.allclose(target.retarget_offsets(smiling, None), offsets_of_target.mean(0), atol=1e-3)
 
 
-def test_a_person_reads_back(tmp_path):
+def test_a_person_is_written_and_read(tmp_path):
     data = open_person([make_clip(tmp_path / "a")])
     write_person(tmp_path, data, data.clips)
-    found = read_person(tmp_path)
-    assert np.array_equal(found.expression, data.expression)
-    assert np.array_equal(found.offsets, data.offsets) and found.expression_to_offsets.shape == (3, 136)
-    assert np.isclose(found.camera.focal_px, data.clips[0].camera.focal_px) and found.clip == (tmp_path / "a").resolve()
+    stored = read_person(tmp_path)
+    assert np.array_equal(stored.expression, data.expression)
+    assert np.array_equal(stored.offsets, data.offsets) and stored.expression_to_offsets.shape == (3, 136)
+    assert (
+        np.isclose(stored.camera.focal_px, data.clips[0].camera.focal_px) and stored.clip == (tmp_path / "a").resolve()
+    )

@@ -1,4 +1,4 @@
-"""Frames of a person: what is held out, where rays fall, what is refused."""
+"""Frames of a person: held-out frames, boxes for rays, and clips that are refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_the_last_tenth_of_every_clip_is_held_out(tmp_path):
     assert data.expression.shape == (50, 2) and open_person(clips, "all").expression.shape == (50, 3)
 
 
-def test_boxes_hold_their_points_and_survive_missing_ones():
+def test_boxes_contain_their_landmarks_and_missing_landmarks_give_the_frame():
     landmarks = np.random.default_rng(0).uniform(30, 60, (3, 68, 2))
     landmarks[1] = np.nan
     boxes = region_boxes(landmarks, 100)
@@ -50,7 +50,7 @@ def test_a_damaged_clip_is_refused(tmp_path):
         Clip.open(tmp_path)
 
 
-def test_a_folder_of_clips_stands_for_all(tmp_path):
+def test_a_folder_of_clips_opens_all_of_them(tmp_path):
     make_clip(tmp_path / "b")
     make_clip(tmp_path / "a")
     assert [clip.folder.name for clip in open_clips([tmp_path])] == ["a", "b"]

@@ -1,4 +1,4 @@
-"""Head poses as drivers."""
+"""Head poses as drivers: reading, retargeting, smoothing."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jean.errors import InputError
 from jean.geometry import make_pose, rotation_matrix
 
 
-def test_poses_of_another_person_keep_the_own_place():
+def test_retargeted_poses_have_the_own_mean_position():
     own = np.linalg.inv(np.stack([make_pose(np.eye(3), np.array([1.0, 2.0, 50.0 + t])) for t in range(3)]))
     turns = [rotation_matrix(np.array([0.0, 0.1 * t, 0.0])) for t in range(4)]
     theirs = np.linalg.inv(np.stack([make_pose(r, np.array([9.0, 9.0, 90.0])) for r in turns]))
@@ -21,7 +21,7 @@ def test_poses_of_another_person_keep_the_own_place():
     assert np.allclose(moved[:, :3, :3], np.stack(turns))
 
 
-def test_poses_from_a_file(tmp_path):
+def test_poses_are_read_from_json(tmp_path):
     track = np.repeat(np.eye(4)[None], 5, 0)
     path = tmp_path / "poses.json"
     path.write_text(json.dumps({"fps": 30, "camera_to_world": track.tolist()}))
@@ -38,14 +38,14 @@ def test_poses_that_are_not_rigid_are_refused(tmp_path, matrix):
 
 
 @pytest.mark.parametrize("content", ["", "[]", '{"fps": 25}', '{"fps": 0, "camera_to_world": [[[1]]]}', "\x00\xff"])
-def test_a_bad_file_of_poses_is_one_clear_error(tmp_path, content):
+def test_malformed_pose_files_are_refused(tmp_path, content):
     path = tmp_path / "poses.json"
     path.write_text(content)
     with pytest.raises(InputError, match="poses"):
         read_poses(path)
 
 
-def test_smoothing_keeps_slow_motion():
+def test_smoothing_keeps_slow_motion_and_removes_jitter():
     times = np.arange(100) / 25
     slow, quick = 0.3 * np.sin(times), 0.05 * np.sin(2 * np.pi * 6 * times)
     turned = [rotation_matrix(np.array([0.0, y, 0.0])) for y in slow + quick]

@@ -1,4 +1,4 @@
-"""Sources of any length and rate at the times of a result."""
+"""Resampling of sources of any length and frame rate."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ def test_a_short_source_is_mirrored():
     assert np.allclose(positions, [0, 1, 2, 3, 2, 1, 0, 1, 2])
 
 
-def test_or_holds_its_last_frame():
+def test_a_short_source_may_hold_its_last_frame():
     assert np.allclose(source_positions((np.arange(6) + 0.5) / 10, 10.0, 4, "hold"), [0, 1, 2, 3, 3, 3])
     assert np.allclose(source_positions(np.arange(3) / 10, 10.0, 1, "mirror"), 0)
 
 
-def test_frame_rates_are_matched_by_time():
+def test_sources_are_resampled_by_time():
     rows = np.arange(20.0)[:, None]
     at_half_the_rate = source_positions((np.arange(8) + 0.5) / 12.5, 25.0, 20, "hold")
     assert np.allclose(interpolate_rows(rows, at_half_the_rate)[:, 0], np.arange(8) * 2 + 0.5)

@@ -1,4 +1,4 @@
-"""Speech as a driver: windows of files, and the gate that closes the mouth in pauses."""
+"""Speech input: windows of files, and the gate that closes the mouth in pauses."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jean.media import write_wav
 from tests.helpers.tiny_clip import make_clip
 
 
-def test_windows_of_a_file_have_the_trained_form(tmp_path):
+def test_windows_of_a_file_have_the_shape_of_the_training(tmp_path):
     clip = make_clip(tmp_path / "a")
     description = Clip.open(clip).audio_specs["logmel"].to_json()
     shape = (20, description["window"], description["width"])
@@ -37,7 +37,7 @@ def test_a_file_without_samples_is_refused(tmp_path):
         SpeechInput("logmel", description).windows_of_file(tmp_path / "empty.wav", 25.0)
 
 
-def test_the_gate_closes_in_pauses_and_not_in_closures():
+def test_the_gate_closes_in_pauses_but_not_in_closures():
     speaking = np.zeros(60, bool)
     speaking[10:20] = speaking[23:40] = True  # three frames in between: a closure
     gate = speech_gate(speaking, 25.0)
@@ -46,7 +46,7 @@ def test_the_gate_closes_in_pauses_and_not_in_closures():
     assert (speech_gate(np.zeros(5, bool), 25.0) == 0).all() and (speech_gate(np.ones(5, bool), 25.0) == 1).all()
 
 
-def test_silence_sounds_like_silence():
+def test_gated_frames_have_the_features_of_silence():
     random = np.random.default_rng(0)
     wave = np.zeros(32000, np.float32)
     wave[8000:24000] = 0.3 * np.sin(np.arange(16000) / 5)

@@ -18,41 +18,41 @@ from jean.geometry import invert_pose, make_pose, rotation_angle, rotation_matri
 
 
 def correlated(count=400, seed=0):
-    """Values [T, 5] that fill two directions of five."""
+    """Values [T, 5] that vary in two of five directions."""
     random = np.random.default_rng(seed)
     return random.normal(size=(count, 2)) * [3.0, 1.0] @ random.normal(size=(2, 5)) + 7.0
 
 
-def test_training_values_within_the_radius_stay_bit_for_bit():
+def test_values_within_the_radius_are_bit_identical():
     values = correlated()
-    limited, left = Support.fit(values, scale_floor=0.02).limit(values)
-    same = left == 1
+    limited, remaining = Support.fit(values, scale_floor=0.02).limit(values)
+    same = remaining == 1
     assert 0.94 < same.mean() < 0.96
     assert np.array_equal(limited[same], values[same])
-    assert left.min() > 0.5
+    assert remaining.min() > 0.5
 
 
-def test_a_corner_of_the_box_is_brought_back_though_no_coefficient_leaves_its_range():
+def test_correlated_values_are_limited_within_each_ones_range():
     random = np.random.default_rng(1)
     common = random.normal(size=(500, 1))
-    values = common + 0.1 * random.normal(size=(500, 2))  # two coefficients that move together
+    values = common + 0.1 * random.normal(size=(500, 2))  # two correlated coefficients
     corner = np.array([[values[:, 0].max(), values[:, 1].min()]])
-    limited, left = Support.fit(values, scale_floor=0.02).limit(corner)
-    assert left[0] < 0.5
-    assert abs(limited[0, 0] - limited[0, 1]) < 0.6  # the pair moves together again; before: about 5
+    limited, remaining = Support.fit(values, scale_floor=0.02).limit(corner)
+    assert remaining[0] < 0.5
+    assert abs(limited[0, 0] - limited[0, 1]) < 0.6  # the pair is correlated again; the input differs by about 5
 
 
-def test_distances_approach_their_limit_and_keep_their_direction():
+def test_limited_distances_approach_the_limit_in_the_same_direction():
     support = Support.fit(correlated(), scale_floor=0.02)
     direction = support.axes[0] * support.axis_std[0] * support.scale
     far = support.mean + direction * np.array([[1.0], [10.0], [1e6]]) * support.radius
-    limited, left = support.limit(far)
+    limited, remaining = support.limit(far)
     steps = (limited - support.mean) @ direction / (direction @ direction) / support.radius
     assert steps == pytest.approx([1.0, LARGEST, LARGEST], abs=1e-6)
-    assert left[2] < 1e-5
+    assert remaining[2] < 1e-5
 
 
-def test_the_limit_is_smooth_along_a_track():
+def test_the_limit_is_smooth():
     support = Support.fit(correlated(), scale_floor=0.02)
     direction = support.axes[0] * support.axis_std[0] * support.scale * support.radius
     track = support.mean + np.linspace(0.5, 1.5, 2001)[:, None] * direction
@@ -62,15 +62,15 @@ def test_the_limit_is_smooth_along_a_track():
     assert np.abs(np.diff(slope)).max() < 0.01 * slope.max()  # no kink, also at the radius
 
 
-def test_directions_that_training_never_showed_are_taken_out():
+def test_directions_without_training_motion_are_removed():
     random = np.random.default_rng(2)
     values = np.pad(random.normal(size=(300, 2)), ((0, 0), (0, 1)))  # the third value is always zero
-    limited, left = Support.fit(values, scale_floor=0.02).limit(np.array([[0.0, 0.0, 5.0], [0.1, 0.0, 0.0]]))
-    assert abs(limited[0, 2]) < 1e-6 and left[0] < 1e-3
+    limited, remaining = Support.fit(values, scale_floor=0.02).limit(np.array([[0.0, 0.0, 5.0], [0.1, 0.0, 0.0]]))
+    assert abs(limited[0, 2]) < 1e-6 and remaining[0] < 1e-3
     assert limited[1] == pytest.approx([0.1, 0, 0])
 
 
-def test_one_frame_allows_nothing_but_itself():
+def test_the_support_of_one_frame_is_that_frame():
     support = Support.fit(np.ones((1, 4)), scale_floor=0.02)
     limited, _ = support.limit(np.array([[1.0, 1, 1, 1], [9.0, 0, 0, 0]]))
     assert np.allclose(limited, 1)
@@ -83,7 +83,7 @@ def talking_poses(count=200, place=(1.0, -2.0, 60.0), yaw=0.15):
     return invert_pose(make_pose(rotation_matrix(turns), shifts))
 
 
-def test_motion_and_poses_are_inverse():
+def test_pose_motion_and_poses_are_inverse():
     poses = talking_poses()
     mean = mean_head_pose(poses)
     motion = pose_motion(poses, mean)
@@ -94,26 +94,26 @@ def test_motion_and_poses_are_inverse():
     assert np.allclose(pose_motion(turned, np.eye(4)), [[0, 1, 0, 0, 0, 1]])
 
 
-def test_own_poses_stay_and_foreign_ones_come_near():
+def test_own_poses_are_unchanged_and_distant_poses_are_limited():
     own = talking_poses()
     support = PoseSupport.fit(own)
-    limited, left = support.limit(own)
-    assert np.array_equal(limited[left == 1], own[left == 1]) and (left == 1).mean() > 0.85
+    limited, remaining = support.limit(own)
+    assert np.array_equal(limited[remaining == 1], own[remaining == 1]) and (remaining == 1).mean() > 0.85
     foreign = talking_poses(place=(30.0, 10.0, 150.0), yaw=0.9)
-    limited, left = support.limit(support.retarget(foreign))
+    limited, remaining = support.limit(support.retarget(foreign))
     assert np.degrees(rotation_angle(limited, support.mean[None])).max() < 25 < np.degrees(0.9)
     assert np.allclose(limited @ invert_pose(limited), np.eye(4), atol=1e-9)
-    assert left.min() < 0.5
+    assert remaining.min() < 0.5
 
 
-def test_an_upside_down_source_moves_the_head_upright():
+def test_an_upside_down_source_is_retargeted_to_an_upright_head():
     own = talking_poses()
     support = PoseSupport.fit(own)
     over = invert_pose(make_pose(rotation_matrix(np.array([0.0, 0.0, np.pi]))[None], np.zeros((1, 3)))) @ own
     assert np.degrees(rotation_angle(support.retarget(over), own)).max() < 25
 
 
-def test_supports_survive_storing():
+def test_supports_are_stored_and_read():
     random = np.random.default_rng(3)
     offsets = random.normal(size=(50, 68, 2)) + 1.0
     found = DriverSupport.fit(random.normal(size=(50, 4)), offsets, talking_poses(50), random.normal(size=(50, 6)))

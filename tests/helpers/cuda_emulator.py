@@ -1,4 +1,4 @@
-"""Runs the CUDA kernels on the CPU (``cuda_on_cpu``): the same source, lane by lane."""
+"""Runs the CUDA kernels on the CPU, lane by lane, from the same source (``cuda_on_cpu``)."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Emulator:
         self, unit: str, name: str, blocks: int | tuple[int, int], *arguments: Any, threads: int = 128
     ) -> None:
         self.launched.append((unit, name))
-        # blocks are of another size here, but not larger: as many threads in all
+        # blocks are smaller here, with the same number of threads in total
         columns, own = blocks[0] if isinstance(blocks, tuple) else blocks, min(self.threads, threads)
         count = ctypes.c_uint(max(1, columns * threads // own))
         given = [self._as_c(argument) for argument in arguments]
@@ -42,7 +42,7 @@ class Emulator:
         return ctypes.c_int64(value) if isinstance(value, int) else ctypes.byref(value)
 
 
-LIBRARIES: dict[str, ctypes.CDLL] = {}  # compiled once, whichever files of tests ask
+LIBRARIES: dict[str, ctypes.CDLL] = {}  # compiled once per test session
 
 
 @pytest.fixture(scope="session", params=["bf16", pytest.param("fp16", marks=pytest.mark.slow)])

@@ -1,4 +1,4 @@
-"""A drawn face and a tracker that finds it by its colours: fast, and without weights."""
+"""A drawn face, and a fast tracker without weights that finds it by its colours."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jean.features.base import Face
 
 
 def template() -> np.ndarray:
-    """A rough iBUG-68 face [68, 2] in a unit square, the eyes' outer corners 0.6 apart."""
+    """Approximate iBUG-68 landmarks [68, 2] in a unit square; the outer eye corners are 0.6 apart."""
     points = np.zeros((68, 2))
     angle = np.linspace(np.pi, 0, 17)
     points[:17] = np.stack([0.5 + 0.48 * np.cos(angle), 0.4 + 0.58 * np.sin(angle)], -1)
@@ -88,7 +88,7 @@ def _find(image, skin):
 
 
 class FakeMatting:
-    """An ellipse."""
+    """A matting extractor whose matte is an ellipse."""
 
     name = "fake"
     version = "1"
@@ -105,14 +105,14 @@ class FakeMatting:
 
 
 def plate_module() -> ModuleType:
-    """Stands for ``jean.prepare.background``: the mean frame."""
+    """A substitute for ``jean.prepare.background`` that returns the mean frame."""
     module = ModuleType("jean.prepare.background")
     module.background_plate = lambda frames, mattes: np.mean(np.stack(list(frames)), axis=0).astype(np.uint8)
     return module
 
 
 class FakeEmotion:
-    """The mean colour of the picture, unknown in the third frame."""
+    """An emotion extractor that returns the mean colour of the frame, and no value for the third frame."""
 
     name = "fake"
     version = "1"

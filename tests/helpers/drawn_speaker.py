@@ -1,4 +1,4 @@
-"""A schematic speaker with known matte: hair, face, neck, shoulders before a patterned wall."""
+"""A schematic speaker with a known matte: hair, face, neck and shoulders in front of a patterned wall."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ HAIR, SKIN, SHIRT = (70, 45, 30), (215, 165, 135), (150, 40, 50)
 
 
 def template() -> np.ndarray:
-    """iBUG-68 points of a round face [68, 2], the face's width being 1, its middle at the origin."""
+    """iBUG-68 landmarks [68, 2] of a round face of width 1 with its centre at the origin."""
     turn = np.linspace(np.pi, 0, 17)
     jaw = np.stack([0.48 * np.cos(turn), -0.1 + 0.6 * np.sin(turn)], 1)
     brows = [np.stack([np.linspace(a, a + 0.25, 5), np.full(5, -0.33)], 1) for a in (-0.35, 0.1)]
@@ -28,7 +28,7 @@ def template() -> np.ndarray:
 
 
 def wall(seed: int = 0) -> np.ndarray:
-    """uint8 [S, S, 3]: soft blocks of greens and blues."""
+    """A background of blurred green and blue blocks, uint8 [S, S, 3]."""
     import cv2
 
     blocks = np.random.default_rng(seed).integers(70, 180, (6, 6, 3)).astype(np.uint8)
@@ -69,7 +69,7 @@ def draw(shift_px: float, behind: np.ndarray, noise: np.random.Generator) -> tup
 
 
 def clip(count: int = 24, reach_px: float = 7.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Frames [T, S, S, 3], landmarks [T, 68, 2], truth [T, S, S, 2]: the head goes to and fro."""
+    """Frames [T, S, S, 3], landmarks [T, 68, 2] and true mattes [T, S, S, 2]; the head moves from side to side."""
     noise, behind = np.random.default_rng(1), wall()
     drawn = [draw(reach_px * np.sin(t / 5), behind, noise) for t in range(count)]
     frames, points, truth = (np.stack(part) for part in zip(*drawn, strict=True))

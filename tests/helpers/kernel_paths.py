@@ -1,4 +1,4 @@
-"""Instruction sets of this machine, as parameters of tests."""
+"""Fixtures that run a test once per instruction set of this CPU."""
 
 from __future__ import annotations
 
@@ -6,22 +6,20 @@ import pytest
 
 from jean.kernels import library
 
-PATHS = library.targets() or ["portable"]  # without the library each test fails, none is skipped
+PATHS = library.targets() or ["portable"]  # without the library the tests fail instead of being skipped
 BF16_PATHS = [
-    pytest.param(
-        name, marks=[] if name in library.bf16_targets() else pytest.mark.skip(f"this processor has no {name}")
-    )
+    pytest.param(name, marks=[] if name in library.bf16_targets() else pytest.mark.skip(f"this CPU has no {name}"))
     for name in library.BF16_TARGETS
 ]
 
 
 @pytest.fixture(params=PATHS)
 def path(request) -> str:
-    """Each instruction set of both the library and the processor."""
+    """Each instruction set that the library was built for and the CPU has."""
     return request.param
 
 
 @pytest.fixture(params=BF16_PATHS)
 def bf16_path(request) -> str:
-    """Each instruction set for bf16; skipped if the processor lacks it."""
+    """Each instruction set with bf16; skipped if the CPU lacks it."""
     return request.param

@@ -1,4 +1,4 @@
-"""Small models of the kinds that adapters read, made on the spot: random weights, the true structure."""
+"""Creates small model files of the formats that adapters read: random weights in the real structure."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def field(number: int, value: int | bytes) -> bytes:
 
 
 def constant(name: str, array: np.ndarray, one_by_one: bool = False) -> bytes:
-    """A NodeDef of a constant, as TensorFlow writes it."""
+    """The NodeDef of a constant in TensorFlow's format."""
     shape = b"".join(field(2, field(1, int(size))) for size in array.shape)
     flat = np.asarray(array, "<f4").reshape(-1)
     data = b"".join(varint(5 << 3 | 5) + struct.pack("<f", v) for v in flat) if one_by_one else field(4, flat.tobytes())
@@ -36,7 +36,7 @@ def constant(name: str, array: np.ndarray, one_by_one: bool = False) -> bytes:
 
 
 def graph(constants: dict[str, np.ndarray], prefix: str = "") -> bytes:
-    """A GraphDef of constants, with other nodes in between."""
+    """A GraphDef of constants with other nodes between them."""
     nodes = [field(1, field(1, b"input_node") + field(2, b"Placeholder"))]
     for name, array in constants.items():
         nodes.append(constant(prefix + name, array))
@@ -45,7 +45,7 @@ def graph(constants: dict[str, np.ndarray], prefix: str = "") -> bytes:
 
 
 def deepspeech_constants(hidden: int = 6, inner: int = 5, seed: int = 0) -> dict[str, np.ndarray]:
-    """DeepSpeech's tensors, ``hidden`` and ``inner`` in the place of 2048 and 4096."""
+    """The tensors of DeepSpeech, with the widths ``hidden`` and ``inner`` instead of 2048 and 4096."""
     random = np.random.default_rng(seed)
 
     def draw(*shape: int) -> np.ndarray:
@@ -68,7 +68,7 @@ def deepspeech_constants(hidden: int = 6, inner: int = 5, seed: int = 0) -> dict
 
 
 def make_adapters(folder: Path) -> Path:
-    """A folder of weights with one small model of each kind, under the names that adapters look for."""
+    """Writes one small model of each kind into a folder, under the names that adapters expect."""
     pytest.importorskip("onnx")
     transformers = pytest.importorskip("transformers")
     import torch
@@ -96,7 +96,7 @@ def make_adapters(folder: Path) -> Path:
 
 
 def make_onnx(path: Path, size: int = 16) -> None:
-    """Two outputs of a picture: ``features`` (its 4 × 4 means) and ``scores``."""
+    """Writes an ONNX network with the outputs ``features`` (4 × 4 means of the image) and ``scores``."""
     import onnx
     from onnx import TensorProto, helper
 
@@ -122,7 +122,7 @@ def make_onnx(path: Path, size: int = 16) -> None:
 
 
 def make_emoca(path: Path) -> dict:
-    """A zip with a Lightning checkpoint: random ResNet under a prefix, heads, and objects of a foreign package."""
+    """Writes a zip with a Lightning checkpoint: a prefixed random ResNet, heads, and objects of another package."""
     import io
     import zipfile
 

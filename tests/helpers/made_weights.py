@@ -1,4 +1,4 @@
-"""Small stand-ins for the metrics' weights, made from a fixed seed, with a register that knows them."""
+"""Small substitutes for the weights of the metrics, created from a fixed seed, and a register that lists them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from jean.weights import store as weights
 
 
 def syncnet_state(seed: int = 5) -> dict[str, torch.Tensor]:
-    """A SyncNet whose batch norms are no identities."""
+    """A state dict of SyncNet whose batch norms are not the identity."""
     torch.manual_seed(seed)
     net = SyncNet()
     for module in net.modules():
@@ -26,7 +26,7 @@ def syncnet_state(seed: int = 5) -> dict[str, torch.Tensor]:
 
 
 def alexnet_state(seed: int = 3) -> dict[str, torch.Tensor]:
-    """The convolutions of torchvision's AlexNet."""
+    """A state dict with the convolutions of torchvision's AlexNet."""
     from torchvision.models import alexnet
 
     torch.manual_seed(seed)
@@ -34,7 +34,7 @@ def alexnet_state(seed: int = 3) -> dict[str, torch.Tensor]:
 
 
 def write_arcface(path: Path, seed: int = 0) -> None:
-    """An ONNX network from [N, 3, 112, 112] to [N, 512]: 14 × 14 means and a matrix."""
+    """Writes an ONNX network from [N, 3, 112, 112] to [N, 512]: 14 × 14 means and a matrix product."""
     import numpy as np
     import onnx
     from onnx import TensorProto, helper, numpy_helper
@@ -55,7 +55,7 @@ def write_arcface(path: Path, seed: int = 0) -> None:
 
 
 def install(folder: Path, monkeypatch) -> Path:
-    """Writes all of them into ``folder`` and makes it ``$JEAN_MODELS``."""
+    """Writes all weights into ``folder`` and sets ``$JEAN_MODELS`` to it."""
     folder.mkdir(parents=True, exist_ok=True)
     if not (folder / "register.json").is_file():
         torch.save(syncnet_state(), folder / "syncnet_v2.model")

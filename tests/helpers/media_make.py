@@ -1,4 +1,4 @@
-"""Makes small media files for the tests; pictures carry their number, sounds carry a chirp."""
+"""Creates small media files: frames encode their number, sounds contain a chirp."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ ROTATIONS = {  # clockwise turn: (a, b, c, d) of the MP4 matrix
 
 
 def picture(number: int, width: int = 96, height: int = 64) -> np.ndarray:
-    """RGB uint8 [H, W, 3]: ``number`` as a row of black and white blocks above a red and a blue half."""
+    """An image, uint8 [H, W, 3], with ``number`` as a row of black and white blocks above a red and a blue half."""
     image = np.zeros((height, width, 3), np.uint8)
     image[:, : width // 2] = (200, 40, 40)
     image[:, width // 2 :] = (40, 40, 200)
@@ -29,21 +29,21 @@ def picture(number: int, width: int = 96, height: int = 64) -> np.ndarray:
 
 
 def number_of(image: np.ndarray) -> int:
-    """The number that ``picture`` put in."""
+    """The number that ``picture`` encoded in an image."""
     row = image[image.shape[0] // 8 : image.shape[0] // 4].mean(axis=(0, 2))
     centres = ((np.arange(BITS) + 0.5) * len(row) / BITS).astype(int)
     return int(sum(1 << bit for bit in range(BITS) if row[centres[bit]] > 127))
 
 
 def chirp(duration_s: float, rate_hz: int, channels: int = 1) -> np.ndarray:
-    """float32 [S, C]: a sweep with a swelling loudness, unlike itself at any lag; channels differ in level."""
+    """A sweep of varying loudness, float32 [S, C], with one correlation peak; channels differ in level."""
     t = np.arange(round(duration_s * rate_hz)) / rate_hz
     sweep = np.sin(2 * np.pi * (200 * t + 250 * t**2)) * (0.4 + 0.2 * np.sin(2 * np.pi * 1.7 * t))
     return np.stack([sweep * 0.7**channel for channel in range(channels)], axis=1).astype(np.float32)
 
 
 def lag_samples(a: np.ndarray, b: np.ndarray, reach: int = 3000) -> int:
-    """By how many samples ``b`` comes later than ``a``."""
+    """Delay of ``b`` behind ``a`` in samples."""
     length = min(len(a), len(b))
     size = 1 << (2 * length - 1).bit_length()
     cross = np.fft.irfft(np.conj(np.fft.rfft(a[:length], size)) * np.fft.rfft(b[:length], size), size)
@@ -67,7 +67,7 @@ def make_video(
     video_start_s: float = 0.0,
     quality: str = "12",
 ) -> Path:
-    """Writes ``count`` numbered pictures at ``fps`` (or at ``times_s``), and sound."""
+    """Writes a video with ``count`` numbered frames at ``fps`` (or at ``times_s``), and sound."""
     import av
 
     rate = Fraction(fps).limit_denominator(1001)
@@ -118,7 +118,7 @@ def set_matrix(path: Path, matrix: tuple[int, int, int, int]) -> None:
 
 
 def write_float_wav(path: Path, samples: np.ndarray, rate_hz: int) -> Path:
-    """A wav of 32-bit floats [S, C], by hand, so that it can hold anything."""
+    """Writes a wav file of 32-bit floats [S, C]; values are not checked."""
     data = np.ascontiguousarray(samples, "<f4").tobytes()
     channels = samples.shape[1]
     head = struct.pack("<HHIIHH", 3, channels, rate_hz, rate_hz * channels * 4, channels * 4, 32)

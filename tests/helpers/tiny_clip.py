@@ -1,4 +1,4 @@
-"""A prepared clip of a few small frames, written without any tracker."""
+"""Creates prepared clips of a few small frames, without a tracker."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ NAMES = ["browInnerUp", "eyeBlinkLeft", "jawOpen"]
 
 
 def make_clip(folder: Path, frames: int = 20, size: int = 48, sound: bool = True, seed: int = 0) -> Path:
-    """A ball with two dark eyes before a grey wall, turning to and fro; its mouth opens with the sound."""
+    """Writes a clip of a turning ball with two dark eyes before a grey wall; its mouth opens with the sound."""
     import cv2
 
     random = np.random.default_rng(seed)
@@ -138,7 +138,7 @@ def write_clip(folder: Path, images, mattes, arrays=None, fps: float = 25.0, **m
 
 
 def rewrite(folder: Path, arrays=None, **meta) -> Path:
-    """Changes a clip as its writer could have written it.
+    """Rewrites a clip with other arrays or metadata.
 
     Args:
         folder: a clip folder.

@@ -1,4 +1,4 @@
-"""Prepared clips of several people, tracks and sound alone, made of formulas: milliseconds a clip."""
+"""Creates clips of several people that contain only tracks and sound, from formulas; a clip takes milliseconds."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EMOTION_WIDTH = 12
 
 
 def make_track_clip(folder: Path, person: int, emotion: str, sentence: int, frames: int = 40, size: int = 0) -> Path:
-    """One clip whose mouth opens with a track of the sentence; the sound's windows contain the same track.
+    """Writes one clip whose mouth opens with a track of the sentence; its audio windows contain the same track.
 
     With ``size`` it has pictures (which do not show that).
     """
@@ -57,7 +57,7 @@ def make_track_clip(folder: Path, person: int, emotion: str, sentence: int, fram
 
 
 def speech_track(sentence: int, frames: int) -> np.ndarray:
-    """float64 [T], -1 to 1: a smooth random curve, the same for everybody who says the sentence."""
+    """A smooth random curve, float64 [T] in [-1, 1], the same for all speakers of the sentence."""
     random = np.random.default_rng(sentence)
     times = np.arange(frames) / 25
     waves = [np.sin(2 * np.pi * random.uniform(1, 5) * times + random.uniform(0, 6)) for _ in range(4)]
@@ -67,7 +67,7 @@ def speech_track(sentence: int, frames: int) -> np.ndarray:
 def make_corpus(
     folder: Path, people: int = 2, sentences: int = 2, emotions=("happy", "sad"), frames: int = 40, size: int = 0
 ) -> Path:
-    """FOLDER/pN/EMOTION_SENTENCE for every combination."""
+    """Writes a clip FOLDER/pN/EMOTION_SENTENCE for every combination."""
     for person in range(people):
         for emotion in emotions:
             for sentence in range(1, sentences + 1):

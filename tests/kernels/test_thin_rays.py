@@ -158,7 +158,7 @@ def test_rendered_thin_rays_equal_the_reference(full_samples_opacity, samples, p
     condition, view = torch.ones(1, 16), torch.ones(1, 3)
     want, grid = by_torch(made, condition, view, None, 600), made.occupancy
     with torch.no_grad():
-        frame = made.field.of_frame(condition, view, None)
+        frame = made.field.frame_field(condition, view, None)
     got = render_rays_fused(
         frame, grid.sampling, grid.low, grid.high, *rays(600), samples, full_samples_opacity=full_samples_opacity
     )
@@ -173,7 +173,7 @@ def test_rendered_thin_rays_on_a_gpu(emulator):
     made.occupancy.sampling *= 0.05
     made.full_samples_opacity = 0.7
     want = by_torch(made, *given[2:], 150)
-    frame, grid = made.field.of_frame(*given[2:]), made.occupancy
+    frame, grid = made.field.frame_field(*given[2:]), made.occupancy
     call = RenderCall(
         frame, grid.sampling, grid.low, grid.high, *given[:2], made.samples, 48, made.full_samples_opacity
     )

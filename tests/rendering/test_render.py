@@ -1,4 +1,4 @@
-"""Rendering, as the library offers it."""
+"""The library function ``render``: lengths, options, resuming, shards, limits and errors."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from tests.helpers.tiny_clip import make_clip, rewrite
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A clip and a run trained on it for a moment."""
-    folder = tmp_path_factory.mktemp("made")
+def trained(tmp_path_factory):
+    """A folder with a clip and a run that was trained on it briefly."""
+    folder = tmp_path_factory.mktemp("trained")
     clip = make_clip(folder / "clip")
     train_nerf([clip], folder / "run", NerfConfig(steps=60, rays=256, frames_per_step=4), Silent())
     return folder
@@ -34,15 +34,15 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def speech(tmp_path):
-    """0.3 s: 7.5 frames."""
+    """0.3 s of sound: 7.5 frames."""
     path = tmp_path / "speech.wav"
     write_wav(path, (0.3 * np.sin(np.arange(4800) / 10)).astype(np.float32), 16000)
     return path
 
 
-def test_the_result_lasts_as_long_as_the_sound(made, speech, tmp_path):
+def test_the_result_is_as_long_as_the_sound(trained, speech, tmp_path):
     out = tmp_path / "out.mp4"
-    result = render(made / "run", RenderConfig(audio=speech), out, Silent())
+    result = render(trained / "run", RenderConfig(audio=speech), out, Silent())
     assert (result["frames"], result["finished"], result["size"]) == (8, True, 48)
     assert sum(1 for _ in read_frames(out)) == 8
     assert abs(len(read_audio(out)) - 4800) <= 1
@@ -52,49 +52,49 @@ def test_the_result_lasts_as_long_as_the_sound(made, speech, tmp_path):
     assert not out.with_name("out.mp4.work").exists()
 
 
-def test_the_same_command_does_nothing_and_another_does(made, speech, tmp_path):
+def test_a_finished_render_is_not_repeated_unless_options_change(trained, speech, tmp_path):
     out = tmp_path / "out.mp4"
-    render(made / "run", RenderConfig(audio=speech), out, Silent())
+    render(trained / "run", RenderConfig(audio=speech), out, Silent())
     before = out.stat().st_mtime_ns
-    assert render(made / "run", RenderConfig(audio=speech), out, Silent())["frames"] == 8
+    assert render(trained / "run", RenderConfig(audio=speech), out, Silent())["frames"] == 8
     assert out.stat().st_mtime_ns == before
-    render(made / "run", RenderConfig(audio=speech, pose="still"), out, Silent())
+    render(trained / "run", RenderConfig(audio=speech, pose="still"), out, Silent())
     assert out.stat().st_mtime_ns != before
 
 
-def test_shards_make_the_same_video(made, speech, tmp_path):
+def test_shards_give_the_same_frames(trained, speech, tmp_path):
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    render(made / "run", RenderConfig(audio=speech, frames=whole), tmp_path / "a.mp4", Silent())
+    render(trained / "run", RenderConfig(audio=speech, frames=whole), tmp_path / "a.mp4", Silent())
     for shard in ("2/2", "1/2"):
         config = RenderConfig(audio=speech, frames=parts, shard=shard)
-        result = render(made / "run", config, tmp_path / "b.mp4", Silent())
+        result = render(trained / "run", config, tmp_path / "b.mp4", Silent())
         assert result["finished"] == (shard == "1/2")
     for one, two in zip(sorted(whole.iterdir()), sorted(parts.iterdir()), strict=True):
         assert one.read_bytes() == two.read_bytes()
 
 
-def test_a_killed_render_goes_on(made, speech, tmp_path):
+def test_an_interrupted_render_resumes(trained, speech, tmp_path):
     out = tmp_path / "out.mp4"
-    render(made / "run", RenderConfig(audio=speech, shard="1/2"), out, Silent())
+    render(trained / "run", RenderConfig(audio=speech, shard="1/2"), out, Silent())
     stored = {p.name: p.stat().st_mtime_ns for p in out.with_name("out.mp4.work").glob("0*.png")}
     assert len(stored) == 4
 
-    class Watch(Silent):
+    class NotFinished(Silent):
         def say(self, message):
             assert "nothing to do" not in message
 
-    result = render(made / "run", RenderConfig(audio=speech), out, Watch())
+    result = render(trained / "run", RenderConfig(audio=speech), out, NotFinished())
     assert result["finished"] and out.exists()
 
 
-def test_size_rate_camera_depth_and_background(made, speech, tmp_path):
+def test_options_set_size_frame_rate_camera_depth_and_background(trained, speech, tmp_path):
     image = tmp_path / "wall.png"
     cv2.imwrite(str(image), np.full((40, 70, 3), (0, 200, 0), np.uint8))
     out = tmp_path / "out.mp4"
     config = RenderConfig(
         audio=speech, size=64, fps=30, yaw=10, orbit=5, depth=True, background=str(image), frames=tmp_path / "png"
     )
-    result = render(made / "run", config, out, Silent())
+    result = render(trained / "run", config, out, Silent())
     assert result["frames"] == 9 and probe(out).fps == pytest.approx(30)
     frame = cv2.imread(str(sorted((tmp_path / "png").iterdir())[0]))
     assert frame.shape == (64, 64, 3)
@@ -103,20 +103,20 @@ def test_size_rate_camera_depth_and_background(made, speech, tmp_path):
     assert depth.dtype == np.uint16 and depth.shape == (64, 64)
 
 
-def test_white_is_white_where_nobody_is(made, speech, tmp_path):
-    render(made / "run", RenderConfig(audio=speech, frames=tmp_path / "png"), tmp_path / "a.mp4", Silent())
+def test_the_white_background_is_white(trained, speech, tmp_path):
+    render(trained / "run", RenderConfig(audio=speech, frames=tmp_path / "png"), tmp_path / "a.mp4", Silent())
     frame = cv2.imread(str(tmp_path / "png" / "000000.png"))
     assert frame[:4, :4].mean() > 200
 
 
-def test_the_source_keeps_its_background(made, speech, tmp_path):
+def test_the_source_background_is_that_of_the_clip(trained, speech, tmp_path):
     config = RenderConfig(audio=speech, background="source", frames=tmp_path / "png")
-    render(made / "run", config, tmp_path / "a.mp4", Silent())
+    render(trained / "run", config, tmp_path / "a.mp4", Silent())
     assert np.abs(cv2.imread(str(tmp_path / "png" / "000000.png"))[:4, :4].astype(int) - 128).max() < 30
 
 
 @pytest.mark.parametrize(
-    ("options", "error", "says"),
+    ("options", "error", "message"),
     [
         ({"audio": None}, UsageError, "--audio"),
         ({"shard": "3/2"}, UsageError, "--shard"),
@@ -127,14 +127,14 @@ def test_the_source_keeps_its_background(made, speech, tmp_path):
         ({"background": "nowhere.png"}, InputError, "does not exist"),
     ],
 )
-def test_bad_options_are_one_clear_error(made, speech, tmp_path, options, error, says):
-    with pytest.raises(error, match=says):
-        render(made / "run", RenderConfig(**({"audio": speech} | options)), tmp_path / "a.mp4", Silent())
+def test_bad_options_raise_an_error_and_write_nothing(trained, speech, tmp_path, options, error, message):
+    with pytest.raises(error, match=message):
+        render(trained / "run", RenderConfig(**({"audio": speech} | options)), tmp_path / "a.mp4", Silent())
     assert not (tmp_path / "a.mp4").exists()
 
 
 @pytest.mark.slow
-def test_the_paper_head_renders_by_every_choice_and_says_which(speech, tmp_path, monkeypatch):
+def test_the_paper_head_renders_and_reports_every_precision_and_sampling(speech, tmp_path, monkeypatch):
     monkeypatch.setattr(head_paper, "CELL_CM", 3.0)
     clip = make_clip(tmp_path / "clip")
     config = NerfConfig(preset="paper", steps=2, rays=16)
@@ -145,17 +145,17 @@ def test_the_paper_head_renders_by_every_choice_and_says_which(speech, tmp_path,
     for number, choice in enumerate(choices):
         out = tmp_path / f"{number}.mp4"
         result = render(tmp_path / "run", RenderConfig(audio=speech, size=32, **choice), out, Silent())
-        wanted = {"precision": "fp32", "sampling": "exact"} | choice
-        assert result["finished"] and {name: result[name] for name in wanted} == wanted
-        assert check(out)["manifest"]["result"]["sampling"] == wanted["sampling"]
+        expected = {"precision": "fp32", "sampling": "exact"} | choice
+        assert result["finished"] and {name: result[name] for name in expected} == expected
+        assert check(out)["manifest"]["result"]["sampling"] == expected["sampling"]
     with pytest.raises(UsageError, match="compiled kernels"):
         options = RenderConfig(audio=speech, sampling="skip", backend="reference")
         render(tmp_path / "run", options, tmp_path / "no.mp4", Silent())
 
 
-def test_an_output_that_is_no_video_is_refused_before_any_work(made, speech, tmp_path):
+def test_an_output_without_a_video_suffix_is_refused_before_any_work(trained, speech, tmp_path):
     with pytest.raises(UsageError, match="video"):
-        render(made / "run", RenderConfig(audio=speech), tmp_path / "a.avi", Silent())
+        render(trained / "run", RenderConfig(audio=speech), tmp_path / "a.avi", Silent())
     assert not list(tmp_path.glob("a.avi*"))
 
 
@@ -164,19 +164,19 @@ def test_a_folder_without_a_run_is_refused(tmp_path, speech):
         render(tmp_path, RenderConfig(audio=speech), tmp_path / "a.mp4", Silent())
 
 
-def test_poses_from_a_file_move_the_head(made, speech, tmp_path):
+def test_poses_from_a_file_move_the_head(trained, speech, tmp_path):
     from jean.drivers.person import read_person
 
-    person = read_person(made / "run")
+    person = read_person(trained / "run")
     poses = np.repeat(person.camera_to_world[:1], 4, 0)
     path = tmp_path / "poses.json"
     path.write_text(json.dumps({"fps": 25, "camera_to_world": poses.tolist()}))
-    config = RenderConfig(audio=speech, pose=str(path), frames=tmp_path / "png", expression=made / "clip")
-    assert render(made / "run", config, tmp_path / "a.mp4", Silent())["finished"]
+    config = RenderConfig(audio=speech, pose=str(path), frames=tmp_path / "png", expression=trained / "clip")
+    assert render(trained / "run", config, tmp_path / "a.mp4", Silent())["finished"]
 
 
-class Warned(Silent):
-    """Keeps the warnings."""
+class WarningList(Silent):
+    """Collects the warnings."""
 
     def __init__(self):
         self.warnings = []
@@ -185,7 +185,7 @@ class Warned(Silent):
         self.warnings.append(message)
 
 
-def test_a_foreign_pose_and_expression_are_limited_and_said_so(made, speech, tmp_path):
+def test_distant_poses_and_expressions_are_limited_with_a_warning(trained, speech, tmp_path):
     from jean.drivers.person import read_person
 
     foreign = make_clip(tmp_path / "foreign", seed=1)
@@ -194,32 +194,32 @@ def test_a_foreign_pose_and_expression_are_limited_and_said_so(made, speech, tmp
     turned = make_pose(rotation_matrix(np.outer(np.sin(np.arange(20.0)), [0, 1.2, 0])), np.zeros(3))
     arrays["camera_to_world"] = turned @ arrays["camera_to_world"]
     rewrite(foreign, arrays)
-    progress = Warned()
+    progress = WarningList()
     config = RenderConfig(audio=speech, expression=foreign, pose=str(foreign))
-    result = render(made / "run", config, tmp_path / "a.mp4", progress)
-    found = result["reductions"]
-    assert found["expression"]["largest"] > 0.5 and found["pose"]["largest"] > 0.5
+    result = render(trained / "run", config, tmp_path / "a.mp4", progress)
+    reductions = result["reductions"]
+    assert reductions["expression"]["largest"] > 0.5 and reductions["pose"]["largest"] > 0.5
     assert {"expression", "head pose"} <= {
         name for name in ("expression", "head pose") for w in progress.warnings if name in w
     }
-    assert check(tmp_path / "a.mp4")["manifest"]["result"]["reductions"] == found
-    own = render(made / "run", RenderConfig(audio=speech), tmp_path / "b.mp4", progress)["reductions"]
+    assert check(tmp_path / "a.mp4")["manifest"]["result"]["reductions"] == reductions
+    own = render(trained / "run", RenderConfig(audio=speech), tmp_path / "b.mp4", progress)["reductions"]
     assert max(own[name]["largest"] for name in ("expression", "upper_offsets", "pose")) < 1 / 3
-    support = read_person(made / "run").support
+    support = read_person(trained / "run").support
     assert support.lips is not None and support.expression.mean.shape == (2,)
 
 
-def test_a_finished_run_without_stored_supports_is_limited_too(made, speech, tmp_path):
+def test_a_run_without_stored_support_is_limited_too(trained, speech, tmp_path):
     from safetensors import safe_open
 
     from jean.drivers.person import NAME, read_person
 
-    run = shutil.copytree(made / "run", tmp_path / "run")
+    run = shutil.copytree(trained / "run", tmp_path / "run")
     with safe_open(run / NAME, "np") as file:
-        kept = {name: file.get_tensor(name) for name in file.keys() if not name.startswith("support/")}  # noqa: SIM118
+        arrays = {name: file.get_tensor(name) for name in file.keys() if not name.startswith("support/")}  # noqa: SIM118
         metadata = file.metadata()
-    save_file(kept, run / NAME, metadata=metadata)
-    stored, fitted = read_person(made / "run").support, read_person(run).support
+    save_file(arrays, run / NAME, metadata=metadata)
+    stored, fitted = read_person(trained / "run").support, read_person(run).support
     assert fitted.lips is None
     assert fitted.expression.radius == pytest.approx(stored.expression.radius, rel=0.2)
     result = render(run, RenderConfig(audio=speech, strength=3.0), tmp_path / "a.mp4", Silent())
@@ -227,9 +227,9 @@ def test_a_finished_run_without_stored_supports_is_limited_too(made, speech, tmp
 
 
 @pytest.mark.parametrize(("options", "warned"), [({"yaw": 60.0}, True), ({}, False)])
-def test_a_camera_that_turns_too_far_is_said_so(made, speech, tmp_path, options, warned):
-    progress = Warned()
-    render(made / "run", RenderConfig(audio=speech, pose="still", **options), tmp_path / "a.mp4", progress)
+def test_a_camera_that_turns_too_far_gives_a_warning(trained, speech, tmp_path, options, warned):
+    progress = WarningList()
+    render(trained / "run", RenderConfig(audio=speech, pose="still", **options), tmp_path / "a.mp4", progress)
     assert any("--yaw" in line for line in progress.warnings) == warned
 
 
@@ -237,14 +237,14 @@ def frames_of(path):
     return np.stack([image for _, image in read_frames(path)]).astype(int)
 
 
-def test_named_expressions_change_the_face(made, speech, tmp_path):
-    run = made / "run"
+def test_named_expressions_and_timelines_render_or_raise(trained, speech, tmp_path):
+    run = trained / "run"
     results = {}
     for name in ("clip", "clip:0", "clip..clip:0"):
         out = tmp_path / f"{len(results)}.mp4"
         render(run, RenderConfig(audio=speech, expression=name, pose="still"), out, Silent())
         results[name] = frames_of(out)
-    # the run knows one clip: with the mean as neutral, its strength changes nothing
+    # the run has one clip, whose mean is also neutral: the strength changes nothing
     assert np.abs(results["clip"] - results["clip:0"]).mean() < 1
     with pytest.raises(UsageError, match="furious"):
         render(run, RenderConfig(audio=speech, expression="furious"), tmp_path / "x.mp4", Silent())
@@ -280,7 +280,7 @@ def test_own_poses_do_not_depend_on_the_training_clip_folder(tmp_path):
     with_folder = poses()
     shutil.rmtree(clip)
     np.testing.assert_array_equal(poses(), with_folder)
-    # at 50 frames per second the clip's 25 frames per second last as long as before
+    # the poses of 25 frames per second are resampled to 50
     positions = np.maximum((np.arange(len(with_folder)) + 0.5) * 25 / 50 - 0.5, 0)
     x = np.interp(positions, np.arange(20), person.camera_to_world[:, 0, 3])
     np.testing.assert_allclose(with_folder[:, 0, 3], x, atol=0.05)

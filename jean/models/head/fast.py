@@ -91,14 +91,14 @@ class FastHead(Head):
     ) -> FrameScene | None:
         if not self.backend.uses_kernels("render_pixels", condition):
             return None
-        field = self.field.of_frame(condition, view, deformation, self.backend.precision)
+        field = self.field.frame_field(condition, view, deformation, self.backend.precision)
         grid = self.occupancy
         return FrameScene(field, grid.sampling, grid.low, grid.high, torso(), self.samples, self.full_samples_opacity)
 
     def trace(self, origins, directions, condition, view, frame, generator, deformation=None):  # noqa: D102
         inference = generator is None and len(condition) == 1 and not torch.is_grad_enabled()
         if inference and self.backend.uses_kernels("render_rays", origins):
-            grid, field = self.occupancy, self.field.of_frame(condition, view, deformation, self.backend.precision)
+            grid, field = self.occupancy, self.field.frame_field(condition, view, deformation, self.backend.precision)
             rays = (origins, directions, self.samples)
             return [
                 render_rays_fused(
@@ -119,7 +119,7 @@ class FastHead(Head):
             full_samples_opacity=self.full_samples_opacity if inference else 0.0,
         )
         if not every and self.backend.uses_kernels("trace", origins):
-            return [trace(origins, directions, hit, edges, frame, self.field.of_frames(condition, view, deformation))]
+            return [trace(origins, directions, hit, edges, frame, self.field.batch_field(condition, view, deformation))]
         if not every:
             origins, directions, frame = origins[hit], directions[hit], frame[hit]
         composites = self._composite(origins, directions, edges, condition, view, frame, deformation)

@@ -17,17 +17,20 @@ DIRECTION_FREQUENCIES = 4  # section 8.4.2
 
 
 class MlpField(nn.Module):
-    """Eight ReLU layers over [encoded x, e_in], the input joined again after the fifth.
+    """Eight ReLU layers over [encoded x, e_in], with the input concatenated again after the fifth.
 
-    Density comes from the last hidden layer; colour from [hidden, encoded d] through three layers of
-    half the width. Condition and direction are constant over a frame.
+    Density comes from the last hidden layer; colour from [hidden, encoded d] through three layers of half the width.
+    Condition and direction are constant within a frame.
 
     Args:
         condition_width: width of e_in.
         box: (low, high) corners of the volume, head space, cm; positions are scaled to [-1, 1].
         width: hidden size (the paper: 128).
         depth: layers (the paper: 8).
-        skip: the layer after which the input joins again.
+        skip: index of the layer after which the input is concatenated again.
+
+    Attributes:
+        backend: whether compiled kernels or the torch code of this file compute the field.
     """
 
     middle: Tensor
@@ -65,29 +68,29 @@ class MlpField(nn.Module):
         self.rgb = nn.Linear(colour_width, 3)
 
     def forward(self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
-        """Density and colour.
+        """Density and colour at positions.
 
         Args:
             positions: [N, 3], head space, cm.
             condition: [F, condition_width], e_in of F frames.
             direction: [F, 3], unit viewing direction of F frames.
-            frame: [N] int, to which of the F frames a position belongs.
+            frame: [N] int, index of each position's frame, 0 to F - 1.
 
         Returns:
-            density [N], not negative, per cm, and rgb [N, 3] in [0, 1].
+            density [N], non-negative, per cm, and rgb [N, 3] in [0, 1].
         """
         if self.backend.uses_kernels("mlp", positions):
             return mlp_field(positions, frame, self.folded(condition, direction))
         encoded = encode((positions - self.middle) / self.reach, POSITION_FREQUENCIES)
-        of_frame = expand_frames(frame, len(condition))
-        inputs = torch.cat([encoded, of_frame(condition)], -1)
+        per_sample = expand_frames(frame, len(condition))
+        inputs = torch.cat([encoded, per_sample(condition)], -1)
         hidden = inputs
         for index, layer in enumerate(self.layers):
             hidden = functional.relu(layer(hidden))
             if index == self.skip:
                 hidden = torch.cat([inputs, hidden], -1)
         density = functional.relu(self.density(hidden)[:, 0])
-        shade = torch.cat([hidden, of_frame(encode(direction, DIRECTION_FREQUENCIES))], -1)
+        shade = torch.cat([hidden, per_sample(encode(direction, DIRECTION_FREQUENCIES))], -1)
         for layer in self.colour:
             shade = functional.relu(layer(shade))
         return density, torch.sigmoid(self.rgb(shade))
@@ -101,23 +104,28 @@ class MlpField(nn.Module):
         colour: bool,
         precision: str = "fp32",
     ) -> tuple[Tensor, Tensor]:
-        """As ``forward``, by the kernels, without gradients and only what a picture shows.
+        """``forward`` by the kernels, for rendering: without gradients.
 
         Args:
-            colour: whether colours are wanted; they are zero where there is no density around.
+            positions: [N, 3], head space, cm.
+            condition: [F, condition_width], e_in of F frames.
+            direction: [F, 3], unit viewing direction of F frames.
+            frame: [N] int, index of each position's frame, 0 to F - 1.
+            colour: whether to compute colours; they are zero in blocks of positions without density.
             precision: "fp32" or "bf16".
 
         Returns:
-            density [N], and rgb [N, 3], or [N, 0] where no colour is wanted.
+            density [N], and rgb [N, 3], or [N, 0] without ``colour``.
         """
         density, rgb = mlp_values(positions, frame, self.folded(condition, direction), colour, precision)
         return density, density.new_empty(len(density), 0) if rgb is None else rgb
 
     def folded(self, condition: Tensor, direction: Tensor) -> MlpSpec:
-        """This field as the kernels take it, what is constant over each of F frames folded into biases.
+        """The field as arguments of the kernels, with condition and direction folded into biases per frame.
 
         Args:
-            condition: [F, condition_width]; direction: [F, 3].
+            condition: [F, condition_width], e_in of F frames.
+            direction: [F, 3], unit viewing direction of F frames.
         """
         encoded = encoded_width(3, POSITION_FREQUENCIES)
         inputs = encoded + condition.shape[1]

@@ -1,4 +1,4 @@
-"""The paper's head: coarse and fine F_Θ with hierarchical sampling, and a faster rendering of a trained head."""
+"""The paper's head: coarse and fine F_Θ with hierarchical sampling, and few-sample rendering of a trained head."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from jean.kernels.reference import (
 from jean.models.head.base import Head, HeadArguments
 from jean.models.head.mlp import MlpField
 
-CELL_CM = 0.25  # side of a cell of the occupancy grid for few-sample rendering
-TURNS = 3  # each cell is evaluated under every third condition
-LOOKUPS = 96  # of the grid along a ray: about one per cell
+# Few-sample rendering:
+CELL_CM = 0.25  # side of a cell of the occupancy grid
+TURNS = 3  # each condition is evaluated in every third cell; neighbouring cells cover the other two thirds
+LOOKUPS = 96  # in the grid along a ray, about one per cell
 
 
 class PaperHead(Head):
     """Coarse and fine MLPs: 64 stratified samples, and 128 more drawn from the coarse weights (AD-NeRF).
 
     Args:
-        arguments: what every head is built from.
-        coarse_samples: N_c.
-        fine_samples: N_f; the fine field takes both sets.
+        arguments: arguments of every head.
+        coarse_samples: N_c, stratified samples per ray.
+        fine_samples: N_f, samples per ray drawn from the coarse weights; the fine field is evaluated at both sets.
     """
 
     low: Tensor
@@ -39,8 +40,8 @@ class PaperHead(Head):
     operations = ("mlp", "mlp_values", "render_mlp_rays", "march", "composite")
     trained_by, rendered_by = "mlp", "mlp_values"
     few_samples = 13
-    # For few-sample rendering. The grid averages over conditions and misses what single frames show, so part of the
-    # samples is spread uniformly over occupied space; rays below the opacity get fewer samples.
+    # Few-sample rendering. The grid averages over conditions and can miss density of single frames, so a fraction of
+    # the samples is distributed uniformly over occupied space. Rays with a smaller opacity get fewer samples.
     uniform_weight, full_samples_opacity = 0.3, 0.5
 
     def __init__(self, arguments: HeadArguments, coarse_samples: int = 64, fine_samples: int = 128):
@@ -58,13 +59,14 @@ class PaperHead(Head):
 
     @torch.no_grad()
     def skip_empty(self, conditions: Tensor) -> str:
-        """Renders from now on with few samples, where the fine field has density under any of the conditions.
+        """Switches to few-sample rendering, which skips space that is empty under all given conditions.
 
-        Each condition is evaluated in every third cell, the next one in the cells beside them: cells are smaller than
-        what moves, and a cell counts as empty only if its neighbours are empty too. Positions within a cell are random.
+        Each condition is evaluated in every third cell, and the next condition in the adjacent cells. This is enough,
+        because cells are smaller than the moving parts of a face, and a cell counts as empty only if its neighbours are
+        empty too. Positions within a cell are random.
 
         Args:
-            conditions: [M, C], e_in of frames that stand for everything that will be rendered.
+            conditions: e_in of frames that represent the whole result, [M, C].
 
         Returns:
             One line that describes the sampling.
@@ -79,8 +81,8 @@ class PaperHead(Head):
         centres = grid.cell_centres().view(-1, 3)
         generator, view = torch.Generator().manual_seed(0), self.low.new_zeros(1, 3)
         largest, alpha, visits = (torch.zeros(len(centres), device=device) for _ in range(3))
-        for number, condition in enumerate(conditions):
-            cells = slice(number % TURNS, None, TURNS)
+        for index, condition in enumerate(conditions):
+            cells = slice(index % TURNS, None, TURNS)
             shift = CELL_CM * (torch.rand(centres[cells].shape, generator=generator).to(device) - 0.5)
             frame = torch.zeros(len(shift), dtype=torch.long, device=device)
             density, _ = self.fine.infer(
@@ -116,7 +118,7 @@ class PaperHead(Head):
         depths = stratified_depths(near, far, self.coarse_samples, generator)
 
         def march(field: MlpField, depths: Tensor, colour: bool = True) -> Composite:
-            # the interval of a sample reaches to the next one; the last sample is the background's
+            # the interval of a sample ends at the next sample; the last sample only closes the interval before it
             intervals = depths[:, 1:] - depths[:, :-1]
             depths = depths[:, :-1]
             positions = origins[:, None] + directions[:, None] * depths[..., None]
@@ -126,20 +128,23 @@ class PaperHead(Head):
             rgb = rgb.view(*depths.shape, rgb.shape[1])
             return composite(density.view_as(depths), rgb, depths, intervals, self.backend)
 
-        coarse = march(self.coarse, depths, colour=False)  # of which a picture needs the weights alone
+        coarse = march(self.coarse, depths, colour=False)  # only its weights are needed
         middles = (depths[:, 1:] + depths[:, :-1]) / 2
         quantiles = quantile_grid(len(depths), self.fine_samples, generator, depths.device)
-        # the small constant keeps rays without any weight from dividing by zero (AD-NeRF's 1e-5)
+        # AD-NeRF's 1e-5 avoids a division by zero on rays without any weight
         extra = invert_cdf(middles, coarse.weights[:, 1:].detach() + 1e-5, quantiles)
         fine = march(self.fine, torch.sort(torch.cat([depths, extra], -1), -1).values)
         return [fine] if inference else [coarse, fine]
 
     @torch.no_grad()
     def trace_few(self, origins: Tensor, directions: Tensor, condition: Tensor, view: Tensor) -> Composite:
-        """Composite of R rays with few samples, where the grid of ``skip_empty`` is occupied, operation by operation.
+        """Traces rays with few samples in the occupied cells of ``skip_empty``, without the fused kernel.
 
         Args:
-            origins, directions: [R, 3]; condition: [1, C]; view: [1, 3].
+            origins: start of each ray, [R, 3], head space, cm.
+            directions: unit vectors, [R, 3].
+            condition: e_in of the frame, [1, C].
+            view: viewing direction of the frame, [1, 3].
         """
         assert self.occupancy is not None
         near, far = box_interval(origins, directions, self.low, self.high)
@@ -148,11 +153,11 @@ class PaperHead(Head):
             *rays, uniform_weight=self.uniform_weight, full_samples_opacity=self.full_samples_opacity
         )
         depths, intervals = (edges[:, 1:] + edges[:, :-1]) / 2, edges[:, 1:] - edges[:, :-1]
-        own = intervals != 0  # where a ray has fewer samples, its last edge is repeated
-        positions = (origins[hit][:, None] + directions[hit][:, None] * depths[..., None])[own]
+        sampled = intervals != 0  # a ray with fewer samples repeats its last edge
+        positions = (origins[hit][:, None] + directions[hit][:, None] * depths[..., None])[sampled]
         frame = torch.zeros(len(positions), dtype=torch.long, device=positions.device)
         values = self.fine.infer(positions, condition, view, frame, True, self.backend.precision)
         density, rgb = depths.new_zeros(depths.shape), depths.new_zeros(*depths.shape, 3)
-        density[own], rgb[own] = values
+        density[sampled], rgb[sampled] = values
         traced = composite(density, rgb, depths, intervals, self.backend)
         return scatter(traced, hit)

@@ -1,4 +1,4 @@
-"""Feature planes with bilinear lookup, the memory of the fast field."""
+"""Feature planes with bilinear lookup: the trainable tables of the fast field."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from jean.kernels.backend import Backend
 from jean.kernels.dispatch import roughness
 
 PLANE_RATE = 5e-2  # learning rate of the tables
-# A cell that few rays meet has gradients near zero, and Adam would turn them into whole steps: streaks along the
-# planes' axes. With this eps only cells with real gradients move.
+# Adam's eps for the tables. Cells that few rays meet have gradients near zero. With a smaller eps Adam would scale
+# them up to full steps, which shows as streaks along the planes' axes.
 PLANE_EPS = 3e-8
 
 
 class _Gather(torch.autograd.Function):
-    """Weighted sum of table rows. One scatter in the backward pass, cheaper on CPU than grid_sample's."""
+    """Weighted sum of table rows. Its backward pass is cheaper on a CPU than that of ``grid_sample``."""
 
     @staticmethod
     def forward(ctx, table: Tensor, rows: Tensor, weights: Tensor) -> Tensor:
@@ -30,25 +30,25 @@ class _Gather(torch.autograd.Function):
     def backward(ctx, *gradients: Tensor):
         table, rows, weights = ctx.saved_tensors
         (gradient,) = gradients
-        to_table = torch.zeros_like(table)
-        for corner in range(rows.shape[1]):  # one at a time: the products stay in the processor's cache
-            to_table.index_add_(0, rows[:, corner], weights[:, corner, None] * gradient)
+        table_gradient = torch.zeros_like(table)
+        for corner in range(rows.shape[1]):  # one corner at a time: the products stay in the CPU's cache
+            table_gradient.index_add_(0, rows[:, corner], weights[:, corner, None] * gradient)
         if not ctx.needs_input_grad[2]:
-            return to_table, None, None
-        to_weights = [(table[rows[:, corner]] * gradient).sum(-1) for corner in range(rows.shape[1])]
-        return to_table, None, torch.stack(to_weights, -1)
+            return table_gradient, None, None
+        weight_gradients = [(table[rows[:, corner]] * gradient).sum(-1) for corner in range(rows.shape[1])]
+        return table_gradient, None, torch.stack(weight_gradients, -1)
 
 
 class FeaturePlane(nn.Module):
-    """A grid of features over [0, 1]², read bilinearly.
+    """A grid of features over [0, 1]² with bilinear lookup.
 
     Args:
         height: cells along the second coordinate.
         width: cells along the first coordinate.
-        channels: features in a cell.
-        scale: spread of the initial values; large ones make one seed half a dB better than another.
-        fade: over so many cells the features fall to zero at the border, and outside they are zero; with 0
-            the edge values continue.
+        channels: features per cell.
+        scale: standard deviation of the initial values; with large values, results differ by half a dB between seeds.
+        fade: number of cells over which the features fall to zero at the border; outside they are zero. With 0, the
+            edge values continue outside.
     """
 
     mask: Tensor
@@ -61,30 +61,44 @@ class FeaturePlane(nn.Module):
         self.table = nn.Parameter(torch.randn(height * width, channels) * scale)
 
     def forward(self, across: Tensor, down: Tensor) -> Tensor:
-        """[N, C] features at ``across`` [N] (along the width) and ``down`` [N], both in [0, 1].
+        """Features [N, C] at positions.
 
-        Gradients reach the table; they reach the coordinates only if those require them.
+        Gradients reach the table, and the coordinates if those require gradients.
+
+        Args:
+            across: positions along the width, [N], in [0, 1].
+            down: positions along the height, [N], in [0, 1].
         """
         rows, weights = bilinear_rows(across, down, self.height, self.width)
         return _Gather.apply(self.features(), rows, weights)
 
     def features(self) -> Tensor:
-        """[height · width, C]: what the lookup reads."""
+        """The table that the lookup reads, [height · width, C]: faded towards the border where ``fade`` is set."""
         return self.table * self.mask if self.fade else self.table
 
     def roughness(self, backend: Backend) -> Tensor:
-        """Mean squared difference of neighbouring cells, the smoothness prior; computed as ``backend`` says."""
+        """Smoothness prior: the mean squared difference of neighbouring cells.
+
+        Args:
+            backend: whether compiled kernels or torch compute it.
+        """
         if backend.uses_kernels("roughness", self.table):
             return roughness(self.table, self.height, self.width)
         grid = self.table.view(self.height, self.width, -1)
         return (grid[1:] - grid[:-1]).square().mean() + (grid[:, 1:] - grid[:, :-1]).square().mean()
 
 
-def refined(table: Tensor, height: int, width: int, times: int) -> Tensor:
-    """The same bilinear surface on cells ``times`` smaller: [h · w, C] with h = (height - 1) · times + 1, w likewise.
+def refine_plane(table: Tensor, height: int, width: int, times: int) -> Tensor:
+    """Resamples a plane on a finer grid without changing its bilinear surface.
 
     Args:
         table: [height · width, C].
+        height: cells along the second coordinate.
+        width: cells along the first coordinate.
+        times: how many fine cells divide the side of a cell.
+
+    Returns:
+        [h · w, C] with h = (height - 1) · times + 1 and w = (width - 1) · times + 1.
     """
     grid = table.view(1, height, width, -1).permute(0, 3, 1, 2)
     size = ((height - 1) * times + 1, (width - 1) * times + 1)
@@ -92,34 +106,51 @@ def refined(table: Tensor, height: int, width: int, times: int) -> Tensor:
     return fine[0].permute(1, 2, 0).reshape(-1, table.shape[1])
 
 
-class Kept:
-    """A value that is made of tensors once, and again after they have changed."""
+class VersionedCache:
+    """Caches a value that is computed from tensors, until one of them changes."""
 
     def __init__(self) -> None:
-        # in one piece: several painters ask at once, and must not see a new key beside an old value
-        self._kept: tuple[Any, Any] | None = None
+        # Key and value are one attribute, because several threads read it: none may see a new key with an old value.
+        self._entry: tuple[Any, Any] | None = None
 
     def get(self, tensors: Sequence[Tensor], make: Callable[[], Any]) -> Any:
-        """The value; ``make`` is called if ``tensors`` are not what they were, and always on a card."""
-        if tensors[0].is_cuda:  # the sums would have to be waited for, which takes longer than what is made
+        """Returns the value, computed again if a tensor has changed.
+
+        On a GPU nothing is cached: the comparison would wait for the GPU, which takes longer than computing the value.
+
+        Args:
+            tensors: the tensors that the value depends on.
+            make: computes the value.
+        """
+        if tensors[0].is_cuda:
             return make()
-        # torch counts changes, but not those made through .data: the sums tell of them
+        # torch counts in-place changes, except those through ``.data``; the sums detect these
         versions = tuple((t.data_ptr(), t._version, t.sum().item()) for t in tensors)
-        kept = self._kept
-        if kept is None or kept[0] != versions:
-            self._kept = kept = (versions, make())
-        return kept[1]
+        entry = self._entry
+        if entry is None or entry[0] != versions:
+            self._entry = entry = (versions, make())
+        return entry[1]
 
 
 def border_mask(height: int, width: int, fade: int) -> Tensor:
-    """[height · width, 1]: 0 at the border, rising to 1 within ``fade`` cells."""
+    """Weights [height · width, 1] of a plane's cells: 0 at the border, rising linearly to 1 over ``fade`` cells."""
     y, x = (torch.minimum(torch.arange(n), n - 1 - torch.arange(n)).clamp_max(fade) / fade for n in (height, width))
     return (y[:, None] * x).reshape(-1, 1)
 
 
 def bilinear_rows(across: Tensor, down: Tensor, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """Row numbers [N, 4] and weights [N, 4] of the four cells around positions in [0, 1]² ([N] each)."""
-    # the last cell's far edge belongs to it: a hair less than the last index keeps its corner inside
+    """Table rows and weights of the four cells around each position.
+
+    Args:
+        across: positions along the width, [N], in [0, 1].
+        down: positions along the height, [N], in [0, 1].
+        height: cells along the second coordinate.
+        width: cells along the first coordinate.
+
+    Returns:
+        Row indices [N, 4], and bilinear weights [N, 4] that sum to one.
+    """
+    # 1.001: a position on the far edge is moved a thousandth of a cell inward, so that the next cell still exists
     x = (across * (width - 1)).clamp(0.0, width - 1.001)
     y = (down * (height - 1)).clamp(0.0, height - 1.001)
     column, row = x.detach().long(), y.detach().long()

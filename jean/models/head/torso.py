@@ -1,7 +1,6 @@
-"""Neck and shoulders: a picture that follows the head.
+"""Neck and shoulders: a flat layer behind the head, deformed by the head's pose.
 
-The torso moves little in depth, so a flat layer behind the head, bent by the head's pose, is
-enough and costs one lookup a pixel instead of one a sample.
+The torso moves little in depth, so a flat layer is enough. It costs one lookup per pixel instead of one per sample.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 from jean.kernels.backend import Backend
 from jean.kernels.dispatch import FrameTorso, PlaneSpec, torso_layer
 from jean.models.head.base import ParameterGroup
-from jean.models.head.planes import PLANE_EPS, PLANE_RATE, FeaturePlane, Kept
+from jean.models.head.planes import PLANE_EPS, PLANE_RATE, FeaturePlane, VersionedCache
 
 
 class TorsoLayer(nn.Module):
@@ -22,11 +21,12 @@ class TorsoLayer(nn.Module):
 
     Args:
         pose_width: width of the pose vector.
-        channels: features in a plane's cell.
-        reach: largest shift that the pose can cause, share of the image.
+        channels: features per cell of a plane.
+        reach: largest shift that the pose can cause, as a fraction of the image's side.
 
     Attributes:
-        backend: whether compiled kernels or the torch of this file compute the layer.
+        backend: whether compiled kernels or the torch code of this file compute the layer.
+        operations: names of the operations that the layer may compute by kernels.
     """
 
     backend: Backend
@@ -36,7 +36,7 @@ class TorsoLayer(nn.Module):
         super().__init__()
         self.backend = Backend.default()
         self.reach = reach
-        self._multiplied = Kept()  # planes times the layer that reads them
+        self._premultiplied = VersionedCache()  # planes times the first layer of ``shade``
         self.coarse = FeaturePlane(48, 48, channels)
         self.fine = FeaturePlane(160, 160, channels)
         hidden, shift = nn.Linear(2 + pose_width, 32), nn.Linear(32, 2)
@@ -49,26 +49,26 @@ class TorsoLayer(nn.Module):
         """rgb [R, 3] and opacity [R], both in [0, 1].
 
         Args:
-            coordinates: [R, 2] image positions, 0 to 1.
-            pose: [F, pose_width] head poses of F frames, standardised.
-            frame: [R] int, each position's frame.
+            coordinates: image positions, [R, 2], in [0, 1].
+            pose: head poses of F frames, [F, pose_width], standardised.
+            frame: [R] int, index of each position's frame, 0 to F - 1.
         """
         if self.backend.uses_kernels("torso", coordinates):
             return self._native(coordinates, pose, frame)
         pose = pose[frame]
-        bent = coordinates + self.reach * torch.tanh(self.bend(torch.cat([coordinates * 2 - 1, pose], -1)))
-        across, down = bent[:, 0], bent[:, 1]
+        deformed = coordinates + self.reach * torch.tanh(self.bend(torch.cat([coordinates * 2 - 1, pose], -1)))
+        across, down = deformed[:, 0], deformed[:, 1]
         features = torch.cat([self.coarse(across, down), self.fine(across, down)], -1)
         out = self.shade(torch.cat([features, pose], -1))
         return torch.sigmoid(out[:, :3]), torch.sigmoid(out[:, 3])
 
     def _native(self, coordinates: Tensor, pose: Tensor, frame: Tensor) -> tuple[Tensor, Tensor]:
-        """The same from the compiled kernels; the pose's share of both layers, constant over a frame, is added here."""
+        """``forward`` by the compiled kernels, which take the pose as biases per frame."""
         planes = (self.coarse, self.fine)
         layer, _, last = (cast(nn.Linear, module) for module in self.shade)
         first, _, second = (cast(nn.Linear, module) for module in self.bend)
         features = sum(plane.table.shape[1] for plane in planes)
-        bend_bias = nn.functional.linear(pose, first.weight[:, 2:], first.bias)
+        deformation_bias = nn.functional.linear(pose, first.weight[:, 2:], first.bias)
         bias = nn.functional.linear(pose, layer.weight[:, features:], layer.bias)
         return torso_layer(
             coordinates,
@@ -76,19 +76,23 @@ class TorsoLayer(nn.Module):
             [plane.table for plane in planes],
             [(plane.height, plane.width) for plane in planes],
             [
-                *(first.weight[:, :2].T, bend_bias.to(pose), second.weight, second.bias),
+                *(first.weight[:, :2].T, deformation_bias.to(pose), second.weight, second.bias),
                 *(layer.weight[:, :features], bias.to(pose), last.weight, last.bias),
             ],
             self.reach,
         )
 
-    def of_pose(self, pose: Tensor) -> FrameTorso:
-        """This layer under one pose [pose_width], for pictures: what the pose decides becomes biases."""
+    def frame_torso(self, pose: Tensor) -> FrameTorso:
+        """The layer under one pose, as arguments of the rendering kernels; the pose becomes biases.
+
+        Args:
+            pose: [pose_width], standardised.
+        """
         planes, channels = (self.coarse, self.fine), self.coarse.table.shape[1]
         layer, _, last = (cast(nn.Linear, module) for module in self.shade)
         first, _, second = (cast(nn.Linear, module) for module in self.bend)
 
-        def multiplied() -> list[PlaneSpec]:
+        def premultiplied() -> list[PlaneSpec]:
             weights = layer.weight.split(channels, 1)
             return [
                 PlaneSpec(p.table @ w.T, p.height, p.width, (0, 1), (0.0, 0.0), (1.0, 1.0))
@@ -96,7 +100,7 @@ class TorsoLayer(nn.Module):
             ]
 
         return FrameTorso(
-            planes=self._multiplied.get((self.coarse.table, self.fine.table, layer.weight), multiplied),
+            planes=self._premultiplied.get((self.coarse.table, self.fine.table, layer.weight), premultiplied),
             bend_first=first.weight[:, :2].T,
             bend_bias=first.bias + first.weight[:, 2:] @ pose,
             bend_second=second.weight,
@@ -108,9 +112,9 @@ class TorsoLayer(nn.Module):
         )
 
     def parameter_groups(self) -> list[ParameterGroup]:
-        """The planes, which learn at a rate of their own."""
+        """The planes, which have their own learning rate."""
         return [ParameterGroup([self.coarse.table, self.fine.table], PLANE_RATE, PLANE_EPS)]
 
     def roughness(self) -> Tensor:
-        """Smoothness prior."""
+        """Smoothness prior, summed over both planes."""
         return self.coarse.roughness(self.backend) + self.fine.roughness(self.backend)

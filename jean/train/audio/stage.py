@@ -204,7 +204,7 @@ def train_audio(
     form = frozen.meta["form"]
     needs = ClipSpec.of_run(frozen.meta, "tracker")
     train = load_frames(train_clips, form, config.audio_features, sound=True, needs=needs, needed_by=landmarks)
-    (features, description), *_ = (train.audio_made or {}).items()
+    (features, description), *_ = (train.audio_description or {}).items()
     needs = ClipSpec.of_run({**frozen.meta, "audio": {features: description}}, "tracker", "audio")
     validation = load_frames(validation_clips, form, features, sound=True, needs=needs, needed_by="the training data")
     counts = {

@@ -51,7 +51,7 @@ class LandmarkStage(EpochStage):
         """Takes one Adam step on Eq. 1 over pairs of frames of the same clip; returns the scalars to log."""
         random = step_generator(step, self.config.seed)
         first = self.epochs.at(step)
-        second = self.train.others_of_clip(first, random)
+        second = self.train.draw_from_same_clip(first, random)
         swap = torch.from_numpy(random.random(len(first)) < self.config.swap_probability).to(self.device)
         self.model.train()
         loss = pair_loss(self.model, self.points(self.train, first), self.points(self.train, second), swap)
@@ -79,7 +79,7 @@ class LandmarkStage(EpochStage):
         first = np.arange(len(frames))
         if len(frames) > _EVALUATED_FRAMES:
             first = np.sort(random.choice(len(frames), _EVALUATED_FRAMES, False))
-        a, b = self.points(frames, first), self.points(frames, frames.others_of_clip(first, random))
+        a, b = self.points(frames, first), self.points(frames, frames.draw_from_same_clip(first, random))
         means = np.stack([frames.points[f : f + n].mean(0) for f, n in zip(frames.first, frames.count, strict=True)])
         mean = torch.from_numpy(means[frames.clip[first]]).to(self.device)
         face, mouth = self.model.encode(a)
@@ -102,7 +102,7 @@ class LandmarkStage(EpochStage):
         random = np.random.default_rng(0)
         first = np.linspace(0, len(self.validation) - 1, _PREVIEW_FACES).astype(int)
         a = self.points(self.validation, first)
-        b = self.points(self.validation, self.validation.others_of_clip(first, random))
+        b = self.points(self.validation, self.validation.draw_from_same_clip(first, random))
         self.model.eval()
         face, _ = self.model.encode(a)
         _, mouth = self.model.encode(b)

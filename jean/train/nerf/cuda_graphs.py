@@ -1,8 +1,9 @@
-"""CUDA graphs: what a step launches is recorded once and launched again as one.
+"""CUDA graphs: the kernel launches of a training step are recorded once and replayed as one launch.
 
-A graph repeats the launches of one call, with the numbers and addresses that they had. So what is recorded must be
-free of the host: it reads nothing back, its shapes never change, what differs from step to step lies in tensors, and
-random numbers come from generators that the graph knows, which go on as if every step had been launched by hand.
+A graph replays the launches of one call with the same scalars and addresses. A recorded function must therefore not
+depend on the host: it reads nothing back from the GPU, its shapes are constant, and values that change between steps
+are in tensors. Random numbers come from generators that are registered with the graph, so that their sequence is
+that of eager execution.
 """
 
 from __future__ import annotations
@@ -12,18 +13,19 @@ from typing import Any
 
 import torch
 
-WARM = 3  # calls before one is recorded: kernels are loaded, libraries take their memory, Adam makes its state
+# Eager calls before a function is recorded. They load kernels, allocate workspaces and create Adam's state.
+WARMUP_CALLS = 3
 
 
 class Graphs:
-    """Calls functions, each by its key: by hand at first, then recorded, then as a graph.
+    """Runs functions eagerly at first, then records each as a CUDA graph and replays it.
 
-    Every call does what calling the function would do, recorded or not.
+    Every call has the same effect as calling the function.
 
     Args:
-        device: the card.
-        generators: that the functions draw from, beside the card's own.
-        warn: told once, if a function could not be recorded; everything is then called by hand.
+        device: the GPU.
+        generators: generators that the functions draw from, besides the GPU's default generator.
+        warn: called once if a function cannot be recorded; all functions then run eagerly.
     """
 
     def __init__(
@@ -31,38 +33,41 @@ class Graphs:
     ):
         self.device, self.generators, self.warn = device, list(generators), warn
         self.stream = torch.cuda.Stream(device)
-        self.pool: Any = None  # memory of all graphs: they run one after the other, and their results are kept
+        # One memory pool for all graphs, which run one after the other; the tensors they return stay allocated.
+        self.pool: Any = None
         self.calls: dict[Hashable, int] = {}
-        self.recorded: dict[Hashable, tuple[Any, Any]] = {}  # graph and what its function returned
+        self.recorded: dict[Hashable, tuple[Any, Any]] = {}  # graph and result of each function
         self.failed = False
 
     def run(self, key: Hashable, work: Callable[[], Any]) -> Any:
-        """What ``work`` returns, done once. Tensors of an earlier call with the same key may change meanwhile.
+        """Runs a function and returns its result. Tensors returned for the same key before may be overwritten.
 
         Args:
-            key: functions that launch the same have the same key.
-            work: ends without waiting for the card; tensors that it returns stay where they are.
+            key: identifies the launches; functions with the same launches have the same key.
+            work: the function; it must not wait for the GPU. Replays write its results to the same memory.
         """
-        if not self.failed and key not in self.recorded and self.calls.get(key, 0) >= WARM:
+        if not self.failed and key not in self.recorded and self.calls.get(key, 0) >= WARMUP_CALLS:
             self._record(key, work)
         if key in self.recorded:
-            graph, made = self.recorded[key]
+            graph, result = self.recorded[key]
             graph.replay()
-            return made
+            return result
         self.calls[key] = self.calls.get(key, 0) + 1
         current = torch.cuda.current_stream(self.device)
         self.stream.wait_stream(current)
-        with torch.cuda.stream(self.stream):  # gradients must not remember the stream that nothing is recorded on
-            made = work()
+        # the recording's stream, because autograd remembers the stream on which gradients were first accumulated
+        with torch.cuda.stream(self.stream):
+            result = work()
         current.wait_stream(self.stream)
-        return made
+        return result
 
     def forget(self) -> None:
-        """Drops all graphs: what they write to is no longer in use."""
+        """Drops all graphs, for example because the tensors that they write to have been replaced."""
         self.recorded.clear()
         self.calls.clear()
 
     def _record(self, key: Hashable, work: Callable[[], Any]) -> None:
+        """Records a function, or switches to eager execution if that fails."""
         states = [(generator, generator.clone_state()) for generator in self._all_generators()]
         try:
             graph = torch.cuda.CUDAGraph()
@@ -71,17 +76,17 @@ class Graphs:
             if self.pool is None:
                 self.pool = torch.cuda.graph_pool_handle()
             with torch.cuda.graph(graph, pool=self.pool, stream=self.stream):
-                made = work()
+                result = work()
         except RuntimeError as error:
             self.failed = True
             self.forget()
-            for generator, state in states:  # in the midst of a broken recording a generator refuses to draw
+            for generator, state in states:  # after a failed recording a generator refuses to draw
                 generator.graphsafe_set_state(state)
             if self.warn is not None:
                 reason = str(error).strip().split("\n")[0]
-                self.warn(f"steps could not be recorded as CUDA graphs ({reason}): each is launched by hand.")
+                self.warn(f"steps cannot be recorded as CUDA graphs ({reason}): they run eagerly.")
             return
-        self.recorded[key] = (graph, made)
+        self.recorded[key] = (graph, result)
 
     def _all_generators(self) -> list[torch.Generator]:
         index = torch.cuda.current_device() if self.device.index is None else self.device.index

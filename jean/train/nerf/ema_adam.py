@@ -1,7 +1,7 @@
-"""Adam and the moving average of the weights, in one pass over memory where the kernels can run.
+"""Adam with an exponential moving average (EMA) of the weights, in one pass over memory where the kernels run.
 
-A step of the fast head moves two million numbers, and its time is that of reading and writing them. torch's fused Adam,
-the moving average, and the check for gradients that are not finite would be three such passes.
+A step of the fast head updates two million parameters, and takes as long as it takes to read and write them. torch's
+fused Adam, the EMA, and the check for non-finite gradients would be three passes over memory.
 """
 
 from __future__ import annotations
@@ -19,35 +19,37 @@ from jean.kernels.structures import Adam, AdamTensor
 
 
 class AdamWithEma(torch.optim.Adam):
-    """``torch.optim.Adam`` (no weight decay, no variants), with its states, groups and results.
+    """``torch.optim.Adam`` that also updates an EMA of the weights.
+
+    States, parameter groups and results are those of ``torch.optim.Adam``; weight decay and variants are not supported.
 
     Args:
-        groups: as ``torch.optim.Adam`` takes them.
-        weights: parameters that have a moving average.
-        averages: their moving averages, tensors of the same shapes.
-        backend: "native" for the kernels, "reference" for torch's own passes.
-        options: of ``torch.optim.Adam``: betas, eps, capturable.
+        groups: parameter groups, as for ``torch.optim.Adam``.
+        weights: parameters with an EMA.
+        ema_weights: their EMA, tensors of the same shapes in the same order.
+        backend: "native" for the kernels, "reference" for torch.
+        options: betas, eps and capturable of ``torch.optim.Adam``.
 
     Attributes:
-        finite: whether all gradients of the last step were finite; None where it was not checked.
+        finite: whether all gradients of the last step were finite; None if the step did not check it.
     """
 
     def __init__(
         self,
         groups: list[dict[str, Any]],
         weights: Sequence[Tensor] = (),
-        averages: Sequence[Tensor] = (),
+        ema_weights: Sequence[Tensor] = (),
         backend: str = "native",
         **options: Any,
     ):
         super().__init__(groups, fused=True, **options)
-        self._weights, self._averages = list(weights), list(averages)
+        self._weights, self._ema_weights = list(weights), list(ema_weights)
         self._native = backend == "native"
         self.finite: bool | None = None
 
     @torch.no_grad()
     def step_with_ema(self, fraction: float) -> None:
-        """One step; the averages then move by ``fraction`` of their distance to the new weights."""
+        """Takes one optimisation step, then moves the EMA by ``fraction`` of its distance to the new weights."""
         if self._native:
             self._one_pass(fraction)
             return
@@ -56,34 +58,36 @@ class AdamWithEma(torch.optim.Adam):
 
     @torch.no_grad()
     def move_ema(self, fraction: float) -> None:
-        """The averages move by ``fraction`` of their distance to the weights."""
-        if self._averages:
-            torch._foreach_lerp_(self._averages, self._weights, fraction)
+        """Moves the EMA by ``fraction`` of its distance to the weights."""
+        if self._ema_weights:
+            torch._foreach_lerp_(self._ema_weights, self._weights, fraction)
 
     def _one_pass(self, fraction: float) -> None:
-        averages = dict(zip(map(id, self._weights), self._averages, strict=False))
-        moved = [(group, p) for group in self.param_groups for p in group["params"] if p.grad is not None]
-        states = [self._state_of(parameter) for _, parameter in moved]
-        gradients = [parameter.grad.contiguous() for _, parameter in moved]  # they live until the call is over
+        """``step_with_ema`` by the kernel, which also checks the gradients."""
+        ema_of = dict(zip(map(id, self._weights), self._ema_weights, strict=False))
+        updated = [(group, p) for group in self.param_groups for p in group["params"] if p.grad is not None]
+        states = [self._state_of(parameter) for _, parameter in updated]
+        # the list keeps contiguous copies alive until the kernel returns
+        gradients = [parameter.grad.contiguous() for _, parameter in updated]
         torch._foreach_add_([state["step"] for state in states], 1)
         rows = []
-        for (group, parameter), state, gradient in zip(moved, states, gradients, strict=True):
+        for (group, parameter), state, gradient in zip(updated, states, gradients, strict=True):
             (beta1, beta2), count = group["betas"], state["step"].item()
-            average = averages.pop(id(parameter), None)
-            pointers = (parameter, state["exp_avg"], state["exp_avg_sq"], average, gradient)
+            ema = ema_of.pop(id(parameter), None)
+            pointers = (parameter, state["exp_avg"], state["exp_avg_sq"], ema, gradient)
             step, root = group["lr"] / (1 - beta1**count), 1 / math.sqrt(1 - beta2**count)
-            rows.append(AdamTensor(parameter.numel(), *map(_at, pointers), beta1, beta2, group["eps"], step, root))
-        for parameter in self._weights:  # what no gradient reached
-            if (average := averages.get(id(parameter))) is not None:
-                rows.append(AdamTensor(parameter.numel(), _at(parameter), None, None, _at(average), None))
+            rows.append(AdamTensor(parameter.numel(), *map(_pointer, pointers), beta1, beta2, group["eps"], step, root))
+        for parameter in self._weights:  # parameters without a gradient: only their EMA moves
+            if (ema := ema_of.get(id(parameter))) is not None:
+                rows.append(AdamTensor(parameter.numel(), _pointer(parameter), None, None, _pointer(ema), None))
         call, finite = Adam((AdamTensor * len(rows))(*rows), len(rows), fraction), torch.zeros(1, dtype=torch.int64)
         library.call("jean_adam", call, finite, library.TARGETS[library.target()], torch.get_num_threads())
-        # torch has not seen these writes
-        torch.autograd.graph.increment_version([*(parameter for _, parameter in moved), *self._averages])
+        # the kernel wrote to these tensors without torch: their version counters are advanced here
+        torch.autograd.graph.increment_version([*(parameter for _, parameter in updated), *self._ema_weights])
         self.finite = bool(finite.item())
 
     def _state_of(self, parameter: Tensor) -> dict[str, Any]:
-        """As ``torch.optim.Adam`` begins it."""
+        """The optimiser state of a parameter, initialised as by ``torch.optim.Adam``."""
         state = self.state[parameter]
         if not state:
             state["step"] = torch.zeros((), dtype=torch.float32)
@@ -92,7 +96,8 @@ class AdamWithEma(torch.optim.Adam):
         return state
 
 
-def _at(tensor: Tensor | None) -> ctypes.c_void_p | None:
+def _pointer(tensor: Tensor | None) -> ctypes.c_void_p | None:
+    """Address of a contiguous tensor's data; None for None."""
     if tensor is None:
         return None
     if not tensor.is_contiguous():

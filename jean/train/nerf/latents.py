@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from jean.models.pose import corrected
+from jean.models.pose import correct_poses
 from jean.models.talking_head import Frames
 
 POSE_VALUES = 6  # per frame: a rotation vector of the head in tenths of a radian, and a shift in cm
@@ -34,5 +34,5 @@ class FrameLatents(nn.Embedding):
             keep: factors [F] on code and correction: 1 applies them, 0 leaves the frame as it is.
         """
         values = self(indices) * keep[:, None]
-        poses = corrected(frames.camera_to_world, values[:, :3] * 0.1, values[:, 3:POSE_VALUES])
+        poses = correct_poses(frames.camera_to_world, values[:, :3] * 0.1, values[:, 3:POSE_VALUES])
         return replace(frames, camera_to_world=poses, latent=values[:, POSE_VALUES:])

@@ -36,9 +36,9 @@ def make_optimiser(
     if device.type == "cuda":
         for group in groups:
             group["lr"] = torch.tensor(group["lr"], device=device)
-    weights, averages = ([] if ema is model else list(m.parameters()) for m in (model, ema))
+    weights, ema_weights = ([] if ema is model else list(m.parameters()) for m in (model, ema))
     options: dict[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-12, "capturable": device.type == "cuda"}
-    return AdamWithEma(groups, weights, averages, backend.implementation("adam"), **options)
+    return AdamWithEma(groups, weights, ema_weights, backend.implementation("adam"), **options)
 
 
 def parameter_groups(model: TalkingHead, latents: FrameLatents, config: ResolvedNerfConfig) -> list[dict[str, Any]]:

@@ -63,7 +63,7 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
     progress.say(f"backend: {backend}.")
     if device.type == "cuda":
         progress.say(stage.batches.images.line)
-        progress.say(f"steps: {'recorded as CUDA graphs' if stage.graphs else 'launched one by one'}.")
+        progress.say(f"steps: {'recorded as CUDA graphs' if stage.graphs else 'eager'}.")
     if stage.graphs is not None:
         stage.graphs.warn = progress.warn
     clip_hashes = {"clips": [clip.digest() for clip in opened]}

@@ -33,7 +33,7 @@ def test_the_readable_rendering_equals_the_head():
     origins, directions = rays(200)
     condition, view, bend = torch.randn(1, 16), torch.randn(1, 3), torch.randn(1, 64 * 64, 2) * 0.2
     want = made.trace(origins, directions, condition, view, torch.zeros(200, dtype=torch.long), None, bend)[-1]
-    field = made.field.of_frame(condition, view, bend)
+    field = made.field.frame_field(condition, view, bend)
     got = readable_picture(field, made.occupancy, origins, directions, 10, made.full_samples_opacity)
     for name in ("channels", "opacity", "depth"):
         torch.testing.assert_close(getattr(got, name), getattr(want, name), atol=2e-4, rtol=1e-4)

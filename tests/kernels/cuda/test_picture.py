@@ -54,7 +54,7 @@ def test_a_layer_is_a_product(emulator):
 
 
 def seen(made, emulator, origins, directions, condition, view, bend, samples: int = 10) -> Composite:
-    grid, frame = made.occupancy, made.field.of_frame(condition, view, bend)
+    grid, frame = made.occupancy, made.field.frame_field(condition, view, bend)
     call = RenderCall(
         frame, grid.sampling, grid.low, grid.high, origins, directions, samples, 48, made.full_samples_opacity
     )
@@ -115,11 +115,11 @@ def test_a_nan_field_renders_nan(emulator):
 
 def test_unsupported_arguments_are_errors(emulator):
     made, (origins, directions, condition, view, bend) = head(), problem(4)
-    grid, frame = made.occupancy, made.field.of_frame(condition, view, bend)
+    grid, frame = made.occupancy, made.field.frame_field(condition, view, bend)
     call = RenderCall(frame, grid.sampling, grid.low, grid.high, origins, directions, 10, 65)
     with pytest.raises(ValueError, match="64 lookups"):
         launch_render(call, emulator)
-    half = made.field.of_frame(condition, view, bend, "bf16")
+    half = made.field.frame_field(condition, view, bend, "bf16")
     call = RenderCall(half, grid.sampling, grid.low, grid.high, origins, directions, 10, 48)
     with pytest.raises(ValueError, match="single precision"):
         launch_render(call, emulator)

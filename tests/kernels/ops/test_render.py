@@ -91,7 +91,7 @@ def test_any_number_of_threads_gives_the_same_bits(path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     before, made, results = torch.get_num_threads(), head(), []
     made.use(Backend.resolve("native", "cpu"))
-    frame = made.field.of_frame(torch.ones(1, 16), torch.ones(1, 3), None)
+    frame = made.field.frame_field(torch.ones(1, 16), torch.ones(1, 3), None)
     try:
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)

@@ -10,7 +10,7 @@ from jean.errors import UsageError
 from jean.kernels import library
 from jean.kernels.backend import Backend
 from jean.kernels.ops.render import neighbour_pairs
-from jean.models.paint import in_squares, paint, picture
+from jean.models.frame import render_frame, render_pixels, tile_order
 from jean.models.talking_head import Frames, TalkingHead
 from tests.helpers.kernel_paths import bf16_path as bf16_path
 from tests.helpers.kernel_paths import path as path
@@ -54,7 +54,7 @@ def frame() -> Frames:
 def painted(made: TalkingHead, backend: str, pixels: torch.Tensor, driven: Frames | None = None, precision="fp32"):
     made.head.use(Backend.resolve(backend, "cpu", precision))
     background = torch.rand(len(pixels), 3, generator=torch.Generator().manual_seed(2))
-    return paint(made, driven or frame(), pixels, background, SIZE)
+    return render_pixels(made, driven or frame(), pixels, background, SIZE)
 
 
 def some_pixels(count: int) -> torch.Tensor:
@@ -73,7 +73,7 @@ def test_pixels_equal_the_reference(count, path, monkeypatch):
         background = torch.zeros(count, 3)
         made.head.use(Backend.resolve("native", "cpu"))
         assert 0.1 < (far > 0).float().mean() < 0.9
-        assert (paint(made, frame(), pixels, background, SIZE)[0] - got).abs().mean() > 0.01
+        assert (render_pixels(made, frame(), pixels, background, SIZE)[0] - got).abs().mean() > 0.01
 
 
 def test_the_pose_deforms_the_torso(path, monkeypatch):
@@ -121,7 +121,7 @@ def test_any_number_of_threads_renders_the_same_pixels():
         images = []
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
-            images.append(picture(made, frame(), background))
+            images.append(render_frame(made, frame(), background))
     finally:
         torch.set_num_threads(before)
     assert library.targets()
@@ -158,7 +158,7 @@ def test_bf16_without_kernels_is_an_error():
 
 @pytest.mark.parametrize(("size", "side"), [(16, 8), (19, 8), (5, 8), (12, 1)])
 def test_tile_order_contains_every_pixel_once(size, side):
-    order = in_squares(size, side)
+    order = tile_order(size, side)
     assert np.array_equal(np.sort(order), np.arange(size * size))
     first = order[: min(side, size) ** 2]
     assert (first % size).max() < max(side, 1) and (first // size).max() < side

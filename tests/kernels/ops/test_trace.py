@@ -39,7 +39,7 @@ def by_torch(field, origins, directions, hit, edges, condition, direction, frame
 
 
 def by_kernels(field, origins, directions, hit, edges, condition, direction, frame, bend):
-    return trace(origins, directions, hit, edges, frame, field.of_frames(condition, direction, bend))
+    return trace(origins, directions, hit, edges, frame, field.batch_field(condition, direction, bend))
 
 
 def run(case, way, followed=True, exact=False):

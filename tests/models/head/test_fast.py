@@ -1,11 +1,11 @@
-"""Rays that meet the head, and those that do not."""
+"""The fast head with and without rays that miss the occupied cells."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
-from jean.kernels import occupancy
+from jean.kernels import reference
 from jean.kernels.backend import Backend
 from jean.kernels.reference import quantile_grid
 from jean.models.head.base import HeadArguments
@@ -15,9 +15,9 @@ BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
 
 
 @pytest.mark.parametrize("backend", ["reference", "native"])
-def test_rays_that_meet_nothing_change_nothing(backend, monkeypatch):
-    """Values and gradients with every ray, as on a card, and with those that meet anything."""
-    monkeypatch.setattr(occupancy, "quantile_grid", lambda rays, count, generator, device: middles(rays, count, device))
+def test_rays_that_miss_the_head_change_neither_values_nor_gradients(backend, monkeypatch):
+    """Compares tracing every ray, as on a GPU, with tracing only the rays that hit occupied cells."""
+    monkeypatch.setattr(reference, "quantile_grid", lambda rays, count, generator, device: middles(rays, count, device))
     monkeypatch.setattr(
         "jean.kernels.ops.rays.quantile_grid", lambda n, count, generator, device: middles(n, count, device)
     )
@@ -31,18 +31,19 @@ def test_rays_that_meet_nothing_change_nothing(backend, monkeypatch):
     directions = torch.nn.functional.normalize(torch.randn(300, 3) * 7 - origins, dim=-1)
     condition, view, frame = torch.randn(2, 22), torch.zeros(2, 3), torch.arange(300) % 2
     results = []
-    for every in (False, True):
-        head.every_ray = every
+    for every_ray in (False, True):
+        head.every_ray = every_ray
         head.zero_grad()
-        (made,) = head.trace(origins, directions, condition, view, frame, torch.Generator().manual_seed(0))
-        (made.channels.sum() + made.depth.square().mean()).backward()
+        (composite,) = head.trace(origins, directions, condition, view, frame, torch.Generator().manual_seed(0))
+        (composite.channels.sum() + composite.depth.square().mean()).backward()
         gradients = {name: p.grad.clone() for name, p in head.named_parameters() if p.grad is not None}
-        results.append(({"channels": made.channels, "opacity": made.opacity, "depth": made.depth}, gradients))
+        values = {"channels": composite.channels, "opacity": composite.opacity, "depth": composite.depth}
+        results.append((values, gradients))
     assert 30 < (results[0][0]["opacity"] == 0).sum() < 270
     for few, all_rays in zip(*results, strict=True):
         assert few.keys() == all_rays.keys()
         for name, value in few.items():
-            # sums over more samples are made in another order
+            # sums over more samples are added in another order
             assert torch.allclose(value, all_rays[name], atol=1e-5 + 1e-5 * float(value.detach().abs().max())), name
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from jean.checkpoint import load_checkpoint
 from jean.clips.corpus import find_clips, same_sentence_pairs
-from jean.drivers.emotion import emotion_track, frame_windows, pair_windows
+from jean.drivers.emotion import centred_windows, emotion_track, pair_windows
 from jean.drivers.time_warp import exact_path
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.models.stored import load_expression_transformer
@@ -107,6 +107,6 @@ def test_unsuitable_data_is_rejected(corpus, tmp_path):
 
 def test_element_half_of_a_window_is_the_frame_itself():
     track = np.arange(10.0)[:, None]
-    windows = frame_windows(track, 8)[..., 0]
+    windows = centred_windows(track, 8)[..., 0]
     assert windows[5].tolist() == [1, 2, 3, 4, 5, 6, 7, 8] and (windows[:, 4] == np.arange(10)).all()
     assert windows[0].tolist() == [0, 0, 0, 0, 0, 1, 2, 3] and windows[9].tolist() == [5, 6, 7, 8, 9, 9, 9, 9]

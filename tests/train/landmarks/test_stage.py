@@ -45,7 +45,7 @@ def test_points_lose_the_pose_and_keep_the_face(two_people):
 def test_the_second_frame_of_a_pair_comes_from_the_same_clip(two_people):
     frames = load_frames(find_clips([two_people]), "head")
     first = np.arange(len(frames))
-    second = frames.others_of_clip(first, np.random.default_rng(0))
+    second = frames.draw_from_same_clip(first, np.random.default_rng(0))
     assert (frames.clip[second] == frames.clip[first]).all()
     assert (second != first).mean() > 0.9
 

@@ -1,4 +1,4 @@
-"""AD-NeRF's smoothing of e_a: which frames it sees, where a clip ends, when it begins, and that renders have it."""
+"""AD-NeRF's smoothing of e_a: its neighbours, the ends of clips, its start in training, and its use in rendering."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def stage(clips, steps=4, **options):
     return NerfStage(open_person(clips), config, torch.device("cpu"))
 
 
-def test_neighbours_by_hand():
+def test_neighbour_rows_equal_values_by_hand():
     rows = neighbour_rows(5, 4)
     assert rows.tolist() == [[0, 0, 0, 1], [0, 0, 1, 2], [0, 1, 2, 3], [1, 2, 3, 4], [2, 3, 4, 4]]
-    assert neighbour_rows(9, 4, 2.0)[4].tolist() == [0, 2, 4, 6]  # 50 frames a second of a clip of 25
+    assert neighbour_rows(9, 4, 2.0)[4].tolist() == [0, 2, 4, 6]  # a result at 50 frames per second of a clip at 25
     assert neighbour_rows(9, 4, 0.5)[4].tolist() == [3, 4, 4, 4]  # halves go to even numbers: -0.5 and 0.5 are 0
 
 
-def test_neighbours_are_of_the_frames_own_clip(clips):
+def test_neighbours_are_frames_of_the_same_clip(clips):
     rows = stage(clips).tracks.neighbours.numpy()
     assert rows.shape == (40, 8)
     assert (rows // 20 == np.arange(40)[:, None] // 20).all()
@@ -66,15 +66,15 @@ def heard(trained, frame):
     return tracks.audio.grad.abs().sum((1, 2)).nonzero().flatten().tolist()
 
 
-def test_smoothing_sees_the_neighbours_and_nothing_else(clips):
+def test_smoothing_depends_on_the_neighbours_only(clips):
     trained = stage(clips)
-    assert heard(trained, 10) == [10]  # before it begins
+    assert heard(trained, 10) == [10]  # before smoothing starts
     trained.model.smoothing.fill_(True)
     assert heard(trained, 10) == list(range(6, 14))
     assert heard(trained, 21) == list(range(20, 25))
 
 
-def test_it_begins_in_the_middle_and_learns(clips):
+def test_smoothing_starts_halfway_and_is_trained(clips):
     trained = stage(clips)
     before = [p.clone() for p in trained.model.audio_attention.parameters()]
     for step, begun in enumerate((False, False, True, True)):
@@ -84,10 +84,10 @@ def test_it_begins_in_the_middle_and_learns(clips):
             not torch.equal(p, q) for p, q in zip(trained.model.audio_attention.parameters(), before, strict=True)
         )
         assert moved == begun
-    assert trained.ema.smoothing  # what is stored and scored knows it too
+    assert trained.ema.smoothing  # the stored and evaluated weights smooth too
 
 
-def test_without_neighbours_smoothing_changes_nothing(clips):
+def test_windows_without_neighbours_are_not_smoothed(clips):
     trained = stage(clips)
     windows = trained.tracks.audio[:3]
     alone = trained.model.eval().audio_embedding(windows)
@@ -96,7 +96,7 @@ def test_without_neighbours_smoothing_changes_nothing(clips):
     assert torch.equal(trained.model.audio_embedding(windows), alone)
 
 
-def test_a_render_smooths(clips, tmp_path, monkeypatch):
+def test_rendering_smooths_like_training(clips, tmp_path, monkeypatch):
     train_nerf(clips, tmp_path / "run", NerfConfig(steps=2, **OPTIONS), Silent())
     checkpoint = load_checkpoint(tmp_path / "run", stage="nerf")
     assert load_model(checkpoint, "cpu").smoothing
@@ -113,6 +113,6 @@ def test_a_render_smooths(clips, tmp_path, monkeypatch):
     assert np.array_equal(torch.cat(inputs).numpy(), windows[rows])
 
 
-def test_it_is_refused_without_speech():
+def test_smoothing_without_speech_is_refused():
     with pytest.raises(UsageError, match="nothing to smooth"):
         resolve(NerfConfig(method="expression-only", audio_attention=8))

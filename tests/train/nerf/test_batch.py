@@ -1,4 +1,4 @@
-"""Drawn pixels are the frames' own, wherever the images lie."""
+"""Batches of drawn pixels, from images on disk or in GPU memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PARTS = (("frames", 3), ("matte", 2))
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    """Two clips whose every pixel is another."""
+    """Two clips in which every pixel has a different colour."""
     root = tmp_path_factory.mktemp("clips")
     folders = [make_clip(root / name, frames=count, size=24) for name, count in (("a", 12), ("b", 15))]
     random = np.random.default_rng(0)
@@ -29,7 +29,7 @@ def data(tmp_path_factory):
 
 
 def resident(data):
-    """TrainingImages as they lie on a card: one tensor of all clips, in the memory where they are wanted."""
+    """TrainingImages as on a GPU: one tensor with the images of all clips."""
     images = TrainingImages(data, torch.device("meta"), free_bytes=1 << 40)
     assert images.resident and len(images.parts) == 1 and images.parts[0][0].is_meta
     images.device = images.home = CPU
@@ -41,7 +41,7 @@ def resident(data):
 
 
 @pytest.mark.parametrize("place", ["mapped", "resident"])
-def test_pixels_are_the_frames_own(data, place):
+def test_drawn_pixels_are_those_of_their_frames(data, place):
     images = TrainingImages(data, CPU) if place == "mapped" else resident(data)
     batches = RayBatches(data, 300, 7, SHARES, CPU, images)
     batch = batches.draw(torch.Generator().manual_seed(0))
@@ -59,7 +59,7 @@ def test_pixels_are_the_frames_own(data, place):
         assert np.array_equal((batch.plate[ray] * 255).round(), data.plate(index)[y[ray], x[ray]])
 
 
-def test_a_seed_draws_the_same_wherever_images_lie(data):
+def test_a_seed_draws_the_same_pixels_on_every_storage(data):
     drawn = [
         RayBatches(data, 64, 4, SHARES, CPU, images).draw(torch.Generator().manual_seed(3))
         for images in (TrainingImages(data, CPU), resident(data))
@@ -68,7 +68,7 @@ def test_a_seed_draws_the_same_wherever_images_lie(data):
         assert torch.equal(getattr(drawn[0], name), getattr(drawn[1], name))
 
 
-def test_pixels_fall_where_the_shares_say(data):
+def test_pixels_are_distributed_over_regions_by_fraction(data):
     random = torch.Generator().manual_seed(0)
     for region in range(5):
         shares = [float(region == other) for other in range(5)]
@@ -85,7 +85,7 @@ def test_pixels_fall_where_the_shares_say(data):
     assert abs(inside - (0.5 + 0.5 * area)) < 0.08
 
 
-def test_images_stay_on_disk_where_a_card_has_no_room(data):
+def test_images_stay_on_disk_if_gpu_memory_is_short(data):
     wanted = 27 * 24**2 * 5
     card = torch.device("cuda:0")
     tight = TrainingImages(data, card, free_bytes=2 * wanted - 1)

@@ -1,4 +1,4 @@
-"""A step of training on a card neither waits for it nor makes tensors whose shape data decide."""
+"""A training step on a GPU neither waits for the GPU nor creates tensors of data-dependent shapes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from jean.kernels.cuda.check import Verdict
 from jean.train.nerf import stage as nerf_stage
 from jean.train.nerf.presets import resolve
 from jean.train.nerf.train import NerfConfig, NerfStage
-from tests.helpers.capture_check import CARD, NOWHERE, Capturable, as_on_card, move
+from tests.helpers.capture_check import GPU, META, Capturable, fake_tensor, move
 from tests.helpers.tiny_clip import make_clip
 
 CASES = {
@@ -24,19 +24,19 @@ CASES = {
     "paper": {"preset": "paper", "rays": 8, "audio_attention": 8},
 }
 SLOW = pytest.mark.slow  # the other two of the four variants
-DEVICES = [CARD, NOWHERE]
+DEVICES = [GPU, META]
 VARIANTS = [(False, True), (True, False), pytest.param(True, True, marks=SLOW), pytest.param(False, False, marks=SLOW)]
 
 
 def choices():
-    """All choices; in the fast suite each device with each kernels and case, in one of the two variants by turns."""
-    made = []
+    """All combinations; the fast suite takes each device, backend and case in alternating variants."""
+    parameters = []
     for place in itertools.product(range(2), repeat=5):
-        device, kernels, case, fourth, smoothing = place
-        slow = [SLOW] if fourth == smoothing or sum(place[:4]) % 2 else []
-        given = DEVICES[device], bool(kernels), list(CASES)[case], bool(fourth), bool(smoothing)
-        made.append(pytest.param(*given, marks=slow, id="-".join(map(str, given))))
-    return made
+        device, kernels, case, regularise, smoothing = place
+        slow = [SLOW] if regularise == smoothing or sum(place[:4]) % 2 else []
+        given = DEVICES[device], bool(kernels), list(CASES)[case], bool(regularise), bool(smoothing)
+        parameters.append(pytest.param(*given, marks=slow, id="-".join(map(str, given))))
+    return parameters
 
 
 @pytest.fixture(scope="module")
@@ -45,53 +45,53 @@ def clip(tmp_path_factory):
 
 
 def stage(clip, case="fast", **options):
-    """A stage on the processor whose step is that of a card."""
+    """A stage on the CPU that takes the code paths of a GPU."""
     config = resolve(NerfConfig(**(CASES[case] | {"device": "cpu", "steps": 100} | options)))
     data = open_person([clip])
-    made = NerfStage(data, config, torch.device("cpu"))
-    made.model.head.every_ray = True
-    return made
+    trained = NerfStage(data, config, torch.device("cpu"))
+    trained.model.head.every_ray = True
+    return trained
 
 
-def on_card(made, device=CARD):
-    """The same, as if all of it lay on a card; call it under ``FakeTensorMode``."""
-    made.device = made.batches.images.device = made.batches.images.home = device
-    for module in (made.model, made.latents):
+def on_gpu(trained, device=GPU):
+    """The same stage with all tensors on a fake GPU; call it under ``FakeTensorMode``."""
+    trained.device = trained.batches.images.device = trained.batches.images.home = device
+    for module in (trained.model, trained.latents):
         move(module, device)
     for owner, names in (
-        (made, ["lips"]),
-        (made.batches, ["train", "boxes", "frame", "bounds"]),
-        (made.batches.images, ["clip_of", "plates"]),
+        (trained, ["lips"]),
+        (trained.batches, ["train", "boxes", "frame", "bounds"]),
+        (trained.batches.images, ["clip_of", "plates"]),
     ):
         for name in names:
-            setattr(owner, name, as_on_card(getattr(owner, name), device))
-    made.tracks = made.tracks.to("cpu")
-    given = {name: value for name, value in vars(made.tracks).items() if value is not None}
-    made.tracks = replace(made.tracks, **{name: as_on_card(value, device) for name, value in given.items()})
-    made.frames = made.tracks.frames
-    parts = made.batches.images.parts
-    made.batches.images.parts = [tuple(as_on_card(value, device) for value in part) for part in parts]
-    return made
+            setattr(owner, name, fake_tensor(getattr(owner, name), device))
+    trained.tracks = trained.tracks.to("cpu")
+    given = {name: value for name, value in vars(trained.tracks).items() if value is not None}
+    trained.tracks = replace(trained.tracks, **{name: fake_tensor(value, device) for name, value in given.items()})
+    trained.frames = trained.tracks.frames
+    parts = trained.batches.images.parts
+    trained.batches.images.parts = [tuple(fake_tensor(value, device) for value in part) for part in parts]
+    return trained
 
 
-@pytest.mark.parametrize("fourth, smoothing", VARIANTS)
+@pytest.mark.parametrize("regularise, smoothing", VARIANTS)
 @pytest.mark.parametrize("case", CASES)
 @pytest.mark.parametrize("backend", ["reference", "native"])
-def test_a_step_can_be_recorded(clip, case, backend, fourth, smoothing):
-    """Losses, gradients and Adam, on the processor: their operations are those of a card."""
+def test_a_step_can_be_recorded(clip, case, backend, regularise, smoothing):
+    """Runs losses, gradients and Adam on the CPU; the operations are those of a GPU."""
     trained = stage(clip, case, backend=backend)
     trained.model.smoothing.fill_(smoothing)
     for group in trained.optimiser.param_groups:
         group["lr"] = torch.tensor(group["lr"])
-    trained.learn(fourth)  # Adam makes its state, kernels are loaded
+    trained.learn(regularise)  # creates Adam's state and loads kernels
     with Capturable() as seen:
-        trained.learn(fourth)
+        trained.learn(regularise)
     assert {"_fused_adam_.tensor_lr", "composite_backward" if backend == "native" else "cumsum"} <= seen.names
 
 
-@pytest.mark.parametrize("device, kernels, case, fourth, smoothing", choices())
-def test_losses_and_gradients_stay_on_the_card(clip, case, kernels, fourth, smoothing, device, monkeypatch):
-    """With tensors that have a device and a shape, but no numbers that anything could wait for."""
+@pytest.mark.parametrize("device, kernels, case, regularise, smoothing", choices())
+def test_losses_and_gradients_stay_on_the_gpu(clip, case, kernels, regularise, smoothing, device, monkeypatch):
+    """Runs on tensors that have a device and a shape, but no values that could be waited for."""
     monkeypatch.setattr(backends, "cuda_verdict", lambda operation, device: Verdict(kernels, ""))
     monkeypatch.setattr(FakeTensor, "is_cuda", property(lambda tensor: True))
     monkeypatch.setattr(torch, "autocast", lambda *options, **named: nullcontext())  # which knows its devices
@@ -99,14 +99,14 @@ def test_losses_and_gradients_stay_on_the_card(clip, case, kernels, fourth, smoo
     trained = stage(clip, case)
     trained.model.smoothing.fill_(smoothing)
     with FakeTensorMode():
-        on_card(trained, device)
+        on_gpu(trained, device)
         with Capturable(device) as seen:
-            losses, _ = trained.losses(fourth)
-            if device == NOWHERE:
+            losses, _ = trained.losses(regularise)
+            if device == META:
                 torch.stack(list(losses.values())).sum().backward()
     assert all(value.device == device for value in losses.values())
     assert ("composite" in seen.names) == kernels
-    if device == NOWHERE:
+    if device == META:
         assert ("composite_backward" in seen.names) == kernels
         unmoved = {name for name, p in trained.model.named_parameters() if p.grad is None}
         assert all(name.startswith("audio_attention") for name in unmoved) and bool(unmoved) != smoothing
@@ -137,7 +137,7 @@ def copies(losses):
 
 
 @pytest.mark.parametrize("fault", [reads_back, asks_a_mask, counts, brings_numbers, exponentiates])
-def test_what_cannot_be_recorded_is_found_on_the_processor(clip, fault, monkeypatch):
+def test_unrecordable_operations_are_detected_on_the_cpu(clip, fault, monkeypatch):
     trained = stage(clip)
     add_to_losses(fault, monkeypatch)
     with pytest.raises(AssertionError), Capturable():
@@ -145,16 +145,16 @@ def test_what_cannot_be_recorded_is_found_on_the_processor(clip, fault, monkeypa
 
 
 @pytest.mark.parametrize("fault", [reads_back, asks_a_mask, counts, brings_numbers, exponentiates, copies])
-def test_what_waits_for_the_card_is_found(clip, fault, monkeypatch):
+def test_operations_that_wait_for_the_gpu_are_detected(clip, fault, monkeypatch):
     trained = stage(clip, backend="reference")
     add_to_losses(fault, monkeypatch)
     with FakeTensorMode():
-        on_card(trained)
-        with pytest.raises(AssertionError), Capturable(CARD):
+        on_gpu(trained)
+        with pytest.raises(AssertionError), Capturable(GPU):
             trained.losses(False)
 
 
-def test_rays_that_meet_nothing_are_what_cannot_be_recorded_on_a_processor(clip):
+def test_skipping_rays_that_miss_the_head_cannot_be_recorded(clip):
     trained = stage(clip)
     trained.model.head.every_ray = False
     with pytest.raises(AssertionError, match=r"mask|nonzero"), Capturable():
@@ -162,7 +162,7 @@ def test_rays_that_meet_nothing_are_what_cannot_be_recorded_on_a_processor(clip)
 
 
 def add_to_losses(fault, monkeypatch):
-    """Does a thing between a step's losses that must not be done there."""
+    """Adds a forbidden operation to a step's losses."""
     pixel_losses = nerf_stage.pixel_losses
 
     def faulty(*arguments):

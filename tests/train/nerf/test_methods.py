@@ -1,4 +1,4 @@
-"""The paper's method, its rivals with one input and Table 2's variants: what reaches the head, and what does not."""
+"""The paper's method, baselines with one input and the variants of Table 2: which inputs reach the head."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ TINY = {"width": 8, "hidden": 16, "heads": 4, "layers": 1, "feedforward": 16, "d
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    """Clips with pictures, an audio run, transformers of both variants."""
+    """Clips with frames, an audio run, and transformers of both variants."""
     root = tmp_path_factory.mktemp("methods")
     corpus = make_corpus(root / "clips", people=1, sentences=1, frames=12, size=20)
     train_landmarks([corpus], root / "landmarks", LandmarkConfig(steps=2, device="cpu"), Silent())
@@ -46,7 +46,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(made, tmp_path_factory):
-    """From a method to a run trained by it, made once; tests leave it as it is."""
+    """Returns the run of a method, trained once per module; tests must not change it."""
     runs = {}
 
     def run(name):
@@ -75,7 +75,7 @@ def inputs_of(made, **options):
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_trains_and_is_read_back(name, trained):
+def test_every_method_trains_and_loads(name, trained):
     run = trained(name)
     checkpoint = load_checkpoint(run, stage="nerf")
     model = load_model(checkpoint, "cpu")
@@ -88,7 +88,7 @@ def test_every_method_trains_and_is_read_back(name, trained):
     assert model.expression_mean.numel() == wanted[name]
 
 
-def test_e_e_is_the_middle_of_its_window_in_training_and_in_use(made, trained):
+def test_e_e_is_the_middle_of_its_window_in_training_and_rendering(made, trained):
     options = options_of("jean", made)
     _, data = inputs_of(made, **options)
     clip = data.clips[0]
@@ -99,23 +99,23 @@ def test_e_e_is_the_middle_of_its_window_in_training_and_in_use(made, trained):
     assert track.fps == 25 and np.allclose(track.vectors, expected, atol=1e-6)
 
 
-def test_nothing_but_the_expression_vector_decides_the_faces_motion(made):
+def test_the_expression_vector_alone_determines_the_motion_of_the_face(made):
     _, data = inputs_of(made, **options_of("audio-only", made))
     assert (data.expression == 0).all() and np.ptp(data.offsets, 0).max() < 1e-6
     _, data = inputs_of(made, **options_of("jean", made))
-    # equal vectors, equal motion: there is no other way in
-    known = np.concatenate([data.expression, np.ones((len(data.expression), 1))], 1)
-    fitted = np.linalg.lstsq(known, data.offsets.reshape(len(known), -1), rcond=None)[0]
-    assert np.abs(known @ fitted - data.offsets.reshape(len(known), -1)).max() < 1e-3
+    # the offsets are an exact linear function of the vectors
+    inputs = np.concatenate([data.expression, np.ones((len(data.expression), 1))], 1)
+    slopes = np.linalg.lstsq(inputs, data.offsets.reshape(len(inputs), -1), rcond=None)[0]
+    assert np.abs(inputs @ slopes - data.offsets.reshape(len(inputs), -1)).max() < 1e-3
 
 
-def test_without_speech_no_sound_reaches_the_head(made):
+def test_without_speech_the_audio_windows_are_zeros(made):
     config, data = inputs_of(made, **options_of("expression-only", made))
     assert (data.audio == 0).all() and config.lip_weight == 0 and not data.method.audio_drives_mouth
     assert data.method.audio_encoder is None
 
 
-def test_the_head_begins_with_the_learned_encoder_and_fine_tunes_it(made):
+def test_training_starts_from_the_pretrained_encoder_and_fine_tunes_it(made):
     config, data = inputs_of(made, preset="paper", **options_of("jean", made))
     assert config.audio_rate == 5e-6 and config.learning_rate == 5e-4  # 8.4.3
     stage = NerfStage(data, config, torch.device("cpu"))
@@ -132,21 +132,21 @@ def test_the_head_begins_with_the_learned_encoder_and_fine_tunes_it(made):
 
 
 @pytest.mark.parametrize("name", ["audio-only", "jean", "d", "a"])
-def test_speech_is_to_give_the_lips_that_were_seen(name, made):
+def test_the_audio_encoder_is_trained_on_the_measured_lips(name, made):
     config, data = inputs_of(made, **options_of(name, made))
     stage = NerfStage(data, config, torch.device("cpu"))
-    seen = np.concatenate([face_offsets(clip) for clip in data.clips])
-    assert np.allclose(stage.lips, lip_coordinates(seen, data.train, config.audio_width), atol=1e-5)
-    assert stage.lips[:, 0].std() > 0.5  # and not what the expression vector tells of the mouth, or nothing
+    measured = np.concatenate([face_offsets(clip) for clip in data.clips])
+    assert np.allclose(stage.lips, lip_coordinates(measured, data.train, config.audio_width), atol=1e-5)
+    assert stage.lips[:, 0].std() > 0.5  # neither predicted from the expression vector nor zero
     deformation = stage.model.head.face_deformation
-    if data.method.audio_drives_mouth:  # the lower face moves as far as it was seen to
-        told = torch.cat([stage.lips, torch.ones(len(seen), 1)], 1) @ deformation.lips_to_points
-        wanted = torch.from_numpy(seen[:, list(LOWER)].reshape(len(seen), -1))
-        error = (told - wanted)[data.train].square().mean()
-        assert error < 0.1 * (wanted - wanted.mean(0))[data.train].square().mean()
+    if data.method.audio_drives_mouth:  # the lower face moves as measured
+        predicted = torch.cat([stage.lips, torch.ones(len(measured), 1)], 1) @ deformation.lips_to_points
+        expected = torch.from_numpy(measured[:, list(LOWER)].reshape(len(measured), -1))
+        error = (predicted - expected)[data.train].square().mean()
+        assert error < 0.1 * (expected - expected.mean(0))[data.train].square().mean()
 
 
-def test_the_learned_e_a_has_a_spread_of_one_in_the_fast_preset(made):
+def test_the_pretrained_e_a_has_unit_standard_deviation_in_the_fast_preset(made):
     config, data = inputs_of(made, **options_of("c", made))
     stage = NerfStage(data, config, torch.device("cpu"))
     with torch.no_grad():
@@ -158,12 +158,12 @@ def test_the_learned_e_a_has_a_spread_of_one_in_the_fast_preset(made):
     assert NerfStage(paper[1], paper[0], torch.device("cpu")).model.audio_scale == 1
 
 
-def test_the_scale_of_e_a_is_kept_for_rendering(made, trained):
+def test_the_scale_of_e_a_is_stored(made, trained):
     _, data = inputs_of(made, **options_of("c", made))
     assert load_model(load_checkpoint(trained("c")), "cpu").audio_scale == audio_scale(data) != 1
 
 
-def test_e_in_of_the_papers_preset_is_32_and_64_wide(made):
+def test_e_in_of_the_paper_preset_has_widths_32_and_64(made):
     full = ExpressionConfig(
         preset="small", emotion_features="toy", steps=1, batch=8, device="cpu", layers=1, dtw="exact"
     )
@@ -183,7 +183,7 @@ def _stage(name, made):
     return data, config, torch.device("cpu")
 
 
-def test_contradictions_are_refused(made):
+def test_contradictory_options_are_refused(made):
     with pytest.raises(UsageError, match="no method"):
         resolve(NerfConfig(method="e"))
     with pytest.raises(UsageError, match="needs learned audio"):
@@ -208,7 +208,7 @@ def test_contradictions_are_refused(made):
         inputs_of(made, method="a", emotion_features="emoca")
 
 
-def test_another_run_behind_the_same_path_is_not_gone_on_with(made, trained):
+def test_a_changed_input_run_prevents_resuming(made, trained):
     other = {**options_of("jean", made), "audio_run": made / "audio2"}
     train_audio([made / "clips"], made / "landmarks", made / "audio2", AudioConfig(steps=3, device="cpu"), Silent())
     with pytest.raises(ArtefactError, match="audio_run"):

@@ -1,4 +1,4 @@
-"""A head whose training was broken off ends with the same weights, whatever it is made of."""
+"""An interrupted training ends with the same weights, for every kind of head."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from tests.helpers.tiny_clip import make_clip
 CASES = {
     "fast": {"rays": 64, "frames_per_step": 4},
     "paper": {"preset": "paper", "rays": 8},
-    # broken off before smoothing begins (step 4) and after
+    # interrupted before and after smoothing starts (step 4)
     "attention": {"rays": 64, "frames_per_step": 4, "audio_attention": 8},
 }
 
 
-SLOW = pytest.mark.slow  # the paper's 192 samples a ray
+SLOW = pytest.mark.slow  # the paper's 192 samples per ray
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def clip(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def whole(clip, tmp_path_factory):
-    """From a case to the folder and the result of a run that nothing broke off, made once."""
+    """Returns the folder and the result of an uninterrupted run of a case, trained once per module."""
     made = {}
 
     def run(case):

@@ -33,7 +33,7 @@ def clip(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory):
-    """For whole runs, which score and show frames: the paper's 192 samples a ray are slow."""
+    """For complete runs, which evaluate and preview frames: the paper's 192 samples per ray are slow."""
     return make_clip(tmp_path_factory.mktemp("clips") / "small", frames=10, size=20)
 
 
@@ -44,7 +44,7 @@ def stage(clip, **options):
 
 
 @pytest.mark.parametrize("preset", ["fast", "paper"])
-def test_a_run_reports_what_the_command_promises(small, tmp_path, preset):
+def test_a_run_reports_its_metrics(small, tmp_path, preset):
     rays = {"rays": 16, "frames_per_step": 1} if preset == "paper" else QUICK
     result = train_nerf([small], tmp_path / "run", NerfConfig(preset=preset, steps=2, **rays), Silent())
     assert set(result) >= KEYS and result["steps"] == 2
@@ -67,10 +67,10 @@ def test_the_same_seed_gives_the_same_weights(small, tmp_path):
 
 
 @pytest.mark.parametrize("preset", ["fast", "paper"])
-def test_the_paper_presets_torso_does_not_learn_the_face(clip, preset):
+def test_the_torso_of_the_paper_preset_does_not_learn_the_face(clip, preset):
     trained = stage(clip, preset=preset)
     torch.manual_seed(0)
-    opacity = torch.full((2,), 0.5, requires_grad=True)  # the first pixel is all head, the second all torso
+    opacity = torch.full((2,), 0.5, requires_grad=True)  # first pixel: head only; second: torso only
     head = Composite(torch.rand(2, 3), torch.full((2,), 0.5), torch.ones(2), torch.ones(2, 1))
     pixels = Pixels([head] * (2 if preset == "paper" else 1), torch.rand(2, 3), opacity)
     matte = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
@@ -80,13 +80,13 @@ def test_the_paper_presets_torso_does_not_learn_the_face(clip, preset):
     named = [losses[name] for name in ("photo", "coarse") if name in losses]
     (slopes,) = torch.autograd.grad(sum(named), opacity)
     assert slopes[1] != 0
-    # in the fast preset the head's own opacity loss keeps the two apart
+    # in the fast preset the head's opacity loss separates the two
     assert (slopes[0] == 0) == (preset == "paper")
 
 
 @pytest.mark.parametrize("backend", ["reference", "native"])
 @pytest.mark.parametrize("preset", ["fast", "paper"])
-def test_half_precision_is_for_networks_alone(clip, preset, backend, monkeypatch):
+def test_bf16_applies_to_networks_only(clip, preset, backend, monkeypatch):
     rays = {"rays": 16, "frames_per_step": 1} if preset == "paper" else {}
     results, seen = [], []
     for precision in ("fp32", "bf16"):
@@ -96,7 +96,7 @@ def test_half_precision_is_for_networks_alone(clip, preset, backend, monkeypatch
             trained.model.head, "trace", lambda *given, trace=trace: seen.append(given) or trace(*given)
         )
         results.append([float(trained.step(step)["loss"]) for step in range(2)])
-    assert backend == "native" or results[0] != results[1]  # a processor's kernels train in single precision
+    assert backend == "native" or results[0] != results[1]  # the CPU's kernels train in single precision
     assert np.allclose(*results, rtol=0.05)
     exact, half = (given[:2] for given in (seen[0], seen[2]))  # origins and directions of the first step
     assert all(torch.equal(a, b) for a, b in zip(exact, half, strict=True))
@@ -108,24 +108,24 @@ def test_training_lowers_the_loss(clip):
     assert np.mean(losses[-20:]) < 0.5 * np.mean(losses[:10])
 
 
-def test_the_papers_preset_has_the_papers_numbers():
+def test_the_paper_preset_has_the_values_of_the_paper():
     config = resolve(NerfConfig(preset="paper"))
     assert (config.steps, config.rays, config.frames_per_step) == (400_000, 2048, 1)
     assert config.learning_rate == 5e-4 and config.learning_rate * config.decay == pytest.approx(5e-5)
     assert (config.audio_width, config.expression_width, config.latent_width) == (32, 64, 0)
 
 
-def test_speech_alone_decides_the_lips_unless_all_is_said(clip):
+def test_speech_alone_drives_the_lips_unless_all_coefficients_are_chosen(clip):
     assert stage(clip).model.expression_encoder.in_features == 2
     assert stage(clip, expression="all").model.expression_encoder.in_features == 3
 
 
-def test_steps_and_minutes_contradict_each_other():
+def test_steps_and_minutes_are_exclusive():
     with pytest.raises(UsageError, match="contradict"):
         resolve(NerfConfig(steps=5, minutes=1.0))
 
 
-def test_minutes_become_steps_once(small, tmp_path, monkeypatch):
+def test_minutes_are_converted_to_steps_once(small, tmp_path, monkeypatch):
     config = NerfConfig(minutes=0.002, rays=16, frames_per_step=1)
     result = train_nerf([small], tmp_path / "run", config, Silent())
     assert result["steps"] >= 1
@@ -134,7 +134,7 @@ def test_minutes_become_steps_once(small, tmp_path, monkeypatch):
     assert again["steps"] == result["steps"]
 
 
-def test_codes_do_not_reach_what_is_rendered_without_them(clip):
+def test_latent_codes_do_not_affect_rendering(clip):
     trained = stage(clip)
     indices = torch.from_numpy(trained.data.held_out)
     plain = trained.model.eval().condition(trained.frames(indices))
@@ -146,7 +146,7 @@ def test_codes_do_not_reach_what_is_rendered_without_them(clip):
     assert not torch.allclose(moved.camera_to_world, kept.camera_to_world)
 
 
-def test_speech_stops_learning_after_its_steps(clip):
+def test_the_audio_encoder_stops_learning_after_its_steps(clip):
     trained = stage(clip, audio_steps=3)
     for step in range(3):
         trained.step(step)
@@ -164,19 +164,19 @@ def test_held_out_frames_are_never_drawn(clip):
     assert seen == set(trained.data.train.tolist())
 
 
-def test_the_hull_is_where_the_mattes_are(clip):
+def test_the_visual_hull_contains_the_cells_in_the_mattes(clip):
     data = open_person([clip])
     centres = torch.tensor([[0.0, 0.0, 0.0], [0.0, 0.0, -5.0], [13.0, 0.0, 0.0], [0.0, -13.0, 0.0]])
     assert visual_hull(centres, data).tolist() == [True, True, False, False]
 
 
-def test_a_hull_grows_by_one_cell():
+def test_dilation_adds_one_cell_on_each_side():
     cells = torch.zeros(5, 5, 5, dtype=torch.bool)
     cells[2, 2, 2] = True
     assert dilate_cells(cells).sum() == 27 and dilate_cells(cells)[1:4, 1:4, 1:4].all()
 
 
-def test_the_log_has_the_loss(small, tmp_path):
+def test_the_log_contains_the_loss(small, tmp_path):
     train_nerf([small], tmp_path / "run", NerfConfig(steps=50, rays=32, frames_per_step=2), Silent())
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert lines and all(line["loss"] > 0 for line in lines if "loss" in line)

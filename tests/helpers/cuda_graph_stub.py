@@ -1,7 +1,7 @@
-"""A stand-in for a card's CUDA graphs: operations of a processor, recorded once and repeated on the same memory.
+"""A stub of CUDA graphs on the CPU: records operations once and replays them on the same memory.
 
-As a graph does, it repeats the numbers that the host gave and the addresses that were used when it was recorded, and
-runs none of the Python around them. What recording computed is undone, since a card computes nothing meanwhile.
+Like a CUDA graph, it replays the scalars and addresses of the recording, and runs none of the Python code around them.
+The results of the recording itself are undone, because a GPU computes nothing while it records.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch.utils._pytree import tree_leaves
 
 
 class Recording(TorchDispatchMode):
-    """Operations as they are called, and what memory held that they write to."""
+    """Records operations, and the previous contents of the memory that they write to."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -30,31 +30,31 @@ class Recording(TorchDispatchMode):
                 for tensor in tree_leaves(value):
                     storage = tensor.untyped_storage()
                     self.before.setdefault(storage.data_ptr(), (storage, storage.clone()))
-        made = func(*args, **kwargs)
-        self.calls.append((func, args, kwargs, made))
-        return made
+        result = func(*args, **kwargs)
+        self.calls.append((func, args, kwargs, result))
+        return result
 
     def undo(self) -> None:
-        """Gives memory back what it held."""
-        for storage, held in self.before.values():
-            storage.copy_(held)
+        """Restores the memory that the operations wrote to."""
+        for storage, contents in self.before.values():
+            storage.copy_(contents)
 
     @torch.no_grad()
     def repeat(self) -> None:
-        """All operations again, their results to where they were."""
-        for func, args, kwargs, made in self.calls:
+        """Runs all operations again and writes their results to the recorded tensors."""
+        for func, args, kwargs, recorded in self.calls:
             writes = any(a.alias_info is not None and a.alias_info.is_write for a in func._schema.arguments)
             if not writes and any(r.alias_info is not None for r in func._schema.returns):
-                continue  # a view of memory that is the same
-            again = func(*args, **kwargs)
+                continue  # a view of unchanged memory
+            result = func(*args, **kwargs)
             if not writes:
-                for old, new in zip(tree_leaves(made), tree_leaves(again), strict=True):
+                for old, new in zip(tree_leaves(recorded), tree_leaves(result), strict=True):
                     if isinstance(old, Tensor):
                         old.copy_(new)
 
 
 class StandInGenerator:
-    """A processor's generator with the two functions that a card's has beside."""
+    """A generator of the CPU with the two additional methods of a GPU's generator."""
 
     def __init__(self, generator: torch.Generator):
         self.generator = generator
@@ -68,15 +68,20 @@ class StandInGenerator:
 
 
 class StandInGraph:
-    """``torch.cuda.CUDAGraph``; ``made`` lists all that there were."""
+    """Stub of ``torch.cuda.CUDAGraph``.
 
-    made: ClassVar[list[StandInGraph]] = []
-    fails = ""  # what recording ends with, if anything
+    Attributes:
+        instances: all graphs that were created since ``install``.
+        error: message with which recording fails; empty for success.
+    """
+
+    instances: ClassVar[list[StandInGraph]] = []
+    error = ""
 
     def __init__(self) -> None:
         self.recording, self.replays = Recording(), 0
         self.generators: list[StandInGenerator] = []
-        StandInGraph.made.append(self)
+        StandInGraph.instances.append(self)
 
     def register_generator_state(self, generator: StandInGenerator) -> None:
         self.generators.append(generator)
@@ -88,19 +93,21 @@ class StandInGraph:
 
 @contextmanager
 def record(graph: StandInGraph, pool: Any = None, stream: Any = None) -> Any:
-    """``torch.cuda.graph``."""
+    """Stub of ``torch.cuda.graph``."""
     generators = [*graph.generators, torch.default_generator]
     states = [generator.get_state() for generator in generators]
     with graph.recording:
         yield
     graph.recording.undo()
-    if StandInGraph.fails:  # generators are then left in the midst of it, as a card leaves them
-        raise RuntimeError(StandInGraph.fails)
+    if StandInGraph.error:  # the generators keep their state of the recording, as on a GPU
+        raise RuntimeError(StandInGraph.error)
     for generator, state in zip(generators, states, strict=True):
         generator.set_state(state)
 
 
 class StandInStream:
+    """Stub of ``torch.cuda.Stream``."""
+
     def __init__(self, device: Any = None) -> None:
         self.waits = 0
 
@@ -109,8 +116,8 @@ class StandInStream:
 
 
 def install(monkeypatch: Any) -> None:
-    """Puts all of it in the place of ``torch.cuda``'s."""
-    StandInGraph.made, StandInGraph.fails = [], ""
+    """Replaces the functions of ``torch.cuda`` by these stubs."""
+    StandInGraph.instances, StandInGraph.error = [], ""
     for name, value in {
         "Stream": StandInStream,
         "stream": lambda stream: nullcontext(),
