@@ -9,7 +9,7 @@ from __future__ import annotations
 import ast
 from typing import Any
 
-from griffe import Attribute, Docstring, Extension
+from griffe import Attribute, Docstring, ExprCall, Extension
 
 
 class FieldDescriptions(Extension):
@@ -23,3 +23,6 @@ class FieldDescriptions(Extension):
         for keyword in call.keywords:
             if keyword.arg == "description" and isinstance(keyword.value, ast.Constant):
                 attr.docstring = Docstring(keyword.value.value, lineno=node.lineno, parent=attr)
+                if isinstance(attr.value, ExprCall):  # the signature need not repeat it
+                    others = [a for a in attr.value.arguments if getattr(a, "name", "") != "description"]
+                    attr.value = ExprCall(attr.value.function, others)

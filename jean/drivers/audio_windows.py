@@ -46,6 +46,10 @@ def neighbour_rows(frame_count: int, neighbours: int, spacing: float = 1.0) -> n
     Args:
         frame_count: T; neighbours: N.
         spacing: frames from one neighbour to the next; not 1 where a render has another rate than its clip.
+
+    Example:
+        >>> neighbour_rows(frame_count=4, neighbours=2).tolist()
+        [[0, 0], [0, 1], [1, 2], [2, 3]]
     """
     offsets = np.round((np.arange(neighbours) - neighbours // 2) * spacing).astype(np.int64)
     return np.clip(np.arange(frame_count)[:, None] + offsets, 0, frame_count - 1)

@@ -35,6 +35,10 @@ def parse(text: str, length_s: float) -> list[Key]:
 
     Raises:
         UsageError: not of that form.
+
+    Example:
+        >>> parse("sad..happy:0.7", length_s=4.0)
+        [Key(time_s=0.0, name='sad', strength=1.0), Key(time_s=4.0, name='happy', strength=0.7)]
     """
     parts = text.split("..")
     if not 1 <= len(parts) <= 2:
