@@ -12,6 +12,7 @@ import pytest
 import typer
 import yaml
 
+import jean
 from jean_cli.main import COMMANDS, app
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -75,3 +76,7 @@ def test_every_page_is_in_the_navigation() -> None:
     listed = entries(yaml.safe_load(lines))
     pages = {page.relative_to(ROOT / "docs").as_posix() for page in (ROOT / "docs").rglob("*.md")}
     assert sorted(listed) == sorted(pages)
+
+
+def test_the_citation_has_the_version_of_the_package() -> None:
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"] == jean.__version__
