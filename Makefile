@@ -1,6 +1,7 @@
 # Everything sets itself up: type `make demo` or `make test`.
 #   make demo DEMO_FLAGS=--short    the short form
 #   make test PYTEST_FLAGS="-m ''"  slow tests too
+#   make docs                       the documentation, in site/
 #   make PYTHON=python3.12 …        another Python, 3.10 to 3.13
 
 PYTHON ?= python3
@@ -9,7 +10,7 @@ DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test lint format setup clean
+.PHONY: demo test lint format docs setup clean
 
 demo: .venv/.ready
 	$(BIN)/jean demo -o "$(DEMO_DIR)" $(DEMO_FLAGS)
@@ -27,10 +28,13 @@ format: .venv/.ready
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: .venv/.ready
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt $(wildcard jean/kernels/csrc/*)
 	@PYTHON=$(PYTHON) .ci/setup
 
 clean:
-	rm -rf .venv build dist jean/kernels/*.so *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv build dist site jean/kernels/*.so *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

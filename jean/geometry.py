@@ -154,6 +154,11 @@ def project(points: np.ndarray, camera: Camera, camera_to_world: np.ndarray) -> 
 
     Returns:
         px [..., P, 2]; NaN for points at or behind the camera.
+
+    Example:
+        >>> camera = Camera(focal_px=100.0, center_px=(64.0, 64.0), width_px=128, height_px=128)
+        >>> project(np.array([[0.0, 0.0, 50.0], [5.0, 0.0, 50.0]]), camera, np.eye(4)).tolist()
+        [[64.0, 64.0], [74.0, 64.0]]
     """
     in_camera = to_camera(points, camera_to_world)
     depth = np.where(in_camera[..., 2:] > _TINY, in_camera[..., 2:], np.nan)
@@ -187,7 +192,13 @@ def similarity(
 
 
 def rotation_angle(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Angle [...] between two rotations [..., 3, 3] or the rotations of poses [..., 4, 4], rad in [0, π]."""
+    """Angle [...] between two rotations [..., 3, 3] or the rotations of poses [..., 4, 4], rad in [0, π].
+
+    Example:
+        >>> quarter_turn = rotation_matrix(np.array([0.0, np.pi / 2, 0.0]))
+        >>> round(float(np.degrees(rotation_angle(np.eye(3), quarter_turn))), 3)
+        90.0
+    """
     relative = np.swapaxes(first[..., :3, :3], -1, -2) @ second[..., :3, :3]
     return np.linalg.norm(rotation_vector(relative), axis=-1)
 

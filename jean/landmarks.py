@@ -96,6 +96,10 @@ def fill_gaps(values: np.ndarray, valid: np.ndarray) -> np.ndarray:
 
     Raises:
         ValueError: no frame is valid.
+
+    Example:
+        >>> fill_gaps(np.array([0.0, 1.0, 9.0, 3.0, 9.0]), np.array([False, True, False, True, False])).tolist()
+        [1.0, 1.0, 2.0, 3.0, 3.0]
     """
     values, valid = np.asarray(values), np.asarray(valid, bool)
     if not valid.any():

@@ -37,6 +37,12 @@ def contrastive_loss(positive: Tensor, negatives: Tensor, mouth_embedding: Tenso
 
     Returns:
         The mean over the batch, a scalar.
+
+    Example:
+        >>> mouth = torch.tensor([[1.0, 0.0]])
+        >>> right, wrong = torch.tensor([[1.0, 0.0]]), torch.tensor([[[0.0, 1.0]]])
+        >>> round(contrastive_loss(right, wrong, mouth, temperature=1.0).item(), 4)  # log(1 + 1/e)
+        0.3133
     """
     keys = torch.cat([positive[:, None], negatives], 1)
     scores = cosine_scores(keys, mouth_embedding[:, None], temperature)

@@ -35,9 +35,10 @@ def main() -> None:
     result = jean.render(run, options.folder / "result.mp4", audio=options.speech, **expression)
     print(f"{result.output}: {result.frames} frames, {result.fps:g} per second")
 
-    # the head's own video, rendered with its own sound, against the real one
+    # the head's own video, rendered with its own sound, against the real one; both show the face at the same place
     own = jean.render(run, options.folder / "own.mp4", audio=clip.clips[0].audio_path, background="source")
-    scores = jean.evaluate(own, options.folder / "report", reference=clip, metrics=["psnr", "ssim"])
+    report = options.folder / "report"
+    scores = jean.evaluate(own, report, reference=clip, metrics=["image", "pixels"], tracker="reference")
     print({name: value for name, value in scores.mean.items() if value is not None})
 
 

@@ -54,6 +54,10 @@ def neighbour_rows(frame_count: int, neighbours: int, spacing: float = 1.0) -> n
         frame_count: T.
         neighbours: N.
         spacing: distance of two neighbours in frames; not 1 where a result has another frame rate than the training.
+
+    Example:
+        >>> neighbour_rows(frame_count=4, neighbours=2).tolist()
+        [[0, 0], [0, 1], [1, 2], [2, 3]]
     """
     offsets = np.round((np.arange(neighbours) - neighbours // 2) * spacing).astype(np.int64)
     return np.clip(np.arange(frame_count)[:, None] + offsets, 0, frame_count - 1)

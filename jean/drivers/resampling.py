@@ -22,6 +22,13 @@ def source_positions(times_s: np.ndarray, fps: float, count: int, repeat: Repeat
         count: frames of the source.
         repeat: what follows the source's end: "mirror" plays it backwards and forwards again, without a jump;
             "hold" repeats the last frame.
+
+    Example:
+        >>> times_s = (np.arange(6) + 0.5) / 25
+        >>> source_positions(times_s, fps=25, count=3, repeat="mirror").round(6).tolist()
+        [0.0, 1.0, 2.0, 1.0, 0.0, 1.0]
+        >>> source_positions(times_s, fps=25, count=3, repeat="hold").round(6).tolist()
+        [0.0, 1.0, 2.0, 2.0, 2.0, 2.0]
     """
     position = np.maximum(np.asarray(times_s) * fps - 0.5, 0.0)
     last = count - 1
@@ -34,7 +41,12 @@ def source_positions(times_s: np.ndarray, fps: float, count: int, repeat: Repeat
 
 
 def interpolate_rows(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
-    """Rows [T, …] at fractional ``positions`` [T], by linear interpolation of rows [N, …]."""
+    """Rows [T, …] at fractional ``positions`` [T], by linear interpolation of rows [N, …].
+
+    Example:
+        >>> interpolate_rows(np.array([[0.0, 10.0], [1.0, 20.0]]), np.array([0.0, 0.25, 1.0])).tolist()
+        [[0.0, 10.0], [0.25, 12.5], [1.0, 20.0]]
+    """
     low = np.floor(positions).astype(int)
     high = np.minimum(low + 1, len(rows) - 1)
     fraction = (positions - low).reshape(-1, *[1] * (rows.ndim - 1))

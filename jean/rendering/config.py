@@ -15,7 +15,7 @@ class RenderConfig(StageConfig):
 
     audio: Path | None = Field(
         None,
-        description="The speech: any file with sound. The result is exactly as long. Required.",
+        description="The speech: any file with sound; required. The result is exactly as long.",
     )
     expression: Path | None = Field(
         None,

@@ -34,7 +34,7 @@ class HeadArguments:
     Attributes:
         widths: of the parts of e_in: speech, expression, latent code of a training frame.
         box: low and high corners of the volume, head space, cm.
-        shape: the person's rigid head [68][3], head space, cm.
+        shape: the person's rigid head, 68 points of 3 coordinates, head space, cm.
         audio_drives_mouth: whether speech alone decides the lower face.
     """
 
