@@ -18,7 +18,7 @@ from jean.progress import Progress, Silent
 
 if TYPE_CHECKING:
     from jean.evaluation.evaluate import EvaluateConfig
-    from jean.prepare.config import PrepareConfig
+    from jean.preparation.config import PrepareConfig
     from jean.rendering.config import RenderConfig
     from jean.train.audio.config import AudioConfig
     from jean.train.expression.config import ExpressionConfig
@@ -142,8 +142,8 @@ def prepare(
         progress: receives progress, messages and warnings.
         options: fields of ``PrepareConfig``.
     """
-    from jean.prepare.config import PrepareConfig
-    from jean.prepare.prepare import prepare as prepare_videos
+    from jean.preparation.config import PrepareConfig
+    from jean.preparation.prepare import prepare as prepare_videos
 
     configured = _config(PrepareConfig, config, options)
     facts = prepare_videos(_paths(videos), _path(output), configured, progress or Silent())

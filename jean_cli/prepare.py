@@ -12,11 +12,11 @@ from jean_cli.console import Reporter
 from jean_cli.options import Option, Output
 
 if TYPE_CHECKING:
-    from jean.prepare.config import PrepareConfig
+    from jean.preparation.config import PrepareConfig
 
 
 @command(
-    config="jean.prepare.config:PrepareConfig",
+    config="jean.preparation.config:PrepareConfig",
     options=[
         Option("size", metavar="PX|auto"),
         Option("fps", metavar="RATE"),
@@ -40,6 +40,6 @@ def prepare(
     reporter: Reporter,
 ) -> None:
     """Turn videos of one person into clip folders, which every later command reads."""
-    from jean.prepare.prepare import prepare
+    from jean.preparation.prepare import prepare
 
     reporter.finish(prepare(videos, output, config, reporter))

@@ -17,7 +17,7 @@ STAGES = ["jean.train.landmarks", "jean.train.audio", "jean.train.expression", "
 LAYERS = [
     ["jean_cli"],
     ["jean.api", "jean.demo", "jean.inspection"],
-    ["jean.rendering", "jean.evaluation", "jean.prepare", "jean.synthetic_speaker", "jean.train", *STAGES],
+    ["jean.rendering", "jean.evaluation", "jean.preparation", "jean.synthetic_speaker", "jean.train", *STAGES],
     ["jean.train.engine"],
     ["jean.metrics"],
     ["jean.drivers", "jean.provenance"],
@@ -164,9 +164,9 @@ def test_a_cycle_is_found() -> None:
         ("jean.errors", "from jean.geometry import Camera", True),
         ("jean.files", "import jean_cli.console", True),
         ("jean.train.x", "from jean.train.engine.loop import run", False),
-        ("jean.prepare.prepare", "from jean.clips.clip import Clip", False),
-        ("jean.clips.clip", "from jean.prepare.prepare import prepare", True),
-        ("jean_cli.x", "from jean.prepare.prepare import prepare\nimport typer", False),
+        ("jean.preparation.prepare", "from jean.clips.clip import Clip", False),
+        ("jean.clips.clip", "from jean.preparation.prepare import prepare", True),
+        ("jean_cli.x", "from jean.preparation.prepare import prepare\nimport typer", False),
     ],
 )
 def test_the_rule_finds_what_it_should(module: str, code: str, bad: bool) -> None:

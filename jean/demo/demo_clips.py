@@ -104,7 +104,7 @@ def prepare_videos(
         workers: number of processes, see ``map_in_processes``.
 
     Returns:
-        The statistics of each clip, as ``jean.prepare.prepare.prepare`` returns them.
+        The statistics of each clip, as ``jean.preparation.prepare.prepare`` returns them.
     """
     jobs = [(video, folder, size_px) for video, folder in clips.items()]
     return list(map_in_processes(_prepare, jobs, "prepare clips", progress, workers))
@@ -123,8 +123,8 @@ def _write(job: tuple[Path, int, DemoClip, int]) -> tuple[str, list[str]]:
 
 
 def _prepare(job: tuple[Path, Path, int]) -> dict[str, Any]:
-    from jean.prepare.config import PrepareConfig
-    from jean.prepare.prepare import prepare
+    from jean.preparation.config import PrepareConfig
+    from jean.preparation.prepare import prepare
 
     video, folder, size_px = job
     config = PrepareConfig(size=size_px, tracker="truth", device="cpu")

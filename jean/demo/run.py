@@ -21,7 +21,7 @@ from jean.demo.demo_clips import (
     write_videos,
 )
 from jean.files import check_writable, folder_lock, write_json
-from jean.prepare.store import StepStore
+from jean.preparation.store import StepStore
 from jean.progress import Progress, Silent
 from jean.weights import store as weights
 

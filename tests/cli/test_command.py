@@ -91,7 +91,7 @@ def test_the_list_of_commands_shows_whole_sentences(capfd: pytest.CaptureFixture
 
 def test_help_config_lists_every_key(capfd: pytest.CaptureFixture[str]) -> None:
     from jean.config import keys_of
-    from jean.prepare.config import PrepareConfig
+    from jean.preparation.config import PrepareConfig
 
     assert run("prepare", "--help-config") == 0, "before any required argument is asked for"
     out, err = capfd.readouterr()

@@ -239,8 +239,8 @@ NAMES = ["-leading.mp4", "--output", "two words.mp4", "映画 ő.mp4", "a'b\"c;t
 def test_file_names(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    import jean.prepare.prepare as module
-    from jean.prepare.config import PrepareConfig
+    import jean.preparation.prepare as module
+    from jean.preparation.config import PrepareConfig
 
     called = []
 

@@ -9,7 +9,7 @@ from jean.clips.clip import ARRAYS, Clip
 from jean.clips.concat import choose, join, jump, unlike
 from jean.errors import ArtefactError
 from jean.geometry import project
-from jean.prepare.crop import centre_crop
+from jean.preparation.crop import centre_crop
 from tests.helpers.tiny_clip import make_clip, rewrite
 
 

@@ -22,14 +22,14 @@ SIZE = 48
 
 
 def _prepared(folder: Path) -> Path:
-    from jean.prepare.config import PrepareConfig
-    from jean.prepare.prepare import prepare
-    from tests.prepare.test_prepare import film, one_face
+    from jean.preparation.config import PrepareConfig
+    from jean.preparation.prepare import prepare
+    from tests.preparation.test_prepare import film, one_face
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(ADAPTERS["tracker"], "fake", "tests.helpers.drawn_face:FakeTracker")
         patch.setitem(ADAPTERS["matting"], "fake", "tests.helpers.drawn_face:FakeMatting")
-        patch.setitem(sys.modules, "jean.prepare.background", drawn_face.plate_module())
+        patch.setitem(sys.modules, "jean.preparation.background", drawn_face.plate_module())
         video = film(folder.parent / "video.mp4", one_face)
         prepare([video], folder, PrepareConfig(size=64, tracker="fake", matting="fake"))
     return folder

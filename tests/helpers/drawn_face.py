@@ -105,8 +105,8 @@ class FakeMatting:
 
 
 def plate_module() -> ModuleType:
-    """A substitute for ``jean.prepare.background`` that returns the mean frame."""
-    module = ModuleType("jean.prepare.background")
+    """A substitute for ``jean.preparation.background`` that returns the mean frame."""
+    module = ModuleType("jean.preparation.background")
     module.background_plate = lambda frames, mattes: np.mean(np.stack(list(frames)), axis=0).astype(np.uint8)
     return module
 

@@ -208,8 +208,8 @@ def paper(scene) -> PaperHead:
 @pytest.mark.parametrize(("samples", "full_samples_opacity"), [(1, 2.0), (12, 0.0), (12, 0.9), (13, 2.0)])
 def test_few_samples_of_the_papers_field_equal_torch(samples, full_samples_opacity, paper, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
-    made, seen, looks = paper, paper.fine.seen, []
-    monkeypatch.setattr(made.fine, "seen", lambda at, *rest: (looks.append(len(at)), seen(at, *rest))[1])
+    made, infer, looks = paper, paper.fine.infer, []
+    monkeypatch.setattr(made.fine, "infer", lambda at, *rest: (looks.append(len(at)), infer(at, *rest))[1])
     monkeypatch.setattr(made, "few_samples", samples)
     monkeypatch.setattr(made, "full_samples_opacity", full_samples_opacity)
     condition, view = torch.ones(1, 9), torch.ones(1, 3)

@@ -100,7 +100,7 @@ def test_bf16_without_support_is_an_error(monkeypatch):
     monkeypatch.setattr(library, "bf16_targets", list)
     with pytest.raises(UsageError, match="no bf16"):
         head.use(Backend.resolve("auto", "cpu", "bf16"))
-    assert head.precision == "fp32"
+    assert head.backend.precision == "fp32"
 
 
 @pytest.fixture(scope="module")

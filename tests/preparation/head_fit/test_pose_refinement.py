@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from jean.geometry import Camera, invert_pose, make_pose, mean_rotation, project, rotation_angle, rotation_matrix
-from jean.prepare.head_fit.camera_fit import fit_camera
-from jean.prepare.head_fit.head_space import EYE_CORNERS_CM, EYE_MIDDLE_CM
-from jean.prepare.head_fit.head_texture import learn_texture
-from jean.prepare.head_fit.pose_refinement import passes, refine_with_frames
+from jean.preparation.head_fit.camera_fit import fit_camera
+from jean.preparation.head_fit.head_space import EYE_CORNERS_CM, EYE_MIDDLE_CM
+from jean.preparation.head_fit.head_texture import learn_texture
+from jean.preparation.head_fit.pose_refinement import passes, refine_with_frames
 
 SIZE, FRAMES, FPS = 128, 40, 25.0
 CAMERA = Camera(176.0, (64.0, 64.0), SIZE, SIZE)

@@ -12,8 +12,8 @@ from dataclasses import replace
 import numpy as np
 
 from jean.geometry import cross_matrix, nearest_rotation, rotation_matrix
-from jean.prepare.head_fit.bundle import robust_weights, solve_views
-from jean.prepare.head_fit.head_model import HeadModel, PointTracks, Views, image_points, linearise
+from jean.preparation.head_fit.bundle import robust_weights, solve_views
+from jean.preparation.head_fit.head_model import HeadModel, PointTracks, Views, image_points, linearise
 
 RIGID_STD_CM = 0.04  # prior standard deviation of a basis vector at a rigid point
 SOFT_STD_CM = 0.4  # at the softest point: several vectors together open the lips by a few centimetres

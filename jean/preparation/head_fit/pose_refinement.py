@@ -20,9 +20,9 @@ from dataclasses import replace
 import numpy as np
 
 from jean.geometry import cross_matrix, fill_poses, invert_pose, rotation_matrix, rotation_vector
-from jean.prepare.head_fit.camera_fit import CameraFit, jitter_report, resolve_coefficients
-from jean.prepare.head_fit.head_texture import Texture, head_surface, learn_texture
-from jean.prepare.head_fit.pose_smoothing import smooth_poses
+from jean.preparation.head_fit.camera_fit import CameraFit, jitter_report, resolve_coefficients
+from jean.preparation.head_fit.head_texture import Texture, head_surface, learn_texture
+from jean.preparation.head_fit.pose_smoothing import smooth_poses
 
 WORKING_EYES_PX = 80.0  # frames are shrunk to this distance between the outer eye corners
 TEXEL_PX = 1.25  # distance of texels

@@ -11,9 +11,9 @@ from jean.clips.clip import Clip
 from jean.clips.concat import choose, join
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.files import folder_lock, sha256
-from jean.prepare.config import PrepareConfig
-from jean.prepare.store import Step
-from jean.prepare.video import VERSION, VideoPreparation
+from jean.preparation.config import PrepareConfig
+from jean.preparation.store import Step
+from jean.preparation.video import VERSION, VideoPreparation
 from jean.progress import Progress, Silent
 
 # Options that do not change the clip of one video.
@@ -131,7 +131,7 @@ def prepare_clip(video: Path, folder: Path, config: PrepareConfig, progress: Pro
         else:
             steps = VideoPreparation(video, digest, folder, config, options, progress).run()
         if config.preview:
-            from jean.prepare.preview import write_preview
+            from jean.preparation.preview import write_preview
 
             write_preview(folder)
         return _figures(folder, steps, time.monotonic() - started)

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from jean.errors import InputError
-from jean.prepare.store import StepStore, key_of
+from jean.preparation.store import StepStore, key_of
 
 
 def writer(name, text, info=None):

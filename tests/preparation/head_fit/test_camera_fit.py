@@ -7,9 +7,9 @@ import pytest
 
 from jean.errors import InputError
 from jean.geometry import Camera, invert_pose, make_pose, pose_jitter, project, rotation_angle, rotation_matrix
-from jean.prepare.head_fit.camera_fit import fit_camera
-from jean.prepare.head_fit.head_space import EYE_CORNERS_CM, EYE_MIDDLE_CM
-from jean.prepare.head_fit.pose_smoothing import max_strength, smooth_poses
+from jean.preparation.head_fit.camera_fit import fit_camera
+from jean.preparation.head_fit.head_space import EYE_CORNERS_CM, EYE_MIDDLE_CM
+from jean.preparation.head_fit.pose_smoothing import max_strength, smooth_poses
 
 GUESS = Camera(210.0, (128.0, 128.0), 256, 256)
 EYES, FPS = (0, 1), 25.0

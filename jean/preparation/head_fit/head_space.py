@@ -8,7 +8,7 @@ import numpy as np
 
 from jean.errors import InputError
 from jean.geometry import rotation_matrix
-from jean.prepare.head_fit.head_model import HeadModel
+from jean.preparation.head_fit.head_model import HeadModel
 
 EYE_CORNERS_CM = 8.89  # distance of the outer eye corners in head space (jean.clips.clip)
 EYE_MIDDLE_CM = np.array([0.0, -2.66, -3.17])  # the point midway between them

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jean.clips.meta import Crop
-from jean.prepare.crop import choose_crop, crop_image
+from jean.preparation.crop import choose_crop, crop_image
 
 
 def square(left, top, side):

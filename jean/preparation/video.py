@@ -3,7 +3,7 @@
 inspect some frames → track faces → choose the person and the crop → cut the frames → fit the head → collect the arrays
 → mattes → background → emotion features → sound → audio features → ``clip.json``.
 
-Each step is stored under a key of everything that decides its result (``jean.prepare.store``). So the same options do
+Each step is stored under a key of everything that decides its result (``jean.preparation.store``). So the same options do
 nothing, a changed option repeats only the steps that depend on it, and an interrupted preparation continues after its
 last finished step.
 """
@@ -36,11 +36,11 @@ from jean.environment import pick_device
 from jean.features import registry
 from jean.features.base import AudioFeatures, EmotionFeatures, FaceTracker, Matting
 from jean.files import sha256
-from jean.prepare import steps
-from jean.prepare.config import PrepareConfig
-from jean.prepare.crop import SMALL_FACE, centre_crop
-from jean.prepare.store import Step, StepStore
-from jean.prepare.tracking.tracks import Tracks
+from jean.preparation import steps
+from jean.preparation.config import PrepareConfig
+from jean.preparation.crop import SMALL_FACE, centre_crop
+from jean.preparation.store import Step, StepStore
+from jean.preparation.tracking.tracks import Tracks
 from jean.progress import Progress
 
 VERSION = 1  # of the steps; raised when the same input gives another clip

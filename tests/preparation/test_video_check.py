@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jean.errors import InputError
-from jean.prepare.video_check import Inspection, check_video, inspect_frames, sharpness
+from jean.preparation.video_check import Inspection, check_video, inspect_frames, sharpness
 from tests.helpers.drawn_face import draw_face, face_at
 
 GOOD = Inspection(12, 12, 0, 120.0, 200.0, ())

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from jean.errors import InputError, UsageError
-from jean.prepare.tracking.choose_face import choose
+from jean.preparation.tracking.choose_face import choose
 
 T, FPS = 100, 25.0
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jean.prepare.tracking.identity import Identities, appearance
+from jean.preparation.tracking.identity import Identities, appearance
 from tests.helpers.drawn_face import draw_face, face_at
 
 SIZE = 60

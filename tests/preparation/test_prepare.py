@@ -13,8 +13,8 @@ from jean.clips.meta import EmotionSpec
 from jean.errors import InputError, SetupError, UsageError
 from jean.features.registry import ADAPTERS
 from jean.files import folder_lock, sha256
-from jean.prepare.config import PrepareConfig
-from jean.prepare.prepare import clip_folders, prepare
+from jean.preparation.config import PrepareConfig
+from jean.preparation.prepare import clip_folders, prepare
 from tests.helpers import drawn_face
 from tests.helpers.drawn_face import FakeMatting, FakeTracker, draw_face
 
@@ -45,7 +45,7 @@ class Notes:
 def fakes(monkeypatch):
     monkeypatch.setitem(ADAPTERS["tracker"], "fake", "tests.helpers.drawn_face:FakeTracker")
     monkeypatch.setitem(ADAPTERS["matting"], "fake", "tests.helpers.drawn_face:FakeMatting")
-    monkeypatch.setitem(sys.modules, "jean.prepare.background", drawn_face.plate_module())
+    monkeypatch.setitem(sys.modules, "jean.preparation.background", drawn_face.plate_module())
 
 
 def film(path, scene, frames=FRAMES, sound=True):
@@ -273,12 +273,12 @@ RUNNER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from tests.helpers import drawn_face
-sys.modules["jean.prepare.background"] = drawn_face.plate_module()
+sys.modules["jean.preparation.background"] = drawn_face.plate_module()
 from jean.features.registry import ADAPTERS
 ADAPTERS["tracker"]["fake"] = "tests.helpers.drawn_face:FakeTracker"
 ADAPTERS["matting"]["fake"] = "tests.helpers.drawn_face:FakeMatting"
-from jean.prepare.prepare import prepare
-from jean.prepare.config import PrepareConfig
+from jean.preparation.prepare import prepare
+from jean.preparation.config import PrepareConfig
 print("ready", flush=True)
 prepare([sys.argv[2]], sys.argv[3], PrepareConfig(size=64, tracker="fake", matting="fake"))
 """

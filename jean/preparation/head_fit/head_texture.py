@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jean.prepare.head_fit.camera_fit import CameraFit
+from jean.preparation.head_fit.camera_fit import CameraFit
 
 NOISE_FLOOR = 2.0  # grey levels of 255
 SOFT_CM = 0.3  # a point whose deformations have this standard deviation has half the weight

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from jean.geometry import nearest_rotation
-from jean.prepare.head_fit.head_model import HeadModel, PointTracks, Views, image_points, linearise
+from jean.preparation.head_fit.head_model import HeadModel, PointTracks, Views, image_points, linearise
 
 CAUCHY = 2.4  # Cauchy scale in units of the noise: 95 % of the efficiency of least squares on Gaussian noise
 FOCAL_PRIOR = 0.25  # standard deviation of log(focal / guess): about 25 % in either direction

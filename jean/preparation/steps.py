@@ -22,12 +22,12 @@ from jean.files import write_safetensors
 from jean.geometry import Camera
 from jean.media import MediaInfo
 from jean.media.rates import RATE_HZ
-from jean.prepare.clip_arrays import expression_array, face_arrays, head_arrays, landmark_weights
-from jean.prepare.config import PrepareConfig
-from jean.prepare.crop import choose_crop, crop_image
-from jean.prepare.tracking import choose_face as choosing
-from jean.prepare.tracking.tracks import Tracks, write_tracks
-from jean.prepare.video_check import SAMPLES, check_video, inspect_frames, sample_video
+from jean.preparation.clip_arrays import expression_array, face_arrays, head_arrays, landmark_weights
+from jean.preparation.config import PrepareConfig
+from jean.preparation.crop import choose_crop, crop_image
+from jean.preparation.tracking import choose_face as choosing
+from jean.preparation.tracking.tracks import Tracks, write_tracks
+from jean.preparation.video_check import SAMPLES, check_video, inspect_frames, sample_video
 from jean.progress import Progress
 
 PIECE = 2000  # frames whose points are converted at once
@@ -104,7 +104,7 @@ def fit_head(
     Returns:
         ``camera`` and ``report``, for ``clip.json``.
     """
-    from jean.prepare.head_fit.camera_fit import fit_camera
+    from jean.preparation.head_fit.camera_fit import fit_camera
 
     size_px = frames.shape[1]
     weights = landmark_weights(tracker, tracks)
@@ -123,7 +123,7 @@ def fit_head(
         seed=config.seed,
     )
     if config.refine and points.shape[1] >= DENSE_POINTS:
-        from jean.prepare.head_fit.pose_refinement import passes, refine_with_frames
+        from jean.preparation.head_fit.pose_refinement import passes, refine_with_frames
 
         with progress.task("poses from pictures", passes(int(valid.sum()))) as advance:
             fit = refine_with_frames(fit, frames, fps=config.fps, points=points, advance=advance)
@@ -211,7 +211,7 @@ def _with_landmarks(frames: np.ndarray, landmarks: np.ndarray) -> Iterator[tuple
 def write_background(folder: Path, frames: np.ndarray, mattes: np.ndarray) -> dict[str, Any]:
     """Writes the background without the person."""
     from jean.media import write_png
-    from jean.prepare.background import background_plate
+    from jean.preparation.background import background_plate
 
     write_png(folder / BACKGROUND, background_plate(frames, mattes))
     return {}

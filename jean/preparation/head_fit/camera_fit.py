@@ -16,11 +16,11 @@ import numpy as np
 
 from jean.errors import InputError
 from jean.geometry import Camera, fill_poses, invert_pose, make_pose, pose_jitter
-from jean.prepare.head_fit.bundle import adjust, point_noise, rough_views, solve_views
-from jean.prepare.head_fit.deformation import learn_basis
-from jean.prepare.head_fit.head_model import HeadModel, PointTracks, Views, image_points
-from jean.prepare.head_fit.head_space import in_head_space, start_shape
-from jean.prepare.head_fit.pose_smoothing import smooth_poses
+from jean.preparation.head_fit.bundle import adjust, point_noise, rough_views, solve_views
+from jean.preparation.head_fit.deformation import learn_basis
+from jean.preparation.head_fit.head_model import HeadModel, PointTracks, Views, image_points
+from jean.preparation.head_fit.head_space import in_head_space, start_shape
+from jean.preparation.head_fit.pose_smoothing import smooth_poses
 
 KEYFRAMES = 120  # an iteration of bundle adjustment costs their square
 WINDOW = 250  # frames solved at once

@@ -12,8 +12,8 @@ import numpy as np
 from jean import landmarks as ibug
 from jean.clips.meta import Crop, ExpressionSpec
 from jean.features.base import FaceTracker
-from jean.prepare.head_fit.camera_fit import CameraFit
-from jean.prepare.tracking.tracks import Tracks
+from jean.preparation.head_fit.camera_fit import CameraFit
+from jean.preparation.tracking.tracks import Tracks
 
 DISPLACEMENTS = "motion"  # name of the displacements as expression coefficients
 DISPLACEMENT_VERSION = "displacement-1"

@@ -16,7 +16,7 @@ import numpy as np
 from jean import landmarks as ibug
 from jean.errors import InputError
 from jean.features.base import Face
-from jean.prepare.tracking.choose_face import NOTABLE_SIZE
+from jean.preparation.tracking.choose_face import NOTABLE_SIZE
 
 if TYPE_CHECKING:
     from jean.media import MediaInfo

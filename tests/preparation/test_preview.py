@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jean.clips.clip import Clip
-from jean.prepare.preview import overlay, write_preview
+from jean.preparation.preview import overlay, write_preview
 from tests.helpers.tiny_clip import write_clip
 
 SIZE, FRAMES = 64, 7

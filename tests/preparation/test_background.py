@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jean.prepare.background import background_plate, fill, visible_background
+from jean.preparation.background import background_plate, fill, visible_background
 
 
 def moving_square(count=30, size=64, static=False):

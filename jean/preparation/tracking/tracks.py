@@ -16,7 +16,7 @@ import numpy as np
 
 from jean import landmarks as ibug
 from jean.features.base import Face, FaceTracker
-from jean.prepare.tracking.identity import Identities
+from jean.preparation.tracking.identity import Identities
 
 FACES, INDEX, TIMES = "faces.f32", "index.i32", "times.f64"
 # Larger frames are shrunk by a whole factor for tracking: trackers resize a face to 256 px or less anyway
