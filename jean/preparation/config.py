@@ -38,9 +38,7 @@ class PrepareConfig(StageConfig):
         "(as in section 8.1.1).",
     )
     concat: bool = Field(False, description="Join all videos that fit together into one clip (section 8.4.1).")
-    seconds: float = Field(
-        15.0, gt=0, le=3600, description="With --concat, length of the joined clip, as in section 8.4.1."
-    )
+    seconds: float = Field(15.0, gt=0, le=3600, description="With --concat, length of the joined clip (section 8.4.1).")
     focal_tolerance: float = Field(
         0.25,
         gt=0,

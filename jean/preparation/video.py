@@ -3,8 +3,8 @@
 inspect some frames → track faces → choose the person and the crop → cut the frames → fit the head → collect the arrays
 → mattes → background → emotion features → sound → audio features → ``clip.json``.
 
-Each step is stored under a key of everything that decides its result (``jean.preparation.store``). So the same options do
-nothing, a changed option repeats only the steps that depend on it, and an interrupted preparation continues after its
+Each step is stored under a key of everything that decides its result (``jean.preparation.store``). So the same options
+do nothing, a changed option repeats only the steps that depend on it, and an interrupted preparation continues after its
 last finished step.
 """
 
