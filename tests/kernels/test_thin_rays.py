@@ -214,7 +214,7 @@ def test_few_samples_of_the_papers_field_equal_torch(samples, full_samples_opaci
     monkeypatch.setattr(made, "full_samples_opacity", full_samples_opacity)
     condition, view = torch.ones(1, 9), torch.ones(1, 3)
     want = made.trace_few(*rays(600), condition, view)
-    spec, grid = made.fine.folded(condition, view), made.occupancy
+    spec, grid = made.fine.kernel_spec(condition, view), made.occupancy
     got = render_mlp_rays_fused(
         spec,
         grid.sampling,

@@ -80,7 +80,7 @@ class MlpField(nn.Module):
             density [N], non-negative, per cm, and rgb [N, 3] in [0, 1].
         """
         if self.backend.uses_kernels("mlp", positions):
-            return mlp_field(positions, frame, self.folded(condition, direction))
+            return mlp_field(positions, frame, self.kernel_spec(condition, direction))
         encoded = encode((positions - self.middle) / self.reach, POSITION_FREQUENCIES)
         per_sample = expand_frames(frame, len(condition))
         inputs = torch.cat([encoded, per_sample(condition)], -1)
@@ -117,10 +117,10 @@ class MlpField(nn.Module):
         Returns:
             density [N], and rgb [N, 3], or [N, 0] without ``colour``.
         """
-        density, rgb = mlp_values(positions, frame, self.folded(condition, direction), colour, precision)
+        density, rgb = mlp_values(positions, frame, self.kernel_spec(condition, direction), colour, precision)
         return density, density.new_empty(len(density), 0) if rgb is None else rgb
 
-    def folded(self, condition: Tensor, direction: Tensor) -> MlpSpec:
+    def kernel_spec(self, condition: Tensor, direction: Tensor) -> MlpSpec:
         """The field as arguments of the kernels, with condition and direction folded into biases per frame.
 
         Args:

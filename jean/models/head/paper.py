@@ -101,7 +101,7 @@ class PaperHead(Head):
         if inference and generator is None and self.occupancy is not None and len(condition) == 1:
             if origins.is_cuda:
                 return [self.trace_few(origins, directions, condition, view)]
-            spec, grid = self.fine.folded(condition, view), self.occupancy
+            spec, grid = self.fine.kernel_spec(condition, view), self.occupancy
             rays = (origins, directions, self.few_samples, LOOKUPS, self.backend.precision)
             return [
                 render_mlp_rays_fused(

@@ -157,9 +157,18 @@ class TriplaneField(nn.Module):
         self, positions: Tensor, condition: Tensor, direction: Tensor, frame: Tensor, deformation: Tensor | None
     ):
         """``forward`` by the compiled kernels."""
-        f = self.batch_field(condition, direction, deformation)
+        field = self.batch_field(condition, direction, deformation)
         return triplane_field(
-            positions, frame, f.gates, f.bias, f.light, f.planes, f.shading, f.weights, f.prior, f.bend
+            positions,
+            frame,
+            field.gates,
+            field.bias,
+            field.light,
+            field.planes,
+            field.shading,
+            field.weights,
+            field.prior,
+            field.bend,
         )
 
     def batch_field(self, condition: Tensor, direction: Tensor, deformation: Tensor | None) -> FieldOfFrames:

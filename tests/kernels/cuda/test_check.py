@@ -50,7 +50,7 @@ def test_the_readable_mlp_equals_the_field():
     condition, direction = torch.randn(2, 12), torch.randn(2, 3)
     field.backend = Backend.resolve("reference", "cpu")
     want = field(positions, condition, direction, frame)
-    got = cuda_example.readable_mlp(positions, frame, field.folded(condition, direction))
+    got = cuda_example.readable_mlp(positions, frame, field.kernel_spec(condition, direction))
     torch.testing.assert_close(got[0], want[0], atol=1e-5, rtol=1e-4)
     torch.testing.assert_close(got[1], want[1], atol=1e-5, rtol=1e-4)
 

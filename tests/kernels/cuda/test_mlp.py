@@ -35,7 +35,7 @@ def vivid(samples: int, frames: int = 3):
 
 @torch.no_grad()
 def values(emulator, field, positions, condition, direction, frame, colour: bool = True, kind: str = "half"):
-    call = MlpCall(positions, frame, field.folded(condition, direction), colour)
+    call = MlpCall(positions, frame, field.kernel_spec(condition, direction), colour)
     call.density.fill_(torch.nan)
     if colour:
         call.rgb.fill_(torch.nan)

@@ -68,7 +68,7 @@ def flowing(samples: int, factor: float = 1.0):
     """A problem for the launch functions, with memory for its gradients."""
     field, positions, condition, direction, frame = vivid(samples, 2)
     with torch.no_grad():
-        call = MlpCall(positions, frame, field.folded(condition, direction), True)
+        call = MlpCall(positions, frame, field.kernel_spec(condition, direction), True)
     to_density = torch.linspace(0.5, 1.5, samples) * factor
     return call, to_density, to_density[:, None].repeat(1, 3)
 

@@ -97,7 +97,7 @@ def test_arguments_of_any_size_are_encoded_as_accurately_as_by_torch(path, monke
         first[0, place], first[1, place] = 1.0, -1.0
         positions = x[:, None].expand(-1, 3).contiguous()
         density, _ = mlp_values(
-            positions, torch.zeros(len(x), dtype=torch.long), field.folded(torch.zeros(1, 1), torch.zeros(1, 3))
+            positions, torch.zeros(len(x), dtype=torch.long), field.kernel_spec(torch.zeros(1, 1), torch.zeros(1, 3))
         )
         octave, wave = divmod(place - 3, 6)
         argument = (x * 2.0**octave).double()
@@ -129,7 +129,7 @@ def test_gradients_in_double_precision():
 
 def arguments(field, positions, condition, direction, frame):
     """Arguments of the operator, from a field."""
-    spec = field.folded(condition, direction)
+    spec = field.kernel_spec(condition, direction)
     lists = [[t.detach().clone().requires_grad_() for t in part] for part in (spec.weights, spec.biases, spec.ends)]
     box = [*spec.middle, *spec.reach]
     return positions.requires_grad_(), frame.int(), *lists, [spec.trunk, spec.join, spec.frames], box, 0
@@ -199,7 +199,7 @@ def test_any_number_of_threads_gives_the_same_bits(path, monkeypatch):
 def test_ten_million_samples_in_one_call():
     """For the fastest instruction set only, since the indices of samples, which could overflow, are common to all."""
     field, positions, condition, direction, frame = make(1000, frames=1)
-    spec = field.requires_grad_(False).folded(condition, direction)
+    spec = field.requires_grad_(False).kernel_spec(condition, direction)
     few = mlp_values(positions, frame, spec)
     many = mlp_values(positions.repeat(10_000, 1), frame.repeat(10_000), spec)
     assert torch.equal(many[0].view(10_000, 1000), few[0].expand(10_000, -1))

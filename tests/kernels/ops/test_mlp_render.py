@@ -43,7 +43,7 @@ def rays(count: int):
 
 def half_by_torch(field: MlpField, positions, condition, direction):
     """The same roundings in torch: all factors of products but those of the heads are bf16."""
-    spec = field.folded(condition, direction)
+    spec = field.kernel_spec(condition, direction)
 
     def rounded(x):
         return x.bfloat16().float()
@@ -69,7 +69,7 @@ def test_bf16_rounds_factors_and_nothing_else(samples, bf16_path, monkeypatch):
     field = smooth(MlpField(9, BOX))
     positions = (torch.rand(samples, 3) - 0.5) * 20
     condition, direction, frame = torch.ones(1, 9), torch.ones(1, 3), torch.zeros(samples, dtype=torch.long)
-    density, rgb = mlp_values(positions, frame, field.folded(condition, direction), precision="bf16")
+    density, rgb = mlp_values(positions, frame, field.kernel_spec(condition, direction), precision="bf16")
     expected = half_by_torch(field, positions, condition, direction)
     full = field(positions, condition, direction, frame)
     assert density.shape == (samples,) and rgb.shape == (samples, 3)
@@ -88,7 +88,7 @@ def test_bf16_keeps_nan(bf16_path, monkeypatch):
     positions = torch.zeros(40, 3)
     positions[7] = torch.nan
     frame = torch.zeros(40, dtype=torch.long)
-    density, rgb = mlp_values(positions, frame, field.folded(torch.ones(1, 9), torch.ones(1, 3)), precision="bf16")
+    density, rgb = mlp_values(positions, frame, field.kernel_spec(torch.ones(1, 9), torch.ones(1, 3)), precision="bf16")
     assert density[7].isnan() and rgb[7].isnan().all()
     assert not density[torch.arange(40) != 7].isnan().any()
 
@@ -120,7 +120,7 @@ def test_rendered_rays_equal_torch_on_the_same_samples(count, scene, path, monke
     monkeypatch.setenv("JEAN_KERNELS", path)
     field, grid = scene
     origins, directions = rays(count)
-    spec = field.folded(torch.ones(1, 9), torch.ones(1, 3))
+    spec = field.kernel_spec(torch.ones(1, 9), torch.ones(1, 3))
     got = render_mlp_rays_fused(
         spec, grid.sampling, grid.low, grid.high, origins, directions, 12, 64, min_transmittance=0.0
     )
@@ -142,7 +142,7 @@ def test_rendered_rays_equal_torch_on_the_same_samples(count, scene, path, monke
 def test_a_ray_ends_at_the_minimum_transmittance(scene, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     field, grid = scene
-    spec, lines = field.folded(torch.ones(1, 9), torch.ones(1, 3)), rays(500)
+    spec, lines = field.kernel_spec(torch.ones(1, 9), torch.ones(1, 3)), rays(500)
     whole, short = (
         render_mlp_rays_fused(spec, grid.sampling, grid.low, grid.high, *lines, 16, 64, min_transmittance=e)
         for e in (0.0, 0.5)
@@ -175,7 +175,7 @@ def test_any_number_of_threads_renders_the_same_bits(scene, path, monkeypatch):
     monkeypatch.setenv("JEAN_KERNELS", path)
     before, results = torch.get_num_threads(), []
     field, grid = scene
-    spec, lines = field.folded(torch.ones(1, 9), torch.ones(1, 3)), rays(1500)
+    spec, lines = field.kernel_spec(torch.ones(1, 9), torch.ones(1, 3)), rays(1500)
     try:
         for threads in (1, 2, 5):
             torch.set_num_threads(threads)
@@ -188,6 +188,6 @@ def test_any_number_of_threads_renders_the_same_bits(scene, path, monkeypatch):
 def test_nan_rays_miss(scene):
     field, grid = scene
     origins, directions = rays(5)
-    spec = field.folded(torch.ones(1, 9), torch.ones(1, 3))
+    spec = field.kernel_spec(torch.ones(1, 9), torch.ones(1, 3))
     got = render_mlp_rays_fused(spec, grid.sampling, grid.low, grid.high, origins, directions * torch.nan, 8, 64)
     assert (got.channels == 0).all() and (got.opacity == 0).all()

@@ -11,8 +11,7 @@ import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
 from jean.drivers.person_frames import open_person
-from jean.kernels import backend as backends
-from jean.kernels.cuda.check import Verdict
+from jean.kernels.backend import OPERATIONS, Backend
 from jean.train.nerf import stage as nerf_stage
 from jean.train.nerf.presets import resolve
 from jean.train.nerf.train import NerfConfig, NerfStage
@@ -92,7 +91,6 @@ def test_a_step_can_be_recorded(clip, case, backend, regularise, smoothing):
 @pytest.mark.parametrize("device, kernels, case, regularise, smoothing", choices())
 def test_losses_and_gradients_stay_on_the_gpu(clip, case, kernels, regularise, smoothing, device, monkeypatch):
     """Runs on tensors that have a device and a shape, but no values that could be waited for."""
-    monkeypatch.setattr(backends, "cuda_verdict", lambda operation, device: Verdict(kernels, ""))
     monkeypatch.setattr(FakeTensor, "is_cuda", property(lambda tensor: True))
     monkeypatch.setattr(torch, "autocast", lambda *options, **named: nullcontext())  # which knows its devices
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *device: False)
@@ -100,6 +98,7 @@ def test_losses_and_gradients_stay_on_the_gpu(clip, case, kernels, regularise, s
     trained.model.smoothing.fill_(smoothing)
     with FakeTensorMode():
         on_gpu(trained, device)
+        trained.model.use(Backend("auto", device, kernels=frozenset(OPERATIONS if kernels else ())))
         with Capturable(device) as seen:
             losses, _ = trained.losses(regularise)
             if device == META:
