@@ -90,7 +90,7 @@ def test_truth_tracker_rejects_videos_sizes_and_times_without_truth(video, tmp_p
     tracker = TruthTracker(video=video)
     with pytest.raises(InputError, match="square"):
         next(tracker.track([(0.0, np.zeros((4, 8, 3), np.uint8))]))
-    with pytest.raises(InputError, match="no truth at"):
+    with pytest.raises(InputError, match="no ground truth at"):
         next(tracker.track([(999.0, np.zeros((8, 8, 3), np.uint8))]))
 
 

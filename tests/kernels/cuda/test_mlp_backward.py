@@ -120,7 +120,7 @@ def test_samples_without_gradients_are_skipped(emulator):
     call.density.copy_(flows)  # ReLU stops all others
     to_rgb.zero_()
     to_rgb[7, 1] = to_rgb[2999, 2] = -4.5  # the greatest
-    chosen, counters = cuda_mlp._choose(call.samples, to_density, to_rgb, CPU, emulator)
+    chosen, counters = cuda_mlp._active_samples(call.samples, to_density, to_rgb, CPU, emulator)
     flows[7] = flows[2999] = True
     assert counters[0] == flows.sum() and chosen[: counters[0]].tolist() == flows.nonzero()[:, 0].tolist()
     assert counters[1:].view(torch.float32) == 4.5

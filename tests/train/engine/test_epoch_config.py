@@ -47,7 +47,7 @@ def test_steps_and_epochs_together_are_rejected():
 @pytest.mark.parametrize("preset", [["paper"], "none"])
 def test_an_unknown_preset_is_named(preset):
     with pytest.raises(UsageError, match="preset"):
-        load_config(AudioConfig, sets=[f"preset={preset}"])
+        load_config(AudioConfig, None, [f"preset={preset}"])
 
 
 @pytest.mark.parametrize("cls", CLASSES)

@@ -11,7 +11,7 @@ from jean.drivers.method import METHODS, Method
 from jean.drivers.offsets import face_offsets, lip_coordinates
 from jean.drivers.person import read_person
 from jean.drivers.person_frames import PersonFrames, open_clips
-from jean.errors import ArtefactError, InputError, UsageError
+from jean.errors import ArtefactError, UsageError
 from jean.models.head.deformation import LOWER
 from jean.models.stored import load_audio_encoder, load_expression_transformer
 from jean.progress import Silent
@@ -204,7 +204,7 @@ def test_contradictory_options_are_refused(made):
         inputs_of(made, audio_run=made / "audio", audio_features="deepspeech")
     with pytest.raises(ArtefactError, match="stage"):
         inputs_of(made, audio_run=made / "landmarks")
-    with pytest.raises(InputError, match="no emoca features"):
+    with pytest.raises(ArtefactError, match="no emoca emotion features"):
         inputs_of(made, method="a", emotion_features="emoca")
 
 

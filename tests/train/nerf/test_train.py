@@ -39,7 +39,7 @@ def small(tmp_path_factory):
 
 def stage(clip, **options):
     config = resolve(NerfConfig(**({"steps": 100} | QUICK | options)))
-    data = open_person([clip])
+    data = open_person([clip], config.expression)
     return NerfStage(data, config, torch.device("cpu"))
 
 
