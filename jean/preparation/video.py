@@ -4,8 +4,8 @@ inspect some frames → track faces → choose the person and the crop → cut t
 → mattes → background → emotion features → sound → audio features → ``clip.json``.
 
 Each step is stored under a key of everything that decides its result (``jean.preparation.store``). So the same options
-do nothing, a changed option repeats only the steps that depend on it, and an interrupted preparation continues after its
-last finished step.
+do nothing, a changed option repeats only the steps that depend on it, and an interrupted preparation continues after
+its last finished step.
 """
 
 from __future__ import annotations
