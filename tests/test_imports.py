@@ -17,6 +17,7 @@ STAGES = ["jean.train.landmarks", "jean.train.audio", "jean.train.expression", "
 LAYERS = [
     ["jean_cli"],
     ["jean.api", "jean.demo", "jean.inspection"],
+    ["jean.results"],
     ["jean.rendering", "jean.evaluation", "jean.preparation", "jean.synthetic_speaker", "jean.train", *STAGES],
     ["jean.train.engine"],
     ["jean.metrics"],

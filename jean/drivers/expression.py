@@ -7,11 +7,9 @@ measured or predicted, and whether speech alone drives the mouth. To add a kind,
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -20,6 +18,7 @@ from jean.checkpoint import Checkpoint
 from jean.clips.clip import Clip
 from jean.clips.compatibility import ClipSpec
 from jean.drivers.emotion import emotion_track
+from jean.drivers.expression_input import ExpressionInput, ExpressionRequest, ExpressionTrack
 from jean.drivers.offsets import face_offsets
 from jean.errors import ArtefactError, InputError
 from jean.features import registry
@@ -30,107 +29,6 @@ from jean.models.stored import load_expression_transformer
 from jean.progress import Progress
 
 VIDEO_FPS = 25.0  # rate at which a video is tracked; prepared clips keep their own
-
-
-@dataclass(frozen=True)
-class ExpressionTrack:
-    """Expression of a source, per frame.
-
-    Attributes:
-        vectors: expression vectors [T, E].
-        offsets: landmark offsets from the source's own rigid head, [T, 68, 2], cm; None where they are not measured.
-        fps: frames per second.
-    """
-
-    vectors: np.ndarray
-    offsets: np.ndarray | None
-    fps: float
-
-
-@dataclass(frozen=True)
-class ExpressionRequest:
-    """Options of a training for its expression input.
-
-    Attributes:
-        run: run folder of ``train-expr``, for kinds that need one.
-        emotion_features: name of the emotion features; None takes the first that the clips have.
-        variant: required variant of the transformer, "jean" or "d"; None for any.
-        warn: receives warnings.
-    """
-
-    run: Path | None = None
-    emotion_features: str | None = None
-    variant: str | None = None
-    warn: Callable[[str], None] = lambda message: None
-
-
-class ExpressionInput(ABC):
-    """One kind of expression vector.
-
-    Attributes:
-        kind: name in configurations and run folders.
-        audio_drives_mouth: whether speech alone drives the lower face, in methods with speech.
-        measures_offsets: whether the motion of the face is measured from landmarks. Otherwise it is predicted from the
-            vector, so that the head has no inputs besides speech and expression vector.
-        needs_run: whether the kind needs a run of ``train-expr``.
-        takes_source: whether ``render`` accepts an expression source.
-    """
-
-    kind: ClassVar[str]
-    audio_drives_mouth: ClassVar[bool]
-    measures_offsets: ClassVar[bool] = True
-    needs_run: ClassVar[bool] = False
-    takes_source: ClassVar[bool] = True
-
-    @classmethod
-    @abstractmethod
-    def for_training(cls, clips: Sequence[Clip], request: ExpressionRequest) -> ExpressionInput:
-        """The input for a training on ``clips``.
-
-        Raises:
-            InputError: the clips lack its features.
-            ArtefactError: the run of ``train-expr`` has another variant or other features.
-        """
-
-    @classmethod
-    @abstractmethod
-    def of_run(cls, checkpoint: Checkpoint) -> ExpressionInput:
-        """The expression input of a trained head."""
-
-    @abstractmethod
-    def vectors(self, clip: Clip) -> np.ndarray:
-        """Expression vectors of a prepared clip, float32 [T, E]."""
-
-    @abstractmethod
-    def track(self, source: Path, progress: Progress) -> ExpressionTrack:
-        """Reads the expression of a source, for rendering.
-
-        Raises:
-            InputError: the source shows no face, or is not a prepared clip where one is needed.
-            ArtefactError: the source was prepared with other features than the run's.
-        """
-
-    def encoder(self, width: int, vector_width: int) -> str:
-        """Kind of the map from the vector to its part of e_in, see ``TalkingHead``.
-
-        Args:
-            width: width of the expression's part of e_in.
-            vector_width: E.
-        """
-        return "linear"
-
-    def description(self) -> dict[str, Any]:
-        """JSON values that the run stores as ``expression_source``."""
-        return {"kind": self.kind}
-
-    def modules(self) -> dict[str, nn.Module]:
-        """Trained modules that the run stores, by name; they are not trained further."""
-        return {}
-
-    @property
-    def hash(self) -> str | None:
-        """Hash of the trained weights that the input depends on; None without any."""
-        return None
 
 
 class Coefficients(ExpressionInput):

@@ -14,7 +14,8 @@ from typing import Any
 from jean.checkpoint import Checkpoint
 from jean.clips.clip import Clip
 from jean.clips.compatibility import ClipSpec
-from jean.drivers.expression import EXPRESSION_INPUTS, ExpressionInput, ExpressionRequest, UpperFace
+from jean.drivers.expression import EXPRESSION_INPUTS, UpperFace
+from jean.drivers.expression_input import ExpressionInput, ExpressionRequest
 from jean.drivers.speech import SpeechInput
 from jean.errors import ArtefactError
 from jean.models.stored import StoredModel, load_audio_encoder

@@ -49,9 +49,9 @@ def parse_expression(text: str, length_s: float) -> list[ExpressionKey]:
         UsageError: the text has another form.
 
     Example:
-        >>> keys = parse_expression("sad..happy:0.7", length_s=4.0)
-        >>> [(key.time_s, key.name, key.strength) for key in keys]
-        [(0.0, 'sad', 1.0), (4.0, 'happy', 0.7)]
+        >>> first, last = parse_expression("sad..happy:0.7", length_s=4.0)
+        >>> last
+        ExpressionKey(time_s=4.0, name='happy', strength=0.7)
     """
     parts = text.split("..")
     if not 1 <= len(parts) <= 2:

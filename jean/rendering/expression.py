@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from jean.drivers.expression import ExpressionInput
+from jean.drivers.expression_input import ExpressionInput
 from jean.drivers.named_expression import ExpressionKey, expression_vectors, parse_expression, read_timeline
 from jean.drivers.person import Person
 from jean.drivers.resampling import interpolate_rows, source_positions

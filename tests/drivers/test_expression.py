@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jean.clips.clip import Clip
-from jean.drivers.expression import EXPRESSION_INPUTS, Coefficients, ExpressionRequest, UpperFace
+from jean.drivers.expression import EXPRESSION_INPUTS, Coefficients, UpperFace
+from jean.drivers.expression_input import ExpressionRequest
 from jean.errors import ArtefactError
 from jean.progress import Silent
 from tests.helpers.tiny_clip import make_clip
