@@ -29,7 +29,7 @@ _MODULES = {
     "render": "jean.api",
     "evaluate": "jean.api",
 }
-__all__ = [*_MODULES, "__version__"]  # all of them are strings
+__all__ = [*_MODULES, "__version__"]
 
 
 def __getattr__(name: str) -> Any:
