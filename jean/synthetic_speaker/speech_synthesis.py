@@ -7,11 +7,11 @@ from itertools import pairwise
 
 import numpy as np
 
+from jean.media.rates import RATE_HZ
 from jean.synthetic_speaker.language import to_phonemes
 from jean.synthetic_speaker.phonemes import phoneme_table
 from jean.synthetic_speaker.speaker_identity import SpeakerIdentity
 
-RATE_HZ = 16000  # sample rate
 BLOCK_S = 0.005  # filter coefficients are constant over one block
 BLOCK = int(RATE_HZ * BLOCK_S)  # samples per block
 PAUSE_S = 0.28  # silence before, between and after sentences

@@ -6,9 +6,9 @@ import numpy as np
 
 from jean.clips.sources import open_source
 from jean.errors import InputError, SetupError
+from jean.media.rates import RATE_HZ
 from jean.metrics.base import Sound
 
-RATE_HZ = 16000
 MFCC_HOP = 160  # samples between rows of coefficients: 10 ms
 MFCC_WINDOW = 400  # samples per row: 25 ms
 MFCC_COUNT = 13  # coefficients per row
