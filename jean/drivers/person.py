@@ -105,8 +105,9 @@ def write_person(
 
 
 def _support(data: PersonFrames, lips: np.ndarray | None) -> DriverSupport:
+    # Renders use the first clip's camera. The distances of other clips belong to other fitted focal lengths.
     train = data.train
-    shown = data.expression[train], data.offsets[train], data.camera_to_world[train]
+    shown = data.expression[train], data.offsets[train], data.camera_to_world[train[data.clip_of[train] == 0]]
     return DriverSupport.fit(*shown, None if lips is None else lips[train])
 
 
