@@ -131,6 +131,20 @@ def invert_pose(pose: np.ndarray) -> np.ndarray:
     return make_pose(rotation, -(rotation @ pose[..., :3, 3:])[..., 0])
 
 
+def refocus(camera_to_world: np.ndarray, factor: np.ndarray | float) -> np.ndarray:
+    """Poses for a camera whose focal length is ``factor`` times as long, with the head as large in the image as before.
+
+    The head's depth is multiplied by the factor; its sideways position and its rotation are unchanged.
+
+    Args:
+        camera_to_world: [..., 4, 4].
+        factor: ratio of the new focal length to the old one, [...] or a number.
+    """
+    head = invert_pose(camera_to_world)
+    head[..., 2, 3] *= factor
+    return invert_pose(head)
+
+
 def to_camera(points: np.ndarray, camera_to_world: np.ndarray) -> np.ndarray:
     """Transforms points from world to camera coordinates.
 

@@ -12,6 +12,7 @@ from jean.geometry import (
     pose_jitter,
     pose_steps,
     project,
+    refocus,
     rotation_angle,
     rotation_matrix,
     rotation_vector,
@@ -141,3 +142,12 @@ def test_steps_and_jitter_of_a_known_motion():
     shaken[4] = np.nan
     assert pose_jitter(shaken)[1] == pytest.approx(4)
     assert np.isnan(pose_jitter(steady[:2])).all()
+
+
+def test_a_refocused_camera_shows_a_flat_face_unchanged():
+    face = np.concatenate([RNG.normal(size=(20, 2)), np.zeros((20, 1))], 1)
+    pose = invert_pose(make_pose(np.eye(3), np.array([3.0, -2.0, 60.0])))
+    longer = Camera(CAMERA.focal_px * 1.5, CAMERA.center_px, CAMERA.width_px, CAMERA.height_px)
+    moved = refocus(pose, 1.5)
+    np.testing.assert_allclose(invert_pose(moved)[:3, 3], [3.0, -2.0, 90.0])
+    np.testing.assert_allclose(project(face, longer, moved), project(face, CAMERA, pose), atol=1e-9)

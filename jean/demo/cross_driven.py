@@ -7,6 +7,7 @@ through the camera of a training clip. This is what the render should show.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ def cross_driven_performance(speech: Performance, expression: Performance, pose:
     return replace(speech, motion=motion)
 
 
-def head_poses(source: Performance, trained_video: Path, count: int) -> np.ndarray:
+def head_poses(source: Performance, trained_videos: Sequence[Path], count: int) -> np.ndarray:
     """True poses of the head in a render with ``--pose`` of a given source.
 
     As in ``render``, the source's motion about its mean pose is applied to the mean pose of the training frames.
@@ -75,16 +76,16 @@ def head_poses(source: Performance, trained_video: Path, count: int) -> np.ndarr
 
     Args:
         source: performance that gives the poses.
-        trained_video: video of the training clip.
+        trained_videos: videos of the training clips.
         count: number of frames; a shorter source is mirrored in time.
 
     Returns:
         ``camera_to_world`` [count, 4, 4].
     """
-    train_poses = load_truth(trained_video).arrays["camera_to_world"]
-    n_train = len(train_poses) - max(1, round(len(train_poses) * HELD_OUT_FRACTION))
+    tracks = [load_truth(video).arrays["camera_to_world"] for video in trained_videos]
+    train_poses = np.concatenate([t[: len(t) - max(1, round(len(t) * HELD_OUT_FRACTION))] for t in tracks])
     head_transforms = np.stack([head_to_camera(source.motion, t)[0] for t in range(source.frame_count)])
-    track = PoseSupport.fit(train_poses[:n_train]).retarget(np.linalg.inv(head_transforms))
+    track = PoseSupport.fit(train_poses).retarget(np.linalg.inv(head_transforms))
     times = (np.arange(count) + 0.5) / source.fps
     return track[np.round(source_positions(times, source.fps, source.frame_count, "mirror")).astype(int)]
 
@@ -95,7 +96,7 @@ def write_truth_clip(
     person: int,
     size_px: int,
     trained: Clip,
-    trained_video: Path,
+    trained_videos: Sequence[Path],
     progress: Progress,
 ) -> dict[str, Any]:
     """Writes the ground truth as a clip folder with exact mattes, landmarks and poses, and a video in it.
@@ -105,8 +106,8 @@ def write_truth_clip(
         clips: the clip of each role: ``speech``, ``expression``, ``pose``.
         person: seed of the speaker's identity.
         size_px: side of the synthetic videos' frames.
-        trained: prepared training clip; the render has its camera.
-        trained_video: video of this clip.
+        trained: first prepared training clip; the render has its camera.
+        trained_videos: videos of all training clips.
         progress: counts drawn frames.
 
     Returns:
@@ -122,7 +123,7 @@ def write_truth_clip(
     crop, size = trained.meta.crop, trained.size_px
     assert crop is not None  # ``jean prepare`` records it
     camera = clip_camera(size_px).cropped(crop.left_px, crop.top_px, crop.side_px, size)
-    poses = head_poses(performances["pose"], trained_video, performance.frame_count)
+    poses = head_poses(performances["pose"], trained_videos, performance.frame_count)
     white = np.full((size * SUPERSAMPLING, size * SUPERSAMPLING, 3), 255.0, np.float32)
     count = performance.frame_count
     landmarks, irises = np.empty((count, 68, 2), np.float32), np.empty((count, 2, 2), np.float32)

@@ -200,7 +200,7 @@ class _Demo:
             self.config.person,
             self.config.size_px,
             Clip.open(self.folders[self.train_names[0]]),
-            self.videos[self.train_names[0]],
+            [self.videos[name] for name in self.train_names],
             self.progress,
         )
 

@@ -18,7 +18,7 @@ from jean.drivers.person_frames import PersonFrames
 from jean.drivers.support import DriverSupport
 from jean.errors import ArtefactError
 from jean.files import write_safetensors
-from jean.geometry import Camera
+from jean.geometry import Camera, refocus
 
 NAME = "person.safetensors"
 
@@ -105,10 +105,10 @@ def write_person(
 
 
 def _support(data: PersonFrames, lips: np.ndarray | None) -> DriverSupport:
-    # Renders use the first clip's camera. The distances of other clips belong to other fitted focal lengths.
     train = data.train
-    shown = data.expression[train], data.offsets[train], data.camera_to_world[train[data.clip_of[train] == 0]]
-    return DriverSupport.fit(*shown, None if lips is None else lips[train])
+    # Clips have different fitted focal lengths, so the same head has different depths. Renders use the first clip's.
+    poses = refocus(data.camera_to_world[train], data.focal_px[0] / data.focal_px[train])
+    return DriverSupport.fit(data.expression[train], data.offsets[train], poses, None if lips is None else lips[train])
 
 
 def read_person(folder: Path) -> Person:

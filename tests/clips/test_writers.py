@@ -61,7 +61,7 @@ def _truth(folder: Path) -> Path:
     crop = {"left_px": 0, "top_px": 0, "side_px": SIZE}
     trained = Clip(trained.folder, trained.meta.model_validate({**trained.meta.to_json(), "crop": crop}))
     roles = dict.fromkeys((SPEECH, EXPRESSION, POSE), item)
-    write_truth_clip(folder, roles, 0, SIZE, trained, video, Silent())
+    write_truth_clip(folder, roles, 0, SIZE, trained, [video], Silent())
     return folder
 
 

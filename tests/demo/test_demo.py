@@ -101,7 +101,7 @@ def test_truth_of_a_clip_driven_by_itself_is_that_clip(tmp_path: Path, monkeypat
 
     performance = perform(sample_identity(0), "happy", 1.0, sentences=["you"], seed=5)
     monkeypatch.setattr(cross_driven, "perform", lambda *args, **options: performance)
-    result = write_truth_clip(tmp_path / "truth", clips, 0, 96, trained, video, Silent())
+    result = write_truth_clip(tmp_path / "truth", clips, 0, 96, trained, [video], Silent())
     n_train = len(own.arrays["times_s"]) - round(0.1 * len(own.arrays["times_s"]))
     poses = PoseSupport.fit(own.arrays["camera_to_world"][:n_train]).retarget(own.arrays["camera_to_world"])
     camera = clip_camera(96)

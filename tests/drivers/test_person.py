@@ -10,7 +10,7 @@ from jean.drivers.offsets import fit_offsets
 from jean.drivers.person import Person, read_person, write_person
 from jean.drivers.person_frames import open_person
 from jean.drivers.support import DriverSupport
-from jean.geometry import Camera
+from jean.geometry import Camera, refocus
 from tests.helpers.tiny_clip import make_clip
 
 
@@ -63,3 +63,17 @@ def test_a_person_is_written_and_read(tmp_path):
     assert (
         np.isclose(stored.camera.focal_px, data.clips[0].camera.focal_px) and stored.clip == (tmp_path / "a").resolve()
     )
+
+
+def test_the_pose_support_does_not_depend_on_the_focal_length_that_a_clip_was_fitted_with(tmp_path):
+    clips = [make_clip(tmp_path / "a"), make_clip(tmp_path / "b")]
+    data = open_person(clips)
+    write_person(tmp_path, data, data.clips)
+    alike = read_person(tmp_path).support.pose
+    second = data.clip_of == 1
+    data.focal_px[second] *= 1.3
+    data.camera_to_world[second] = refocus(data.camera_to_world[second], 1.3)
+    write_person(tmp_path, data, data.clips)
+    stored = read_person(tmp_path).support.pose
+    np.testing.assert_allclose(stored.mean, alike.mean, atol=1e-4)
+    np.testing.assert_allclose(stored.motion.radius, alike.motion.radius, rtol=1e-3)
