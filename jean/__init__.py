@@ -25,6 +25,7 @@ _MODULES = {
     "train_landmarks": "jean.api",
     "train_audio": "jean.api",
     "train_expression": "jean.api",
+    "train_lips": "jean.api",
     "train_nerf": "jean.api",
     "render": "jean.api",
     "evaluate": "jean.api",

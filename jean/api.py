@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jean.train.audio.config import AudioConfig
     from jean.train.expression.config import ExpressionConfig
     from jean.train.landmarks.config import LandmarkConfig
+    from jean.train.lips.config import LipsConfig
     from jean.train.nerf.config import NerfConfig
 
 
@@ -127,6 +128,30 @@ def train_expression(
     from jean.train.expression.stage import train_expression as train
 
     configured = _config(ExpressionConfig, config, options)
+    return _trained(output, train(_paths(clips), _path(output), configured, progress or Silent()))
+
+
+def train_lips(
+    clips: Source | Sequence[Source],
+    output: Source,
+    config: LipsConfig | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> TrainResult:
+    """Trains the lip prior, which tells lips from any voice, on real lips.
+
+    Args:
+        clips: clip folders, or folders of them, of several people, with sound.
+        output: the run folder; ``render(lips=…)`` takes it.
+        config: options, see ``LipsConfig``.
+        progress: receives progress, messages and warnings.
+        options: fields of ``LipsConfig``.
+    """
+    from jean.train.lips.config import LipsConfig
+    from jean.train.lips.stage import train_lips as train
+
+    configured = _config(LipsConfig, config, options)
     return _trained(output, train(_paths(clips), _path(output), configured, progress or Silent()))
 
 

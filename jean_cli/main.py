@@ -27,6 +27,7 @@ from jean_cli import (
     train_audio,
     train_expr,
     train_landmarks,
+    train_lips,
     train_nerf,
     verify,
 )
@@ -40,6 +41,7 @@ COMMANDS = (
     train_landmarks.train_landmarks,
     train_audio.train_audio,
     train_expr.train_expr,
+    train_lips.train_lips,
     train_nerf.train_nerf,
     render.render,
     evaluate.evaluate,

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         "crop",
         "concat",
         Option("like", metavar="CLIP"),
+        Option("sound_offset", metavar="SECONDS"),
         "tracks_only",
         "preview",
     ],

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
         Option("audio", metavar="FILE"),
         Option("expression", metavar="SOURCE"),
         Option("expression_timeline", metavar="FILE.csv"),
+        Option("lips", metavar="prior|own|RUN"),
+        Option("articulation", metavar="FACTOR"),
         "silence_gate",
         Option("pose_smoothing", metavar="SECONDS"),
         Option("pose", metavar="SOURCE"),

@@ -15,7 +15,16 @@ from jean import api
 from jean.errors import UsageError
 from tests.helpers.tiny_clip import make_clip
 
-FUNCTIONS = ["prepare", "train_landmarks", "train_audio", "train_expression", "train_nerf", "render", "evaluate"]
+FUNCTIONS = [
+    "prepare",
+    "train_landmarks",
+    "train_audio",
+    "train_expression",
+    "train_lips",
+    "train_nerf",
+    "render",
+    "evaluate",
+]
 
 
 @pytest.fixture(scope="module")

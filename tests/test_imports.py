@@ -13,17 +13,17 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module may import what stands in a lower row, and its own unit. Rows as in docs/architecture.md;
 # a unit is the longest of these names that a module's name begins with.
-STAGES = ["jean.train.landmarks", "jean.train.audio", "jean.train.expression", "jean.train.nerf"]
+STAGES = ["jean.train.landmarks", "jean.train.audio", "jean.train.expression", "jean.train.lips", "jean.train.nerf"]
 LAYERS = [
     ["jean_cli"],
     ["jean.api", "jean.demo", "jean.inspection"],
     ["jean.results"],
-    ["jean.rendering", "jean.evaluation", "jean.preparation", "jean.synthetic_speaker", "jean.train", *STAGES],
-    ["jean.train.engine"],
+    ["jean.rendering", "jean.evaluation", "jean.preparation", "jean.train", *STAGES],
+    ["jean.train.engine", "jean.synthetic_speaker"],
     ["jean.metrics"],
     ["jean.drivers", "jean.provenance"],
     ["jean.clips", "jean.models"],
-    ["jean.features", "jean.environment"],
+    ["jean.features", "jean.environment", "jean.lips"],
     [
         "jean.media",
         "jean.weights",

@@ -131,6 +131,17 @@ class VideoLook(Part):
     sharpness: float = Field(ge=0, description="Median variance of the Laplacian of the face, grey levels squared.")
 
 
+class SyncFacts(Part):
+    """How sound and lips go together, measured with the lip prior."""
+
+    lag_s: float = Field(description="Delay of the sound behind the lips at the best agreement; 0 to 0.12 is natural.")
+    r: float = Field(description="Agreement there: mean correlation of opening and width with the prior.")
+    r_opening: float = Field(description="Correlation of the opening there.")
+    r_width: float = Field(description="Correlation of the width there.")
+    chance_r: float = Field(description="Mean of the best agreements in equally wide ranges of wrong lags.")
+    rank: float = Field(ge=0, le=1, description="Fraction of those wrong ranges that agree better.")
+
+
 class SyntheticSource(Part):
     """The item of a synthetic corpus that a clip was written from."""
 
@@ -174,6 +185,7 @@ class ClipMeta(Part):
     no_face: list[Interval] | None = Field(None, description="Frame intervals without the face.")
     several_faces: list[Interval] | None = Field(None, description="Frame intervals with more than one face.")
     look: VideoLook | None = Field(None, description="Measurements on the source video.")
+    sync: SyncFacts | None = Field(None, description="Sound against lips; None without sound or moving lips.")
     fit: dict[str, JsonValue] | None = Field(None, description="Report of the head fit, see docs/tracking.md.")
     synthetic: SyntheticSource | None = Field(None, description="Item of a synthetic corpus.")
     joined: list[str] | None = Field(None, description="Names of the clips that were joined.")

@@ -13,12 +13,16 @@ from pathlib import Path
 import numpy as np
 
 from jean.clips.clip import Clip
+from jean.drivers.lip_style import LipStyle
 from jean.drivers.offsets import fit_offsets, predict_offsets
 from jean.drivers.person_frames import PersonFrames
 from jean.drivers.support import DriverSupport
+from jean.drivers.voice import voiced
 from jean.errors import ArtefactError
 from jean.files import write_safetensors
 from jean.geometry import Camera, refocus
+from jean.lips.parameters import opening_and_width
+from jean.media import read_audio
 
 NAME = "person.safetensors"
 
@@ -37,6 +41,7 @@ class Person:
         clip: absolute path of the clip's folder, which may no longer exist.
         means: mean expression vector [E] by the name of an emotion or a clip.
         support: the range of the driver values in training; for a run that stored none, that of these tracks.
+        style: how the person's lips look; None for a run that stored none, or whose head has no lip coordinates.
     """
 
     camera: Camera
@@ -48,6 +53,7 @@ class Person:
     clip: Path
     means: dict[str, np.ndarray]
     support: DriverSupport
+    style: LipStyle | None = None
 
     def predict_offsets(self, expression: np.ndarray) -> np.ndarray:
         """Landmark offsets [T, 68, 2], cm, that this person's face has with expression vectors [T, E]."""
@@ -101,6 +107,8 @@ def write_person(
         **{f"mean/{name}": vector for name, vector in (means or {}).items()},
         **{f"support/{name}": array for name, array in _support(data, lips).arrays().items()},
     }
+    if lips is not None:
+        arrays |= {f"style/{name}": array for name, array in _style(data, lips).arrays().items()}
     write_safetensors(folder / NAME, arrays, {"clip": str(clips[0].folder.resolve())})
 
 
@@ -109,6 +117,13 @@ def _support(data: PersonFrames, lips: np.ndarray | None) -> DriverSupport:
     # Clips have different fitted focal lengths, so the same head has different depths. Renders use the first clip's.
     poses = refocus(data.camera_to_world[train], data.focal_px[0] / data.focal_px[train])
     return DriverSupport.fit(data.expression[train], data.offsets[train], poses, None if lips is None else lips[train])
+
+
+def _style(data: PersonFrames, lips: np.ndarray) -> LipStyle:
+    speaking = [voiced(read_audio(clip.sound()), clip.frame_count, clip.fps) for clip in data.clips]
+    measured = opening_and_width(data.shape[:, :2] + data.measured_offsets)
+    train = data.train
+    return LipStyle.fit(measured[train], lips[train], np.concatenate(speaking)[train])
 
 
 def read_person(folder: Path) -> Person:
@@ -131,9 +146,18 @@ def read_person(folder: Path) -> Person:
     camera = Camera(float(arrays["focal_px"][0]), center, size, size)
     means = {name.removeprefix("mean/"): array for name, array in arrays.items() if name.startswith("mean/")}
     tracks = {name: arrays[name] for name in ("camera_to_world", "expression", "offsets", "expression_to_offsets")}
+    style = {name.removeprefix("style/"): array for name, array in arrays.items() if name.startswith("style/")}
     stored = {name.removeprefix("support/"): array for name, array in arrays.items() if name.startswith("support/")}
     if stored:
         support = DriverSupport.from_arrays(stored)
     else:  # a run of version 0.1 or earlier
         support = DriverSupport.fit(tracks["expression"], tracks["offsets"], tracks["camera_to_world"], None)
-    return Person(camera, **tracks, background=arrays["background"], clip=clip, means=means, support=support)
+    return Person(
+        camera,
+        **tracks,
+        background=arrays["background"],
+        clip=clip,
+        means=means,
+        support=support,
+        style=LipStyle.from_arrays(style) if style else None,
+    )

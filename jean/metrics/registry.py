@@ -26,6 +26,8 @@ METRICS: dict[str, str] = {
     "pixels": "jean.metrics.image:MaskedQuality",
     "landmarks": "jean.metrics.landmarks:LandmarkDistance",
     "mouth": "jean.metrics.mouth:MouthAgreement",
+    "lips": "jean.metrics.lip_sync.prior_sync:LipAgreement",
+    "prior_sync": "jean.metrics.lip_sync.prior_sync:PriorSync",
     "pose": "jean.metrics.pose:PoseError",
     "jitter": "jean.metrics.jitter:Jitter",
     "blinks": "jean.metrics.eyes:Blinks",

@@ -37,6 +37,12 @@ class PrepareConfig(StageConfig):
         description="What the square frames show: a steady square around the head, or the middle square of the video "
         "(as in section 8.1.1).",
     )
+    sound_offset: float = Field(
+        0.0,
+        ge=-10,
+        le=10,
+        description="Seconds by which the sound of the video is late, or early if negative; it is moved to fit.",
+    )
     concat: bool = Field(False, description="Join all videos that fit together into one clip (section 8.4.1).")
     seconds: float = Field(15.0, gt=0, le=3600, description="With --concat, length of the joined clip (section 8.4.1).")
     focal_tolerance: float = Field(

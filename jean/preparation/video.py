@@ -36,6 +36,8 @@ from jean.environment import pick_device
 from jean.features import registry
 from jean.features.base import AudioFeatures, EmotionFeatures, FaceTracker, Matting
 from jean.files import sha256
+from jean.lips.prior import BUILTIN
+from jean.lips.sync import NATURAL_S
 from jean.preparation import steps
 from jean.preparation.config import PrepareConfig
 from jean.preparation.crop import SMALL_FACE, centre_crop
@@ -44,6 +46,9 @@ from jean.preparation.tracking.tracks import Tracks
 from jean.progress import Progress
 
 VERSION = 1  # of the steps; raised when the same input gives another clip
+SYNC_S = 3.0  # length from which the lag of sound and lips is trusted
+FOUND_R = 0.1  # agreement above chance that lips and sound of one person reach
+ONE_FRAME_S = 0.04
 
 
 class VideoPreparation:
@@ -123,6 +128,7 @@ class VideoPreparation:
             self._matte(self.matting, choice, cut, frames, landmarks)
         emotion = self._emotion_features(choice, cut, frames, landmarks)
         audio = self._sound(len(chosen))
+        sync = self._sync(choice, landmarks) if audio else None
         self.store.remove_others()
         if self.config.tracks_only:  # the fit and the emotion features needed the frames
             self._drop_pictures()
@@ -134,6 +140,7 @@ class VideoPreparation:
             audio=audio,
             emotion=emotion or None,
             look=inspected.info["look"],
+            sync=sync,
             fit=fitted.info["report"],
             **{name: choice.info[name] for name in ("valid", "no_face", "several_faces")},
         )
@@ -225,10 +232,11 @@ class VideoPreparation:
         if source not in (self.video, None):
             self.progress.say(f"{self.video.name}: the sound comes from {source}")
             digest = sha256(Path(str(source)))
+        late_s = self.config.sound_offset
         sound = self.store.run(
             "sound",
-            {"version": VERSION, "sha256": digest},
-            lambda out: steps.extract_sound(out, source, self.progress),
+            {"version": VERSION, "sha256": digest} | ({"late_s": late_s} if late_s else {}),
+            lambda out: steps.extract_sound(out, source, late_s, self.progress),
             publish=[SOUND],
         )
         if not sound.info["samples"]:
@@ -245,6 +253,26 @@ class VideoPreparation:
             publish=[AUDIO_FILE],
         )
         return specs
+
+    def _sync(self, choice: Step, landmarks: np.ndarray) -> dict[str, float] | None:
+        """How sound and lips go together, with a warning where they do not."""
+        times_s = np.arange(len(landmarks)) / self.config.fps
+        sound = next(step for step in self.store.steps if step.name == "sound")
+        step = self.store.run(
+            "sync",
+            {
+                "sound": sound.key,
+                "choose": choice.key,
+                "fps": self.config.fps,
+                "size": self.size_px,
+                "prior": sha256(BUILTIN),
+            },
+            lambda _: steps.measure_sync(self.folder / SOUND, times_s, landmarks, self.progress),
+        )
+        facts: dict[str, float] | None = step.info["sync"]
+        if facts is not None and len(landmarks) >= SYNC_S * self.config.fps:
+            self._warn(_sync_warnings(facts))
+        return facts
 
     def _drop_pictures(self) -> None:
         (self.folder / META).unlink(missing_ok=True)
@@ -300,6 +328,17 @@ def _choice_warnings(choice: dict[str, Any], tracks: Tracks, chosen: np.ndarray,
     if height < SMALL_FACE * crop.side_px:
         warnings.append(f"the head moves far: the face is {height / crop.side_px:.0%} of the crop's height.")
     return warnings
+
+
+def _sync_warnings(sync: dict[str, float]) -> list[str]:
+    """Warnings about sound that does not fit the lips; natural lips lead by up to ``NATURAL_S``."""
+    if sync["r"] < sync["chance_r"] + FOUND_R:
+        return ["lips and sound do not seem to belong together; check that this is the person's own voice."]
+    if sync["rank"] > 0 or -NATURAL_S / 2 - ONE_FRAME_S <= sync["lag_s"] <= NATURAL_S + 2 * ONE_FRAME_S:
+        return []
+    late_s = sync["lag_s"] - NATURAL_S / 2
+    word = "late" if late_s > 0 else "early"
+    return [f"the sound is {abs(late_s):.2f} s {word}; --sound-offset {late_s:.2f} mends it."]
 
 
 def _matting_name(requested: str) -> str:

@@ -25,6 +25,15 @@ class RenderConfig(StageConfig):
     expression_timeline: Path | None = Field(
         None, description="Expressions over time, instead of --expression: a CSV file of time_s, expression, strength."
     )
+    lips: str | None = Field(
+        None,
+        description="What decides the lips: prior, the lip prior that comes with the package, which follows any voice; "
+        "own, the head's own audio encoder; or a run of train-lips. By default prior, but own for preset paper and "
+        "the paper's methods.",
+    )
+    articulation: float = Field(
+        1.0, ge=0, le=2, description="How far the lips move, with a lip prior: 0 is rest, 1 is as the person speaks."
+    )
     silence_gate: bool = Field(False, description="Close the mouth where nobody speaks.")
     pose_smoothing: float = Field(
         0.0, ge=0, le=10, description="Smooth the head pose with a Gaussian of this standard deviation in seconds."

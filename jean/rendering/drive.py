@@ -8,7 +8,6 @@ import numpy as np
 import torch
 
 from jean.checkpoint import Checkpoint
-from jean.drivers.audio_windows import neighbour_rows
 from jean.drivers.method import Method
 from jean.drivers.person import Person
 from jean.drivers.tracks import DriverTracks
@@ -17,6 +16,7 @@ from jean.progress import Progress
 from jean.rendering.config import RenderConfig
 from jean.rendering.expression import expressions
 from jean.rendering.limits import NOTABLE, Reduction, warn_of_reductions
+from jean.rendering.lips import lips_by_encoder, lips_by_prior, prior_path
 from jean.rendering.poses import head_poses, orbit_camera
 
 
@@ -77,8 +77,11 @@ def gather_drivers(
     times = (np.arange(count) + 0.5) / fps
     expression, offsets = expressions(config, method.expression, person, times, own_fps, progress)
     poses, own_frames = head_poses(config, person, times, fps, own_fps)
-    neighbours = meta["model"].get("audio_attention", 0)
-    lips = _audio_part(model, windows, neighbour_rows(count, neighbours, fps / own_fps) if neighbours else None)
+    prior = prior_path(config, checkpoint, method)
+    if prior is None:
+        lips = lips_by_encoder(model, windows, meta["model"].get("audio_attention", 0), fps / own_fps)
+    else:
+        lips = lips_by_prior(prior, config, checkpoint, model, person, times, fps)
     remaining: dict[str, np.ndarray] = {}
     expression, remaining["expression"] = support.expression.limit(expression)
     offsets, remaining["upper_offsets"], lower = support.limit_offsets(offsets)
@@ -102,21 +105,3 @@ def gather_drivers(
         lips=torch.from_numpy(lips.astype(np.float32)),
     )
     return Drive(tracks.to(model.device), size, own_frames, reductions)
-
-
-@torch.no_grad()
-def _audio_part(model: TalkingHead, windows: np.ndarray, neighbours: np.ndarray | None, batch: int = 256) -> np.ndarray:
-    """The audio part of e_in [T, audio_width].
-
-    Args:
-        model: the head.
-        windows: audio windows [T, window, D].
-        neighbours: rows of ``windows`` that are smoothed together for each frame [T, N]; None without smoothing.
-        batch: frames at a time.
-    """
-    rows = np.arange(len(windows)) if neighbours is None else neighbours
-    parts = [
-        model.audio_embedding(torch.from_numpy(windows[rows[start : start + batch]]).to(model.device))
-        for start in range(0, len(windows), batch)
-    ]
-    return torch.cat(parts).cpu().numpy()

@@ -16,6 +16,7 @@ import torch
 
 from jean.checkpoint import load_checkpoint
 from jean.clips.clip import Clip
+from jean.drivers.method import Method
 from jean.errors import InputError, UsageError
 from jean.files import check_writable, folder_lock, read_json, sha256
 from jean.media import open_writer, read_audio_native
@@ -28,6 +29,7 @@ from jean.rendering.config import RenderConfig
 from jean.rendering.drive import Drive
 from jean.rendering.frame_store import FrameStore
 from jean.rendering.head import load_configured_head
+from jean.rendering.lips import prior_path
 from jean.rendering.pipeline import in_order
 
 
@@ -61,6 +63,9 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     check_writable(output.parent)
     inputs = _inputs(config)
     checkpoint = load_checkpoint(run, stage="nerf", warn=progress.warn)
+    prior = prior_path(config, checkpoint, Method.of_run(checkpoint))
+    if prior is not None:
+        inputs["lips"] = prior
     options = config.model_dump(mode="json", exclude={"shard", "device", "seed"})
     input_hashes = {
         name: sha256(path) if path.is_file() else Clip.open(path, pictures=False).digest()
@@ -75,7 +80,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     head = load_configured_head(run, config, progress)
     drive, model, backend = head.gather(config), head.model, head.implementation
     fps, size = float(config.fps or head.fps), drive.size_px
-    progress.say(f"backend: {backend}, {config.precision}.")
+    progress.say(f"backend: {backend}, {config.precision}; lips: {'audio encoder' if prior is None else 'lip prior'}.")
     backgrounds = head.backgrounds(drive, config.background)
     part = _part(config.shard, len(drive))
     work = output.with_name(output.name + ".work")

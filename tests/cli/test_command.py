@@ -22,14 +22,15 @@ WITH_CONFIG = {"--config", "--set", "--seed", "--device", "--help-config"}
 
 # Scripts of users depend on these names.
 OPTIONS = {
-    "prepare": "output size fps tracker matting audio-features emotion-features face crop concat like tracks-only "
-    "preview",
+    "prepare": "output size fps tracker matting audio-features emotion-features face crop concat like sound-offset "
+    "tracks-only preview",
     "train-landmarks": "output preset table epochs steps",
     "train-audio": "output landmarks preset audio-features table epochs steps",
     "train-expr": "output preset person emotion-features table epochs steps",
+    "train-lips": "output table steps synthetic-steps",
     "train-nerf": "output preset steps minutes audio expr method expression backend",
-    "render": "output audio expression expression-timeline silence-gate pose-smoothing pose pose-mode background size "
-    "fps yaw pitch orbit depth frames shard backend precision sampling",
+    "render": "output audio expression expression-timeline lips articulation silence-gate pose-smoothing pose "
+    "pose-mode background size fps yaw pitch orbit depth frames shard backend precision sampling",
     "evaluate": "output system reference expression-source audio-source pairs no-audio no-expression metrics landmarks "
     "audio-encoder metric-option allow-missing workers",
     "inspect": "output data strip",

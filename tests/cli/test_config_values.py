@@ -17,10 +17,11 @@ CONFIGURED = [command for command in COMMANDS if command.config_path is not None
 
 # Keys for which 0 has a meaning, by command; everywhere else 0 is rejected.
 ZERO: dict[str, set[str]] = {
-    "prepare": set(),
+    "prepare": {"sound_offset"},
     "train-landmarks": {"swap_probability", "weight_decay"},
     "train-audio": {"audio_noise", "dropout"},
     "train-expr": {"swap_probability", "dropout", "weight_decay"},
+    "train-lips": {"anchor", "synthetic_steps", "dropout"},
     "train-nerf": {
         "lip_weight",
         "audio_rate",
@@ -33,13 +34,13 @@ ZERO: dict[str, set[str]] = {
         "expression_noise",
         "opacity_weight",
     },
-    "render": {"pose_smoothing", "strength", "yaw", "pitch", "orbit", "crf"},
+    "render": {"articulation", "pose_smoothing", "strength", "yaw", "pitch", "orbit", "crf"},
     "evaluate": {"reference_start_s", "resamples"},
     "inspect": set(),
     "demo": {"person"},
 }
 # Keys for which -1 has a meaning.
-NEGATIVE = {"render": {"yaw", "pitch"}}
+NEGATIVE = {"prepare": {"sound_offset"}, "render": {"yaw", "pitch"}}
 
 
 def contains_number(annotation: Any) -> bool:

@@ -25,6 +25,7 @@ COMMANDS = [
     "train-landmarks",
     "train-audio",
     "train-expr",
+    "train-lips",
     "train-nerf",
     "render",
     "evaluate",

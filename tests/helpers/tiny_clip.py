@@ -151,3 +151,13 @@ def rewrite(folder: Path, arrays=None, **meta) -> Path:
         document["files"][ARRAYS_FILE] = file_facts(folder / ARRAYS_FILE).to_json()
     write_json(folder / META, {**document, **meta})
     return folder
+
+
+def move_lips(folder: Path) -> Path:
+    """Moves the lip landmarks of a ``make_clip`` clip: they open and narrow with its loudness, 3 times per second."""
+    landmarks = load_file(folder / ARRAYS_FILE)["landmarks"]
+    loud = 0.5 + 0.5 * np.sin(2 * np.pi * 3 * np.arange(len(landmarks)) / 25)
+    landmarks[:, 65:68, 1] += 2 * loud[:, None]
+    landmarks[:, 48, 0] += loud
+    landmarks[:, 54, 0] -= 0.5 * loud
+    return rewrite(folder, {"landmarks": landmarks})

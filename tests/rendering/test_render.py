@@ -23,23 +23,6 @@ from jean.train.nerf.train import NerfConfig, train_nerf
 from tests.helpers.tiny_clip import make_clip, rewrite
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """A folder with a clip and a run that was trained on it briefly."""
-    folder = tmp_path_factory.mktemp("trained")
-    clip = make_clip(folder / "clip")
-    train_nerf([clip], folder / "run", NerfConfig(steps=60, rays=256, frames_per_step=4), Silent())
-    return folder
-
-
-@pytest.fixture
-def speech(tmp_path):
-    """0.3 s of sound: 7.5 frames."""
-    path = tmp_path / "speech.wav"
-    write_wav(path, (0.3 * np.sin(np.arange(4800) / 10)).astype(np.float32), 16000)
-    return path
-
-
 def test_the_result_is_as_long_as_the_sound(trained, speech, tmp_path):
     out = tmp_path / "out.mp4"
     result = render(trained / "run", RenderConfig(audio=speech), out, Silent())

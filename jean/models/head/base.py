@@ -173,6 +173,17 @@ class Head(nn.Module, ABC):
         """
         return None
 
+    def lip_coordinates(self, offsets: Tensor) -> Tensor:
+        """Lip coordinates [T, audio_width] whose deformation comes closest to measured offsets.
+
+        Args:
+            offsets: landmark offsets [T, 68, 2], cm.
+
+        Raises:
+            ValueError: the head's deformation does not depend on lip coordinates.
+        """
+        raise ValueError("this head has no lip coordinates")
+
     def wants_occupancy(self, step: int) -> bool:
         """Whether ``update_occupancy`` is due after optimisation step ``step``."""
         return False

@@ -91,6 +91,13 @@ class FaceDeformation(nn.Module):
         targets = offsets[:, list(LOWER)].reshape(len(lips), -1).double()
         self.lips_to_points.copy_(torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ targets))
 
+    def lip_coordinates(self, offsets: Tensor) -> Tensor:
+        """Lip coordinates [T, lip_width] that come closest to offsets [T, 68, 2], cm; the inverse of ``fit``'s map."""
+        slopes, intercept = self.lips_to_points[:-1].double(), self.lips_to_points[-1].double()
+        targets = offsets[:, list(LOWER)].reshape(len(offsets), -1).double() - intercept
+        ridge = 1e-6 * torch.eye(len(slopes), dtype=torch.float64, device=slopes.device)
+        return torch.linalg.solve(slopes @ slopes.T + ridge, slopes @ targets.T).T
+
     def forward(self, offsets: Tensor, lips: Tensor) -> Tensor:
         """Displacements that map a position to canonical space, [F, CELLS², 2], cm.
 

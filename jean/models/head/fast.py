@@ -86,6 +86,9 @@ class FastHead(Head):
     def fit_deformation(self, lips: Tensor, offsets: Tensor) -> None:  # noqa: D102
         self.face_deformation.fit(lips, offsets)
 
+    def lip_coordinates(self, offsets: Tensor) -> Tensor:  # noqa: D102
+        return self.face_deformation.lip_coordinates(offsets)
+
     def frame_scene(  # noqa: D102
         self, condition: Tensor, view: Tensor, deformation: Tensor | None, torso: Callable[[], FrameTorso]
     ) -> FrameScene | None:

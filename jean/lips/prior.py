@@ -1,0 +1,127 @@
+"""The lip prior: a small convolutional network from speech to lip parameters, the same for all speakers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from jean.lips.parameters import PARAMETERS
+from jean.lips.spectrum import BANDS, ROWS_HZ, mel_power, normalise, speaking
+
+PRIOR_FILE = "prior.safetensors"  # in a run folder of train-lips: the trained prior, in half precision
+BUILTIN = Path(__file__).with_name(PRIOR_FILE)
+WIDTH = 128
+# Dilation, rows back and rows ahead of each block. The output at a time depends on 180 ms of later sound, plus the
+# 10 ms of the first layer and half a window: less than 0.2 s plus one row.
+BLOCKS = ((1, 3, 3), (2, 3, 3), (4, 3, 2))
+PHONEMES = 40  # classes of the auxiliary output, see ``jean.train.lips.articulation``
+QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # at which ranges of lip parameters are compared
+SMOOTHING_S = 0.02  # standard deviation of the Gaussian over the predicted tracks
+
+
+class _Block(nn.Module):
+    """A residual block: a dilated convolution over time, batch normalisation, ReLU, and a pointwise convolution."""
+
+    def __init__(self, width: int, dilation: int, back: int, ahead: int):
+        super().__init__()
+        self.padding = (back * dilation, ahead * dilation)
+        self.wide = nn.Conv1d(width, width, back + ahead + 1, dilation=dilation)
+        self.norm = nn.BatchNorm1d(width)
+        self.point = nn.Conv1d(width, width, 1)
+
+    def forward(self, values: Tensor) -> Tensor:
+        wide = self.wide(nn.functional.pad(values, self.padding))
+        return values + self.point(torch.relu(self.norm(wide)))
+
+
+class LipPrior(nn.Module):
+    """Predicts lip parameters from speech, 100 times per second.
+
+    Args:
+        dropout: probability of dropping a hidden unit after each block while training.
+    """
+
+    quantiles: Tensor
+
+    def __init__(self, dropout: float = 0.0):
+        super().__init__()
+        self.first = nn.Conv1d(BANDS, WIDTH, 3, padding=1)
+        self.blocks = nn.Sequential(*(nn.Sequential(_Block(WIDTH, *b), nn.Dropout(dropout)) for b in BLOCKS))
+        self.hidden = nn.Conv1d(WIDTH, 64, 1)
+        self.lips = nn.Conv1d(64, len(PARAMETERS), 1)
+        self.phonemes = nn.Conv1d(WIDTH, PHONEMES, 1)
+        # of each parameter over the speech that the prior was trained on, in its own unit
+        self.register_buffer("quantiles", torch.zeros(len(PARAMETERS), len(QUANTILES)))
+
+    def forward(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
+        """Lip parameters [B, N, 5] and phoneme logits [B, N, P] of normalised spectra [B, N, 64]."""
+        features = self.blocks(torch.relu(self.first(spectrum.transpose(1, 2))))
+        lips = self.lips(torch.tanh(self.hidden(features)))
+        return lips.transpose(1, 2), self.phonemes(features).transpose(1, 2)
+
+    @torch.no_grad()
+    def track(self, wave: np.ndarray) -> LipTrack:
+        """The lips that go with a sound.
+
+        Args:
+            wave: mono, 16 kHz, [S] in [-1, 1].
+        """
+        self.eval()
+        power = mel_power(wave)
+        if not len(power):
+            return LipTrack(np.zeros((1, len(PARAMETERS))), np.zeros(1, bool), self.quantiles.numpy())
+        device = self.quantiles.device
+        values = self(torch.from_numpy(normalise(power))[None].to(device))[0][0].double().cpu().numpy()
+        return LipTrack(_smooth(values, SMOOTHING_S * ROWS_HZ), speaking(power), self.quantiles.cpu().numpy())
+
+
+@dataclass(frozen=True)
+class LipTrack:
+    """Predicted lips over time.
+
+    Attributes:
+        values: [N, 5], ``PARAMETERS`` in the prior's unit, row n at n / 100 s.
+        speaking: bool [N], whether somebody speaks.
+        quantiles: [5, K], the range of each parameter in general speech, at ``QUANTILES``.
+    """
+
+    values: np.ndarray
+    speaking: np.ndarray
+    quantiles: np.ndarray
+
+    def at(self, times_s: np.ndarray) -> np.ndarray:
+        """The values at times [T], s: [T, 5]."""
+        rows = np.arange(len(self.values)) / ROWS_HZ
+        return np.stack([np.interp(times_s, rows, column) for column in self.values.T], 1)
+
+
+def load_prior(path: Path | None = None) -> LipPrior:
+    """The lip prior in evaluation mode, on the CPU.
+
+    Args:
+        path: a safetensors file; None for the one that comes with the package.
+
+    Raises:
+        ArtefactError: the file is missing, damaged, or no lip prior.
+    """
+    from jean.errors import ArtefactError
+    from jean.weights.tensors import read_tensors
+
+    prior = LipPrior()
+    try:
+        prior.load_state_dict({name: value.float() for name, value in read_tensors(path or BUILTIN).items()})
+    except RuntimeError as error:
+        raise ArtefactError(f"{path or BUILTIN} holds no lip prior.", "Train one with: jean train-lips") from error
+    return prior.eval()
+
+
+def _smooth(values: np.ndarray, std_rows: float) -> np.ndarray:
+    from scipy.ndimage import gaussian_filter1d
+
+    smooth = partial(gaussian_filter1d, sigma=std_rows, axis=0, mode="nearest")
+    return np.asarray(smooth(values))

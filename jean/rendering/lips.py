@@ -1,0 +1,98 @@
+"""Lips of a result: by the lip prior with the person's style, or by the head's own audio encoder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from jean.checkpoint import Checkpoint
+from jean.drivers.audio_windows import neighbour_rows
+from jean.drivers.lip_style import LipStyle
+from jean.drivers.method import Method
+from jean.drivers.person import Person
+from jean.drivers.speech import speech_gate
+from jean.drivers.voice import voiced
+from jean.errors import InputError, UsageError
+from jean.lips.parameters import opening_and_width
+from jean.lips.prior import BUILTIN, PRIOR_FILE, load_prior
+from jean.media import read_audio
+from jean.models.talking_head import TalkingHead
+from jean.rendering.config import RenderConfig
+
+
+def prior_path(config: RenderConfig, checkpoint: Checkpoint, method: Method) -> Path | None:
+    """File of the lip prior that decides the lips; None where the head's own audio encoder does.
+
+    Raises:
+        UsageError: a prior was asked for, but the head has no lip coordinates that it could set.
+        InputError: ``--lips`` names no run of train-lips.
+    """
+    # With lip_weight, the audio part of e_in is trained to be the mouth's coordinates; else it is a free embedding.
+    settable = bool(checkpoint.payload["config"].get("lip_weight")) and method.audio_drives_mouth
+    if config.lips == "own" or (config.lips is None and not (settable and method.name is None)):
+        return None
+    if not settable:
+        raise UsageError("the lips of this head follow no prior.", "Its method or preset has none; use --lips own.")
+    if config.lips in (None, "prior"):
+        return BUILTIN
+    path = Path(str(config.lips)) / PRIOR_FILE
+    if not path.is_file():
+        raise InputError(
+            f"{config.lips} holds no lip prior.", "Use --lips prior, own, or a finished run of train-lips."
+        )
+    return path
+
+
+def lips_by_prior(
+    prior: Path,
+    config: RenderConfig,
+    checkpoint: Checkpoint,
+    model: TalkingHead,
+    person: Person,
+    times_s: np.ndarray,
+    fps: float,
+) -> np.ndarray:
+    """Lip coordinates [T, W] of the person for the speech of the configuration, by a lip prior.
+
+    Args:
+        prior: file of the prior.
+        config: the speech, articulation and silence gate.
+        checkpoint: of the head.
+        model: the head.
+        person: the person of the run.
+        times_s: times of the frames [T], s.
+        fps: frames per second of the result.
+    """
+    assert config.audio is not None
+    wave = read_audio(config.audio)
+    gate = speech_gate(voiced(wave, len(times_s), fps), fps) if config.silence_gate else None
+    style = person.style or _style_of_tracks(person, model, checkpoint.payload["meta"]["model"]["shape"])
+    return style.coordinates(load_prior(prior).track(wave), times_s, config.articulation, gate)
+
+
+def _style_of_tracks(person: Person, model: TalkingHead, shape: list[list[float]]) -> LipStyle:
+    """The style for a run that stored none (version 0.1 or earlier); ``shape`` is the rigid head [68][3], cm."""
+    offsets = torch.from_numpy(person.offsets).float().to(model.device)
+    coordinates = model.head.lip_coordinates(offsets).cpu().double().numpy()
+    lips = opening_and_width(np.array(shape)[:, :2] + person.offsets)
+    return LipStyle.fit(lips, coordinates)
+
+
+@torch.no_grad()
+def lips_by_encoder(model: TalkingHead, windows: np.ndarray, neighbours: int, spacing: float) -> np.ndarray:
+    """The audio part of e_in [T, audio_width], by the head's audio encoder.
+
+    Args:
+        model: the head.
+        windows: audio windows [T, window, D].
+        neighbours: number of frames that are smoothed together; 0 for none.
+        spacing: distance of neighbours in frames of the result.
+    """
+    rows = neighbour_rows(len(windows), neighbours, spacing) if neighbours else np.arange(len(windows))
+    parts = [
+        model.audio_embedding(torch.from_numpy(windows[part]).to(model.device))
+        for part in np.array_split(rows, -(-len(rows) // 256))
+    ]
+    return np.asarray(torch.cat(parts).cpu().numpy())

@@ -1,0 +1,79 @@
+"""Which lips a render has: by the prior, by the head's own encoder, by a trained prior."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+
+from jean.checkpoint import load_checkpoint
+from jean.drivers.method import Method
+from jean.drivers.person import NAME, read_person
+from jean.errors import InputError, UsageError
+from jean.files import read_json, write_safetensors
+from jean.lips.prior import BUILTIN, PRIOR_FILE
+from jean.progress import Silent
+from jean.rendering.config import RenderConfig
+from jean.rendering.head import load_head
+from jean.rendering.lips import prior_path
+from jean.rendering.render import render
+
+
+def chosen(run, **options):
+    checkpoint = load_checkpoint(run)
+    return prior_path(RenderConfig(**options), checkpoint, Method.of_run(checkpoint))
+
+
+def test_the_prior_is_the_default_and_can_be_replaced(trained, tmp_path):
+    run = trained / "run"
+    assert chosen(run) == chosen(run, lips="prior") == BUILTIN
+    assert chosen(run, lips="own") is None
+    with pytest.raises(InputError, match="no lip prior"):
+        chosen(run, lips=str(tmp_path))
+    shutil.copy(BUILTIN, tmp_path / PRIOR_FILE)
+    assert chosen(run, lips=str(tmp_path)) == tmp_path / PRIOR_FILE
+
+
+def test_heads_without_lip_coordinates_keep_their_own_encoder(trained):
+    checkpoint = load_checkpoint(trained / "run")
+    checkpoint.payload["config"]["lip_weight"] = 0.0
+    method = Method.of_run(checkpoint)
+    assert prior_path(RenderConfig(), checkpoint, method) is None
+    with pytest.raises(UsageError, match="follow no prior"):
+        prior_path(RenderConfig(lips="prior"), checkpoint, method)
+
+
+def test_lips_and_articulation_change_the_drivers(trained, speech):
+    head = load_head(trained / "run", device="cpu")
+    lips = {
+        name: head.drive(speech, **options).tracks.lips.numpy()
+        for name, options in {
+            "prior": {},
+            "own": {"lips": "own"},
+            "still": {"articulation": 0.0},
+            "far": {"articulation": 2.0},
+        }.items()
+    }
+    assert not np.allclose(lips["prior"], lips["own"])
+    assert np.ptp(lips["still"], axis=0).max() < 1e-6
+    assert lips["far"].std() >= lips["prior"].std()
+
+
+def test_a_run_that_stored_no_style_gets_one_from_its_tracks(trained, speech, tmp_path):
+    from safetensors.numpy import load_file
+
+    run = shutil.copytree(trained / "run", tmp_path / "run")
+    arrays = {name: array for name, array in load_file(run / NAME).items() if not name.startswith("style/")}
+    write_safetensors(run / NAME, arrays, {"clip": str(trained / "clip")})
+    assert read_person(run).style is None and read_person(trained / "run").style is not None
+    lips = load_head(run, device="cpu").drive(speech).tracks.lips
+    assert lips.isfinite().all() and lips.std() > 0
+
+
+def test_the_manifest_names_the_prior(trained, speech, tmp_path):
+    out = tmp_path / "a.mp4"
+    render(trained / "run", RenderConfig(audio=speech, frames=tmp_path / "png"), out, Silent())
+    assert "lips" in read_json(out.with_name("a.mp4.json"))["inputs"]
+    render(trained / "run", RenderConfig(audio=speech, lips="own"), tmp_path / "b.mp4", Silent())
+    assert "lips" not in read_json(tmp_path / "b.mp4.json")["inputs"]
