@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Option("pitch", metavar="DEGREES"),
         Option("orbit", metavar="DEGREES"),
         "depth",
+        "layers",
         Option("frames", metavar="DIR"),
         Option("shard", metavar="I/N"),
         "backend",

@@ -11,7 +11,7 @@ file share it.
 from jean.media.audio import read_audio, read_audio_native
 from jean.media.container import has_av, read_tags
 from jean.media.frames_writer import FramesWriter
-from jean.media.image import encode_png, read_image, write_png
+from jean.media.image import encode_png, read_image, read_opacity, write_opacity, write_png
 from jean.media.probe import MediaInfo, probe
 from jean.media.rates import RATE_HZ, count_frames, rational_fps
 from jean.media.read import read_frames, sample_frames
@@ -35,9 +35,11 @@ __all__ = [
     "read_audio_native",
     "read_frames",
     "read_image",
+    "read_opacity",
     "read_tags",
     "read_wav",
     "sample_frames",
+    "write_opacity",
     "write_png",
     "write_wav",
 ]

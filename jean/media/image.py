@@ -80,3 +80,17 @@ def write_png(path: str | Path, image: np.ndarray, *, fast: bool = False) -> Non
     data = encode_png(image, fast=fast)
     with atomic_path(Path(path)) as temporary:
         temporary.write_bytes(data)
+
+
+def write_opacity(path: str | Path, opacity: np.ndarray) -> None:
+    """Writes the opacity of head and torso, uint8 [H, W, 2], as a PNG file: head in red, torso in green."""
+    write_png(path, np.pad(opacity, ((0, 0), (0, 0), (0, 1))), fast=True)
+
+
+def read_opacity(path: str | Path) -> np.ndarray:
+    """Reads a file of ``write_opacity``: uint8 [H, W, 2].
+
+    Raises:
+        InputError: the file is missing or is not an image.
+    """
+    return read_image(path)[..., :2]

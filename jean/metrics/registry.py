@@ -32,6 +32,8 @@ METRICS: dict[str, str] = {
     "jitter": "jean.metrics.jitter:Jitter",
     "blinks": "jean.metrics.eyes:Blinks",
     "gaze": "jean.metrics.eyes:Gaze",
+    "face_integrity": "jean.metrics.face_integrity:FaceIntegrity",
+    "picture_integrity": "jean.metrics.picture_integrity:PictureIntegrity",
 }
 REGISTRY: Registry[type[Metric]] = Registry(
     "metric", "jean.metrics", METRICS, required=("name", "version", "columns", "Options", "facts", "update", "result")

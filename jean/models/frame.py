@@ -90,6 +90,31 @@ def render_frame(model: TalkingHead, frames: Frames, background: np.ndarray) -> 
     return RenderedFrame(image.reshape(size, size, 3), depth_cm.reshape(size, size))
 
 
+@torch.no_grad()
+def render_opacity(model: TalkingHead, frames: Frames, size_px: int) -> np.ndarray:
+    """Opacity of the head, and of the torso where the head does not cover it, of one frame: uint8 [size, size, 2].
+
+    The sum is the opacity of the person, as in the mattes of a clip.
+
+    Args:
+        model: the head.
+        frames: the inputs of one frame.
+        size_px: side of the frame.
+    """
+    order, condition = tile_order(size_px), model.condition(frames)
+    pixels = _pixels(size_px, model.device)
+    parts = []
+    for start in range(0, len(pixels), CHUNK):
+        chunk = pixels[start : start + CHUNK]
+        frame = torch.zeros(len(chunk), dtype=torch.long, device=chunk.device)
+        traced = model.trace(frames, chunk, frame, size_px, condition=condition)
+        head = traced.head[-1].opacity
+        parts.append(torch.stack([head, (1 - head) * traced.torso_opacity], -1))
+    opacity = np.empty((size_px * size_px, 2), np.uint8)
+    opacity[order] = as_bytes(torch.cat(parts)).cpu().numpy()
+    return opacity.reshape(size_px, size_px, 2)
+
+
 def as_bytes(rgb: Tensor) -> Tensor:
     """Colours in [0, 1] as rounded uint8 values; values outside are clipped."""
     return (rgb.clamp(0, 1) * 255 + 0.5).byte()

@@ -73,6 +73,9 @@ class RenderConfig(StageConfig):
         0.0, ge=0, le=60, description="Swing the camera slowly around the head by this many degrees to either side."
     )
     depth: bool = Field(False, description="Also write 16-bit depth images in hundredths of a cm.")
+    layers: bool = Field(
+        False, description="Also write the opacity of head (red) and torso (green) as PNG files, for evaluate."
+    )
     frames: Path | None = Field(None, description="Also write the frames as PNG files into this folder.")
     shard: str | None = Field(
         None,

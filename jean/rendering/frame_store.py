@@ -10,7 +10,7 @@ import numpy as np
 
 from jean.errors import ArtefactError
 from jean.files import read_json, write_json
-from jean.media import write_png
+from jean.media import write_opacity, write_png
 
 DEPTH_UNITS_PER_CM = 100  # of the 16-bit depth images, which therefore reach 655 cm
 
@@ -24,10 +24,11 @@ class FrameStore:
         total: number of frames.
         size: side of the frames, px.
         depth: whether to store a depth image with each frame.
+        layers: whether to store the opacity of head and torso with each frame.
     """
 
-    def __init__(self, folder: Path, key: dict[str, Any], total: int, size: int, depth: bool):
-        self.folder, self.total, self.size, self.depth = folder, total, size, depth
+    def __init__(self, folder: Path, key: dict[str, Any], total: int, size: int, depth: bool, layers: bool = False):
+        self.folder, self.total, self.size, self.depth, self.layers = folder, total, size, depth, layers
         folder.mkdir(parents=True, exist_ok=True)
         record = folder / "key.json"
         if record.exists() and read_json(record) != key:
@@ -43,6 +44,9 @@ class FrameStore:
     def _depth_path(self, index: int) -> Path:
         return self.folder / f"{index:06d}.depth.png"
 
+    def _layers_path(self, index: int) -> Path:
+        return self.folder / f"{index:06d}.layers.png"
+
     def has(self, index: int) -> bool:
         """Whether a frame is stored."""
         return self._path(index).exists()
@@ -55,17 +59,21 @@ class FrameStore:
         """Whether all frames are stored."""
         return all(self.has(index) for index in range(self.total))
 
-    def write(self, index: int, rgb: np.ndarray, depth_cm: np.ndarray) -> None:
+    def write(self, index: int, rgb: np.ndarray, depth_cm: np.ndarray, opacity: np.ndarray | None = None) -> None:
         """Stores a frame.
 
         Args:
             index: number of the frame.
             rgb: uint8 [H, W, 3].
             depth_cm: float [H, W]; stored if the store was created with ``depth``.
+            opacity: of head and torso, uint8 [H, W, 2]; needed if the store was created with ``layers``.
         """
         if self.depth:
             units = np.clip(depth_cm * DEPTH_UNITS_PER_CM, 0, 65535).astype(np.uint16)
             write_png(self._depth_path(index), units, fast=True)
+        if self.layers:
+            assert opacity is not None
+            write_opacity(self._layers_path(index), opacity)
         write_png(self._path(index), rgb, fast=True)  # written last: its presence marks the frame as complete
 
     def read(self, index: int) -> np.ndarray:
@@ -81,14 +89,15 @@ class FrameStore:
             raise ArtefactError(f"{self._path(index)} is damaged.", "Delete it and render again.")
         return image[:, :, ::-1]
 
-    def hand_over(self, frames: Path | None, depths: Path | None) -> None:
+    def hand_over(self, frames: Path | None, depths: Path | None, layers: Path | None = None) -> None:
         """Copies the PNG files of all frames.
 
         Args:
             frames: folder for the frames; None to copy none.
             depths: folder for the depth images; None to copy none.
+            layers: folder for the opacities; None to copy none.
         """
-        for folder, path_of in ((frames, self._path), (depths, self._depth_path)):
+        for folder, path_of in ((frames, self._path), (depths, self._depth_path), (layers, self._layers_path)):
             if folder is not None:
                 folder.mkdir(parents=True, exist_ok=True)
                 for index in range(self.total):

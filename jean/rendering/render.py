@@ -21,7 +21,7 @@ from jean.errors import InputError, UsageError
 from jean.files import check_writable, folder_lock, read_json, sha256
 from jean.media import open_writer, read_audio_native
 from jean.media.write import VIDEO_SUFFIXES
-from jean.models.frame import render_frame
+from jean.models.frame import render_frame, render_opacity
 from jean.models.talking_head import TalkingHead
 from jean.progress import Progress
 from jean.provenance import manifest, manifest_path, metadata_tags, write_manifest
@@ -85,7 +85,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     part = _part(config.shard, len(drive))
     work = output.with_name(output.name + ".work")
     with folder_lock(work / f"part-{(config.shard or '1/1').replace('/', '-of-')}"):
-        store = FrameStore(work, key, len(drive), size, config.depth)
+        store = FrameStore(work, key, len(drive), size, config.depth, config.layers)
         missing = sum(not store.has(index) for index in part)
         if config.sampling == "skip":
             progress.say(_skip_empty(model, drive))
@@ -94,7 +94,8 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
             if store.has(index):
                 return store.read(index)
             frame = render_frame(model, drive.frame(index), backgrounds.at(index))
-            store.write(index, frame.rgb, frame.depth_cm)
+            opacity = render_opacity(model, drive.frame(index), size) if config.layers else None
+            store.write(index, frame.rgb, frame.depth_cm, opacity)
             return frame.rgb
 
         def report() -> dict[str, Any]:
@@ -117,7 +118,9 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         with folder_lock(work / "encode"):
             document = manifest("render", inputs, options, result | {"key": key["sha256"]})
             video = _encode(frames, len(drive), output, config, fps, size, document, progress)
-            store.hand_over(config.frames, output.with_name(output.stem + "_depth") if config.depth else None)
+            beside = {name: output.with_name(f"{output.stem}_{name}") for name in ("depth", "layers")}
+            depths, layers = beside["depth"] if config.depth else None, beside["layers"] if config.layers else None
+            store.hand_over(config.frames, depths, layers)
             write_manifest(video, document)
             final = report() | {"output": str(video)}
             store.remove()

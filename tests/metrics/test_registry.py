@@ -35,7 +35,8 @@ def test_every_metric_is_complete() -> None:
 
 
 def test_by_default_all_metrics_without_required_options_are_selected() -> None:
-    assert list(registry.select()) == [name for name in registry.METRICS if name != "own_sync"]
+    with_options = ("own_sync", "face_integrity", "picture_integrity")
+    assert list(registry.select()) == [name for name in registry.METRICS if name not in with_options]
     assert registry.select()["sync"] == LipSyncOptions(protocol="track")
 
 

@@ -13,7 +13,7 @@ from safetensors.numpy import load_file, save_file
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.geometry import make_pose, rotation_matrix
 from jean.kernels import library
-from jean.media import probe, read_audio, read_frames, write_wav
+from jean.media import probe, read_audio, read_frames, read_opacity, write_wav
 from jean.models.head import paper as head_paper
 from jean.progress import Silent
 from jean.provenance import check
@@ -84,6 +84,22 @@ def test_options_set_size_frame_rate_camera_depth_and_background(trained, speech
     assert np.abs(frame[2, 2].astype(int) - (0, 200, 0)).max() < 60
     depth = cv2.imread(str(sorted((tmp_path / "out_depth").iterdir())[0]), cv2.IMREAD_UNCHANGED)
     assert depth.dtype == np.uint16 and depth.shape == (64, 64)
+
+
+def test_layers_hold_the_opacity_that_two_backgrounds_show(trained, speech, tmp_path):
+    frames = {}
+    for name, grey in (("black", 0), ("light", 255)):
+        image = tmp_path / f"{name}.png"
+        cv2.imwrite(str(image), np.full((48, 48, 3), grey, np.uint8))
+        options = RenderConfig(audio=speech, background=str(image), frames=tmp_path / name, layers=True)
+        render(trained / "run", options, tmp_path / f"{name}.mp4", Silent())
+        frames[name] = cv2.imread(str(tmp_path / name / "000003.png")).astype(float)
+    opacity = read_opacity(tmp_path / "black_layers" / "000003.png")
+    assert opacity.shape == (48, 48, 2) and len(list((tmp_path / "black_layers").iterdir())) == 8
+    shown = 255 - (frames["light"] - frames["black"]).mean(-1)
+    assert np.abs(opacity.sum(-1, dtype=float) - shown).max() <= 3
+    head, torso = np.moveaxis(opacity.astype(int), -1, 0)
+    assert head[24, 24] > torso[24, 24] and torso[-1, 24] > head[-1, 24]  # the head in the middle, the torso below
 
 
 def test_the_white_background_is_white(trained, speech, tmp_path):
