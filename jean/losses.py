@@ -111,3 +111,16 @@ def torso_loss(rgb: Tensor, opacity: Tensor, target: Tensor, head: Tensor, torso
     target_opacity = (torso / uncovered.clamp_min(1e-3)).clamp(0, 1)
     colour_error = (torso[:, None] * (rgb - target).square()).mean()
     return colour_error + (uncovered * (opacity - target_opacity).square()).mean()
+
+
+def hidden_torso_loss(rgb: Tensor, opacity: Tensor, prior: Tensor, head: Tensor) -> Tensor:
+    """Squared errors of colour and opacity of the torso layer against a prior, weighted by how much the head hides.
+
+    Args:
+        rgb: [R, 3], colour of the layer.
+        opacity: [R], opacity of the layer.
+        prior: [R, 4], colour and opacity of the torso without the head.
+        head: [R], fraction of each pixel that the head covers.
+    """
+    colour_error = (prior[:, 3:] * (rgb - prior[:, :3]).square()).sum(-1) / 3
+    return (head * (colour_error + (opacity - prior[:, 3]).square())).mean()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 from jean.losses import (
@@ -11,6 +12,7 @@ from jean.losses import (
     contrastive_loss,
     cosine_scores,
     emotion_loss,
+    hidden_torso_loss,
     landmark_loss,
     torso_loss,
 )
@@ -75,3 +77,14 @@ def test_a_torso_behind_half_a_head_is_opaque():
     assert torso_loss(red, half, seen, torch.ones(1), torch.zeros(1)).item() == 0.0
     # no torso: it must be transparent
     assert torso_loss(red, half, seen, torch.zeros(1), torch.zeros(1)).item() == 0.25
+
+
+def test_a_hidden_torso_follows_its_prior():
+    red, prior = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.5, 0.5, 0.5, 1.0]])
+    half, hidden = torch.tensor([0.5]), torch.ones(1)
+    # the colour's error 0.75 on three channels, the opacity's 0.25
+    assert hidden_torso_loss(red, half, prior, hidden).item() == pytest.approx(0.5)
+    assert hidden_torso_loss(red, half, prior, half).item() == pytest.approx(0.25)
+    # where no torso continues, its colour does not matter
+    assert hidden_torso_loss(red, torch.zeros(1), torch.zeros(1, 4), hidden).item() == 0.0
+    assert hidden_torso_loss(red, half, prior, torch.zeros(1)).item() == 0.0

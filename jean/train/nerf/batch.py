@@ -11,9 +11,10 @@ import torch
 from torch import Tensor
 
 from jean.drivers.person_frames import PersonFrames
+from jean.train.nerf.torso_prior import torso_behind_head
 
 MEMORY_FRACTION = 0.5  # of a GPU's free memory that images may take: the model and its gradients need the rest
-BYTES_PER_PIXEL = 5  # three colours, two mattes
+BYTES_PER_PIXEL = 5  # three colours, two mattes; plates and torsos are few
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class RayBatch:
         rgb: [R, 3], in [0, 1].
         matte: opacity of head and torso [R, 2], in [0, 1].
         plate: clean background behind the pixel [R, 3], in [0, 1].
+        torso: colour and opacity of the torso where the head hides it [R, 4], in [0, 1] (``torso_behind_head``).
     """
 
     frames: Tensor
@@ -35,6 +37,7 @@ class RayBatch:
     rgb: Tensor
     matte: Tensor
     plate: Tensor
+    torso: Tensor
 
 
 class RayBatches:
@@ -80,8 +83,8 @@ class RayBatches:
         low, high = self.boxes[index, region].split(2, 1)
         cell = low + (high - low) * torch.rand((rays, 2), generator=generator, device=device)
         cell = cell.long().clamp(0, self.size - 1)
-        rgb, matte, plate = self.images.at(index, cell[:, 0], cell[:, 1])
-        return RayBatch(chosen, self.frame, cell + 0.5, rgb / 255, matte / 255, plate / 255)
+        values = self.images.at(index, cell[:, 0], cell[:, 1])
+        return RayBatch(chosen, self.frame, cell + 0.5, *(value / 255 for value in values))
 
 
 class TrainingImages:
@@ -108,6 +111,8 @@ class TrainingImages:
         self.firsts = [0, *np.cumsum(counts)[:-1].tolist()]
         self.clip_of = torch.from_numpy(data.clip_of).to(self.home)
         self.plates = _pixel_rows(np.stack([clip.background for clip in data.clips])).to(self.home)
+        torsos = [torso_behind_head(clip.frames, clip.matte) for clip in data.clips]
+        self.torsos = _pixel_rows(np.stack(torsos)).to(self.home)
         mapped = [(_pixel_rows(clip.frames), _pixel_rows(clip.matte)) for clip in data.clips]
         # on a GPU one tensor holds all clips; memory-mapped files cannot be joined
         self.parts = [_join(mapped, device)] if on_gpu else mapped
@@ -115,15 +120,15 @@ class TrainingImages:
         reason = "" if self.resident else f": more than half of the free memory of {device}"
         self.line = f"images: {needed / 1e9:.1f} GB, {where}{reason}."
 
-    def at(self, frame: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Colours [R, 3], mattes [R, 2] and plates [R, 3] of pixels, uint8.
+    def at(self, frame: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Colours [R, 3], mattes [R, 2], plates [R, 3] and torsos behind the head [R, 4] of pixels, uint8.
 
         Args:
             frame: dataset frames [R]; x, y: columns and rows [R].
         """
         frame, cell = frame.to(self.home), (y * self.size + x).to(self.home)
         pixels, clip = self.size**2, self.clip_of[frame]
-        plate = self.plates[clip * pixels + cell]
+        plate, torso = (images[clip * pixels + cell] for images in (self.plates, self.torsos))
         if len(self.parts) == 1:
             row = frame * pixels + cell
             rgb, matte = (values[row] for values in self.parts[0])
@@ -133,7 +138,8 @@ class TrainingImages:
                 own = (clip == index).nonzero()[:, 0]
                 row = (frame[own] - self.firsts[index]) * pixels + cell[own]
                 rgb[own], matte[own] = (values[row] for values in self.parts[index])
-        return rgb.to(self.device), matte.to(self.device), plate.to(self.device)
+        rgb, matte, plate, torso = (values.to(self.device) for values in (rgb, matte, plate, torso))
+        return rgb, matte, plate, torso
 
 
 def _free_bytes(device: torch.device) -> int:

@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from jean.losses import opacity_loss, photometric_loss, torso_loss
+from jean.losses import hidden_torso_loss, opacity_loss, photometric_loss, torso_loss
 from jean.models.talking_head import Pixels, TalkingHead
 from jean.train.nerf.batch import RayBatch
 from jean.train.nerf.latents import FrameLatents
@@ -51,7 +51,9 @@ def pixel_losses(
             opacity_loss(pixels.opacity(), foreground[:, 0]) + 0.3 * opacity_loss(pixels.head[-1].opacity, matte[:, 0])
         )
     torso = pixels.torso_rgb, pixels.torso_opacity
-    losses["torso"] = TORSO_WEIGHT * torso_loss(*torso, rgb, matte[:, 0], matte[:, 1])
+    losses["torso"] = TORSO_WEIGHT * (
+        torso_loss(*torso, rgb, matte[:, 0], matte[:, 1]) + hidden_torso_loss(*torso, batch.torso, matte[:, 0])
+    )
     return losses
 
 

@@ -8,6 +8,7 @@ import torch
 
 from jean.drivers.person_frames import open_person
 from jean.train.nerf.batch import RayBatches, TrainingImages
+from jean.train.nerf.torso_prior import torso_behind_head
 from tests.helpers.tiny_clip import make_clip
 
 SHARES = (0.2, 0.1, 0.3, 0.2, 0.2)
@@ -37,6 +38,8 @@ def resident(data):
     images.parts = [tuple(map(torch.from_numpy, flat))]
     images.clip_of = torch.from_numpy(data.clip_of)
     images.plates = torch.from_numpy(np.concatenate([c.background.reshape(-1, 3) for c in data.clips]))
+    torsos = [torso_behind_head(c.frames, c.matte).reshape(-1, 4) for c in data.clips]
+    images.torsos = torch.from_numpy(np.concatenate(torsos))
     return images
 
 
@@ -57,6 +60,9 @@ def test_drawn_pixels_are_those_of_their_frames(data, place):
         assert np.array_equal((batch.rgb[ray] * 255).round(), data.image(index)[y[ray], x[ray]])
         assert np.array_equal((batch.matte[ray] * 255).round(), data.matte(index)[y[ray], x[ray]])
         assert np.array_equal((batch.plate[ray] * 255).round(), data.plate(index)[y[ray], x[ray]])
+        clip = data.clips[data.clip_of[index]]
+        torso = torso_behind_head(clip.frames, clip.matte)[y[ray], x[ray]]
+        assert np.array_equal((batch.torso[ray] * 255).round(), torso)
 
 
 def test_a_seed_draws_the_same_pixels_on_every_storage(data):
@@ -64,7 +70,7 @@ def test_a_seed_draws_the_same_pixels_on_every_storage(data):
         RayBatches(data, 64, 4, SHARES, CPU, images).draw(torch.Generator().manual_seed(3))
         for images in (TrainingImages(data, CPU), resident(data))
     ]
-    for name in ("frames", "pixels", "rgb", "matte", "plate"):
+    for name in ("frames", "pixels", "rgb", "matte", "plate", "torso"):
         assert torch.equal(getattr(drawn[0], name), getattr(drawn[1], name))
 
 

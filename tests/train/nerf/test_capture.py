@@ -60,7 +60,7 @@ def on_gpu(trained, device=GPU):
     for owner, names in (
         (trained, ["lips"]),
         (trained.batches, ["train", "boxes", "frame", "bounds"]),
-        (trained.batches.images, ["clip_of", "plates"]),
+        (trained.batches.images, ["clip_of", "plates", "torsos"]),
     ):
         for name in names:
             setattr(owner, name, fake_tensor(getattr(owner, name), device))

@@ -75,7 +75,8 @@ def test_the_torso_of_the_paper_preset_does_not_learn_the_face(clip, preset):
     pixels = Pixels([head] * (2 if preset == "paper" else 1), torch.rand(2, 3), opacity)
     matte = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     none = torch.zeros(2, dtype=torch.long)
-    batch = RayBatch(none[:1], none, torch.zeros(2, 2), torch.rand(2, 3), matte, torch.rand(2, 3))
+    rgb, plate = torch.rand(2, 2, 3)
+    batch = RayBatch(none[:1], none, torch.zeros(2, 2), rgb, matte, plate, torch.rand(2, 4))
     losses = pixel_losses(pixels, batch, trained.config, trained.generator)
     named = [losses[name] for name in ("photo", "coarse") if name in losses]
     (slopes,) = torch.autograd.grad(sum(named), opacity)
