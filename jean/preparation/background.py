@@ -10,6 +10,13 @@ SAMPLES = 64  # evenly spaced frames that are read: enough for a median, and mem
 UNCOVERED = 8  # opacity, of 255, below which a pixel shows the background
 REACH = 0.012  # fraction of the frame's width by which mattes are grown: hair and shadow exceed them a little
 STRIP = 64  # rows that are processed at once: 64 frames of a strip take a few MB at any frame size
+BAND = 0.1  # fraction of the frame's width beside the person in which remains of the person are looked for
+COLOUR_SAMPLES = 16  # evenly spaced frames that show the person's colours
+COLOUR_BINS = 16  # per channel
+OPAQUE = 250  # opacity, of 255, from which a pixel shows the person alone
+UNSEEN = 1e-6  # frequency of a colour that never occurs
+STRUCTURE = 0.06  # fraction of the frame's width up to which edges of the background continue
+INPAINT_RADIUS_PX = 4
 UNKNOWN_GREY = 127  # the whole plate if no pixel is ever uncovered
 
 
@@ -18,14 +25,14 @@ def background_plate(
 ) -> np.ndarray:
     """uint8 [H, W, 3], RGB: the median of each pixel over the frames in which the person does not cover it.
 
-    Pixels that are always covered are filled smoothly from their surroundings.
+    Pixels that are always covered are filled from their surroundings.
 
     Args:
         frames: uint8 [T, H, W, 3]; may be memory-mapped.
         mattes: uint8 [T, H, W, 2], head and torso.
     """
     plate, known = visible_background(frames, mattes)
-    return fill(plate, known)
+    return continue_structure(plate, without_person(plate, known, frames, mattes))
 
 
 def visible_background(
@@ -52,6 +59,85 @@ def visible_background(
         )
         plate[rows] = np.ma.median(stack, axis=0).filled(0).round().astype(np.uint8)
     return plate, known
+
+
+def without_person(
+    plate: np.ndarray,
+    known: np.ndarray,
+    frames: Sequence[np.ndarray] | np.ndarray,
+    mattes: Sequence[np.ndarray] | np.ndarray,
+) -> np.ndarray:
+    """Which pixels of a plate show the background, bool [H, W]: those known, without remains of the person.
+
+    Mattes miss strands and edges of hair, which stand still in the plate while the head moves. Beside the person,
+    pixels whose colour is more frequent in the person than in the distant background count as unknown.
+
+    Args:
+        plate: uint8 [H, W, 3].
+        known: bool [H, W].
+        frames, mattes: as ``background_plate``.
+    """
+    import cv2
+
+    sampled = np.unique(np.linspace(0, len(frames) - 1, min(COLOUR_SAMPLES, len(frames))).round().astype(int))
+    near = _dilated(~known, BAND)
+    opaque = [np.asarray(mattes[t]).sum(-1, dtype=np.uint16) >= OPAQUE for t in sampled]
+    person = np.concatenate([np.asarray(frames[t])[shown] for t, shown in zip(sampled, opaque, strict=True)])
+    distant = plate[known & ~near]
+    if not len(person) or not len(distant):
+        return known
+    bins = _bins(plate)
+    evidence = np.log(_frequencies(person)[bins]) - np.log(_frequencies(distant)[bins])
+    weight = cv2.blur(known.astype(np.float32), (3, 3))
+    smooth = cv2.blur(np.where(known, evidence, 0).astype(np.float32), (3, 3)) / np.maximum(weight, 1e-3)
+    remains = known & near & (smooth > 0)
+    return known & ~_dilated(remains, REACH / 2)
+
+
+def _dilated(mask: np.ndarray, reach: float) -> np.ndarray:
+    """A mask [H, W] grown by ``reach``, a fraction of its width, but at least by one pixel."""
+    import cv2
+
+    radius = max(1, round(reach * mask.shape[1]))
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((2 * radius + 1,) * 2, np.uint8))) > 0
+
+
+def _bins(rgb: np.ndarray) -> tuple[np.ndarray, ...]:
+    """The bin of each colour [..., 3] along red, green and blue."""
+    return tuple(np.moveaxis(rgb // (256 // COLOUR_BINS), -1, 0))
+
+
+def _frequencies(rgb: np.ndarray) -> np.ndarray:
+    """Smoothed frequencies of colours [N, 3]: [COLOUR_BINS]³, all positive."""
+    counts = np.zeros((COLOUR_BINS,) * 3)
+    np.add.at(counts, _bins(rgb), 1)
+    for axis in range(3):
+        edges = [(1, 1) if other == axis else (0, 0) for other in range(3)]
+        padded = np.pad(counts, edges, mode="edge")
+        counts = 0.25 * padded.take(range(COLOUR_BINS), axis) + 0.5 * counts
+        counts += 0.25 * padded.take(range(2, COLOUR_BINS + 2), axis)
+    return counts / counts.sum() + UNSEEN
+
+
+def continue_structure(plate: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Fills unknown pixels: edges of the background continue into the region, which becomes smooth further inside.
+
+    A smooth fill alone shows as a halo as soon as a moved head uncovers it.
+
+    Args:
+        plate: uint8 [H, W, 3].
+        known: bool [H, W].
+    """
+    import cv2
+
+    smooth = fill(plate, known)
+    if known.all() or not known.any():
+        return smooth
+    unknown = (~known).astype(np.uint8)
+    edges = cv2.inpaint(plate, unknown, INPAINT_RADIUS_PX, cv2.INPAINT_NS).astype(np.float32)
+    depth = cv2.distanceTransform(unknown, cv2.DIST_L2, 5) / (STRUCTURE * known.shape[1])
+    share = np.clip(2 - depth, 0, 1)[..., None]  # all structure up to that depth, none from twice the depth
+    return np.clip(edges * share + smooth * (1 - share) + 0.5, 0, 255).astype(np.uint8)
 
 
 def fill(plate: np.ndarray, known: np.ndarray) -> np.ndarray:
