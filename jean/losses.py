@@ -113,14 +113,15 @@ def torso_loss(rgb: Tensor, opacity: Tensor, target: Tensor, head: Tensor, torso
     return colour_error + (uncovered * (opacity - target_opacity).square()).mean()
 
 
-def hidden_torso_loss(rgb: Tensor, opacity: Tensor, prior: Tensor, head: Tensor) -> Tensor:
-    """Squared errors of colour and opacity of the torso layer against a prior, weighted by how much the head hides.
+def hidden_torso_loss(rgb: Tensor, opacity: Tensor, target: Tensor, head: Tensor) -> Tensor:
+    """Squared errors of colour and opacity of the torso layer against a target, weighted by how much the head hides.
 
     Args:
         rgb: [R, 3], colour of the layer.
         opacity: [R], opacity of the layer.
-        prior: [R, 4], colour and opacity of the torso without the head.
+        target: [R, 5], colour and opacity of the torso without the head, and the target's weight.
         head: [R], fraction of each pixel that the head covers.
     """
-    colour_error = (prior[:, 3:] * (rgb - prior[:, :3]).square()).sum(-1) / 3
-    return (head * (colour_error + (opacity - prior[:, 3]).square())).mean()
+    colour, wanted, weight = target.split([3, 1, 1], 1)
+    colour_error = (wanted * (rgb - colour).square()).mean(1)
+    return (weight[:, 0] * head * (colour_error + (opacity - wanted[:, 0]).square())).mean()

@@ -80,11 +80,15 @@ def test_a_torso_behind_half_a_head_is_opaque():
 
 
 def test_a_hidden_torso_follows_its_prior():
-    red, prior = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.5, 0.5, 0.5, 1.0]])
+    red, prior = torch.tensor([[1.0, 0.0, 0.0]]), torch.tensor([[0.5, 0.5, 0.5, 1.0, 1.0]])
     half, hidden = torch.tensor([0.5]), torch.ones(1)
     # the colour's error 0.75 on three channels, the opacity's 0.25
     assert hidden_torso_loss(red, half, prior, hidden).item() == pytest.approx(0.5)
     assert hidden_torso_loss(red, half, prior, half).item() == pytest.approx(0.25)
     # where no torso continues, its colour does not matter
-    assert hidden_torso_loss(red, torch.zeros(1), torch.zeros(1, 4), hidden).item() == 0.0
+    nothing = torch.tensor([[0.0, 0.0, 0.0, 0.0, 1.0]])
+    assert hidden_torso_loss(red, torch.zeros(1), nothing, hidden).item() == 0.0
+    # deep behind the head the layer is free
+    free = prior * torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0])
+    assert hidden_torso_loss(red, half, free, hidden).item() == 0.0
     assert hidden_torso_loss(red, half, prior, torch.zeros(1)).item() == 0.0

@@ -75,7 +75,7 @@ def gather_drivers(
     windows = method.speech.windows_of_file(config.audio, fps, gate=config.silence_gate)
     count = len(windows)
     times = (np.arange(count) + 0.5) / fps
-    expression, offsets = expressions(config, method.expression, person, times, own_fps, progress)
+    expression, offsets, mean_kept = expressions(config, method.expression, person, times, own_fps, progress)
     poses, own_frames = head_poses(config, person, times, fps, own_fps)
     prior = prior_path(config, checkpoint, method)
     if prior is None:
@@ -83,6 +83,8 @@ def gather_drivers(
     else:
         lips = lips_by_prior(prior, config, checkpoint, model, person, times, fps)
     remaining: dict[str, np.ndarray] = {}
+    if config.expression is not None:
+        remaining["expression_mean"] = np.full(count, mean_kept)
     expression, remaining["expression"] = support.expression.limit(expression)
     offsets, remaining["upper_offsets"], lower = support.limit_offsets(offsets)
     if not method.audio_drives_mouth:

@@ -21,8 +21,11 @@ def expressions(
     times: np.ndarray,
     own_fps: float,
     progress: Progress,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> tuple[np.ndarray, np.ndarray, float]:
     """Expression vectors and landmark offsets of the result, before the support limit.
+
+    The mean of a foreign source is brought near the person's (``Support.approach``). Named expressions are means of the
+    person, and stay.
 
     Args:
         config: the expression source, its strength, or names.
@@ -33,7 +36,8 @@ def expressions(
         progress: receives progress while a video is tracked.
 
     Returns:
-        Vectors float32 [T, E] and offsets float32 [T, 68, 2], cm.
+        Vectors float32 [T, E], offsets float32 [T, 68, 2], cm, and the fraction of the distance between the source's
+        mean vector and the person's that remains.
 
     Raises:
         UsageError: a run without an expression, or an unknown name.
@@ -43,11 +47,11 @@ def expressions(
     keys = _keys(config, float(times[-1]))
     if (config.expression is not None or keys) and not source.takes_source:
         raise UsageError("this run was trained without an expression (audio-only).", "Leave --expression away.")
-    track, offsets, fps = person.expression, person.offsets, own_fps
+    track, offsets, fps, remaining = person.expression, person.offsets, own_fps, 1.0
     if config.expression is not None and not keys:
         source_track = source.track(config.expression, progress)
-        track, fps = source_track.vectors, source_track.fps
-        offsets = person.retarget_offsets(track, source_track.offsets)
+        track, remaining = person.support.expression.approach(source_track.vectors)
+        fps, offsets = source_track.fps, person.retarget_offsets(track, source_track.offsets)
     positions = source_positions(times, fps, len(track), config.repeat)
     track, offsets = interpolate_rows(track, positions), interpolate_rows(offsets, positions)
     if keys:
@@ -66,7 +70,7 @@ def expressions(
         neutral = own.mean(0)
         return (neutral + config.strength * (values - neutral)).astype(np.float32)
 
-    return scaled(track, person.expression), scaled(offsets, person.offsets)
+    return scaled(track, person.expression), scaled(offsets, person.offsets), remaining
 
 
 def _keys(config: RenderConfig, length_s: float) -> list[ExpressionKey]:

@@ -37,6 +37,7 @@ class Reduction:
 def warn_of_reductions(reductions: Mapping[str, Reduction], config: RenderConfig, warn: Callable[[str], None]) -> None:
     """Warns of each source that was reduced by more than ``NOTABLE`` in some frame."""
     sources = {
+        "expression_mean": f"the mean expression ({config.expression})",
         "expression": f"the expression ({config.expression_timeline or config.expression or 'of the training clip'})",
         "upper_offsets": "the movement of brows and eyes in the expression source",
         "lower_offsets": "the movement of mouth and jaw in the expression source",

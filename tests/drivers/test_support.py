@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jean.drivers.support import (
+    CONSTANT_ROOM,
     LARGEST,
     DriverSupport,
     PoseSupport,
@@ -40,6 +41,26 @@ def test_correlated_values_are_limited_within_each_ones_range():
     limited, remaining = Support.fit(values, scale_floor=0.02).limit(corner)
     assert remaining[0] < 0.5
     assert abs(limited[0, 0] - limited[0, 1]) < 0.6  # the pair is correlated again; the input differs by about 5
+
+
+def test_a_source_keeps_its_motion_and_comes_near_the_person():
+    own, source = correlated(), correlated(seed=3) * 0.3
+    support = Support.fit(own, scale_floor=0.02)
+    moved, remaining = support.approach(source - 40)
+    assert np.ptp((moved - (source - 40)), 0).max() < 1e-9  # one shift for all frames
+    distance = support._norms(moved.mean(0, keepdims=True))
+    assert distance[0][0] <= LARGEST * CONSTANT_ROOM * support.radius + 1e-9
+    assert distance[1][0] <= LARGEST * CONSTANT_ROOM * support.residual_radius + 1e-5
+    assert 0 < remaining < 0.3
+    # more of the motion survives the limit than without
+    spread = [np.ptp(support.limit(values)[0], 0).mean() for values in (moved, source - 40)]
+    assert spread[0] > 2 * spread[1]
+
+
+def test_the_person_as_its_own_source_is_unchanged():
+    own = correlated()
+    moved, remaining = Support.fit(own, scale_floor=0.02).approach(own)
+    assert np.array_equal(moved, own) and remaining == 1
 
 
 def test_limited_distances_approach_the_limit_in_the_same_direction():

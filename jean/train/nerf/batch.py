@@ -28,7 +28,8 @@ class RayBatch:
         rgb: [R, 3], in [0, 1].
         matte: opacity of head and torso [R, 2], in [0, 1].
         plate: clean background behind the pixel [R, 3], in [0, 1].
-        torso: colour and opacity of the torso where the head hides it [R, 4], in [0, 1] (``torso_behind_head``).
+        torso: colour, opacity and weight of the torso where the head hides it [R, 5], in [0, 1]
+            (``torso_behind_head``).
     """
 
     frames: Tensor
@@ -121,7 +122,7 @@ class TrainingImages:
         self.line = f"images: {needed / 1e9:.1f} GB, {where}{reason}."
 
     def at(self, frame: Tensor, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """Colours [R, 3], mattes [R, 2], plates [R, 3] and torsos behind the head [R, 4] of pixels, uint8.
+        """Colours [R, 3], mattes [R, 2], plates [R, 3] and torsos behind the head [R, 5] of pixels, uint8.
 
         Args:
             frame: dataset frames [R]; x, y: columns and rows [R].

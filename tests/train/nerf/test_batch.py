@@ -38,7 +38,7 @@ def resident(data):
     images.parts = [tuple(map(torch.from_numpy, flat))]
     images.clip_of = torch.from_numpy(data.clip_of)
     images.plates = torch.from_numpy(np.concatenate([c.background.reshape(-1, 3) for c in data.clips]))
-    torsos = [torso_behind_head(c.frames, c.matte).reshape(-1, 4) for c in data.clips]
+    torsos = [torso_behind_head(c.frames, c.matte).reshape(-1, 5) for c in data.clips]
     images.torsos = torch.from_numpy(np.concatenate(torsos))
     return images
 

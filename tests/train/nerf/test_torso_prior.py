@@ -43,6 +43,12 @@ def test_neck_continues_under_the_chin_and_background_beside_the_hair():
     assert np.abs(torso[70, 40, :3] - NECK).max() == 0 and torso[70, 40, 3] == 255  # what is visible stays
 
 
+def test_deep_behind_the_head_the_target_does_not_count():
+    weight = torso_behind_head(*pictures())[..., 4]
+    assert weight[50, 40] == 255 and weight[70, 40] == 255  # under the chin, and where the torso is visible
+    assert weight[30, 40] == 0  # in the middle of the face, 23 px deep
+
+
 def test_a_head_that_fills_every_frame_gives_no_torso():
     frames, mattes = pictures()
     mattes[..., 0], mattes[..., 1] = 255, 0
@@ -57,7 +63,7 @@ def test_training_keeps_the_torso_layer_out_of_the_head(tmp_path):
         trained.step(step)
     frames = trained.frames(torch.tensor([0]))
     pose = trained.model._pose(frames)
-    middle = torch.tensor([[0.5, 0.4], [0.5, 0.95]])  # in the head, in the torso
+    middle = torch.tensor([[0.5, 0.22], [0.5, 0.95]])  # behind the top of the head, in the torso
     opacity = trained.model.torso(middle, pose, torch.zeros(2, dtype=torch.long))[1]
     assert opacity[0] < 0.15 < 0.8 < opacity[1]
     assert render_opacity(trained.model, frames, 48).shape == (48, 48, 2)

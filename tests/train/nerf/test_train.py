@@ -76,7 +76,7 @@ def test_the_torso_of_the_paper_preset_does_not_learn_the_face(clip, preset):
     matte = torch.tensor([[1.0, 0.0], [0.0, 1.0]])
     none = torch.zeros(2, dtype=torch.long)
     rgb, plate = torch.rand(2, 2, 3)
-    batch = RayBatch(none[:1], none, torch.zeros(2, 2), rgb, matte, plate, torch.rand(2, 4))
+    batch = RayBatch(none[:1], none, torch.zeros(2, 2), rgb, matte, plate, torch.rand(2, 5))
     losses = pixel_losses(pixels, batch, trained.config, trained.generator)
     named = [losses[name] for name in ("photo", "coarse") if name in losses]
     (slopes,) = torch.autograd.grad(sum(named), opacity)
