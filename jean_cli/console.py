@@ -50,6 +50,14 @@ class Reporter:
         """Whether the user may be asked a question: not with --json or --quiet, which scripts use."""
         return not (self._json or self._quiet)
 
+    def confirm(self, question: str) -> bool:
+        """Asks a question on a terminal; False where nobody can be asked."""
+        import typer
+
+        if not (self.may_ask() and sys.stdin is not None and sys.stdin.isatty() and sys.stderr.isatty()):
+            return False
+        return typer.confirm(one_line(question), err=True)
+
     def finish(self, result: dict[str, Any], text: str | None = None) -> None:
         """Prints the command's result on stdout.
 

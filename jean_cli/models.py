@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -137,10 +136,8 @@ def _accepts(name: str, accepted: bool, reporter: Reporter) -> bool:
     item = weights.entry(name)
     if accepted or not item.restricted or weights.locate(name) is not None:
         return accepted
-    if reporter.may_ask() and sys.stdin.isatty() and sys.stderr.isatty():
-        question = f"{name} may not be used commercially ({item.licence}). May you use it?"
-        if typer.confirm(question, err=True):
-            return True
+    if reporter.confirm(f"{name} may not be used commercially ({item.licence}). May you use it?"):
+        return True
     raise UsageError(
         f"{name} may not be used commercially ({item.licence}).",
         f"If you may use it: jean models pull {name} --accept-licence",

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress and no messages, only warnings and errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print the traceback of an error.")]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Download missing weights without asking; JEAN_AUTO_PULL=1 does the same.")
+]
 Output = Annotated[Path, typer.Option("--output", "-o", help="Where to write the result.")]
 ConfigFile = Annotated[
     Path | None, typer.Option("--config", metavar="FILE.yaml", help="Read keys and values from a YAML file.")

@@ -9,7 +9,7 @@ import typer
 
 from jean_cli.command import command
 from jean_cli.console import Reporter
-from jean_cli.options import Option, Output
+from jean_cli.options import Option, Output, Yes
 
 if TYPE_CHECKING:
     from jean.preparation.config import PrepareConfig
@@ -39,8 +39,10 @@ def prepare(
     output: Output,
     config: PrepareConfig,
     reporter: Reporter,
+    yes: Yes = False,
 ) -> None:
     """Turn videos of one person into clip folders, which every later command reads."""
     from jean.preparation.prepare import prepare
+    from jean.weights.provide import Consent
 
-    reporter.finish(prepare(videos, output, config, reporter))
+    reporter.finish(prepare(videos, output, config, reporter, Consent(reporter.confirm, yes)))

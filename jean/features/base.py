@@ -1,4 +1,8 @@
-"""Protocols of the feature extractors. The rest of the project knows an extractor only through its Protocol."""
+"""Protocols of the feature extractors. The rest of the project knows an extractor only through its Protocol.
+
+A class may name the registered weights that it needs in a class attribute ``weights``, and weights that improve its
+result in ``optional_weights``, both tuples of names; ``jean prepare`` then offers to download them.
+"""
 
 from __future__ import annotations
 

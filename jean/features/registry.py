@@ -96,6 +96,26 @@ def create(kind: str, name: str, **options: Any) -> Any:
     raise UsageError(f"there is no {registry.kind} called {name!r}.", f"Choose from: {', '.join(names(kind))}.")
 
 
+def weights_of(kind: str, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Registered weights that an extractor needs, and weights that improve its result.
+
+    They are the class attributes ``weights`` and ``optional_weights`` of its class; without them there are none.
+
+    Args:
+        kind: "tracker", "audio", "emotion" or "matting".
+        name: as for ``create``.
+
+    Raises:
+        UsageError: there is no such extractor.
+        SetupError: its package is missing.
+    """
+    registry = REGISTRIES[kind]
+    if any(name.startswith(prefix) for prefix in PREFIXES.get(kind, {})) and name not in registry:
+        return (), ()  # the model is a file or folder of the user
+    adapter = registry.load(name)
+    return tuple(getattr(adapter, "weights", ())), tuple(getattr(adapter, "optional_weights", ()))
+
+
 def _check_plugin(kind: str, name: str, adapter: Any) -> None:
     """Checks that an object from another package has all attributes of its Protocol, and the registered name.
 

@@ -12,9 +12,11 @@ from jean.clips.concat import choose, join
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.files import folder_lock, sha256
 from jean.preparation.config import PrepareConfig
+from jean.preparation.extractors import needed_weights
 from jean.preparation.store import Step
 from jean.preparation.video import VERSION, VideoPreparation
 from jean.progress import Progress, Silent
+from jean.weights.provide import Consent, provide
 
 # Options that do not change the clip of one video.
 _NOT_RECORDED = {"preview", "device", "concat", "seconds", "like", "focal_tolerance"}
@@ -25,6 +27,7 @@ def prepare(
     output: str | Path,
     config: PrepareConfig | None = None,
     progress: Progress | None = None,
+    consent: Consent | None = None,
 ) -> dict[str, Any]:
     """Prepares one or many videos.
 
@@ -33,6 +36,7 @@ def prepare(
         output: where to write.
         config: options.
         progress: receives progress, messages and warnings.
+        consent: how the user agrees to a download of missing weights; None: with ``JEAN_AUTO_PULL=1`` only.
 
     Returns:
         {"clips": [figures of each clip], "failed": [{"source", "error"}], "seconds"}.
@@ -46,9 +50,10 @@ def prepare(
     started = time.monotonic()
     if config.tracks_only and (config.concat or config.preview):
         raise UsageError("--tracks-only stores no pictures for --concat or --preview.", "Leave one of them out.")
+    folders = clip_folders(videos, Path(output))
+    provide(*needed_weights(config), progress, consent)
     if config.concat:
         return _prepare_joined(videos, Path(output), config, progress)
-    folders = clip_folders(videos, Path(output))
     clips: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     for video, folder in folders.items():

@@ -41,6 +41,7 @@ from jean.lips.sync import NATURAL_S
 from jean.preparation import steps
 from jean.preparation.config import PrepareConfig
 from jean.preparation.crop import SMALL_FACE, centre_crop
+from jean.preparation.extractors import matting_name
 from jean.preparation.store import Step, StepStore
 from jean.preparation.tracking.tracks import Tracks
 from jean.progress import Progress
@@ -86,7 +87,7 @@ class VideoPreparation:
         self.tracker: FaceTracker = registry.create("tracker", config.tracker, video=video, device=device)
         self.matting: Matting | None = None
         if not config.tracks_only:
-            self.matting = registry.create("matting", _matting_name(config.matting))
+            self.matting = registry.create("matting", matting_name(config.matting))
         self.emotion: list[EmotionFeatures] = [
             registry.create("emotion", name, device=device) for name in config.emotion
         ]
@@ -339,12 +340,3 @@ def _sync_warnings(sync: dict[str, float]) -> list[str]:
     late_s = sync["lag_s"] - NATURAL_S / 2
     word = "late" if late_s > 0 else "early"
     return [f"the sound is {abs(late_s):.2f} s {word}; --sound-offset {late_s:.2f} mends it."]
-
-
-def _matting_name(requested: str) -> str:
-    """The matting method: for "auto" ``selfie`` if its weights are installed, ``grabcut`` otherwise."""
-    if requested != "auto":
-        return requested
-    from jean.weights import store as weights
-
-    return "selfie" if weights.locate("selfie_multiclass_256x256.tflite") is not None else "grabcut"

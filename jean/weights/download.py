@@ -53,8 +53,9 @@ def fetch(url: str, path: Path, label: str, size: int | None, verify: Callable[[
 
 
 def extract(archive: Path, member: str, path: Path) -> str:
-    """Writes the only file called ``member`` in a zip archive, in any of its folders, to ``path``.
+    """Writes one file of a zip archive to ``path``.
 
+    ``member`` is the path of the file in the archive, or its name, which must then be unique in all folders.
     Paths in the archive are not used for writing, so no archive can write to another place.
 
     Returns:
@@ -65,7 +66,7 @@ def extract(archive: Path, member: str, path: Path) -> str:
     """
     try:
         with zipfile.ZipFile(archive) as opened:
-            matches = [info for info in opened.infolist() if PurePosixPath(info.filename).name == member]
+            matches = [info for info in opened.infolist() if member in _names(info.filename)]
             if len(matches) != 1:
                 return f"the archive holds {len(matches)} files called {member}"
             with opened.open(matches[0]) as source, open(path, "wb") as target:
@@ -76,6 +77,11 @@ def extract(archive: Path, member: str, path: Path) -> str:
     except OSError as error:
         raise write_error(path, error) from error
     return ""
+
+
+def _names(filename: str) -> tuple[str, str]:
+    """How a file of an archive may be named: by its path or by its last part."""
+    return filename, PurePosixPath(filename).name
 
 
 def install(path: Path, target: Path) -> None:

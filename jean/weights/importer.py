@@ -16,8 +16,8 @@ from jean.weights.download import extract, install, write_error
 def import_from(source: Path, progress: Progress | None = None) -> dict[str, Any]:
     """Copies all registered files in a folder and its subfolders into the first of ``weights.folders()``.
 
-    Files are recognised by name, zip archives by the name in their URL. Files with another content than the
-    registered one are not copied.
+    Files are recognised by name, zip archives by the name in their URL, wheels by their file name. Files with another
+    content than the registered one are not copied.
 
     Args:
         source: the folder.
@@ -64,6 +64,7 @@ def _candidates(source: Path, item: weights.Weights) -> list[tuple[Path, str]]:
         address, _, member = url.partition("#")
         if member:
             members[address.rsplit("/", 1)[1]] = member
+    members |= {wheel.file: wheel.member for wheel in item.wheels}
     files = [path for path in sorted(source.rglob("*")) if path.name in members and path.is_file()]
     # many models have a file such as config.json, so the name of its folder must match too
     parent = Path(item.name).parent.name

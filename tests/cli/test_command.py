@@ -23,7 +23,7 @@ WITH_CONFIG = {"--config", "--set", "--seed", "--device", "--help-config"}
 # Scripts of users depend on these names.
 OPTIONS = {
     "prepare": "output size fps tracker matting audio-features emotion-features face crop concat like sound-offset "
-    "tracks-only preview",
+    "tracks-only preview yes",
     "train-landmarks": "output preset table epochs steps",
     "train-audio": "output landmarks preset audio-features table epochs steps",
     "train-expr": "output preset person emotion-features table epochs steps",

@@ -42,8 +42,7 @@ def test_own_video(bench: Path, video: str) -> None:
     code, calls, _ = call(bench, "own_video.sh", video, "speech 1.wav", "a head", MINUTES="3")
     assert code == 0
     assert calls == [
-        ["models", "pull", "face_landmarker.task"],
-        ["prepare", "-o", "a head/clip", "--preview", "--", video],
+        ["prepare", "-o", "a head/clip", "--preview", "--yes", "--", video],
         ["train-nerf", "-o", "a head/run", "--minutes", "3", "--", "a head/clip"],
         ["render", "--audio", "speech 1.wav", "-o", "a head/result.mp4", "--", "a head/run"],
     ]
@@ -52,7 +51,7 @@ def test_own_video(bench: Path, video: str) -> None:
 def test_own_video_stops_at_the_first_failure(bench: Path) -> None:
     code, calls, err = call(bench, "own_video.sh", "bad.mp4", "a.wav")
     assert code == 3
-    assert len(calls) == 2
+    assert len(calls) == 1
     assert "bad input" in err
 
 

@@ -245,7 +245,7 @@ def test_file_names(
 
     called = []
 
-    def prepare(videos: list[Path], output: Path, config: Any, progress: Any) -> dict[str, Any]:
+    def prepare(videos: list[Path], output: Path, config: Any, progress: Any, consent: Any) -> dict[str, Any]:
         called.append((videos, output, config))
         progress.say("hello")
         return {"path": output, "value": float("nan")}

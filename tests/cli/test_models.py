@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 
 import pytest
+import typer
 
 from jean.weights import store as weights
-from jean_cli import models as command
 from jean_cli.main import main
 
 CONTENT = b"weights" * 1000
@@ -76,9 +77,9 @@ def test_on_a_terminal_the_licence_is_asked_about(
         def isatty() -> bool:
             return True
 
-    monkeypatch.setattr(command.sys, "stdin", Terminal)
-    monkeypatch.setattr(command.sys.stderr, "isatty", lambda: True, raising=False)
-    monkeypatch.setattr(command.typer, "confirm", lambda question, **_: (asked.append(question), answer)[1])
+    monkeypatch.setattr(sys, "stdin", Terminal)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr(typer, "confirm", lambda question, **_: (asked.append(question), answer)[1])
     assert run("models", "pull", "bound.bin") == code
     assert len(asked) == 1 and "research only" in asked[0]
     assert run("models", "pull", "bound.bin", "--json") == 2

@@ -19,8 +19,7 @@ from jean.files import folder_lock
 from jean.weights import download
 from jean.weights import store as weights
 from jean.weights.importer import import_from
-
-CONTENT = bytes(range(256)) * 1000
+from tests.weights.conftest import CONTENT
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -69,41 +68,6 @@ def server() -> Iterator[ThreadingHTTPServer]:
     server.server_close()
 
 
-@pytest.fixture
-def models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "my models"
-    monkeypatch.setenv("JEAN_MODELS", str(folder))
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    return folder
-
-
-@pytest.fixture
-def add(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    path = tmp_path / "weights.json"
-    path.write_text("{}")
-    monkeypatch.setattr(weights, "REGISTER", path)
-
-    def _add(name: str, *urls: str, restricted: bool = False, **facts: str | None) -> str:
-        known = json.loads(path.read_text())
-        known[name] = {
-            "command": "test",
-            "used_by": "a test",
-            "licence": "CC BY-NC 4.0" if restricted else "MIT",
-            "restricted": restricted,
-            "bytes": len(CONTENT),
-            "sha256": hashlib.sha256(CONTENT).hexdigest(),
-            "urls": urls,
-            **facts,
-        }
-        path.write_text(json.dumps(known))
-        return name
-
-    return _add
-
-
 def test_every_entry_of_the_register_is_complete() -> None:
     known = weights.register()
     assert {"face_landmarker.task", "selfie_multiclass_256x256.tflite"} <= set(known)
@@ -112,8 +76,11 @@ def test_every_entry_of_the_register_is_complete() -> None:
             assert digest is None or (int(digest, 16) and len(digest) in (8, size))
         parts = Path(entry.name).parts
         assert len(parts) <= 2 and ".." not in parts and not Path(entry.name).is_absolute()
-        assert entry.command in ("prepare", "evaluate", "train-expr")
+        assert entry.command in ("prepare", "evaluate", "train-expr", "render")
         assert entry.urls
+        for wheel in entry.wheels:
+            assert wheel.file.endswith(".whl") and len(wheel.sha256) == 64 and int(wheel.sha256, 16)
+            assert entry.has_sha256 and Path(wheel.member).name == Path(entry.name).name
         assert all(url.startswith("https://") for url in entry.urls)
         assert entry.licence
 

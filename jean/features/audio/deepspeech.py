@@ -16,7 +16,7 @@ import numpy as np
 from jean.errors import ArtefactError, InputError
 from jean.features.audio.frozen_graph import read_constants
 from jean.media.rates import RATE_HZ
-from jean.weights import store as weights
+from jean.weights import store
 
 WEIGHTS = "deepspeech-0_1_0-b90017e8.pb"
 CEPSTRA, CONTEXT = 26, 9  # coefficients per frame, and neighbouring frames on each side
@@ -39,13 +39,14 @@ class DeepSpeech:
     """
 
     name = "deepspeech"
+    weights = (WEIGHTS,)
     version = "0.1.0"
     width = 29
     window = 16
     rate_hz = 50.0
 
     def __init__(self, graph: Path | None = None):
-        path = graph or weights.find(WEIGHTS)
+        path = graph or store.find(WEIGHTS)
         self._dense, self._lstm = _layers(read_constants(path), path)
         self.width = int(self._dense["6"][1].shape[0])
 

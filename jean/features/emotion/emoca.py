@@ -48,6 +48,7 @@ class EmocaEmotion:
     """
 
     name = "emoca"
+    weights = (WEIGHTS,)
     width = 2048
     network = True
 

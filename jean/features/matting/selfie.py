@@ -36,6 +36,7 @@ class SelfieMatting:
     """
 
     name = "selfie"
+    weights = (WEIGHTS,)
     version = "2"
 
     def __init__(self, classify: Classify | None = None):

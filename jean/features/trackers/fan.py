@@ -40,12 +40,13 @@ class FanTracker:
     """
 
     name = "face-alignment"
+    weights = (DETECTOR_WEIGHTS, POINT_WEIGHTS)
 
     def __init__(self, video: Any = None, device: str = "cpu"):
-        from jean.weights import store as weights
+        from jean.weights import store
 
-        self._detector_path = weights.find(DETECTOR_WEIGHTS)
-        self._points_path = weights.find(POINT_WEIGHTS)
+        self._detector_path = store.find(DETECTOR_WEIGHTS)
+        self._points_path = store.find(POINT_WEIGHTS)
         self._device = device
         # the names of the weights contain their hashes, which weights.find has verified
         self.version = f"{_version()}+2DFAN4-11f355bf06"

@@ -20,6 +20,7 @@ from jean.features.trackers.native_log import quiet_native_log
 from jean.files import sha256
 
 WEIGHTS = "face_landmarker.task"
+FINDER_WEIGHTS = "centerface.onnx"
 MAX_FACES = 4
 VERTICAL_FOV_RAD = np.radians(63.0)  # field of view that the library assumes for its face geometry
 IRIS_POINTS = (468, 473)  # iris centres, the subject's right and left
@@ -103,11 +104,13 @@ class MediaPipeTracker:
     """
 
     name = "mediapipe"
+    weights = (WEIGHTS,)
+    optional_weights = (FINDER_WEIGHTS,)
 
     def __init__(self, video: Any = None, device: str = "cpu"):
-        from jean.weights import store as weights
+        from jean.weights import store
 
-        self._bundle = weights.find(WEIGHTS)
+        self._bundle = store.find(WEIGHTS)
         self.version = f"{_library().__version__}+{sha256(self._bundle)[:12]}"
         self.expression_names = BLENDSHAPES
         self.upper_face = tuple(not name.startswith(LOWER_FACE_PREFIXES) for name in BLENDSHAPES)

