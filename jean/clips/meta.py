@@ -128,6 +128,8 @@ class VideoLook(Part):
     sampled: Count = Field(description="Sampled frames.")
     with_face: Count = Field(description="Sampled frames that show a face.")
     inter_ocular_px: float = Field(ge=0, description="Median distance of the outer eye corners, px of the video.")
+    face_height_px: float | None = Field(None, ge=0, description="Median height from brows to chin, px of the video.")
+    face_share: float | None = Field(None, ge=0, description="The same as a fraction of the video's height.")
     sharpness: float = Field(ge=0, description="Median variance of the Laplacian of the face, grey levels squared.")
 
 

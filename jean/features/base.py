@@ -7,7 +7,7 @@ result in ``optional_weights``, both tuples of names; ``jean prepare`` then offe
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -36,6 +36,22 @@ class Face:
     score: float
 
 
+def moved(face: Face, scale: float | np.ndarray, origin: np.ndarray | None = None) -> Face:
+    """The face of a scaled part of a frame, in px of the frame; its pose stays.
+
+    Args:
+        face: in px of the part.
+        scale: px of the frame per px of the part, a number or [2].
+        origin: top left corner (x, y) of the part in the frame, px; None: (0, 0).
+    """
+    corner = np.zeros(2) if origin is None else origin
+
+    def placed(positions: np.ndarray) -> np.ndarray:
+        return np.asarray(positions * scale + corner, np.float32)
+
+    return replace(face, landmarks=placed(face.landmarks), points=placed(face.points), irises=placed(face.irises))
+
+
 def largest(faces: Sequence[Face]) -> Face | None:
     """The face whose landmarks have the bounding box of the largest area; None if ``faces`` is empty."""
     return max(faces, key=lambda face: float(np.prod(np.ptp(face.landmarks, axis=0))), default=None)
@@ -53,6 +69,12 @@ class FaceTracker(Protocol):
         upper_face: bool [E], True for coefficients of brows, eyes, cheeks and nose.
         canonical_points: float32 [P, 3], mean face in head space (cm) for ``Face.points``; None if there is none.
         stable_points: int [K], indices into ``Face.points`` of points that speech and expression hardly move.
+
+    Optional attributes:
+        full_frames: True if ``track`` shrinks large frames itself; otherwise ``prepare`` gives it frames of at most
+            1920 px.
+        variant: text that names what else decides which faces are found, such as optional weights. Clips of different
+            variants may be mixed.
     """
 
     name: str

@@ -39,6 +39,52 @@ def read_image(path: str | Path) -> np.ndarray:
     return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
 
 
+def cut_square(image: np.ndarray, left_px: int, top_px: int, side_px: int, size_px: int) -> np.ndarray:
+    """Cuts a square from an image and resizes it; beyond the image, edge pixels are repeated.
+
+    Args:
+        image: uint8 [H, W, 3].
+        left_px: left edge of the square; may be negative.
+        top_px: top edge.
+        side_px: side of the square.
+        size_px: side of the result.
+
+    Returns:
+        uint8 [size_px, size_px, 3], contiguous.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    if left_px >= 0 and top_px >= 0 and left_px + side_px <= width and top_px + side_px <= height:
+        piece = image[top_px : top_px + side_px, left_px : left_px + side_px]
+    else:
+        rows = np.clip(np.arange(top_px, top_px + side_px), 0, height - 1)
+        columns = np.clip(np.arange(left_px, left_px + side_px), 0, width - 1)
+        piece = image[rows[:, None], columns]
+    if side_px == size_px:
+        return np.ascontiguousarray(piece)
+    # Averaging avoids aliasing in a reduced image; an enlarged one needs a smooth kernel.
+    method = cv2.INTER_AREA if side_px > size_px else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(piece, (size_px, size_px), interpolation=method))
+
+
+def shrink_to(image: np.ndarray, side_px: int) -> tuple[np.ndarray, np.ndarray]:
+    """Divides both sides of an image by the smallest whole number that brings the longer one to ``side_px`` or less.
+
+    Returns:
+        The image, and the factors (x, y) that convert its positions back, float64 [2]. Sides that are no multiple of
+        the number shrink by slightly more.
+    """
+    import cv2
+
+    height, width = image.shape[:2]
+    times = -(-max(width, height) // side_px)
+    if times == 1:
+        return image, np.ones(2)
+    size = max(width // times, 1), max(height // times, 1)
+    return np.asarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)), np.array([width, height]) / size
+
+
 def encode_png(image: np.ndarray, *, fast: bool = False) -> bytes:
     """Encodes an image as PNG.
 

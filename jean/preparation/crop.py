@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from jean.clips.meta import Crop
+from jean.media.image import cut_square
 
 # Margins around the box of the 68 landmarks (brows to chin), as fractions of its larger side: most for the hair, as
 # much for the neck and the start of the shoulders, less at the sides for ears and hair.
@@ -27,26 +28,7 @@ def crop_image(image: np.ndarray, crop: Crop, size_px: int) -> np.ndarray:
     Returns:
         uint8 [size_px, size_px, 3].
     """
-    import cv2
-
-    height, width = image.shape[:2]
-    left, top = max(crop.left_px, 0), max(crop.top_px, 0)
-    right, bottom = min(crop.left_px + crop.side_px, width), min(crop.top_px + crop.side_px, height)
-    piece = image[top:bottom, left:right]
-    if piece.shape[:2] != (crop.side_px, crop.side_px):
-        piece = cv2.copyMakeBorder(
-            piece,
-            top - crop.top_px,
-            crop.top_px + crop.side_px - bottom,
-            left - crop.left_px,
-            crop.left_px + crop.side_px - right,
-            cv2.BORDER_REPLICATE,
-        )
-    if crop.side_px == size_px:
-        return np.ascontiguousarray(piece)
-    # Averaging avoids aliasing in a reduced image; an enlarged one needs a smooth kernel.
-    method = cv2.INTER_AREA if crop.side_px > size_px else cv2.INTER_CUBIC
-    return cv2.resize(piece, (size_px, size_px), interpolation=method)
+    return cut_square(image, crop.left_px, crop.top_px, crop.side_px, size_px)
 
 
 def choose_crop(boxes: np.ndarray, width_px: int, height_px: int) -> Crop:

@@ -31,8 +31,9 @@ from jean.preparation.config import PrepareConfig
 from jean.preparation.crop import choose_crop, crop_image
 from jean.preparation.tracking import choose_face as choosing
 from jean.preparation.tracking.tracks import Tracks, write_tracks
-from jean.preparation.video_check import SAMPLES, check_video, inspect_frames, sample_video
+from jean.preparation.video_check import NO_FACE, SAMPLES, check_video, inspect_frames, sample_video
 from jean.progress import Progress
+from jean.weights import store as weights
 
 PIECE = 2000  # frames whose points are converted at once
 DENSE_POINTS = 200  # a tracker with at least this many points spans a surface that frames can be projected onto
@@ -47,7 +48,9 @@ def inspect_video(video: Path, info: MediaInfo, config: PrepareConfig, tracker: 
     """
     frames = sample_video(video, info.duration_s, info.frame_count, SAMPLES)
     inspection = inspect_frames(frames, list(tracker.track(frames)))
-    return {"look": inspection.to_json(), "warnings": check_video(info, inspection, config.fps, config.face)}
+    absent = [name for name in getattr(tracker, "optional_weights", ()) if weights.locate(name) is None]
+    remedy = f"If it is small, run: jean models pull {' '.join(absent)}" if absent else NO_FACE
+    return {"look": inspection.to_json(), "warnings": check_video(info, inspection, config.fps, config.face, remedy)}
 
 
 def track_faces(folder: Path, video: Path, fps: float, tracker: FaceTracker, total: int, progress: Progress) -> Any:

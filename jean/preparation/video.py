@@ -306,7 +306,9 @@ class VideoPreparation:
         )
 
     def _tracker_facts(self) -> dict[str, str]:
-        return {"tracker": self.tracker.name, "tracker_version": self.tracker.version}
+        facts = {"tracker": self.tracker.name, "tracker_version": self.tracker.version}
+        variant = getattr(self.tracker, "variant", "")
+        return facts | ({"tracker_variant": variant} if variant else {})
 
     def _map(self, name: str, count: int, channels: int) -> np.ndarray:
         return np.memmap(self.folder / name, np.uint8, "r", shape=(count, self.size_px, self.size_px, channels))

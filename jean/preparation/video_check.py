@@ -21,6 +21,7 @@ from jean.preparation.tracking.choose_face import NOTABLE_SIZE
 if TYPE_CHECKING:
     from jean.media import MediaInfo
 
+NO_FACE = "Give a video that shows a face from the front."
 SAMPLES = 12  # frames that are inspected
 SMALLEST_FACE_PX = 12.0  # between the outer eye corners; below this, landmarks of any tracker are meaningless
 SMALL_FACE_PX = 45.0  # a face of about 100 px: less detail than a 256 px crop shows
@@ -44,6 +45,8 @@ class Inspection:
         inter_ocular_px: median distance of the outer eye corners, px of the video; 0 without a face.
         sharpness: median variance of the Laplacian of the face at 128 px; 0 without a face.
         several_times_s: times of the frames with several faces.
+        face_height_px: median height of the face from the brows to the chin, px of the video; 0 without a face.
+        face_share: the same as a fraction of the height of the video.
     """
 
     sampled: int
@@ -52,6 +55,8 @@ class Inspection:
     inter_ocular_px: float
     sharpness: float
     several_times_s: tuple[float, ...]
+    face_height_px: float = 0.0
+    face_share: float = 0.0
 
     def to_json(self) -> dict[str, Any]:
         """The values of ``jean.clips.meta.VideoLook``."""
@@ -59,6 +64,8 @@ class Inspection:
             "sampled": self.sampled,
             "with_face": self.with_face,
             "inter_ocular_px": round(self.inter_ocular_px, 2),
+            "face_height_px": round(self.face_height_px, 1),
+            "face_share": round(self.face_share, 3),
             "sharpness": round(self.sharpness, 1),
         }
 
@@ -130,18 +137,23 @@ def inspect_frames(frames: Sequence[tuple[float, np.ndarray]], faces: Sequence[S
         frames: (time in seconds, RGB uint8 [H, W, 3]).
         faces: the faces in each frame.
     """
-    distances, sharpnesses, several_times = [], [], []
+    distances, heights, shares, sharpnesses, several_times = [], [], [], [], []
     for (time_s, image), found in zip(frames, faces, strict=True):
         if not found:
             continue
         sizes = [_size(face) for face in found]
         largest = found[int(np.argmax(sizes))]
         distances.append(float(ibug.inter_ocular(largest.landmarks)))
+        heights.append(float(np.ptp(largest.landmarks[:, 1])))
+        shares.append(heights[-1] / image.shape[0])
         sharpnesses.append(sharpness(image, largest.landmarks))
         if sum(size >= NOTABLE_SIZE * max(sizes) for size in sizes) > 1:
             several_times.append(time_s)
-    distance, blur = (float(np.median(values)) if values else 0.0 for values in (distances, sharpnesses))
-    return Inspection(len(frames), len(distances), len(several_times), distance, blur, tuple(several_times))
+    distance, height, share, blur = (
+        float(np.median(values)) if values else 0.0 for values in (distances, heights, shares, sharpnesses)
+    )
+    times = tuple(several_times)
+    return Inspection(len(frames), len(distances), len(several_times), distance, blur, times, height, share)
 
 
 def sharpness(image: np.ndarray, landmarks: np.ndarray) -> float:
@@ -158,7 +170,9 @@ def sharpness(image: np.ndarray, landmarks: np.ndarray) -> float:
     return float(cv2.Laplacian(grey, cv2.CV_64F).var())
 
 
-def check_video(info: MediaInfo, inspection: Inspection, fps: float, face: str | None = None) -> list[str]:
+def check_video(
+    info: MediaInfo, inspection: Inspection, fps: float, face: str | None = None, remedy: str = NO_FACE
+) -> list[str]:
     """Decides whether a video can be used.
 
     Args:
@@ -166,6 +180,7 @@ def check_video(info: MediaInfo, inspection: Inspection, fps: float, face: str |
         inspection: measurements on its frames.
         fps: frame rate of the clip.
         face: the option that chooses a face, or None.
+        remedy: what to do if no face was found.
 
     Returns:
         Warnings, one line each.
@@ -176,13 +191,10 @@ def check_video(info: MediaInfo, inspection: Inspection, fps: float, face: str |
     if inspection.sampled == 0:
         raise InputError("the video has no frame that can be decoded.", "Convert it, e.g. to H.264 in mp4.")
     if inspection.with_face == 0:
-        raise InputError(
-            f"no face was found in {inspection.sampled} frames of the video.",
-            "Give a video that shows a face from the front.",
-        )
+        raise InputError(f"no face was found in {inspection.sampled} frames of the video.", remedy)
     if inspection.inter_ocular_px < SMALLEST_FACE_PX:
         raise InputError(
-            f"the face is too small: {inspection.inter_ocular_px:.0f} px between the eye corners.",
+            f"the face is too small: {_face_size(inspection)}.",
             f"At least {SMALLEST_FACE_PX:.0f} px are needed, {SMALL_FACE_PX:.0f} are good.",
         )
     if face is None and inspection.with_several * 2 > inspection.with_face:
@@ -201,8 +213,7 @@ def _warnings(info: MediaInfo, inspection: Inspection, fps: float) -> list[str]:
         without = inspection.sampled - inspection.with_face
         warnings.append(f"{without} of {inspection.sampled} sampled frames show no face.")
     if inspection.inter_ocular_px < SMALL_FACE_PX:
-        distance = f"{inspection.inter_ocular_px:.0f} px between the eye corners"
-        warnings.append(f"the face is small: {distance}; fine detail is lost.")
+        warnings.append(f"the face is small: {_face_size(inspection)}; fine detail is lost.")
     if inspection.sharpness < BLURRED:
         warnings.append(f"the face is blurred (sharpness {inspection.sharpness:.0f}, {BLURRED:.0f} and more is good).")
     if info.fps < min(SLOW_FPS, fps):
@@ -214,6 +225,14 @@ def _warnings(info: MediaInfo, inspection: Inspection, fps: float) -> list[str]:
     elif abs(info.audio_duration_s - info.duration_s) > SOUND_GAP_S:
         warnings.append(f"the sound lasts {info.audio_duration_s:.1f} s, the pictures {info.duration_s:.1f} s.")
     return warnings
+
+
+def _face_size(inspection: Inspection) -> str:
+    """How large the face is, as text."""
+    distance = f"{inspection.inter_ocular_px:.0f} px between the eye corners"
+    if not inspection.face_share:
+        return distance
+    return f"{distance}, {inspection.face_height_px:.0f} px high ({inspection.face_share:.0%} of the video's height)"
 
 
 def _size(face: Face) -> float:

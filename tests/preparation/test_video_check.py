@@ -28,7 +28,7 @@ def test_a_good_video_has_no_warnings():
     [
         ({"sampled": 0}, "no frame"),
         ({"with_face": 0}, "no face"),
-        ({"inter_ocular_px": 8.0}, "too small: 8 px"),
+        ({"inter_ocular_px": 8.0, "face_height_px": 16.0, "face_share": 0.02}, r"8 px.*16 px high \(2% of the video's"),
         ({"with_several": 9, "several_times_s": (0.5, 30.0)}, "several people.*0.5 to 30.0 s.*--face"),
     ],
 )
@@ -65,6 +65,8 @@ def test_the_largest_face_is_measured():
     found = inspect_frames(frames, [[face_at(small), face_at(large)], [], [face_at(large)]])
     assert (found.sampled, found.with_face, found.with_several, found.several_times_s) == (3, 2, 1, (0.0,))
     assert found.inter_ocular_px == pytest.approx(0.6 * 150, rel=0.01)
+    assert found.face_height_px == pytest.approx(0.83 * 150, rel=0.01), "from 0.15 to 0.98 of the template"
+    assert found.face_share == pytest.approx(0.83 * 150 / 300, rel=0.01)
     assert inspect_frames([], []).sampled == 0 and inspect_frames([(0.0, image)], [[]]).sharpness == 0
 
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from jean import landmarks as ibug
 from jean.features.base import Face, FaceTracker
+from jean.media.image import shrink_to
 from jean.preparation.tracking.identity import Identities
 
 FACES, INDEX, TIMES = "faces.f32", "index.i32", "times.f64"
@@ -89,17 +90,18 @@ def write_tracks(
         Counts and sizes, which ``Tracks.open`` needs.
     """
     pending: deque[tuple[float, np.ndarray]] = deque()
-    shrink = 1
+    scale = np.ones(2)
     size = (0, 0)
+    full = getattr(tracker, "full_frames", False)
 
     def shrunk_frames() -> Iterator[tuple[float, np.ndarray]]:
-        nonlocal shrink, size
+        nonlocal scale, size
         for time_s, image in frames:
             size = image.shape[1], image.shape[0]
-            shrink = -(-max(size) // TRACK_SIDE_PX)
-            small = _shrunk(image, shrink)
-            pending.append((time_s, small))  # the tracker may read ahead
-            yield time_s, small
+            if not full:
+                image, scale = shrink_to(image, TRACK_SIDE_PX)
+            pending.append((time_s, image))  # the tracker may read ahead
+            yield time_s, image
 
     identities = Identities()
     count = faces_found = 0
@@ -108,7 +110,7 @@ def write_tracks(
         for faces in tracker.track(shrunk_frames()):
             time_s, image = pending.popleft()
             for face, person in zip(faces, identities.assign(time_s, image, faces), strict=True):
-                rows.write(_row(face, shrink, size).tobytes())
+                rows.write(_row(face, scale).tobytes())
                 index.write(np.array([count, person], np.int32).tobytes())
                 points, expression = len(face.points), len(face.expression)
                 faces_found += 1
@@ -143,10 +145,8 @@ def _columns(points: int, expression: int) -> dict[str, tuple[slice, tuple[int, 
     return columns
 
 
-def _row(face: Face, shrink: int, size: tuple[int, int]) -> np.ndarray:
-    """The row of a face, float32 [R], with positions in pixels of the full frame."""
-    # sides that are no multiple of the factor shrink by slightly less: each side has its own scale
-    scale = np.array([size[0] / max(size[0] // shrink, 1), size[1] / max(size[1] // shrink, 1)])
+def _row(face: Face, scale: np.ndarray) -> np.ndarray:
+    """The row of a face, float32 [R]; ``scale`` [2] converts its positions to pixels of the full frame."""
     pose = np.full((4, 4), np.nan) if face.camera_to_world is None else face.camera_to_world
     parts = (
         face.landmarks * scale,
@@ -157,17 +157,6 @@ def _row(face: Face, shrink: int, size: tuple[int, int]) -> np.ndarray:
         face.points * scale,
     )
     return np.concatenate([np.asarray(part, np.float32).reshape(-1) for part in parts])
-
-
-def _shrunk(image: np.ndarray, times: int) -> np.ndarray:
-    """The frame with both sides divided by a whole number."""
-    if times == 1:
-        return image
-    import cv2
-
-    height, width = image.shape[:2]
-    size = max(width // times, 1), max(height // times, 1)
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
 
 
 def _map(path: Path, shape: tuple[int, int]) -> np.ndarray:

@@ -106,3 +106,35 @@ def test_a_real_clip_is_tracked_in_every_frame(shared_models, shared_data, capfd
     again = list(tracker.track(frames))
     np.testing.assert_array_equal(again[-1][0].points, found[-1][0].points)
     assert "XNNPACK" not in capfd.readouterr().err
+
+
+@pytest.mark.real
+@pytest.mark.slow
+def test_a_small_face_is_tracked_where_the_large_one_is(shared_models, shared_data):
+    """The face, scaled to 6 % of the height of an HD frame, has the mesh of the original."""
+    import cv2
+
+    from jean.features.trackers import centerface
+    from jean.media import read_frames
+    from jean.weights import store
+
+    if store.locate(centerface.WEIGHTS) is None:
+        pytest.skip("centerface.onnx is not among the weights")
+    tracker = MediaPipeTracker()
+    frames = [image for _, image in read_frames(shared_data / "data" / "hill.mp4", 25.0, stop_s=0.6)]
+    truths = [faces[0].points for faces in tracker.track((n / 25, image) for n, image in enumerate(frames))]
+    side = round(0.06 * 1080 / np.median([np.ptp(points[:, 1]) for points in truths]) * frames[0].shape[0])
+    corner = np.array([1300, 300])
+
+    def small_frames():
+        for n, image in enumerate(frames):
+            frame = np.full((1080, 1920, 3), 110, np.uint8)
+            small = cv2.resize(image, (side, side), interpolation=cv2.INTER_AREA)
+            frame[corner[1] + n : corner[1] + n + side, corner[0] + 2 * n : corner[0] + 2 * n + side] = small
+            yield n / 25, frame
+
+    for n, (faces, truth) in enumerate(zip(tracker.track(small_frames()), truths, strict=True)):
+        (face,) = faces
+        expected = truth * side / frames[0].shape[0] + corner + [2 * n, n]
+        eyes = np.linalg.norm(expected[33] - expected[263])
+        assert np.linalg.norm(face.points - expected, axis=1).mean() < 0.04 * eyes
