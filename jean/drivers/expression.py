@@ -27,6 +27,7 @@ from jean.media import read_frames
 from jean.models.expression_transformer import ExpressionTransformer
 from jean.models.stored import load_expression_transformer
 from jean.progress import Progress
+from jean.weights.provide import provide
 
 VIDEO_FPS = 25.0  # rate at which a video is tracked; prepared clips keep their own
 
@@ -71,6 +72,7 @@ class Coefficients(ExpressionInput):
 
     def _tracked(self, video: Path, progress: Progress) -> np.ndarray:
         """All coefficients of a video, float32 [T, all]; gaps are interpolated."""
+        provide(*registry.weights_of("tracker", self.tracker["name"]), progress)
         extractor = registry.create("tracker", self.tracker["name"], video=video, device="cpu")
         if list(extractor.expression_names) != list(self.coefficients["names"]):
             raise ArtefactError(

@@ -10,7 +10,7 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.drivers.audio_windows import extract_windows
-from jean.drivers.voice import voiced
+from jean.drivers.voice import VoiceDetector
 from jean.errors import ArtefactError, InputError
 from jean.features import registry
 from jean.features.base import AudioFeatures
@@ -44,13 +44,13 @@ class SpeechInput:
         windows = clip.audio_windows(self.name)
         return np.zeros_like(windows) if self.silent else windows
 
-    def windows_of_file(self, path: Path, fps: float, gate: bool = False) -> np.ndarray:
+    def windows_of_file(self, path: Path, fps: float, gate: VoiceDetector | None = None) -> np.ndarray:
         """Audio windows of a sound file, float32 [T, window, D] with T = ⌈duration · fps⌉.
 
         Args:
             path: any file with sound.
             fps: frames per second of the result.
-            gate: replace the windows by those of silence where nobody speaks.
+            gate: replace the windows by those of silence where it hears nobody speak; None: never.
 
         Raises:
             InputError: the file holds no sound.
@@ -67,12 +67,14 @@ class SpeechInput:
         windows = extract_windows(extractor, wave, count_frames(len(wave) / RATE_HZ, fps), fps)
         if not len(windows):
             raise InputError(f"{path} holds no sound.", "Choose another --audio.")
-        if gate:
-            windows = silence_gate(windows, wave, extractor, fps)
+        if gate is not None:
+            windows = silence_gate(windows, wave, extractor, fps, gate)
         return np.zeros_like(windows) if self.silent else windows
 
 
-def silence_gate(windows: np.ndarray, wave: np.ndarray, extractor: AudioFeatures, fps: float) -> np.ndarray:
+def silence_gate(
+    windows: np.ndarray, wave: np.ndarray, extractor: AudioFeatures, fps: float, detector: VoiceDetector
+) -> np.ndarray:
     """Audio windows [T, window, D] that fade to those of silence where nobody speaks.
 
     Args:
@@ -80,8 +82,9 @@ def silence_gate(windows: np.ndarray, wave: np.ndarray, extractor: AudioFeatures
         wave: mono, 16 kHz, [S] in [-1, 1].
         extractor: the audio features.
         fps: frames per second.
+        detector: decides where somebody speaks.
     """
-    gate = speech_gate(voiced(wave, len(windows), fps), fps)[:, None, None]
+    gate = speech_gate(detector.speaks(wave, len(windows), fps), fps)[:, None, None]
     silence = extract_windows(extractor, np.zeros(RATE_HZ, np.float32), 25, 25.0)[12]
     return (gate * windows + (1 - gate) * silence).astype(np.float32)
 

@@ -1,10 +1,15 @@
-"""Voice activity from loudness over time, without a model."""
+"""Voice activity: from loudness over time, without a model, or by Silero's detector, which also works in noise."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import numpy as np
 
+from jean.features.audio import silero
 from jean.media import RATE_HZ
+from jean.weights import store
 
 # Speech is at most this much quieter than its loud frames; unvoiced consonants are still above.
 BELOW_DB = 30.0
@@ -41,3 +46,35 @@ def voiced(wave: np.ndarray, frame_count: int, fps: float, below_db: float = BEL
     if not len(level):
         return np.zeros(0, bool)
     return level > max(float(np.percentile(level, 95)) - below_db, QUIET_DB)
+
+
+@dataclass(frozen=True)
+class VoiceDetector:
+    """What decides whether somebody speaks.
+
+    Attributes:
+        name: "silero" or "loudness".
+        speaks: returns bool [T] from (wave mono 16 kHz [S], number of frames T, frames per second).
+    """
+
+    name: str
+    speaks: Callable[[np.ndarray, int, float], np.ndarray]
+
+
+def detector_name() -> str:
+    """Name of the detector that ``voice_detector`` returns, without loading it."""
+    return "loudness" if store.locate(silero.WEIGHTS) is None else "silero"
+
+
+def voice_detector() -> VoiceDetector:
+    """Silero's detector where its weights are installed, otherwise the rule of loudness.
+
+    Training and metrics always use the rule, so that their results do not depend on installed weights.
+
+    Raises:
+        SetupError: onnxruntime is missing.
+        ArtefactError: the weights are damaged.
+    """
+    if detector_name() == "loudness":
+        return VoiceDetector("loudness", voiced)
+    return VoiceDetector("silero", silero.SileroVoice(store.find(silero.WEIGHTS)).speaks)

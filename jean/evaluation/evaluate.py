@@ -24,6 +24,7 @@ from jean.metrics import registry
 from jean.metrics.base import REFERENCE_TRACKER, MetricOptions
 from jean.pool import map_in_processes
 from jean.progress import Progress, Silent
+from jean.weights.provide import provide
 
 # The row of one result and its missing metrics, or the reason why it could not be scored.
 Outcome = tuple[dict[str, Any], dict[str, str]] | JeanError
@@ -57,7 +58,7 @@ def evaluate(
     plan = _plan(results, config)
     for line in _unpaired_warnings(plan):
         progress.warn(line)
-    settings = _settings(config, metrics, plan)
+    settings = _settings(config, metrics, plan, progress)
     truth = truth_jobs(plan) if config.ground_truth and _truth_has_numbers(metrics, plan) else []
     table: dict[str, Any] = {
         "kind": "evaluation",
@@ -149,7 +150,7 @@ def _score_in_process(job: Job, settings: Settings, output: Path | None) -> tupl
         return error, progress.warnings
 
 
-def _settings(config: EvaluateConfig, metrics: Mapping[str, MetricOptions], plan: Plan) -> Settings:
+def _settings(config: EvaluateConfig, metrics: Mapping[str, MetricOptions], plan: Plan, progress: Progress) -> Settings:
     """The settings shared by all jobs; raises errors that would otherwise stop the first job."""
     device = _device(config, metrics)
     tracker_version = ""
@@ -165,6 +166,7 @@ def _settings(config: EvaluateConfig, metrics: Mapping[str, MetricOptions], plan
             "--tracker truth cannot track a rendered video.", "Choose mediapipe, face-alignment or reference."
         )
     else:
+        provide(*adapters.weights_of("tracker", config.tracker), progress)
         tracker_version = str(adapters.create("tracker", config.tracker, device=device).version)
     sounds = {job.audio_source for job in plan.jobs if job.audio_source is not None}
     expressions = {job.expression_source or job.reference for job in plan.jobs} - {None}

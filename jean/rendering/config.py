@@ -34,7 +34,11 @@ class RenderConfig(StageConfig):
     articulation: float = Field(
         1.0, ge=0, le=2, description="How far the lips move, with a lip prior: 0 is rest, 1 is as the person speaks."
     )
-    silence_gate: bool = Field(False, description="Close the mouth where nobody speaks.")
+    silence_gate: bool = Field(
+        False,
+        description="Close the mouth where nobody speaks: Silero's detector decides where its weights are installed, "
+        "otherwise the loudness.",
+    )
     pose_smoothing: float = Field(
         0.0, ge=0, le=10, description="Smooth the head pose with a Gaussian of this standard deviation in seconds."
     )

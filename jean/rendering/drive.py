@@ -11,6 +11,8 @@ from jean.checkpoint import Checkpoint
 from jean.drivers.method import Method
 from jean.drivers.person import Person
 from jean.drivers.tracks import DriverTracks
+from jean.drivers.voice import VoiceDetector, voice_detector
+from jean.features.audio import silero
 from jean.models.talking_head import Frames, TalkingHead
 from jean.progress import Progress
 from jean.rendering.config import RenderConfig
@@ -18,6 +20,7 @@ from jean.rendering.expression import expressions
 from jean.rendering.limits import NOTABLE, Reduction, warn_of_reductions
 from jean.rendering.lips import lips_by_encoder, lips_by_prior, prior_path
 from jean.rendering.poses import head_poses, orbit_camera
+from jean.weights.provide import provide
 
 
 @dataclass(frozen=True)
@@ -72,16 +75,21 @@ def gather_drivers(
     assert config.audio is not None  # checked by the callers
     meta, method, support = checkpoint.payload["meta"], Method.of_run(checkpoint), person.support
     own_fps = float(meta["fps"])
-    windows = method.speech.windows_of_file(config.audio, fps, gate=config.silence_gate)
-    count = len(windows)
+    gate = None
+    if config.silence_gate:
+        provide([], [silero.WEIGHTS], progress)
+        gate = voice_detector()
+        progress.say(_describe_gate(gate))
+    prior = prior_path(config, checkpoint, method)
+    if prior is None:
+        windows = method.speech.windows_of_file(config.audio, fps, gate)
+        lips = lips_by_encoder(model, windows, meta["model"].get("audio_attention", 0), fps / own_fps)
+    else:
+        lips = lips_by_prior(prior, config, checkpoint, model, person, fps, gate)
+    count = len(lips)
     times = (np.arange(count) + 0.5) / fps
     expression, offsets, mean_kept = expressions(config, method.expression, person, times, own_fps, progress)
     poses, own_frames = head_poses(config, person, times, fps, own_fps)
-    prior = prior_path(config, checkpoint, method)
-    if prior is None:
-        lips = lips_by_encoder(model, windows, meta["model"].get("audio_attention", 0), fps / own_fps)
-    else:
-        lips = lips_by_prior(prior, config, checkpoint, model, person, times, fps)
     remaining: dict[str, np.ndarray] = {}
     if config.expression is not None:
         remaining["expression_mean"] = np.full(count, mean_kept)
@@ -107,3 +115,10 @@ def gather_drivers(
         lips=torch.from_numpy(lips.astype(np.float32)),
     )
     return Drive(tracks.to(model.device), size, own_frames, reductions)
+
+
+def _describe_gate(gate: VoiceDetector) -> str:
+    """One line that says what decides where the mouth closes."""
+    if gate.name == "loudness":
+        return f"silence gate: by loudness, which fails in noise. For noise: jean models pull {silero.WEIGHTS}"
+    return f"silence gate: {gate.name}."

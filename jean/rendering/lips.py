@@ -13,11 +13,11 @@ from jean.drivers.lip_style import LipStyle
 from jean.drivers.method import Method
 from jean.drivers.person import Person
 from jean.drivers.speech import speech_gate
-from jean.drivers.voice import voiced
+from jean.drivers.voice import VoiceDetector
 from jean.errors import InputError, UsageError
 from jean.lips.parameters import opening_and_width
 from jean.lips.prior import BUILTIN, PRIOR_FILE, load_prior
-from jean.media import read_audio
+from jean.media import RATE_HZ, count_frames, read_audio
 from jean.models.talking_head import TalkingHead
 from jean.rendering.config import RenderConfig
 
@@ -51,23 +51,30 @@ def lips_by_prior(
     checkpoint: Checkpoint,
     model: TalkingHead,
     person: Person,
-    times_s: np.ndarray,
     fps: float,
+    detector: VoiceDetector | None,
 ) -> np.ndarray:
-    """Lip coordinates [T, W] of the person for the speech of the configuration, by a lip prior.
+    """Lip coordinates [T, W] of the person for the speech of the configuration, by a lip prior; T = ⌈duration · fps⌉.
 
     Args:
         prior: file of the prior.
-        config: the speech, articulation and silence gate.
+        config: the speech and the articulation.
         checkpoint: of the head.
         model: the head.
         person: the person of the run.
-        times_s: times of the frames [T], s.
         fps: frames per second of the result.
+        detector: the lips close where it hears nobody speak; None: never.
+
+    Raises:
+        InputError: the file holds no sound.
     """
     assert config.audio is not None
     wave = read_audio(config.audio)
-    gate = speech_gate(voiced(wave, len(times_s), fps), fps) if config.silence_gate else None
+    count = count_frames(len(wave) / RATE_HZ, fps)
+    if not count:
+        raise InputError(f"{config.audio} holds no sound.", "Choose another --audio.")
+    times_s = (np.arange(count) + 0.5) / fps
+    gate = None if detector is None else speech_gate(detector.speaks(wave, count, fps), fps)
     style = person.style or _style_of_tracks(person, model, checkpoint.payload["meta"]["model"]["shape"])
     return style.coordinates(load_prior(prior).track(wave), times_s, config.articulation, gate)
 

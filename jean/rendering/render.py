@@ -17,6 +17,7 @@ import torch
 from jean.checkpoint import load_checkpoint
 from jean.clips.clip import Clip
 from jean.drivers.method import Method
+from jean.drivers.voice import detector_name
 from jean.errors import InputError, UsageError
 from jean.files import check_writable, folder_lock, read_json, sha256
 from jean.media import open_writer, read_audio_native
@@ -72,6 +73,8 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         for name, path in inputs.items()
     }
     key: dict[str, Any] = {"checkpoint": checkpoint.content_hash, "inputs": input_hashes, "options": options}
+    if config.silence_gate:
+        key["voice_detector"] = detector_name()
     key["sha256"] = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
     finished = _finished(output, key["sha256"])
     if finished is not None:

@@ -7,6 +7,7 @@ import pytest
 
 from jean.clips.clip import Clip
 from jean.drivers.speech import SpeechInput, silence_gate, speech_gate
+from jean.drivers.voice import VoiceDetector, voiced
 from jean.errors import ArtefactError, InputError
 from jean.features.audio.logmel import LogMel
 from jean.media import write_wav
@@ -52,6 +53,6 @@ def test_gated_frames_have_the_features_of_silence():
     wave[8000:24000] = 0.3 * np.sin(np.arange(16000) / 5)
     wave += 1e-4 * random.standard_normal(32000).astype(np.float32)
     windows = random.random((50, 16, 80)).astype(np.float32)
-    gated = silence_gate(windows, wave, LogMel(), 25.0)
+    gated = silence_gate(windows, wave, LogMel(), 25.0, VoiceDetector("loudness", voiced))
     assert np.array_equal(gated[20:30], windows[20:30])
     assert np.abs(gated[:5]).max() < 1e-6 and np.abs(gated[-5:]).max() < 1e-6  # zero is silence in log-mel
