@@ -24,6 +24,7 @@ from jean.files import check_writable, folder_lock, write_json
 from jean.preparation.store import StepStore
 from jean.progress import Progress, Silent
 from jean.weights import store as weights
+from jean.weights.provide import provide
 
 TRACKER, TRACKER_WEIGHTS = "mediapipe", "face_landmarker.task"
 
@@ -235,6 +236,7 @@ def _can_track(progress: Progress) -> bool:
     if find_spec(TRACKER) is None:
         progress.say("MediaPipe is not installed, so no tracker is compared with the truth: pip install mediapipe")
         return False
+    provide([], [TRACKER_WEIGHTS], progress)  # with JEAN_AUTO_PULL=1 only
     if weights.locate(TRACKER_WEIGHTS) is None:
         progress.say(
             f"The weights {TRACKER_WEIGHTS} are missing, so no tracker is compared with the truth. "

@@ -11,6 +11,7 @@ import numpy as np
 from jean.errors import InputError
 from jean.media.container import MAX_PIXELS
 from jean.media.decode import Warn
+from jean.media.tone_map import ToneMap, needs_tone_map
 
 # AVColorSpace of a frame -> number of the YUV coefficients in swscale; RGB (0) needs none
 MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9, 10: 9}
@@ -96,6 +97,7 @@ class ToRgb:
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()  # reuses its tables for all frames, which halves the time
+        self._tone_map = ToneMap(self._width, self._height)
         matrix = _display_matrix(frame)
         self.turn = Turn() if matrix is None else turn_of(matrix, warn)
 
@@ -112,10 +114,17 @@ class ToRgb:
         """
         if abs(frame.width / frame.height / self._coded_aspect - 1) > 0.02:
             raise InputError(f"{self._name} changes its frame shape.", "Cut it into videos of one shape.")
+        plane = (self._tone_map(frame) if needs_tone_map(frame) else self._reformat(frame)).planes[0]
+        # copied directly: to_ndarray takes twenty times as long
+        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(self._height, plane.line_size)
+        return self.turn.apply(rows[:, : self._width * 3].reshape(self._height, self._width, 3).copy())
+
+    def _reformat(self, frame: Any) -> Any:
+        """The frame as RGB, by the matrix and range that it states or that its size implies."""
         space = frame.colorspace
         matrix = MATRICES.get(space, BT709 if frame.height >= HD_HEIGHT else BT601)
         full = frame.color_range == FULL or frame.format.name.startswith(("yuvj", "rgb", "bgr", "gbr", "pal"))
-        rgb = self._reformatter.reformat(
+        return self._reformatter.reformat(
             frame,
             width=self._width,
             height=self._height,
@@ -126,9 +135,6 @@ class ToRgb:
             dst_color_range=FULL,
             interpolation=EXACT | (BICUBIC if self._width != frame.width else BILINEAR),
         )
-        plane = rgb.planes[0]  # copied directly: to_ndarray takes twenty times as long
-        rows = np.frombuffer(memoryview(plane), np.uint8).reshape(self._height, plane.line_size)
-        return self.turn.apply(rows[:, : self._width * 3].reshape(self._height, self._width, 3).copy())
 
 
 def _display_matrix(frame: Any) -> np.ndarray | None:

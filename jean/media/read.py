@@ -31,7 +31,7 @@ def read_frames(
     Images are upright (rotation and mirroring applied), have square pixels and all have one size. With
     ``fps``, image n is the frame whose time stamp is nearest to ``start_s`` + n / ``fps``, and that instant
     is its time; the last image lies before the end of the last frame. Without ``fps``, every frame is
-    yielded with its own time. High dynamic range is not tone-mapped.
+    yielded with its own time. HDR and wide-gamut video is converted to BT.709; highlights above white are clipped.
 
     Args:
         path: any video file.
