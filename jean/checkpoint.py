@@ -57,6 +57,11 @@ class Checkpoint:
         return int(self.payload["step"])
 
     @property
+    def tensors_path(self) -> Path:
+        """Its safetensors file."""
+        return self.path.with_suffix(".safetensors")
+
+    @property
     def content_hash(self) -> str:
         """Hexadecimal sha256 of the tensors file: equal for equal weights, optimiser and random state."""
         return str(self.payload["tensors_sha256"])

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import re
+import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,11 +18,15 @@ from jean.errors import ArtefactError, SetupError
 
 
 @contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
+def atomic_path(path: Path, before_rename: Callable[[Path], None] = lambda temporary: None) -> Iterator[Path]:
     """Writes a file atomically: yields a temporary path, then syncs it to the disk and renames it to ``path``.
 
     The folder is created if necessary. After an exception the temporary file is removed and ``path`` keeps its
     old content.
+
+    Args:
+        path: the file.
+        before_rename: called with the complete temporary file; after an exception in it, nothing is renamed.
 
     Yields:
         A path in the same folder with the same suffix.
@@ -36,6 +41,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
         yield temporary
         with open(temporary, "rb+") as handle:
             os.fsync(handle.fileno())
+        before_rename(temporary)
         os.replace(temporary, path)
         _fsync_folder(path.parent)
     except Exception as error:
@@ -190,6 +196,30 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+# What ``atomic_path`` leaves behind after SIGKILL. A process number has at most seven digits.
+_PARTIAL = re.compile(r"\.(?P<name>.+)\.\d{1,7}\.partial(\.[^.]*)?")
+
+
+def sweep(folder: Path, name: str | None = None) -> None:
+    """Removes what killed processes have left of unfinished files in ``folder``, not in folders below it.
+
+    Only the process that holds the lock under which these files are written may call it.
+
+    Args:
+        folder: where to look.
+        name: of the finished file or folder; None for all.
+    """
+    with suppress(OSError):  # whoever writes to the folder reports what is wrong with it
+        for path in folder.iterdir():
+            match = _PARTIAL.fullmatch(path.name)
+            if match is None or name not in (None, match["name"]):
+                continue
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+
+
 def check_writable(folder: Path) -> None:
     """Checks that files can be written to ``folder``, creating it if necessary, before any long work.
 
@@ -212,6 +242,8 @@ def check_writable(folder: Path) -> None:
 def folder_lock(folder: Path) -> Iterator[None]:
     """Holds an exclusive lock on ``folder``; the operating system releases it when the process ends.
 
+    Unfinished files of killed processes are removed from the folder first, see ``sweep``.
+
     Raises:
         SetupError: another process holds the lock, or the folder cannot be written.
     """
@@ -228,6 +260,7 @@ def folder_lock(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise write_error(Path(folder) / ".lock", error) from error
     try:
+        sweep(Path(folder))
         yield
     finally:
         lock.release()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 _TINY = 1e-12
+_RIGID = 1e-2  # largest deviation of a stored rotation from an orthonormal matrix
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,19 @@ class Camera:
     def resized(self, size_px: int) -> Camera:
         """The camera of this image, which must be square, resized to ``size_px``."""
         return self.cropped(0.0, 0.0, float(self.width_px), size_px)
+
+
+def is_rigid(poses: np.ndarray) -> bool:
+    """Whether all poses [..., 4, 4], finite, have rotations: orthonormal, without reflection.
+
+    Example:
+        >>> is_rigid(np.eye(4)), is_rigid(np.diag([1.0, 1.0, -1.0, 1.0]))
+        (True, False)
+    """
+    rotations = np.asarray(poses, np.float64)[..., :3, :3]
+    with np.errstate(over="ignore", invalid="ignore"):  # huge numbers are not rotations
+        deviation = np.abs(rotations @ rotations.swapaxes(-1, -2) - np.eye(3)).max()
+        return bool(deviation <= _RIGID and np.linalg.det(rotations).min() > 0)
 
 
 def rotation_matrix(vector: np.ndarray) -> np.ndarray:

@@ -11,13 +11,16 @@ import json
 from collections.abc import Mapping
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 from jean import __version__
 from jean.clips.clip import Clip, is_clip
-from jean.clips.meta import CONTENT_FILES, META
+from jean.clips.meta import CONTENT_FILES, META, ClipMeta
 from jean.errors import ArtefactError, InputError
-from jean.files import plain, read_json, sha256, write_json
+from jean.files import plain, read_json, write_json
+from jean.integrity import content_facts
 
 FORMAT = 1  # of the manifest
 STATEMENT = "Synthetic: made by a computer, not a recording of what anyone said or did."
@@ -87,12 +90,19 @@ def manifest_path(output: str | Path) -> Path:
     return output.with_name(output.name + ".json")
 
 
-def write_manifest(output: str | Path, document: Mapping[str, Any]) -> Path:
+def write_manifest(
+    output: str | Path,
+    document: Mapping[str, Any],
+    content: str | Path | None = None,
+    others: Mapping[str, Path] | None = None,
+) -> Path:
     """Writes a manifest beside the finished result, with the hash of the result.
 
     Args:
         output: the result, a file or folder.
         document: from ``manifest``.
+        content: the complete result under a temporary name; None where it has its own name already.
+        others: further files and folders that belong to the result, by what they hold.
 
     Returns:
         The path of the manifest.
@@ -101,9 +111,30 @@ def write_manifest(output: str | Path, document: Mapping[str, Any]) -> Path:
         InputError: the result does not exist.
         SetupError: the manifest cannot be written.
     """
+    output = Path(output)
+    facts = _fingerprint(Path(content or output)) | {"name": output.name}
+    hashes = {name: _fingerprint(path) for name, path in (others or {}).items()}
     path = manifest_path(output)
-    write_json(path, {**document, "output": _fingerprint(Path(output))})
+    write_json(path, {**document, "output": facts, **({"others": hashes} if hashes else {})})
     return path
+
+
+def unchanged(output: Path, others: Mapping[str, Path] | None = None) -> dict[str, Any] | None:
+    """The manifest of a result, if the result and the manifest are as they were written; None otherwise.
+
+    Args:
+        output: the result.
+        others: further files and folders of the result that must be unchanged, as for ``write_manifest``.
+    """
+    document = _read(manifest_path(output), [])
+    if document is None or document["id"] != _identity(document):
+        return None
+    expected = {output: document.get("output")}
+    expected |= {path: document.get("others", {}).get(name) for name, path in (others or {}).items()}
+    for path, facts in expected.items():
+        if facts is None or not path.exists() or _fingerprint(path)["sha256"] != facts["sha256"]:
+            return None
+    return document
 
 
 def check(path: str | Path) -> dict[str, Any]:
@@ -113,7 +144,8 @@ def check(path: str | Path) -> dict[str, Any]:
         path: the result, a file or folder.
 
     Returns:
-        ``ok``: no problem was found; ``synthetic``: the manifest or the tags mark it as synthetic;
+        ``ok``: no problem was found; ``synthetic``: the manifest or the tags mark it as synthetic; ``tagged``: whether
+        the tags inside do, also where the manifest is lost or belongs to another file (None: no tags can be read);
         ``hash_matches`` and ``tags_match``: True, False, or None if not checked; ``problems``: one line each;
         ``manifest``: its content, or None.
 
@@ -124,32 +156,30 @@ def check(path: str | Path) -> dict[str, Any]:
     fingerprint = _fingerprint(path)
     problems: list[str] = []
     document = _read(manifest_path(path), problems)
-    marked = document is not None and document.get("synthetic") is True
+    marked = document is not None and document["synthetic"] is True
     hash_matches = None
     if document is not None:
         if not marked:
             problems.append("the manifest does not mark the file as synthetic")
-        if document.get("id") != _identity(document):
+        if document["id"] != _identity(document):
             problems.append("the manifest was changed after it was written")
         output = document.get("output")
-        hash_matches = isinstance(output, dict) and output.get("sha256") == fingerprint["sha256"]
+        hash_matches = output is not None and output["sha256"] == fingerprint["sha256"]
         if not hash_matches:
             problems.append(f"{path.name} is not the file that the manifest describes")
+    has_tags = path.suffix.lower() in TAGGED
+    fields = _fields(path, problems if has_tags else []) if path.is_file() else None
+    tagged = None if fields is None else fields.get("synthetic") == "true"
     tags_match = None
-    tagged = False
-    if path.is_file() and path.suffix.lower() in TAGGED:
-        fields = _fields(path, problems)
-        if fields is not None:
-            tagged = fields.get("synthetic") == "true"
-            tags_match = tagged and (document is None or fields.get("manifest") == document.get("id"))
-            if not tags_match:
-                problems.append(
-                    f"the tags inside {path.name} " + ("name another manifest" if tagged else "are missing")
-                )
+    if fields is not None and (has_tags or tagged):
+        tags_match = tagged is True and (document is None or fields.get("manifest") == document["id"])
+        if not tags_match:
+            problems.append(f"the tags inside {path.name} " + ("name another manifest" if tagged else "are missing"))
     return {
         "path": str(path),
         "ok": not problems,
-        "synthetic": marked or tagged,
+        "synthetic": marked or tagged is True,
+        "tagged": tagged,
         "hash_matches": hash_matches,
         "tags_match": tags_match,
         "problems": problems,
@@ -163,40 +193,55 @@ def _plain(value: Any) -> Any:
 
 
 def _identity(document: Mapping[str, Any]) -> str:
-    """16 hexadecimal digits over the whole manifest except the id itself and the output, which is added later."""
-    body = {name: value for name, value in document.items() if name not in ("id", "output")}
+    """16 hexadecimal digits over the whole manifest except the id itself and the outputs, which are added later."""
+    body = {name: value for name, value in document.items() if name not in ("id", "output", "others")}
     return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=True).encode()).hexdigest()[:16]
 
 
 def _fingerprint(path: Path) -> dict[str, Any]:
-    """Name, sha256 and size of a file, or of a folder (sha256 over the names and hashes of all its files)."""
+    """Name, sha256 and size of a file, a folder or a clip.
+
+    Raises:
+        InputError: it cannot be read.
+    """
     try:
-        if is_clip(path):
-            return _clip_facts(path)
-        if not path.is_dir():
-            return {"name": path.name, "sha256": sha256(path), "bytes": path.stat().st_size}
-        root = path.resolve()
-        # Hidden files are locks and unfinished writes, not content
-        files = sorted(
-            file
-            for file in root.rglob("*")
-            if file.is_file() and not any(part[0] == "." for part in file.relative_to(root).parts)
-        )
-        digest = hashlib.sha256()
-        for file in files:
-            digest.update(f"{file.relative_to(root).as_posix()}\0{sha256(file)}\n".encode())
-        size = sum(file.stat().st_size for file in files)
-        return {"name": root.name, "sha256": digest.hexdigest(), "bytes": size, "files": len(files)}
+        return _clip_facts(path) if is_clip(path) else content_facts(path)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}.", "Check the path.") from error
 
 
 def _clip_facts(folder: Path) -> dict[str, Any]:
     """Name, digest and size of a clip folder."""
-    digest = Clip.open(folder, pictures=False).digest(recorded=False)
+    digest = Clip.open(folder, ClipMeta.read(folder / META).pictures).digest()
     files = [folder / name for name in (META, *CONTENT_FILES) if (folder / name).is_file()]
     size = sum(path.stat().st_size for path in files)
     return {"name": folder.resolve().name, "sha256": digest, "bytes": size, "files": len(files)}
+
+
+class _Facts(BaseModel):
+    """Name, hash and size of a file or folder."""
+
+    model_config = ConfigDict(strict=True)
+
+    name: str
+    sha256: str = Field(pattern=r"^[0-9a-f]{64}$")
+    bytes: int = Field(ge=0)
+
+
+class _Manifest(BaseModel):
+    """The keys of a manifest that this module reads."""
+
+    model_config = ConfigDict(strict=True)
+
+    format: Literal[1]
+    synthetic: bool
+    kind: str
+    inputs: dict[str, _Facts]
+    options: dict[str, JsonValue]
+    result: dict[str, JsonValue]
+    id: str
+    output: _Facts | None = None
+    others: dict[str, _Facts] = {}
 
 
 def _read(path: Path, problems: list[str]) -> dict[str, Any] | None:
@@ -204,11 +249,12 @@ def _read(path: Path, problems: list[str]) -> dict[str, Any] | None:
         problems.append(f"there is no manifest {path.name}")
         return None
     try:
-        document = read_json(path)
+        document: dict[str, Any] = read_json(path)
+        _Manifest.model_validate(document)
     except ArtefactError as error:
         problems.append(error.message)
         return None
-    if not isinstance(document, dict) or document.get("format") != FORMAT:
+    except ValidationError:
         problems.append(f"{path.name} is not a manifest that this version can read")
         return None
     return document

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from jean.errors import ArtefactError
+from jean.geometry import is_rigid
 
 if TYPE_CHECKING:
     from jean.clips.meta import ClipMeta
@@ -25,7 +26,6 @@ ARRAYS = {
     "expression": ("T,E", "expression coefficients; interpolated where not valid"),
 }
 _MAY_BE_NAN = ("landmarks", "irises", "tracker_camera_to_world")
-RIGID = 1e-2  # largest deviation of a pose's rotation from an orthonormal matrix
 
 Header = dict[str, tuple[str, tuple[int, ...]]]
 
@@ -90,8 +90,7 @@ def check_arrays(path: Path, arrays: Mapping[str, np.ndarray], meta: ClipMeta) -
         raise _wrong(path, "landmarks of a valid frame are not finite")
     if (np.diff(arrays["times_s"]) <= 0).any():
         raise _wrong(path, "times_s does not increase")
-    rotations = arrays["camera_to_world"][:, :3, :3]
-    if np.abs(rotations @ rotations.swapaxes(1, 2) - np.eye(3)).max() > RIGID or np.linalg.det(rotations).min() < 0:
+    if not is_rigid(arrays["camera_to_world"]):
         raise _wrong(path, "camera_to_world holds a matrix that is not a rigid pose")
 
 

@@ -32,6 +32,7 @@ import numpy as np
 
 from jean.clips.arrays import ARRAYS, check_arrays, check_features, read_arrays
 from jean.clips.compatibility import ClipSpec, Difference, differences
+from jean.clips.content import check_files, check_hashes
 from jean.clips.meta import (
     ARRAYS_FILE,
     AUDIO_FILE,
@@ -49,8 +50,8 @@ from jean.clips.meta import (
     EmotionSpec,
 )
 from jean.errors import ArtefactError, InputError
-from jean.files import sha256
 from jean.geometry import Camera
+from jean.integrity import HashCache
 
 __all__ = ["ARRAYS", "FORMAT", "Clip", "is_clip"]
 
@@ -80,17 +81,17 @@ class Clip:
     def open(cls, folder: str | Path, pictures: bool = True) -> Clip:
         """Opens a clip and checks it.
 
-        Checked are the metadata, presence and size of every file, shape and type of every array, and that the values
-        of ``arrays`` are usable. The content of frames, mattes, features and sound is not read.
+        Checked are the metadata, presence, size and sha256 of every file, shape and type of every array, and that the
+        values of ``arrays`` are usable. A file's sha256 is computed once, about a second per GB, see ``HashCache``.
 
         Args:
             folder: the clip folder.
-            pictures: whether frames and mattes are needed. A stage that reads only tracks and sound also accepts a
-                clip without pictures.
+            pictures: whether frames, mattes and background are needed. A stage that reads only tracks and sound also
+                accepts a clip without pictures, and the content of pictures is not verified.
 
         Raises:
             InputError: ``folder`` is not a finished clip, or has no pictures where they are needed.
-            ArtefactError: another format, or malformed metadata, files or arrays.
+            ArtefactError: another format, malformed metadata, files or arrays, or a file that was changed.
         """
         folder = Path(folder)
         if not is_clip(folder):
@@ -98,7 +99,8 @@ class Clip:
         clip = cls(folder, ClipMeta.read(folder / META))
         if pictures and not clip.meta.pictures:
             raise InputError(f"{folder} was prepared without pictures.", "Prepare it again without --tracks-only.")
-        clip._check_files()
+        check_files(folder, clip.meta)
+        check_hashes(folder, clip.meta, pictures)
         check_arrays(folder / ARRAYS_FILE, clip.arrays, clip.meta)
         windows = {name: (spec.window, spec.width) for name, spec in clip.audio_specs.items()}
         check_features(folder / AUDIO_FILE, windows, clip.frame_count)
@@ -261,14 +263,14 @@ class Clip:
         for difference in differences(self.meta, spec):
             raise difference.error(self.folder, needed_by)
 
-    def digest(self, *files: str, recorded: bool = True) -> str:
+    def digest(self, *files: str) -> str:
         """Hex sha256 that identifies the clip's content, wherever the folder lies.
 
-        It covers the metadata that decides how the content is read, and the sha256 of the content files.
+        It covers the metadata that decides how the content is read, and the sha256 of the content files, which
+        ``open`` has compared with the files.
 
         Args:
             files: names of the content files to cover; all that exist by default.
-            recorded: trust the hashes in ``clip.json`` (``open`` compares only sizes); if not, all files are read.
 
         Raises:
             ArtefactError: a named file does not exist.
@@ -276,38 +278,16 @@ class Clip:
         names = sorted(files or (name for name in CONTENT_FILES if (self.folder / name).is_file()))
         keys = [*_DECISIVE, *(key for name in names for key in _DECISIVE_OF.get(name, ()))]
         decisive = {key: value for key, value in self.meta.to_json().items() if key in keys}
-        content = [decisive, {name: self._file_hash(name, recorded) for name in names}]
+        content = [decisive, {name: self._file_hash(name) for name in names}]
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
-    def _file_hash(self, name: str, recorded: bool) -> str:
-        if recorded and name in self.meta.files:
+    def _file_hash(self, name: str) -> str:
+        if name in self.meta.files:
             return self.meta.files[name].sha256
         try:
-            return sha256(self.folder / name)
+            return HashCache(self.folder).sha256(name)
         except OSError as error:
             raise ArtefactError(f"{self.folder / name} is missing or damaged.", "Prepare it again.") from error
-
-    def _check_files(self) -> None:
-        """Compares presence and size of every file with the metadata; refuses links that leave the folder."""
-        pixels = self.frame_count * self.size_px**2
-        sizes = {FRAMES: 3 * pixels, MATTE: 2 * pixels} if self.meta.pictures else {}
-        required = {ARRAYS_FILE, *sizes, *self.meta.files}
-        required |= {AUDIO_FILE} if self.audio_specs else set()
-        required |= {EMOTION_FILE} if self.meta.emotion else set()
-        root = self.folder.resolve()
-        for name in (META, *CONTENT_FILES):
-            path = self.folder / name
-            if path.is_symlink() and not path.resolve().is_relative_to(root):
-                raise ArtefactError(f"{path} is a link to a file outside the clip.", "Copy the file into the clip.")
-            if not path.is_file():
-                if name in required:
-                    raise ArtefactError(f"{path} is missing or damaged.", "Prepare it again.")
-                continue
-            facts = self.meta.files.get(name)
-            recorded = facts.bytes if facts is not None else None
-            size = path.stat().st_size
-            if size != sizes.get(name, size) or size != (size if recorded is None else recorded):
-                raise ArtefactError(f"{path} is missing or damaged: its size is {size} bytes.", "Prepare it again.")
 
     def _map(self, name: str, channels: int) -> np.ndarray:
         shape = (self.frame_count, self.size_px, self.size_px, channels)

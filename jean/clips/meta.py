@@ -26,6 +26,7 @@ ARRAYS_FILE, AUDIO_FILE, EMOTION_FILE = (
     "emotion_features.safetensors",
 )
 SOUND = "audio.wav"
+PICTURE_FILES = (FRAMES, MATTE, BACKGROUND)
 CONTENT_FILES = (FRAMES, MATTE, BACKGROUND, ARRAYS_FILE, AUDIO_FILE, EMOTION_FILE, SOUND)
 
 # Expression coefficients used as emotion features. No emotion network makes them: the paper's variant (d).

@@ -79,10 +79,10 @@ class Source:
         return self.path if probe(self.path).has_audio else None
 
     def digest(self) -> str:
-        """Hex sha256 of everything that evaluation reads, from the files themselves; the sound has its own hash."""
+        """Hex sha256 of everything that evaluation reads; the sound has its own hash."""
         if self.clip is None:
             return sha256(self.path)
-        return self.clip.digest(FRAMES, MATTE, ARRAYS_FILE, recorded=False)
+        return self.clip.digest(FRAMES, MATTE, ARRAYS_FILE)
 
 
 def clip_index(clip: Clip, time_s: float) -> int:

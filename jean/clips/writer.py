@@ -28,6 +28,7 @@ from jean.clips.meta import (
 )
 from jean.features.base import AudioFeatures, EmotionFeatures
 from jean.files import atomic_path, sha256, write_error, write_json, write_safetensors
+from jean.integrity import HashCache
 from jean.media.rates import RATE_HZ
 
 
@@ -108,6 +109,10 @@ class ClipWriter:
             document = ClipMeta(files=files, **meta)
         except ValidationError as error:
             raise ValueError(f"wrong metadata for {self.folder}: {error}") from error
+        hashes = HashCache(self.folder)
+        for name, file in files.items():  # of these bytes, so that opening the clip does not read them again
+            hashes.put(name, file.sha256)
+        hashes.save()
         write_json(self.folder / META, document.to_json())
         try:
             return Clip.open(self.folder, pictures=document.pictures)

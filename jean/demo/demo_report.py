@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +10,11 @@ import numpy as np
 from jean.clips.clip import Clip
 from jean.demo.config import DemoConfig
 from jean.demo.demo_clips import EXPRESSION, POSE, SPEECH, clips_of_role, plan_clips, video_path
-from jean.errors import ArtefactError
 from jean.evaluation.tables import format_number
 from jean.media import read_frames
 from jean.metrics.pose import head_in_camera
 from jean.report.page import Report, Tile, format_duration
+from jean.train.engine.run_folder import read_log
 
 MOMENTS = 6  # frames shown of each video
 MOUTH_GOAL = 0.8  # correlation of rendered and true mouth opening
@@ -220,7 +219,7 @@ def _add_training(report: Report, run: Path, training: dict[str, Any]) -> None:
         "The last tenth of each training clip was held out.",
     )
     steps: dict[str, list[tuple[int, float]]] = {}
-    for line in _log(run):
+    for line in read_log(run):
         if line["kind"] == "evaluation":
             for key, label in (("train_face_psnr_db", "training frames"), ("heldout_face_psnr_db", "held-out frames")):
                 if key in line:
@@ -228,18 +227,6 @@ def _add_training(report: Report, run: Path, training: dict[str, Any]) -> None:
     series = {label: (np.array([s for s, _ in v], float), np.array([p for _, p in v])) for label, v in steps.items()}
     if series:
         report.curve("PSNR over the face", series, "step", "dB")
-
-
-def _log(run: Path) -> list[dict[str, Any]]:
-    """Records of the run's training log.
-
-    Raises:
-        ArtefactError: the log is missing or damaged.
-    """
-    try:
-        return [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise ArtefactError(f"{run / 'log.jsonl'} is missing or damaged.", "Remove the run and start again.") from error
 
 
 def _add_tracker(report: Report, check: dict[str, Any] | None) -> None:

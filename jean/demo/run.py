@@ -58,7 +58,7 @@ class DemoStages:
     """The demo's stages, each a step of a ``StepStore``.
 
     A stage runs again if its inputs, an earlier stage or the version of the project changed, or if one of its
-    files is missing. The files lie in the output folder, outside the store.
+    files is missing or was changed. The files lie in the output folder, outside the store.
 
     Args:
         output: folder of the demo.
@@ -81,18 +81,16 @@ class DemoStages:
             name: of the step in the store.
             title: for messages and the report.
             inputs: JSON values that determine the result, apart from the earlier stages.
-            files: files that the stage writes.
+            files: files and folders that the stage writes.
             work: does the stage and returns JSON values.
         """
-        if not all(path.exists() for path in files):
-            self._store.drop(name)
 
         def announced_work(_: Path) -> dict[str, Any]:
             self._progress.say(f"{title} …")
             return work()
 
         previous = self._store.steps[-1].key if self._store.steps else jean.__version__
-        step = self._store.run(name, {"inputs": inputs, "previous": previous}, announced_work)
+        step = self._store.run(name, {"inputs": inputs, "previous": previous}, announced_work, products=files)
         if step.reused:
             self._progress.say(f"{title}: already done.")
         self.seconds[title] = step.seconds
@@ -123,25 +121,24 @@ class _Demo:
             "corpus",
             "Synthetic clips",
             {"person": person, "size": size, "clips": [vars(clip) for clip in self.clips]},
-            list(self.videos.values()),
+            [self.output / "videos"],
             lambda: {"clips": write_videos(self.output / "videos", self.clips, person, size, self.progress)},
         )
-        clip_files = [folder / "clip.json" for folder in self.folders.values()]
-        stages.run("prepare", "Prepare", {}, clip_files, self._prepare)
+        stages.run("prepare", "Prepare", {}, list(self.folders.values()), self._prepare)
         training = stages.run(
             "train",
             "Train",
             {"steps": self.config.steps, "seed": self.config.seed, "device": self.config.device},
-            [self.output / "run" / "metrics.json"],
+            [self.output / "run"],
             self._train,
         )
         rendering = stages.run("render", "Render", {}, [self.video], self._render)
-        truth = stages.run("truth", "Draw the truth", {}, [self.truth / "clip.json"], self._truth)
+        truth = stages.run("truth", "Draw the truth", {}, [self.truth], self._truth)
         scores = stages.run(
             "evaluate",
             "Evaluate",
             {"tracker": self.tracker},
-            [self.output / "evaluation" / "metrics.json"],
+            [self.output / "evaluation"],
             lambda: self._evaluate(truth["mouth_opening"]),
         )
         landmarks = scores["mouth"]["landmarks"]

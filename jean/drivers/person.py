@@ -6,7 +6,8 @@ stored with it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.drivers.lip_style import LipStyle
+from jean.drivers.checks import check_person
 from jean.drivers.offsets import fit_offsets, predict_offsets
 from jean.drivers.person_frames import PersonFrames
 from jean.drivers.support import DriverSupport
@@ -25,6 +27,7 @@ from jean.lips.parameters import opening_and_width
 from jean.media import read_audio
 
 NAME = "person.safetensors"
+_REMEDY = "Run train-nerf again with the same options."
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ def write_person(
     }
     if lips is not None:
         arrays |= {f"style/{name}": array for name, array in _style(data, lips).arrays().items()}
-    write_safetensors(folder / NAME, arrays, {"clip": str(clips[0].folder.resolve())})
+    clip = str(clips[0].folder.resolve())
+    write_safetensors(folder / NAME, arrays, {"clip": clip, "sha256": _content_hash(arrays, clip)})
 
 
 def _support(data: PersonFrames, lips: np.ndarray | None) -> DriverSupport:
@@ -130,7 +134,7 @@ def read_person(folder: Path) -> Person:
     """The person stored in a run folder.
 
     Raises:
-        ArtefactError: ``person.safetensors`` is missing or damaged.
+        ArtefactError: ``person.safetensors`` is missing, was changed, or does not describe a person.
     """
     from safetensors import SafetensorError, safe_open
 
@@ -138,9 +142,14 @@ def read_person(folder: Path) -> Person:
     try:
         with safe_open(str(path), "np") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no iterator there
-            clip = Path((file.metadata() or {})["clip"])
-    except (OSError, SafetensorError, KeyError) as error:
-        raise ArtefactError(f"{path} is missing or damaged.", "Run train-nerf again with the same options.") from error
+            metadata = dict(file.metadata() or {})
+        clip = metadata["clip"]
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise ArtefactError(f"{path} is missing or damaged.", _REMEDY) from error
+    # a run of version 0.1 or earlier stored no hash
+    if metadata.get("sha256", "") not in ("", _content_hash(arrays, clip)):
+        raise ArtefactError(f"{path} was changed or damaged after it was written.", _REMEDY)
+    check_person(path, arrays)
     size = arrays["background"].shape[0]
     center = (float(arrays["center_px"][0]), float(arrays["center_px"][1]))
     camera = Camera(float(arrays["focal_px"][0]), center, size, size)
@@ -156,8 +165,27 @@ def read_person(folder: Path) -> Person:
         camera,
         **tracks,
         background=arrays["background"],
-        clip=clip,
+        clip=Path(clip),
         means=means,
         support=support,
         style=LipStyle.from_arrays(style) if style else None,
     )
+
+
+def is_intact(folder: Path) -> bool:
+    """Whether ``person.safetensors`` of a run folder can be read and is as it was written."""
+    try:
+        read_person(folder)
+    except ArtefactError:
+        return False
+    return True
+
+
+def _content_hash(arrays: Mapping[str, np.ndarray], clip: str) -> str:
+    """Hex sha256 of the arrays and the path that ``person.safetensors`` holds."""
+    digest = hashlib.sha256(clip.encode("utf-8", "surrogateescape"))
+    for name in sorted(arrays):
+        array = np.ascontiguousarray(arrays[name])
+        digest.update(f"{name} {array.dtype.str} {array.shape}\n".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()

@@ -125,17 +125,22 @@ def check_alike(clips: Sequence[Clip]) -> None:
         clip.require(clips[0].spec("size_px", "fps", "tracker", "expression", "audio"), clips[0].folder)
 
 
+def clip_folders(folders: Sequence[Path]) -> list[Path]:
+    """Clip folders; a folder of clip folders stands for all of them, sorted by name."""
+    found = []
+    for folder in folders:
+        inner = sorted(path for path in Path(folder).glob("*") if is_clip(path))
+        found += inner or [Path(folder)]
+    return found
+
+
 def open_clips(folders: Sequence[Path]) -> list[Clip]:
-    """Opens clip folders; a folder of clip folders stands for all of them, sorted by name.
+    """Opens clip folders, see ``clip_folders``.
 
     Raises:
         InputError: a folder is not a clip and holds none.
     """
-    clips = []
-    for folder in folders:
-        inner = sorted(path for path in Path(folder).glob("*") if is_clip(path))
-        clips += [Clip.open(path) for path in (inner or [folder])]
-    return clips
+    return [Clip.open(folder) for folder in clip_folders(folders)]
 
 
 def open_person(folders: Sequence[Path], expression: str = UpperFace.kind, audio: str | None = None) -> PersonFrames:

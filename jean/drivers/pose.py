@@ -9,7 +9,7 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.errors import InputError
-from jean.geometry import mean_pose
+from jean.geometry import is_rigid, mean_pose
 
 
 def read_poses(source: Path) -> tuple[np.ndarray, float]:
@@ -41,8 +41,7 @@ def read_poses(source: Path) -> tuple[np.ndarray, float]:
             f"{source} does not hold poses of 4 × 4 finite numbers and a positive frame rate.",
             'Write: {"fps": 25, "camera_to_world": [[[…4×4…]]]}.',
         )
-    rotations = track[:, :3, :3]
-    if np.abs(rotations @ rotations.swapaxes(1, 2) - np.eye(3)).max() > 1e-2 or np.linalg.det(rotations).min() < 0:
+    if not is_rigid(track):
         raise InputError(f"{source} holds matrices that are not rigid poses.", "Rotations must be orthonormal.")
     return track, fps
 

@@ -19,9 +19,10 @@ from jean.evaluation.score import score
 from jean.evaluation.summary import summarise
 from jean.evaluation.tables import columns_of, write_tables
 from jean.features import registry as adapters
-from jean.files import check_writable, folder_lock
+from jean.files import folder_lock
 from jean.metrics import registry
 from jean.metrics.base import REFERENCE_TRACKER, MetricOptions
+from jean.outputs import claim
 from jean.pool import map_in_processes
 from jean.progress import Progress, Silent
 from jean.weights.provide import provide
@@ -56,6 +57,9 @@ def evaluate(
     progress = progress or Silent()
     metrics = registry.select(config.metrics, config.metric_options)
     plan = _plan(results, config)
+    if output is not None:
+        named = [*results, *config.systems.values(), *(getattr(config, role) for role in ROLES)]
+        claim(_files_of(plan), holders=[path for path in named if path is not None], folders=[output])
     for line in _unpaired_warnings(plan):
         progress.warn(line)
     settings = _settings(config, metrics, plan, progress)
@@ -71,8 +75,6 @@ def evaluate(
         "unpaired": {"results": list(plan.unpaired), "lacking": plan.unpaired}
         | {f"{role}s": paths for role, paths in plan.unused.items()},
     }
-    if output is not None:
-        check_writable(output)
     with folder_lock(output) if output is not None else nullcontext():
         for job, outcome in _outcomes([*plan.jobs, *truth], settings, output, config.workers, progress):
             if isinstance(outcome, JeanError):
@@ -107,6 +109,11 @@ def _plan(results: list[Path], config: EvaluateConfig) -> Plan:
         raise UsageError(f"a system must have a name, and not {TRUTH!r}.", "Write: --system NAME=DIR")
     partners = {role: getattr(config, role) for role in ROLES}
     return make_plan(systems, partners, config.pairs, {"audio": config.no_audio, "expression": config.no_expression})
+
+
+def _files_of(plan: Plan) -> set[Path]:
+    """Every file and clip that an evaluation reads."""
+    return {path for job in plan.jobs for path in (job.result, *(getattr(job, role) for role in ROLES)) if path}
 
 
 def _outcomes(

@@ -15,13 +15,14 @@ from typing import Any
 import numpy as np
 
 from jean.clips.sources import Source
-from jean.errors import SetupError
+from jean.errors import ArtefactError, SetupError
 from jean.evaluation.context import Settings, metric_context, open_sources, partner_of, sounds_of
 from jean.evaluation.pairing import TRUTH, Job
 from jean.evaluation.row import make_row
 from jean.evaluation.stream import stream
 from jean.evaluation.thumbnails import MOMENTS, Thumbnails
-from jean.files import read_json, write_json
+from jean.files import write_json
+from jean.integrity import read_sealed, write_sealed
 from jean.metrics import registry
 from jean.metrics.base import Metric, MetricContext, MetricOptions, Scores
 from jean.progress import Progress
@@ -51,7 +52,7 @@ def score(
     own_fps = {role: source.fps() for role, source in sources.items()}
     fps = settings.fps or min(own_fps.values())
     cache = None if folder is None else folder / "rows" / _row_key(sources, settings, fps)
-    base = read_json(cache / "base.json") if cache is not None and (cache / "base.json").is_file() else None
+    base = None if cache is None else _cached(cache / "base.json")
     needs_sound = any(registry.load(name).role is None for name in settings.metrics)
     sounds = sounds_of(job, sources, settings) if needs_sound else ()
 
@@ -69,8 +70,9 @@ def score(
         context = metric_context(job, sources, partner, settings, kind.rate_hz or fps, sounds)
         try:
             path = None if cache is None else cache / f"{name}-{_metric_key(kind, context, options)}.json"
-            if path is not None and base is not None and path.is_file():
-                scores[name] = read_json(path)
+            stored = None if path is None or base is None else _cached(path)
+            if stored is not None:
+                scores[name] = stored
             else:
                 pending.append((name, path, kind(context, options)))
         except SetupError as error:
@@ -86,6 +88,14 @@ def score(
         row["details"] = str((cache / "row.json").relative_to(folder))
         write_json(cache / "row.json", row)
     return row, missing
+
+
+def _cached(path: Path) -> dict[str, Any] | None:
+    """A cached document; None where it is missing or was changed, and is computed again."""
+    try:
+        return read_sealed(path) if path.is_file() else None
+    except ArtefactError:
+        return None
 
 
 def _compute(
@@ -113,11 +123,11 @@ def _compute(
         if is_main_pass:
             base = {"frames": counts, "thumbnails": thumbnails.write(cache) if cache is not None else []}
             if cache is not None:
-                write_json(cache / "base.json", base)
+                write_sealed(cache / "base.json", base)
     for name, path, metric in pending:
         scores[name] = _to_json(metric.result()) | {"rate_hz": metric.rate_hz or fps}
         if path is not None:
-            write_json(path, scores[name])
+            write_sealed(path, scores[name])
     assert base is not None
     return base
 

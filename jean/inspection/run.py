@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,13 +15,14 @@ from jean.clips.compatibility import ClipSpec
 from jean.clips.corpus import find_clips
 from jean.drivers.named_expression import expression_vectors, parse_expression
 from jean.drivers.person import read_person
-from jean.errors import ArtefactError, InputError, UsageError
-from jean.files import check_writable, read_json
+from jean.errors import InputError, UsageError
 from jean.inspection import figures
 from jean.inspection.config import InspectConfig
 from jean.models.stored import load_expression_transformer
+from jean.outputs import claim
 from jean.progress import Progress
 from jean.report.page import Report
+from jean.train.engine.run_folder import finished_metrics, read_log
 
 # Evaluated numbers that share one plot: part of their name → (title, label of the y axis).
 GROUPS = {
@@ -75,10 +75,10 @@ def inspect_run(
         UsageError: unknown expressions.
     """
     checkpoint = load_checkpoint(run, warn=progress.warn)
+    clips = [clip.folder for clip in find_clips(data)] if data else []
+    claim([run, *clips], holders=data, folders=[output])
     stage = str(checkpoint.payload["stage"])
-    check_writable(output)
-    metrics = read_json(run / "metrics.json") if (run / "metrics.json").is_file() else {}
-    metrics.pop("checkpoint_sha256", None)
+    metrics = finished_metrics(run, checkpoint.content_hash) or {}
     facts = {"stage": stage, "step": f"{checkpoint.step} of {checkpoint.payload['steps']}", **metrics}
     report = Report(run.resolve().name, f"Training run of the stage {stage}.", "jean · inspect")
     report.facts({name: _format(value) for name, value in facts.items()})
@@ -99,10 +99,7 @@ def inspect_run(
 
 def _add_curves(report: Report, run: Path, output: Path) -> list[Path]:
     """Plots the training loss and the evaluated numbers over steps, grouped by ``GROUPS``."""
-    try:
-        lines = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    except (OSError, ValueError) as error:
-        raise ArtefactError(f"{run / 'log.jsonl'} is missing or damaged.", "Train again.") from error
+    lines = read_log(run)
     evaluated = sorted({n for line in lines if line["kind"] == "evaluation" for n in line} - {"kind", "step"})
     groups = {("loss", "loss"): [("train", "loss")]}
     for name in evaluated:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,7 @@ class FramesWriter:
         fps: frames per second, a number or an exact fraction.
         audio: (float [S] or [S, C] in [-1, 1], sampling rate in Hz), or None.
         metadata: tags, stored in ``frames.json``.
+        before_rename: called with the complete temporary folder; after an exception in it, nothing is renamed.
 
     Raises:
         UsageError: the folder holds other files.
@@ -43,6 +45,7 @@ class FramesWriter:
         fps: float | Fraction,
         audio: tuple[np.ndarray, int] | None = None,
         metadata: dict[str, str] | None = None,
+        before_rename: Callable[[Path], None] = lambda temporary: None,
     ):
         self.path = Path(folder)
         self.note = f"Wrote PNG frames and a wav to {self.path}."
@@ -50,6 +53,7 @@ class FramesWriter:
         self._rate = fps if isinstance(fps, Fraction) else rational_fps(fps)
         self._audio = audio
         self._metadata = metadata or {}
+        self._before_rename = before_rename
         self._frames = 0
         self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
 
@@ -101,6 +105,7 @@ class FramesWriter:
                 "metadata": self._metadata,
             },
         )
+        self._before_rename(self._partial)
         try:
             if self.path.exists():
                 shutil.rmtree(self.path)

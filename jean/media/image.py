@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import numpy as np
 
 from jean.errors import InputError, SetupError
 from jean.files import atomic_path
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 
 
 def check_rgb(rgb: np.ndarray, size: tuple[int, int]) -> None:
@@ -27,16 +30,43 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises:
         InputError: the file is missing or is not an image.
     """
-    import cv2
-
     try:
-        data = np.fromfile(path, np.uint8)  # not cv2.imread: it prints a warning when a file is missing
+        content = Path(path).read_bytes()  # not cv2.imread: it prints a warning when a file is missing
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}.", "Check the path.") from error
-    image = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
+    image = decode_image(content)
     if image is None:
         raise InputError(f"{path} is damaged or not an image.", "Give a PNG or JPEG file.")
-    return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+    return image
+
+
+def decode_image(content: bytes) -> np.ndarray | None:
+    """The RGB image uint8 [H, W, 3] of a PNG or JPEG file's content; None where it cannot be decoded."""
+    import cv2
+
+    image = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_COLOR) if content else None
+    return None if image is None else np.asarray(cv2.cvtColor(image, cv2.COLOR_BGR2RGB))
+
+
+def is_whole_png(content: bytes) -> bool:
+    """Whether the content of a PNG file is complete and no chunk of it was changed.
+
+    Decoders return the readable part of a truncated or altered file as if it were the image.
+
+    Example:
+        >>> is_whole_png(encode_png(np.zeros((2, 2), np.uint8))), is_whole_png(b"")
+        (True, False)
+    """
+    position, kind = len(_PNG_SIGNATURE), b""
+    if not content.startswith(_PNG_SIGNATURE):
+        return False
+    while position + 12 <= len(content) and kind != b"IEND":
+        size = int.from_bytes(content[position : position + 4], "big")
+        kind, end = content[position + 4 : position + 8], position + 8 + size
+        if zlib.crc32(content[position + 4 : end]) != int.from_bytes(content[end : end + 4], "big"):
+            return False
+        position = end + 4
+    return kind == b"IEND" and position == len(content)
 
 
 def cut_square(image: np.ndarray, left_px: int, top_px: int, side_px: int, size_px: int) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from fractions import Fraction
 from pathlib import Path
@@ -41,6 +41,7 @@ class VideoWriter:
         audio: (float [S] or [S, C] in [-1, 1], sampling rate in Hz), or None.
         crf: quality for x264, 0 (best) to 51; 18 is visually lossless.
         metadata: tags; mp4 keeps title, artist, comment, description, copyright and date.
+        before_rename: called with the complete temporary file, see ``jean.files.atomic_path``.
 
     Raises:
         SetupError: PyAV is not installed, or the file cannot be written.
@@ -56,6 +57,7 @@ class VideoWriter:
         audio: tuple[np.ndarray, int] | None = None,
         crf: int = 18,
         metadata: dict[str, str] | None = None,
+        before_rename: Callable[[Path], None] = lambda temporary: None,
     ):
         import_av(f"writing {path}")
         self.path = Path(path)
@@ -64,6 +66,7 @@ class VideoWriter:
         self._rate = fps if isinstance(fps, Fraction) else rational_fps(fps)
         self._crf = crf
         self._metadata = metadata or {}
+        self._before_rename = before_rename
         self._sound = _aac_audio(audio, self.path)
         self._frames = 0
         self._samples = 0
@@ -83,7 +86,7 @@ class VideoWriter:
 
         self._reformatter = VideoReformatter()  # reuses its tables for all frames
         with ExitStack() as stack:
-            temporary = stack.enter_context(atomic_path(self.path))
+            temporary = stack.enter_context(atomic_path(self.path, self._before_rename))
             stack.enter_context(self._errors())
             options = {} if self.path.suffix.lower() == ".mkv" else {"movflags": "+faststart"}
             if self._sound is not None and options:  # otherwise durations are rounded to milliseconds

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol
@@ -39,6 +40,11 @@ class Writer(Protocol):
         ...
 
 
+def written_path(path: Path) -> Path:
+    """What ``open_writer`` writes for a video ``path``: the video, or without PyAV a folder of PNG frames beside it."""
+    return path if has_av() else path.with_name(path.stem + "_frames")
+
+
 def open_writer(
     path: str | Path,
     size: tuple[int, int],
@@ -46,17 +52,19 @@ def open_writer(
     audio: tuple[np.ndarray, int] | None = None,
     crf: int = 18,
     metadata: dict[str, str] | None = None,
+    before_rename: Callable[[Path], None] = lambda temporary: None,
 ) -> Writer:
     """Creates a ``VideoWriter``, or a ``FramesWriter`` if PyAV is not installed.
 
     Args:
-        path: of the video. PNG frames go to a folder beside it: ``out_frames`` for ``out.mp4``. The
-            ``note`` of the writer tells the user about it.
+        path: of the video. Without PyAV, PNG frames go to ``written_path(path)``, a folder beside it. The ``note`` of
+            the writer tells the user about it.
         size: (width, height) of the frames, px.
         fps: frames per second; see ``rational_fps``.
         audio: (float [S] or [S, C] in [-1, 1], sampling rate in Hz), or None.
         crf: quality for x264, 0 (best) to 51.
         metadata: tags of the file.
+        before_rename: called with the complete temporary file or folder, before it gets its name.
 
     Raises:
         UsageError: the path has no video suffix, or the rate or size is impossible.
@@ -66,7 +74,7 @@ def open_writer(
         raise UsageError(f"{path} has no video suffix.", f"Use one of {', '.join(VIDEO_SUFFIXES)}.")
     rate = rational_fps(fps)
     if has_av():
-        return VideoWriter(path, size, rate, audio, crf, metadata)
-    writer = FramesWriter(path.with_name(path.stem + "_frames"), size, rate, audio, metadata)
+        return VideoWriter(path, size, rate, audio, crf, metadata, before_rename)
+    writer = FramesWriter(written_path(path), size, rate, audio, metadata, before_rename)
     writer.note = f"PyAV is not installed: wrote PNG frames and a wav to {writer.path}. For {path.name}: pip install av"
     return writer

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from jean.clips.clip import Clip
 from jean.clips.concat import choose, join
+from jean.clips.meta import CONTENT_FILES, META
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.files import folder_lock, sha256
+from jean.outputs import claim
 from jean.preparation.config import PrepareConfig
 from jean.preparation.extractors import needed_weights
+from jean.preparation.store import FOLDER as WORK
 from jean.preparation.store import Step
 from jean.preparation.video import VERSION, VideoPreparation
 from jean.progress import Progress, Silent
@@ -54,6 +57,7 @@ def prepare(
     provide(*needed_weights(config), progress, consent)
     if config.concat:
         return _prepare_joined(videos, Path(output), config, progress)
+    _claim(folders, folders.values())
     clips: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     for video, folder in folders.items():
@@ -80,6 +84,7 @@ def _prepare_joined(
     parts = output / ".parts"
     each = config.model_copy(update={"concat": False, "crop": "centre", "like": None, "preview": False})
     folders = clip_folders(videos, parts) if len(videos) > 1 else {Path(videos[0]): parts / Path(videos[0]).stem}
+    _claim([*folders, *([config.like] if config.like is not None else [])], [output, *folders.values()])
     figures = [prepare_clip(video, folder, each, progress) for video, folder in folders.items()]
     clips = [Clip.open(folder) for folder in folders.values()]
     reference = Clip.open(config.like) if config.like else None
@@ -100,6 +105,13 @@ def _prepare_joined(
         "left_out": left_out,
     }
     return {"clips": [clip], "parts": figures, "failed": [], "seconds": round(time.monotonic() - started, 2)}
+
+
+def _claim(inputs: Iterable[Path], folders: Iterable[Path]) -> None:
+    """Checks that clips can be written to ``folders`` and destroy no input; see ``jean.outputs.claim``."""
+    folders = list(folders)
+    files = [folder / name for folder in folders for name in (META, *CONTENT_FILES)]
+    claim(inputs, files=files, folders=folders, exclusive=[folder / WORK for folder in folders])
 
 
 def clip_folders(videos: Sequence[str | Path], output: Path) -> dict[Path, Path]:

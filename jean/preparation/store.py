@@ -2,7 +2,8 @@
 
 A step's key is the hash of everything that decides its result: its options, the versions of what it uses, and the keys
 of the steps it builds on. Results are stored in ``ROOT/.work/NAME``. Files that belong to the product are published:
-moved to ``ROOT``. ``step.json`` is written last; a step without it is not finished.
+moved to ``ROOT``. ``step.json`` is written last; a step without it is not finished. Neither is a step of which a file
+was removed, cut off or changed: the sha256 of every file is compared before the step is reused.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from jean.errors import ArtefactError
-from jean.files import read_json, sha256, write_error, write_json
+from jean.files import sha256, write_error
+from jean.integrity import HashCache, content_facts, read_sealed, write_sealed
 
 FOLDER = ".work"
 RECORD = "step.json"
@@ -69,6 +71,7 @@ class StepStore:
         inputs: dict[str, Any],
         work: Callable[[Path], dict[str, Any] | None],
         publish: Sequence[str] = (),
+        products: Sequence[Path] = (),
     ) -> Step:
         """Returns the finished step, after doing its work if necessary.
 
@@ -77,6 +80,7 @@ class StepStore:
             inputs: JSON values that decide the result; use ``Step.key`` for the steps it builds on.
             work: writes files into the folder that it is given and returns JSON values to store.
             publish: names of files that are moved to ``root``.
+            products: files and folders below ``root`` that the work writes itself.
 
         Raises:
             SetupError: a file cannot be written.
@@ -84,7 +88,7 @@ class StepStore:
         key = key_of(name, inputs)
         step = self._finished(name, key)
         if step is None:
-            step = self._do(name, key, work, publish)
+            step = self._do(name, key, work, publish, products)
         self.steps.append(step)
         return step
 
@@ -116,18 +120,27 @@ class StepStore:
         if not (folder / RECORD).is_file():
             return None
         try:
-            record = read_json(folder / RECORD)
+            record = read_sealed(folder / RECORD)
             if record["key"] != key:
                 return None
+            hashes = HashCache(self.root)
             for file, facts in record["files"].items():
-                path = (self.root if file in record["published"] else folder) / file
-                if path.stat().st_size != facts["bytes"]:
+                path = Path(file) if file in record["published"] else Path(FOLDER) / name / file
+                if (self.root / path).stat().st_size != facts["bytes"]:
+                    return None
+                if hashes.sha256(path.as_posix()) != facts["sha256"]:
+                    return None
+            hashes.save()
+            for file, digest in record["products"].items():
+                if content_facts(self.root / file)["sha256"] != digest:
                     return None
             return Step(name, key, folder, record["info"], record["files"], record["seconds"], True)
         except (ArtefactError, OSError, KeyError, TypeError, AttributeError):
             return None  # a damaged record means that the step is not finished
 
-    def _do(self, name: str, key: str, work: Callable[[Path], Any], publish: Sequence[str]) -> Step:
+    def _do(
+        self, name: str, key: str, work: Callable[[Path], Any], publish: Sequence[str], products: Sequence[Path]
+    ) -> Step:
         folder = self.root / FOLDER / name
         partial = folder.with_name(f"{name}.partial")
         started = time.monotonic()
@@ -145,7 +158,10 @@ class StepStore:
             os.replace(partial, folder)
             seconds = round(time.monotonic() - started, 3)
             record = {"key": key, "info": info, "files": files, "published": published, "seconds": seconds}
-            write_json(folder / RECORD, record)
+            record["products"] = {
+                path.relative_to(self.root).as_posix(): content_facts(path)["sha256"] for path in products
+            }
+            write_sealed(folder / RECORD, record)
         except OSError as error:
             raise write_error(Path(error.filename or partial), error) from error
         finally:
@@ -164,7 +180,7 @@ def key_of(name: str, inputs: dict[str, Any]) -> str:
 def _published(folder: Path) -> list[str]:
     """Names of the files that a step has published, from its record."""
     try:
-        return [str(name) for name in read_json(folder / RECORD)["published"]]
+        return [str(name) for name in read_sealed(folder / RECORD)["published"]]
     except (ArtefactError, KeyError, TypeError):
         return []
 

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from jean.errors import ArtefactError
-from jean.files import read_json, write_json
+from jean.files import read_json, write_error, write_json
 from jean.media import write_opacity, write_png
+from jean.media.image import decode_image, is_whole_png
 
 DEPTH_UNITS_PER_CM = 100  # of the 16-bit depth images, which therefore reach 655 cm
 
@@ -31,7 +32,7 @@ class FrameStore:
         self.folder, self.total, self.size, self.depth, self.layers = folder, total, size, depth, layers
         folder.mkdir(parents=True, exist_ok=True)
         record = folder / "key.json"
-        if record.exists() and read_json(record) != key:
+        if record.exists() and _stored_key(record) != key:
             for path in folder.glob("[0-9]*.png"):
                 path.unlink()
             record.unlink()
@@ -76,18 +77,18 @@ class FrameStore:
             write_opacity(self._layers_path(index), opacity)
         write_png(self._path(index), rgb, fast=True)  # written last: its presence marks the frame as complete
 
-    def read(self, index: int) -> np.ndarray:
-        """Reads a stored frame, uint8 [H, W, 3], RGB.
-
-        Raises:
-            ArtefactError: the file is damaged.
-        """
-        import cv2
-
-        image = cv2.imdecode(np.fromfile(self._path(index), np.uint8), cv2.IMREAD_COLOR)
-        if image is None:
-            raise ArtefactError(f"{self._path(index)} is damaged.", "Delete it and render again.")
-        return image[:, :, ::-1]
+    def read(self, index: int) -> np.ndarray | None:
+        """Reads a stored frame, uint8 [H, W, 3], RGB; None where an image of it is missing or damaged."""
+        paths = [self._path(index)]
+        paths += [self._depth_path(index)] if self.depth else []
+        paths += [self._layers_path(index)] if self.layers else []
+        try:
+            contents = [path.read_bytes() for path in paths]
+        except OSError:
+            return None
+        if not all(map(is_whole_png, contents)):
+            return None
+        return decode_image(contents[0])
 
     def hand_over(self, frames: Path | None, depths: Path | None, layers: Path | None = None) -> None:
         """Copies the PNG files of all frames.
@@ -96,13 +97,27 @@ class FrameStore:
             frames: folder for the frames; None to copy none.
             depths: folder for the depth images; None to copy none.
             layers: folder for the opacities; None to copy none.
+
+        Raises:
+            SetupError: a folder cannot be written, or the disk is full.
         """
         for folder, path_of in ((frames, self._path), (depths, self._depth_path), (layers, self._layers_path)):
             if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
-                for index in range(self.total):
-                    shutil.copyfile(path_of(index), folder / f"{index:06d}.png")
+                try:
+                    folder.mkdir(parents=True, exist_ok=True)
+                    for index in range(self.total):
+                        shutil.copyfile(path_of(index), folder / f"{index:06d}.png")
+                except OSError as error:
+                    raise write_error(folder, error) from error
 
     def remove(self) -> None:
         """Removes the frames and the folder."""
         shutil.rmtree(self.folder)
+
+
+def _stored_key(record: Path) -> Any:
+    """The key that a folder belongs to; None where its record is damaged."""
+    try:
+        return read_json(record)
+    except ArtefactError:
+        return None

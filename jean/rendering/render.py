@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,23 +16,26 @@ import numpy as np
 import torch
 
 from jean.checkpoint import load_checkpoint
-from jean.clips.clip import Clip
+from jean.clips.clip import Clip, is_clip
 from jean.drivers.method import Method
+from jean.drivers.person import NAME as PERSON
+from jean.drivers.person import read_person
 from jean.drivers.voice import detector_name
 from jean.errors import InputError, UsageError
-from jean.files import check_writable, folder_lock, read_json, sha256
+from jean.files import folder_lock, sha256
 from jean.media import open_writer, read_audio_native
 from jean.media.write import VIDEO_SUFFIXES
 from jean.models.frame import render_frame, render_opacity
 from jean.models.talking_head import TalkingHead
 from jean.progress import Progress
-from jean.provenance import manifest, manifest_path, metadata_tags, write_manifest
+from jean.provenance import manifest, metadata_tags
 from jean.rendering.config import RenderConfig
 from jean.rendering.drive import Drive
 from jean.rendering.frame_store import FrameStore
 from jean.rendering.head import load_configured_head
 from jean.rendering.lips import prior_path
 from jean.rendering.pipeline import in_order
+from jean.rendering.result_files import ResultFiles
 
 
 def render(run: Path, config: RenderConfig, output: Path, progress: Progress) -> dict[str, Any]:
@@ -61,41 +65,40 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         raise UsageError("no speech was given.", "Add --audio FILE.")
     if output.suffix.lower() not in VIDEO_SUFFIXES:
         raise UsageError(f"{output} has no video suffix.", f"Use one of {', '.join(VIDEO_SUFFIXES)}.")
-    check_writable(output.parent)
-    inputs = _inputs(config)
-    checkpoint = load_checkpoint(run, stage="nerf", warn=progress.warn)
+    sources, files = _sources(config), ResultFiles.of(config, output)
+    checkpoint, person = load_checkpoint(run, stage="nerf", warn=progress.warn), read_person(run)
+    files.claim([run, *sources.values()])
     prior = prior_path(config, checkpoint, Method.of_run(checkpoint))
-    if prior is not None:
-        inputs["lips"] = prior
-    options = config.model_dump(mode="json", exclude={"shard", "device", "seed"})
-    input_hashes = {
-        name: sha256(path) if path.is_file() else Clip.open(path, pictures=False).digest()
-        for name, path in inputs.items()
-    }
-    key: dict[str, Any] = {"checkpoint": checkpoint.content_hash, "inputs": input_hashes, "options": options}
+    inputs = sources | {"head": checkpoint.tensors_path, "person": run / PERSON}
+    inputs |= {"lips": prior} if prior is not None else {}
+    if config.background == "source" and is_clip(person.clip):
+        inputs["training-clip"] = person.clip
+    options = _recorded(config, sources)
+    hashes = {name: _digest(path) for name, path in inputs.items()}
+    key: dict[str, Any] = {"inputs": hashes, "options": options}
     if config.silence_gate:
         key["voice_detector"] = detector_name()
     key["sha256"] = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    finished = _finished(output, key["sha256"])
+    finished = files.finished(key["sha256"])
     if finished is not None:
         progress.say(f"{output} is finished: nothing to do.")
-        return finished
+        return finished | {"output": str(files.video)}
     head = load_configured_head(run, config, progress)
     drive, model, backend = head.gather(config), head.model, head.implementation
     fps, size = float(config.fps or head.fps), drive.size_px
     progress.say(f"backend: {backend}, {config.precision}; lips: {'audio encoder' if prior is None else 'lip prior'}.")
     backgrounds = head.backgrounds(drive, config.background)
     part = _part(config.shard, len(drive))
-    work = output.with_name(output.name + ".work")
-    with folder_lock(work / f"part-{(config.shard or '1/1').replace('/', '-of-')}"):
-        store = FrameStore(work, key, len(drive), size, config.depth, config.layers)
+    with folder_lock(files.work / f"part-{(config.shard or '1/1').replace('/', '-of-')}"):
+        store = FrameStore(files.work, key, len(drive), size, config.depth, config.layers)
         missing = sum(not store.has(index) for index in part)
         if config.sampling == "skip":
             progress.say(_skip_empty(model, drive))
 
         def stored_frame(index: int) -> np.ndarray:
-            if store.has(index):
-                return store.read(index)
+            stored = store.read(index) if store.has(index) else None
+            if stored is not None:
+                return stored
             frame = render_frame(model, drive.frame(index), backgrounds.at(index))
             opacity = render_opacity(model, drive.frame(index), size) if config.layers else None
             store.write(index, frame.rgb, frame.depth_cm, opacity)
@@ -104,10 +107,10 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         def report() -> dict[str, Any]:
             seconds = time.perf_counter() - began
             timing = {"seconds": round(seconds, 2), "frames_per_s": round(missing / seconds, 2)}
-            return result | timing | {"finished": store.complete()}
+            return {"output": str(files.video)} | result | timing | {"finished": store.complete()}
 
         result: dict[str, Any] = {"frames": len(drive), "fps": fps, "size": size, "backend": backend}
-        result = {"output": str(output)} | result | {"precision": config.precision, "sampling": config.sampling}
+        result |= {"precision": config.precision, "sampling": config.sampling}
         result["reductions"] = {name: asdict(reduction) for name, reduction in drive.reductions.items()}
         frames = in_order(stored_frame, part, _workers(model, backend))
         if config.shard is not None:
@@ -117,15 +120,13 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
             if not store.complete():
                 progress.say(f"{store.count()} of {len(drive)} frames are rendered; render the other shards.")
                 return report()
-            frames = (store.read(index) for index in range(len(drive)))
-        with folder_lock(work / "encode"):
+            frames = (stored_frame(index) for index in range(len(drive)))
+        with folder_lock(files.work / "encode"):
+            files.clear()
             document = manifest("render", inputs, options, result | {"key": key["sha256"]})
-            video = _encode(frames, len(drive), output, config, fps, size, document, progress)
-            beside = {name: output.with_name(f"{output.stem}_{name}") for name in ("depth", "layers")}
-            depths, layers = beside["depth"] if config.depth else None, beside["layers"] if config.layers else None
-            store.hand_over(config.frames, depths, layers)
-            write_manifest(video, document)
-            final = report() | {"output": str(video)}
+            before_rename = partial(files.publish, store, document)
+            _encode(frames, len(drive), output, config, fps, size, document, before_rename, progress)
+            final = report()
             store.remove()
     return final
 
@@ -148,19 +149,8 @@ def _skip_empty(model: TalkingHead, drive: Drive) -> str:
     return model.head.skip_empty(torch.cat([model.condition(drive.frame(int(index))) for index in indices]))
 
 
-def _finished(output: Path, key: str) -> dict[str, Any] | None:
-    """The stored result of an earlier render, if it has the same key; otherwise None."""
-    record = manifest_path(output)
-    if not (output.exists() and record.exists()):
-        return None
-    result = read_json(record).get("result", {})
-    if result.pop("key", None) != key:
-        return None
-    return {**result, "seconds": 0.0, "frames_per_s": 0.0, "finished": True}  # nothing was rendered this time
-
-
-def _inputs(config: RenderConfig) -> dict[str, Path]:
-    """Files and clips that the result depends on, by option name.
+def _sources(config: RenderConfig) -> dict[str, Path]:
+    """Files and clips that options name, by option name.
 
     Raises:
         UsageError: options that contradict each other.
@@ -180,6 +170,21 @@ def _inputs(config: RenderConfig) -> dict[str, Path]:
         if not path.exists():
             raise InputError(f"{path} does not exist.", f"Check --{name}.")
     return paths
+
+
+def _recorded(config: RenderConfig, sources: Mapping[str, Path]) -> dict[str, Any]:
+    """The options as key and manifest record them: files by their names, as their content is recorded by its hash."""
+    options = config.model_dump(mode="json", exclude={"shard", "device", "seed"})
+    named = {name.replace("-", "_"): path for name, path in sources.items()}
+    named |= {"frames": config.frames} if config.frames is not None else {}
+    if config.lips not in (None, "prior", "own"):
+        named["lips"] = Path(str(config.lips))
+    return options | {name: path.name for name, path in named.items()}
+
+
+def _digest(path: Path) -> str:
+    """Hex sha256 of a file or a clip."""
+    return sha256(path) if path.is_file() else Clip.open(path, pictures=False).digest()
 
 
 def _part(shard: str | None, frames: int) -> range:
@@ -211,9 +216,10 @@ def _encode(
     fps: float,
     size: int,
     document: dict[str, Any],
+    before_rename: Callable[[Path], None],
     progress: Progress,
-) -> Path:
-    """Writes the video with its sound, and returns its path.
+) -> None:
+    """Writes the video with its sound.
 
     Args:
         frames: uint8 [size, size, 3] each, RGB, in order.
@@ -223,14 +229,15 @@ def _encode(
         fps: frames per second.
         size: side of the frames, px.
         document: the manifest, whose facts become metadata tags.
+        before_rename: called with the complete video under its temporary name.
         progress: receives progress and warnings.
     """
     sound = read_audio_native(Path(str(config.audio)))
     with progress.task("render", count) as advance, closing(frames):
-        with open_writer(output, (size, size), fps, sound, config.crf, metadata_tags(document)) as writer:
+        tags = metadata_tags(document)
+        with open_writer(output, (size, size), fps, sound, config.crf, tags, before_rename) as writer:
             for frame in frames:
                 writer.write(frame)
                 advance(1)
     if writer.note:
         progress.warn(writer.note)
-    return writer.path

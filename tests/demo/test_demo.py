@@ -198,6 +198,8 @@ def test_a_stage_runs_again_if_an_input_an_earlier_stage_or_its_file_changed(tmp
     assert go(1) == []
     (tmp_path / "b.txt").unlink()
     assert go(1) == ["b"]
+    (tmp_path / "b.txt").write_text("")
+    assert go(1) == ["b"], "a truncated file is not finished"
     assert go(2) == ["a", "b"]
     (tmp_path / ".work" / "a" / "step.json").write_text("{broken")
     assert go(2) == ["a"]

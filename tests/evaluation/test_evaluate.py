@@ -188,8 +188,7 @@ def test_a_repeated_evaluation_computes_only_what_changed(tmp_path, monkeypatch)
     track = DotTracker.track
     monkeypatch.setattr(DotTracker, "track", lambda self, frames: (calls.append(1), track(self, frames))[1])
     assert run() == first and calls == []
-    frames_file = tmp_path / "ours" / "a" / "frames.u8"
-    frames_file.write_bytes(frames_file.read_bytes()[::-1])
+    make_clip(tmp_path / "ours" / "a", [picture(t, opening(t), 3.0)[:, ::-1] for t in range(6)])
     changed = run()
     assert len(calls) == 2
     assert changed["rows"][0] != first["rows"][0] and changed["rows"][1] == first["rows"][1]
@@ -199,6 +198,15 @@ def test_a_repeated_evaluation_computes_only_what_changed(tmp_path, monkeypatch)
     again = run()
     assert len(calls) == 6, "both results and both references, once each"
     assert again["rows"] == changed["rows"]
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"values": {}}', None])
+def test_damaged_numbers_of_an_earlier_evaluation_are_computed_again(tmp_path, content):
+    clip = make_clip(tmp_path / "a", [picture(t, opening(t)) for t in range(4)])
+    first = evaluate([clip], config(clip), tmp_path / "out")
+    for path in (tmp_path / "out" / "rows").glob("*/*.json"):
+        path.write_text(path.read_text().replace("100.0", "99.0") if content is None else content)
+    assert evaluate([clip], config(clip), tmp_path / "out") == first
 
 
 def test_missing_weights_of_one_metric_do_not_stop_the_others(tmp_path, monkeypatch):

@@ -138,7 +138,7 @@ def write_clip(folder: Path, images, mattes, arrays=None, fps: float = 25.0, **m
 
 
 def rewrite(folder: Path, arrays=None, **meta) -> Path:
-    """Rewrites a clip with other arrays or metadata.
+    """Rewrites a clip with other arrays or metadata, and records its files as they are now.
 
     Args:
         folder: a clip folder.
@@ -148,7 +148,7 @@ def rewrite(folder: Path, arrays=None, **meta) -> Path:
     document = read_json(folder / META)
     if arrays is not None:
         write_safetensors(folder / ARRAYS_FILE, {**load_file(folder / ARRAYS_FILE), **arrays})
-        document["files"][ARRAYS_FILE] = file_facts(folder / ARRAYS_FILE).to_json()
+    document["files"] = {name: file_facts(folder / name).to_json() for name in document["files"]}
     write_json(folder / META, {**document, **meta})
     return folder
 

@@ -117,7 +117,17 @@ class Recorder:
 
 
 def train(
-    folder, *, seed=1, steps=STEPS, config=None, progress=None, fault=None, begin=None, every=(7, 10, 1, 15), **stage
+    folder,
+    *,
+    seed=1,
+    steps=STEPS,
+    config=None,
+    progress=None,
+    fault=None,
+    begin=None,
+    intact=lambda: True,
+    every=(7, 10, 1, 15),
+    **stage,
 ):
     from jean.train.engine.loop import run
     from jean.train.engine.stage import Schedule
@@ -125,7 +135,16 @@ def train(
     schedule = Schedule(steps, *every)
     stage = make_stage(seed, fault, **stage)
     settings = {"seed": seed, "rate": [0.01, 0.02]} if config is None else config
-    return run(stage, Path(folder), schedule, progress or Recorder(), config=settings, meta={"width": 8}, begin=begin)
+    return run(
+        stage,
+        Path(folder),
+        schedule,
+        progress or Recorder(),
+        config=settings,
+        meta={"width": 8},
+        begin=begin,
+        intact=intact,
+    )
 
 
 def outcome(folder):
@@ -136,7 +155,7 @@ def outcome(folder):
     return {
         "checkpoint": load_checkpoint(folder).content_hash,
         "log": (folder / "log.jsonl").read_text(),
-        "metrics": {key: value for key, value in metrics.items() if not key.endswith(("seconds", "_per_s"))},
+        "metrics": {key: value for key, value in metrics.items() if not key.endswith(("seconds", "_per_s", "sha256"))},
     }
 
 

@@ -77,6 +77,12 @@ def test_a_folder_without_a_run_is_an_error(tmp_path):
         inspect_run(tmp_path, [], tmp_path / "out", InspectConfig(), Silent())
 
 
+def test_a_page_is_not_written_into_the_run_or_a_clip(runs):
+    for output in (runs / "landmarks" / "page", runs / "clips", runs / "clips" / "p0" / "sad_001" / "page"):
+        with pytest.raises(UsageError, match="Choose another --output"):
+            inspect_run(runs / "landmarks", [runs / "clips"], output, InspectConfig(), Silent())
+
+
 def test_tsne_keeps_separate_groups_separate():
     random = np.random.default_rng(0)
     values = np.concatenate([random.standard_normal((30, 8)), random.standard_normal((30, 8)) + 20])

@@ -72,7 +72,7 @@ def video(tmp_path_factory):
 
 
 def contents(folder):
-    return {path.name: sha256(path) for path in folder.iterdir() if path.is_file() and path.name != ".lock"}
+    return {path.name: sha256(path) for path in folder.iterdir() if path.is_file() and path.name[0] != "."}
 
 
 def test_tracks_only_stores_the_same_tracks_and_no_pictures(video, tmp_path):

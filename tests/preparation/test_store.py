@@ -48,6 +48,30 @@ def test_published_files_are_in_the_root_and_damage_is_detected(tmp_path):
     assert (tmp_path / "big.bin").read_text() == "12345"
 
 
+@pytest.mark.parametrize("publish", [[], ["big.bin"]])
+def test_a_changed_file_of_the_same_size_is_made_again(tmp_path, publish):
+    step = StepStore(tmp_path).run("a", {}, writer("big.bin", "12345"), publish=publish)
+    path = tmp_path / "big.bin" if publish else step.folder / "big.bin"
+    path.write_text("12346")
+    assert not StepStore(tmp_path).run("a", {}, writer("big.bin", "12345"), publish=publish).reused
+    assert path.read_text() == "12345"
+
+
+def test_a_changed_product_outside_the_store_is_made_again(tmp_path):
+    def work(_):
+        (tmp_path / "film").mkdir(exist_ok=True)
+        (tmp_path / "film" / "a.mp4").write_text("whole")
+
+    def run():
+        return StepStore(tmp_path).run("a", {}, work, products=[tmp_path / "film"])
+
+    assert not run().reused and run().reused
+    (tmp_path / "film" / "a.mp4").write_text("half")
+    assert not run().reused and (tmp_path / "film" / "a.mp4").read_text() == "whole"
+    (tmp_path / "film" / "a.mp4").unlink()
+    assert not run().reused
+
+
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"key": 1}', '{"key": null, "files": 3}'])
 def test_a_damaged_record_means_unfinished(tmp_path, content):
     step = StepStore(tmp_path).run("a", {}, writer("a.txt", "one"))
@@ -55,6 +79,13 @@ def test_a_damaged_record_means_unfinished(tmp_path, content):
         content = json.dumps({"key": step.key, "files": 3, "info": {}, "published": [], "seconds": 0})
     (step.folder / "step.json").write_text(content)
     assert not StepStore(tmp_path).run("a", {}, writer("a.txt", "two")).reused
+
+
+def test_a_changed_record_means_unfinished(tmp_path):
+    step = StepStore(tmp_path).run("a", {}, writer("a.txt", "one"))
+    record = step.folder / "step.json"
+    record.write_text(record.read_text().replace('"said": "one"', '"said": "two"'))
+    assert not StepStore(tmp_path).run("a", {}, writer("a.txt", "one")).reused
 
 
 def test_a_failed_step_keeps_the_old_result_and_leaves_no_files(tmp_path):

@@ -216,7 +216,7 @@ def test_a_run_without_stored_support_is_limited_too(trained, speech, tmp_path):
     run = shutil.copytree(trained / "run", tmp_path / "run")
     with safe_open(run / NAME, "np") as file:
         arrays = {name: file.get_tensor(name) for name in file.keys() if not name.startswith("support/")}  # noqa: SIM118
-        metadata = file.metadata()
+        metadata = {"clip": file.metadata()["clip"]}  # such a run has no hash either
     save_file(arrays, run / NAME, metadata=metadata)
     stored, fitted = read_person(trained / "run").support, read_person(run).support
     assert fitted.lips is None

@@ -15,7 +15,6 @@ from jean.clips.corpus import find_clips, people
 from jean.clips.meta import AUDIO_FILE
 from jean.drivers.face_frames import FaceFrames, load_frames, split_people
 from jean.environment import pick_device
-from jean.files import check_writable
 from jean.losses import contrastive_batch_loss, contrastive_loss
 from jean.metrics.lip_sync.retrieval import planted_offset_errors, retrieval_ranks
 from jean.models.audio_encoder import AudioEncoder, noisy_windows
@@ -24,7 +23,7 @@ from jean.models.stored import load_landmark_autoencoder
 from jean.progress import Progress
 from jean.train.audio.config import AudioConfig
 from jean.train.audio.negatives import negative_mask, people_with_one_clip, sample_negatives
-from jean.train.engine.epoch_config import VALIDATION_FRACTION, fingerprint
+from jean.train.engine.epoch_config import VALIDATION_FRACTION, claim_run, fingerprint
 from jean.train.engine.epoch_stage import EpochStage, step_generator
 from jean.train.engine.loop import run
 
@@ -192,9 +191,9 @@ def train_audio(
         ArtefactError: ``landmarks`` is no such run, or the clips come from another tracker than its clips.
         SetupError, DivergedError, Interrupted: see ``jean.train.engine.loop.run``.
     """
-    check_writable(output)
-    frozen = load_landmark_autoencoder(landmarks, progress.warn)
     clips = sorted(find_clips(data, config.table), key=lambda clip: (clip.person, clip.name))
+    claim_run(output, clips, data, [landmarks])
+    frozen = load_landmark_autoencoder(landmarks, progress.warn)
     shared_split = [name for name in frozen.meta["held_out"] if name in people(clips)]
     if config.validation:
         names: Sequence[str] | None = config.validation

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from jean.config import StageConfig
 from jean.errors import UsageError
+from jean.outputs import claim
 
 if TYPE_CHECKING:
     from jean.clips.corpus import CorpusClip
@@ -68,6 +69,18 @@ class EpochConfig(StageConfig):
             return self.epochs * steps_per_epoch
         assert self.steps is not None  # see _require_one_length
         return self.steps
+
+
+def claim_run(output: Path, clips: Iterable[CorpusClip], data: Sequence[Path], runs: Iterable[Path] = ()) -> None:
+    """Checks that a run folder can be written and is no input; see ``jean.outputs.claim``.
+
+    Args:
+        output: the run folder.
+        clips: all clips that are read.
+        data: the DATA folders that hold them.
+        runs: runs of other stages that are read.
+    """
+    claim([*(clip.folder for clip in clips), *runs], holders=data, folders=[output])
 
 
 def fingerprint(config: StageConfig, clips: Iterable[CorpusClip], file: str) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def run(
     config: dict[str, Any],
     meta: dict[str, Any],
     begin: Callable[[], None] | None = None,
+    intact: Callable[[], bool] = lambda: True,
 ) -> dict[str, Any]:
     """Trains ``stage`` in ``folder``: starts, resumes from the last checkpoint, or returns the result if finished.
 
@@ -47,6 +48,8 @@ def run(
         meta: JSON values for readers of the checkpoints (widths, hashes); not compared.
         begin: writes further files of the trainer into the folder. It is called before the first step of this call,
             when the folder is locked and known to be empty or to belong to this run.
+        intact: whether the files of ``begin`` are whole. If not, a finished run is not taken for finished: ``begin``
+            writes them again, and the last step is evaluated again.
 
     Returns:
         The scalars of the last evaluation, ``steps``, and ``seconds`` spent in steps, over all resumes.
@@ -69,7 +72,7 @@ def run(
                 seeded_globals(stage.generator.initial_seed()),
                 settled_memory(),
             ):
-                return _Run(stage, folder, schedule, progress, signals, config, meta).finish(begin)
+                return _Run(stage, folder, schedule, progress, signals, config, meta).finish(begin, intact)
         except Stop:
             raise Interrupted(signals.signum or 0) from None
 
@@ -94,13 +97,13 @@ class _Run:
         self.saved: dict[str, Any] | None = None  # payload of the last checkpoint, without its tensors
         self.log: run_folder.Log | None = None
 
-    def finish(self, begin: Callable[[], None] | None) -> dict[str, Any]:
+    def finish(self, begin: Callable[[], None] | None, intact: Callable[[], bool]) -> dict[str, Any]:
         """Resumes if there is a checkpoint, trains the remaining steps, and returns the metrics."""
         with self.signals.interruptible():
             if has_checkpoint(self.folder):
                 checkpoint = self._load()
                 metrics = run_folder.finished_metrics(self.folder, checkpoint.content_hash)
-                if metrics is not None:
+                if metrics is not None and intact():
                     self.progress.say(f"{self.folder} is finished: nothing to do.")
                     return metrics
                 restore(self.stage, checkpoint)
@@ -113,7 +116,7 @@ class _Run:
             if begin is not None:
                 begin()
         length_bytes = self.saved["log_bytes"] if self.saved else 0
-        self.log = run_folder.Log(self.folder / "log.jsonl", length_bytes, self.progress.warn)
+        self.log = run_folder.Log(self.folder / run_folder.LOG, length_bytes, self.progress.warn)
         try:
             with self.progress.task(f"train {self.stage.name}", self.schedule.steps) as advance:
                 advance(self.done)

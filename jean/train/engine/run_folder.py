@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import platform
 from collections.abc import Callable
@@ -14,8 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from jean.errors import ArtefactError
-from jean.files import read_json, write_error, write_json, write_text
+from jean.files import write_error, write_json, write_text
+from jean.integrity import read_sealed, write_sealed
 
+METRICS, LOG = "metrics.json", "log.jsonl"
+_CHECKPOINT = "checkpoint_sha256"  # key of the metrics
 _PACKAGES = ("jean", "torch", "numpy", "safetensors", "scipy", "opencv-python", "mediapipe", "av")
 # Suffixes of scalars that depend on wall time. They stay out of the log, so that the logs of an interrupted and of an
 # uninterrupted run are equal.
@@ -37,7 +41,7 @@ def write_description(folder: Path, config: dict[str, Any], device: str) -> None
     """
     import yaml
 
-    (Path(folder) / "metrics.json").unlink(missing_ok=True)
+    (Path(folder) / METRICS).unlink(missing_ok=True)
     write_text(Path(folder) / "config.yaml", yaml.safe_dump(config, sort_keys=False, allow_unicode=True))
     write_json(Path(folder) / "environment.json", environment(device))
 
@@ -165,13 +169,19 @@ def finished_metrics(folder: Path, content_hash: str) -> dict[str, Any] | None:
 
     Args:
         folder: the run folder.
-        content_hash: of the last checkpoint. Metrics that belong to another checkpoint do not count.
+        content_hash: of the last checkpoint. Metrics that belong to another checkpoint, or were changed, do not count.
     """
-    path = Path(folder) / "metrics.json"
-    if not path.is_file():
-        return None
-    metrics = read_json(path)
-    return metrics if metrics.pop("checkpoint_sha256", None) == content_hash else None
+    metrics = read_metrics(folder)
+    return metrics if metrics.pop(_CHECKPOINT, None) == content_hash else None
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """Content of ``metrics.json``; empty where it is missing or was changed after it was written."""
+    path = Path(folder) / METRICS
+    try:
+        return read_sealed(path) if path.is_file() else {}
+    except ArtefactError:
+        return {}
 
 
 def write_metrics(folder: Path, metrics: dict[str, Any], content_hash: str) -> None:
@@ -182,7 +192,31 @@ def write_metrics(folder: Path, metrics: dict[str, Any], content_hash: str) -> N
         metrics: JSON values.
         content_hash: of the last checkpoint, to which the metrics belong.
     """
-    write_json(Path(folder) / "metrics.json", {**metrics, "checkpoint_sha256": content_hash})
+    write_sealed(Path(folder) / METRICS, {**metrics, _CHECKPOINT: content_hash})
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The lines of ``log.jsonl``: ``kind``, ``step`` and scalars.
+
+    Raises:
+        ArtefactError: it is missing, or a line has another form.
+    """
+    path = Path(folder) / LOG
+    lines = []
+    try:
+        for text in path.read_text(encoding="utf-8").splitlines():
+            line = json.loads(text)
+            numbers = {name: value for name, value in line.items() if name != "kind"}
+            if not isinstance(line["kind"], str) or not all(map(_is_number, numbers.values())) or "step" not in line:
+                raise ValueError("no log line")
+            lines.append(line)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise ArtefactError(f"{path} is missing or damaged.", "Train again into another folder.") from error
+    return lines
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _cpu_model() -> str:

@@ -15,12 +15,11 @@ from jean.clips.meta import ARRAYS_FILE, BLENDSHAPES, EMOTION_FILE
 from jean.drivers.emotion import PairWindows, pair_windows
 from jean.drivers.time_warp import exact_path, fast_path
 from jean.environment import pick_device
-from jean.files import check_writable
 from jean.losses import emotion_loss
 from jean.models.expression_transformer import ExpressionTransformer
 from jean.models.landmark_autoencoder import swapped
 from jean.progress import Progress
-from jean.train.engine.epoch_config import fingerprint
+from jean.train.engine.epoch_config import claim_run, fingerprint
 from jean.train.engine.epoch_stage import EpochStage, step_generator
 from jean.train.engine.loop import run
 from jean.train.expression.config import ExpressionConfig
@@ -172,8 +171,8 @@ def train_expression(
         InputError: no sentence in two emotions, or a clip without the features.
         SetupError, ArtefactError, DivergedError, Interrupted: see ``jean.train.engine.loop.run``.
     """
-    check_writable(output)
     pairs = find_pairs(data, config)
+    claim_run(output, pairs.clips(), data)
     warp = partial(fast_path, radius=config.radius) if config.dtw == "fast" else exact_path
     train, description = pair_windows(pairs.train, pairs.features, config.window, warp)
     validation, _ = pair_windows(pairs.validation, pairs.features, config.window, warp, description)

@@ -15,11 +15,10 @@ from jean.clips.corpus import find_clips, people
 from jean.clips.meta import ARRAYS_FILE
 from jean.drivers.face_frames import FaceFrames, load_frames, split_people
 from jean.environment import pick_device
-from jean.files import check_writable
 from jean.losses import landmark_loss
 from jean.models.landmark_autoencoder import MOUTH_POINTS, LandmarkAutoencoder, swapped, with_mouth_of
 from jean.progress import Progress
-from jean.train.engine.epoch_config import VALIDATION_FRACTION, fingerprint
+from jean.train.engine.epoch_config import VALIDATION_FRACTION, claim_run, fingerprint
 from jean.train.engine.epoch_stage import EpochStage, step_generator
 from jean.train.engine.loop import run
 from jean.train.landmarks.config import LandmarkConfig
@@ -184,8 +183,8 @@ def train_landmarks(data: Sequence[Path], output: Path, config: LandmarkConfig, 
         InputError, UsageError: unusable data, see ``find_clips`` and ``split_people``.
         SetupError, ArtefactError, DivergedError, Interrupted: see ``jean.train.engine.loop.run``.
     """
-    check_writable(output)
     clips = find_clips(data, config.table)
+    claim_run(output, clips, data)
     train_clips, validation_clips = split_people(clips, VALIDATION_FRACTION, config.validation, config.seed)
     train = load_frames(train_clips, config.form)
     needs = ClipSpec.of_run({"tracker": train.tracker}, "tracker")

@@ -11,10 +11,10 @@ import torch
 
 from jean.checkpoint import stored_steps
 from jean.drivers.method import Method, bind_method
-from jean.drivers.person import write_person
-from jean.drivers.person_frames import PersonFrames, check_alike, open_clips
+from jean.drivers.person import is_intact, write_person
+from jean.drivers.person_frames import PersonFrames, check_alike, clip_folders, open_clips
 from jean.environment import pick_device
-from jean.files import check_writable
+from jean.outputs import claim
 from jean.progress import Progress
 from jean.train.engine.loop import run
 from jean.train.engine.stage import Schedule
@@ -45,9 +45,11 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         SetupError, ArtefactError, DivergedError, Interrupted: see ``jean.train.engine.loop.run``.
     """
     trial = resolve(config, TRIAL_STEPS if config.minutes is not None else None)
-    check_writable(output)
     device = torch.device(pick_device(config.device))
-    opened = open_clips(clips)
+    folders = clip_folders(clips)
+    runs = [path for path in (config.audio_run, config.expression_run) if path is not None]
+    claim([*folders, *runs], holders=clips, folders=[output])
+    opened = open_clips(folders)
     check_alike(opened)
     data = PersonFrames(opened, _method(trial, opened, progress))
     if config.minutes is None:
@@ -82,6 +84,7 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         begin=lambda: write_person(
             output, data, opened, named_means(data), stage.lips.cpu().numpy() if resolved.lip_weight else None
         ),
+        intact=lambda: is_intact(output),
     )
     rays_per_s = round(resolved.rays * result["steps"] / max(result["seconds"], 1e-9))
     return result | {"backend": backend, "rays_per_s": rays_per_s}

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import signal
 import time
 from contextlib import nullcontext
@@ -32,7 +33,7 @@ def test_a_run_writes_metrics_config_environment_log_and_previews(tmp_path):
     assert metrics["steps"] == STEPS and metrics["seconds"] > 0 and metrics["score"] > 0
     stored = json.loads((tmp_path / "metrics.json").read_text())
     assert stored.pop("checkpoint_sha256") == load_checkpoint(tmp_path).content_hash
-    assert stored == metrics
+    assert stored.pop("sha256") and stored == metrics
     assert (tmp_path / "config.yaml").read_text() == "seed: 1\nrate:\n- 0.01\n- 0.02\n"
     assert json.loads((tmp_path / "environment.json").read_text())["packages"]["torch"]
     assert sorted(path.name for path in (tmp_path / "previews").iterdir()) == ["15.txt", "30.txt"]
@@ -226,6 +227,25 @@ def test_out_of_memory_errors_are_recognised():
     assert is_out_of_memory(raised.value)
     assert is_out_of_memory(MemoryError()) and is_out_of_memory(torch.cuda.OutOfMemoryError("CUDA out of memory"))
     assert not is_out_of_memory(RuntimeError("shape mismatch")) and not is_out_of_memory(OSError("out of memory"))
+
+
+@pytest.mark.parametrize("damage", ["", "{}", "[]", '"score": 9'])
+def test_damaged_metrics_are_computed_again(tmp_path, damage):
+    metrics = train(tmp_path)
+    path = tmp_path / "metrics.json"
+    whole = json.loads(path.read_text())
+    path.write_text(re.sub(r'"score": [0-9.]+', damage, path.read_text()) if "score" in damage else damage)
+    assert train(tmp_path)["score"] == metrics["score"]
+    assert json.loads(path.read_text())["score"] == whole["score"]
+
+
+def test_a_finished_run_writes_damaged_files_of_its_trainer_again(tmp_path):
+    written = []
+    train(tmp_path, begin=lambda: written.append(1), intact=lambda: False)
+    train(tmp_path, begin=lambda: written.append(2), intact=lambda: True)
+    assert written == [1]
+    train(tmp_path, begin=lambda: written.append(3), intact=lambda: False)
+    assert written == [1, 3]
 
 
 # Several runs

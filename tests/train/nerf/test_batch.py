@@ -9,7 +9,7 @@ import torch
 from jean.drivers.person_frames import open_person
 from jean.train.nerf.batch import RayBatches, TrainingImages
 from jean.train.nerf.torso_prior import torso_behind_head
-from tests.helpers.tiny_clip import make_clip
+from tests.helpers.tiny_clip import make_clip, rewrite
 
 SHARES = (0.2, 0.1, 0.3, 0.2, 0.2)
 CPU = torch.device("cpu")
@@ -26,6 +26,7 @@ def data(tmp_path_factory):
         for name in ("frames.u8", "matte.u8"):
             size = (folder / name).stat().st_size
             random.integers(0, 256, size, np.uint8).tofile(folder / name)
+        rewrite(folder)
     return open_person(folders)
 
 
