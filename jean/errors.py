@@ -1,5 +1,23 @@
 """Errors that a user can act on, with the exit codes of the command line."""
 
+from __future__ import annotations
+
+import errno
+from collections.abc import Mapping
+from typing import Any
+
+# in the texts of errors of C++ libraries
+_MEMORY_SIGNS = (
+    "can't allocate memory",
+    "out of memory",
+    "ALLOC_FAILED",
+    "bad_alloc",
+    "bad allocation",
+    "Insufficient memory",
+    "Cannot allocate memory",
+    "can't start new thread",
+)
+
 
 class JeanError(Exception):
     """Base class of all expected failures.
@@ -7,6 +25,7 @@ class JeanError(Exception):
     Args:
         message: one line that says what is wrong.
         remedy: one line that says what to do about it; it is shown after the message.
+        facts: what is known in spite of the failure, as JSON values; ``--json`` prints it beside the error.
 
     Attributes:
         exit_code: what the command line returns to the shell.
@@ -14,10 +33,11 @@ class JeanError(Exception):
 
     exit_code = 1
 
-    def __init__(self, message: str, remedy: str = ""):
+    def __init__(self, message: str, remedy: str = "", facts: Mapping[str, Any] | None = None):
         super().__init__(message)
         self.message = message
         self.remedy = remedy
+        self.facts = dict(facts or {})
 
     def __str__(self) -> str:
         return f"{self.message} {self.remedy}".strip()
@@ -58,17 +78,27 @@ class Interrupted(JeanError):
 
     Args:
         signum: number of the signal; the exit code is 128 + ``signum`` (130 for Ctrl-C, 143 for SIGTERM).
-        message: one line; by default "interrupted".
+        message: one line; by default "interrupted."
     """
 
     def __init__(self, signum: int, message: str = ""):
-        super().__init__(message or "interrupted", "Run the same command again to resume.")
+        super().__init__(message or "interrupted.", "Run the same command again to resume.")
         self.exit_code = 128 + signum
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether ``error`` is a failed allocation in Python, numpy or torch (which has no class for it on the CPU)."""
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return True
-    signs = ("can't allocate memory", "out of memory", "ALLOC_FAILED")
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in signs)
+def is_out_of_memory(error: BaseException | None) -> bool:
+    """Whether ``error``, or an error that caused it, is a failed allocation or a thread that could not be started.
+
+    Python, numpy and PyAV raise ``MemoryError``; the system calls give ENOMEM; torch, OpenCV and other C++ libraries
+    have no class for it.
+    """
+    while error is not None:
+        if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+            return True
+        if isinstance(error, OSError) and error.errno == errno.ENOMEM:
+            return True
+        of_cpp = isinstance(error, RuntimeError) or type(error).__module__.startswith("cv2")
+        if of_cpp and any(sign in str(error) for sign in _MEMORY_SIGNS):
+            return True
+        error = error.__cause__
+    return False

@@ -134,12 +134,15 @@ def print_json(value: Any) -> None:
     print(json.dumps(plain(value), indent=1, allow_nan=False))
 
 
-def print_error(error: JeanError, json_output: bool) -> None:
-    """Prints an error as one line on stderr and, with --json, as a JSON document on stdout."""
+def print_error(error: JeanError) -> None:
+    """Prints an error as one line on stderr."""
     print(one_line(f"error: {error}"), file=sys.stderr, flush=True)
-    if json_output:
-        facts = {"message": error.message, "remedy": error.remedy, "exit_code": error.exit_code}
-        print_json({"error": {"type": type(error).__name__, **facts}})
+
+
+def print_json_error(error: JeanError) -> None:
+    """Prints an error as a JSON document on stdout, with the facts that are known in spite of it."""
+    parts = {"message": error.message, "remedy": error.remedy, "exit_code": error.exit_code}
+    print_json({**error.facts, "error": {"type": type(error).__name__, **parts}})
 
 
 def plain(value: Any) -> Any:

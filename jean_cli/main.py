@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from jean import __version__
-from jean.errors import Interrupted, JeanError, SetupError, UsageError
+from jean.errors import Interrupted, JeanError, SetupError, UsageError, is_out_of_memory
 from jean.tuning import limit_idle_spinning
 from jean_cli import (
     console,
@@ -97,34 +97,48 @@ def _run(arguments: list[str], json_output: bool, verbose: bool) -> int:
     """Runs one command line, reports a failure, and returns the exit code."""
     signal.signal(signal.SIGTERM, _terminate)
     try:
+        code = typer.main.get_command(app).main(arguments, prog_name="jean", standalone_mode=False)
+        if code == 128 + signal.SIGINT:  # newer typer turns Ctrl-C into this code
+            raise KeyboardInterrupt
+        _flush()
+        return code if isinstance(code, int) else 0
+    except BaseException as error:
         try:
-            code = typer.main.get_command(app).main(arguments, prog_name="jean", standalone_mode=False)
-            if code == 128 + signal.SIGINT:  # newer typer turns Ctrl-C into this code
-                raise KeyboardInterrupt
-            _flush()
-            return code if isinstance(code, int) else 0
-        except BaseException as error:
-            if _is_closed_pipe(error):
-                return _leave_quietly()
-            if type(error).__name__ == "NoArgsIsHelpError":
-                print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
-                return UsageError.exit_code
-            if verbose and not _is_usage(error) and not isinstance(error, (SystemExit, typer.Exit)):
-                import traceback
+            return _report(error, json_output, verbose)
+        except BrokenPipeError:
+            return _leave_quietly()
 
-                traceback.print_exc()
-            failure = _explain(error)
-            if failure is None:
-                return int(error.code or 0) if isinstance(error, SystemExit) else 0
-            console.print_error(failure, json_output)
-            _flush()
-            return failure.exit_code
-    except BrokenPipeError:
+
+def _report(error: BaseException, json_output: bool, verbose: bool) -> int:
+    """Reports how a command ended, and returns the exit code."""
+    if _is_closed_pipe(error):
         return _leave_quietly()
+    if type(error).__name__ == "NoArgsIsHelpError":
+        print(error.format_message(), file=sys.stderr)  # type: ignore[attr-defined]
+        return UsageError.exit_code
+    if verbose and not _is_usage(error) and not isinstance(error, (SystemExit, typer.Exit)):
+        import traceback
+
+        traceback.print_exc()
+    failure = _explain(error)
+    if failure is None:
+        return int(error.code or 0) if isinstance(error, SystemExit) else 0
+    shown = [console.print_error, *([console.print_json_error] if json_output else [])]
+    for show in shown:
+        try:
+            show(failure)
+            _flush()
+        except BrokenPipeError:
+            raise
+        except OSError:  # standard output or standard error is full: the other one and the exit code remain
+            _discard_output()
+    return failure.exit_code
 
 
 def _explain(error: BaseException) -> JeanError | None:
     """The failure as an error of ``jean.errors``; None if the command simply ended."""
+    if is_out_of_memory(error) and not isinstance(error, SetupError):
+        return SetupError("not enough memory.", "Choose a smaller --size, or close other programs.")
     if isinstance(error, JeanError):
         return error
     if isinstance(error, SystemExit) and not isinstance(error.code, str):
@@ -137,8 +151,6 @@ def _explain(error: BaseException) -> JeanError | None:
         context = getattr(error, "ctx", None)
         command = context.command_path if context else "jean"
         return UsageError(error.format_message(), f"See: {command} --help")  # type: ignore[attr-defined]
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, not imported here
-        return SetupError("not enough memory.", "Choose a smaller --size, or close other programs.")
     if isinstance(error, OSError) and error.errno in _MACHINE_ERRORS:
         where = f" ({error.filename})" if error.filename else ""
         return SetupError(f"{error.strerror}{where}.", "Free some space or choose another --output.")
@@ -175,9 +187,14 @@ def _flush() -> None:
 
 def _leave_quietly() -> int:
     """Ends silently with the exit code of SIGPIPE, as other tools do when their output is closed."""
-    # Python flushes stdout once more at exit, and would print an error
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    _discard_output()
     return 128 + signal.SIGPIPE
+
+
+def _discard_output() -> None:
+    """Drops what standard output still holds: Python flushes it at exit, and would print an error."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _terminate(signum: int, frame: FrameType | None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -22,5 +22,12 @@ def verify(
 
     report = check(result)
     if not report["ok"]:
-        raise ArtefactError(f"{result}: {'; '.join(report['problems'])}.", "Render it again.")
+        raise ArtefactError(f"{result}: {'; '.join(report['problems'])}. {_tags(report)}", facts=report)
     reporter.finish(report, f"{result}: synthetic, unchanged, made by {report['manifest']['kind']}")
+
+
+def _tags(report: dict[str, Any]) -> str:
+    """What the tags inside the file say, for a file that fails the check."""
+    if report["tagged"] is None:
+        return "No tags could be read."
+    return "The tags inside say that it is synthetic." if report["tagged"] else "No tag inside says what it is."

@@ -124,6 +124,46 @@ def test_without_pyav_the_hash_is_checked_and_the_tags_are_not(video, monkeypatc
     assert result["ok"] and result["tags_match"] is None
 
 
+def reencoded(source: Path, target: Path, keep: bool = True) -> Path:
+    """The video encoded anew, with or without its tags."""
+    from jean.media import read_frames
+
+    with VideoWriter(target, (96, 64), 25, crf=40, metadata=read_tags(source) if keep else {}) as writer:
+        for _, image in read_frames(source):
+            writer.write(image)
+    return target
+
+
+@pytest.mark.parametrize("keep", [True, False])
+@pytest.mark.parametrize("with_manifest", [True, False])
+def test_a_copy_that_was_encoded_anew_is_known_by_its_tags(tmp_path, video, keep, with_manifest):
+    copy = reencoded(video, tmp_path / "copy.mp4", keep)
+    if with_manifest:
+        manifest_path(copy).write_bytes(manifest_path(video).read_bytes())
+    result = check(copy)
+    assert not result["ok"] and result["tagged"] is keep and result["synthetic"] is (keep or with_manifest)
+    assert result["hash_matches"] is (False if with_manifest else None)
+
+
+@pytest.mark.parametrize("name", ["other.mp4", "no_suffix", "film.bin"])
+def test_a_renamed_result_is_known_by_its_tags(tmp_path, video, name):
+    result = check(video.rename(tmp_path / name))
+    assert not result["ok"] and result["synthetic"] and result["tagged"] is True
+
+
+def test_verify_says_what_the_tags_say_and_prints_the_facts_as_json(tmp_path, video, capsys):
+    from jean_cli.main import main
+
+    copy = reencoded(video, tmp_path / "copy.mp4")
+    with pytest.raises(SystemExit) as exit_:
+        main(["verify", str(copy), "--json"])
+    out, err = capsys.readouterr()
+    facts = json.loads(out)
+    assert exit_.value.code == 4 and facts["error"]["exit_code"] == 4
+    assert facts["synthetic"] and facts["tagged"] and facts["problems"] and facts["manifest"] is None
+    assert "The tags inside say that it is synthetic." in err and err.count("\n") == 1
+
+
 def test_an_absent_input_is_rejected(tmp_path):
     with pytest.raises(InputError, match="absent"):
         manifest("render", {"audio": tmp_path / "absent.wav"}, {})

@@ -14,8 +14,8 @@ from pathlib import Path
 import numpy as np
 
 from jean.clips.clip import Clip
-from jean.drivers.lip_style import LipStyle
 from jean.drivers.checks import check_person
+from jean.drivers.lip_style import LipStyle
 from jean.drivers.offsets import fit_offsets, predict_offsets
 from jean.drivers.person_frames import PersonFrames
 from jean.drivers.support import DriverSupport

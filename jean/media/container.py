@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jean.errors import InputError, SetupError
+from jean.errors import InputError, JeanError, SetupError
 
 # Demuxers that read one self-contained file. Excluded for safety: playlists and manifests (hls, dash,
 # concat, sdp), which open other files and URLs; devices; and tty, which accepts any text as video.
@@ -20,6 +21,9 @@ DEMUXERS = (
 
 # Enough for 8K (33 megapixels) in any shape. A damaged header may state far more and exhaust the memory.
 MAX_PIXELS = 1 << 26
+
+# Less free memory than this, a few frames of 4K, is none.
+_LITTLE_BYTES = 64 << 20
 
 # A longer gap between time stamps counts as damage; filling it could take hours.
 MAX_GAP_S = 60.0
@@ -89,7 +93,27 @@ def decoder_errors(path: Path) -> Iterator[None]:
     # Damaged headers also cause plain Python errors in PyAV's arithmetic and text decoding
     except (av.error.FFmpegError, ValueError, ArithmeticError) as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InputError(f"{path} is damaged or has an unknown format ({reason}).", CONVERT) from error
+        raise _fault(error, path, f"{path} is damaged or has an unknown format ({reason}).") from None
+
+
+def _fault(error: Exception, path: Path, message: str) -> JeanError:
+    """The error to raise for a failure of the decoder: the machine's where it is out of memory or threads.
+
+    A damaged file can ask for more memory than any machine has, so FFmpeg's own code does not decide.
+    """
+    if isinstance(error, (MemoryError, BlockingIOError)) and _is_exhausted():
+        return SetupError(f"not enough memory to decode {path}.", "Close other programs, or decode a smaller video.")
+    return InputError(message, CONVERT)
+
+
+def _is_exhausted() -> bool:
+    """Whether a little memory cannot be allocated, or no thread can be started."""
+    try:
+        bytearray(_LITTLE_BYTES)
+        threading.Thread(target=lambda: None).start()
+    except (MemoryError, RuntimeError):
+        return True
+    return False
 
 
 @contextmanager
@@ -113,7 +137,7 @@ def open_media(path: str | Path) -> Iterator[Any]:
         # Not ``options``: PyAV 16 also applies those to streams that do not exist yet, and crashes
         container = av.open(f"file:{path.absolute()}", container_options=options, metadata_errors="replace")
     except (av.error.FFmpegError, ValueError, ArithmeticError) as error:
-        raise InputError(f"{path} is not a readable video or audio file.", CONVERT) from error
+        raise _fault(error, path, f"{path} is not a readable video or audio file.") from None
     with container:
         with decoder_errors(path):
             yield container

@@ -12,6 +12,7 @@ from urllib.parse import urldefrag
 
 from jean.errors import SetupError
 from jean.progress import Advance, Progress
+from jean.weights.archives import check_member
 
 TRIES = 3  # connections to one URL before the next URL is tried
 BLOCK_BYTES = 1 << 14  # at most this much of a download is lost when the connection breaks
@@ -45,18 +46,24 @@ def fetch(url: str, path: Path, label: str, size: int | None, verify: Callable[[
     reason = _complete(address, archive, label, None, _is_archive, progress)
     if reason:
         return reason
-    reason = extract(archive, member, path) or verify(path)
+    reason = extract(archive, member, path, size) or verify(path)
     archive.unlink(missing_ok=True)
     if reason:
         path.unlink(missing_ok=True)
     return reason
 
 
-def extract(archive: Path, member: str, path: Path) -> str:
+def extract(archive: Path, member: str, path: Path, size: int | None = None) -> str:
     """Writes one file of a zip archive to ``path``.
 
-    ``member`` is the path of the file in the archive, or its name, which must then be unique in all folders.
-    Paths in the archive are not used for writing, so no archive can write to another place.
+    Paths in the archive are not used for writing, so no archive can write to another place. A member that would unpack
+    to an absurd size is refused before it is written.
+
+    Args:
+        archive: the zip archive.
+        member: path of the file in the archive, or its name, which must then be unique in all folders.
+        path: where to write it.
+        size: bytes of the file, None if unknown.
 
     Returns:
         An empty string, or what is wrong with the archive.
@@ -69,6 +76,7 @@ def extract(archive: Path, member: str, path: Path) -> str:
             matches = [info for info in opened.infolist() if member in _names(info.filename)]
             if len(matches) != 1:
                 return f"the archive holds {len(matches)} files called {member}"
+            check_member(matches[0], size)
             with opened.open(matches[0]) as source, open(path, "wb") as target:
                 while block := source.read(1 << 20):
                     target.write(block)

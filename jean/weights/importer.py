@@ -76,7 +76,7 @@ def _import_file(path: Path, member: str, target: Path, item: weights.Weights) -
     target.parent.mkdir(exist_ok=True)
     partial_file = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
-        reason = extract(path, member, partial_file) if member else _copy(path, partial_file)
+        reason = extract(path, member, partial_file, item.bytes) if member else _copy(path, partial_file)
         reason = reason or weights.mismatch(partial_file, item)
         if not reason:
             install(partial_file, target)

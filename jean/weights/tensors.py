@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jean.errors import ArtefactError
 from jean.files import write_safetensors
+from jean.weights.archives import check_archive
 
 if TYPE_CHECKING:
     import torch
@@ -31,6 +33,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
             from safetensors.torch import load_file
 
             return load_file(str(path))
+        if zipfile.is_zipfile(path):  # torch's own format
+            with zipfile.ZipFile(path) as archive:
+                check_archive(archive)
         value = torch.load(path, map_location="cpu", weights_only=True)
     except (
         OSError,
@@ -39,6 +44,7 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
         EOFError,
         KeyError,
         pickle.UnpicklingError,
+        zipfile.BadZipFile,
         _safetensors_error(),
     ) as error:
         reason = (

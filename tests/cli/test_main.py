@@ -115,6 +115,11 @@ def test_usage_errors(arguments: list[str], part: str, capfd: pytest.CaptureFixt
         assert err.startswith("error: ")
 
 
+def caused(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "code", "part"),
     [
@@ -127,6 +132,13 @@ def test_usage_errors(arguments: list[str], part: str, capfd: pytest.CaptureFixt
         (KeyboardInterrupt(), 130, "interrupted"),
         (MemoryError(), 5, "memory"),
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), 5, "memory"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 5, "memory"),
+        (RuntimeError("std::bad_alloc"), 5, "memory"),
+        (RuntimeError("can't start new thread"), 5, "memory"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 5, "memory"),
+        (caused(ArtefactError("made by another version"), MemoryError()), 5, "memory"),
+        (caused(InputError("damaged"), OSError(errno.ENOMEM, "Cannot allocate memory")), 5, "memory"),
+        (caused(ArtefactError("made by another version"), RuntimeError("size mismatch")), 4, "another version"),
         (OSError(errno.ENOSPC, "No space left on device", "a file"), 5, "No space left on device (a file)"),
         (OSError(errno.EROFS, "Read-only file system"), 5, "Read-only"),
         (PermissionError(errno.EACCES, "Permission denied"), 5, "denied"),
@@ -201,12 +213,36 @@ def test_closed_pipe_is_silent(arguments: list[str]) -> None:
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
-def test_full_disk_on_stdout() -> None:
+@pytest.mark.parametrize("arguments", [["models", "list"], ["models", "list", "--json"], ["--help"], ["--version"]])
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_full_disk_on_stdout(arguments: list[str], unbuffered: str) -> None:
+    environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
     with open("/dev/full", "w") as full:
-        done = subprocess.run([*JEAN, "models", "list"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+        done = subprocess.run(
+            [*JEAN, *arguments], stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=environment
+        )
     assert done.returncode == 5
     assert done.stderr.startswith("error: No space left")
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.parametrize("stdout", ["/dev/full", "/dev/null"])
+def test_full_disk_on_stderr_keeps_the_exit_code(stdout: str) -> None:
+    with open("/dev/full", "w") as full, open(stdout, "w") as out:
+        done = subprocess.run([*JEAN, "models", "path", "nonsense"], stdout=out, stderr=full, check=False)
+    assert done.returncode == 2
+
+
+def test_json_holds_what_is_known_in_spite_of_a_failure(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    fail_with(monkeypatch, ArtefactError("wrong.", facts={"synthetic": True}))
+    assert run("models", "list", "--json") == 4
+    assert json.loads(capfd.readouterr().out) == {
+        "synthetic": True,
+        "error": {"type": "ArtefactError", "message": "wrong.", "remedy": "", "exit_code": 4},
+    }
 
 
 def test_closed_stdout() -> None:

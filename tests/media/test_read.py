@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jean.errors import InputError
+from jean.errors import InputError, SetupError
 from jean.media import count_frames, probe, read_frames, sample_frames
 from jean.media.frame import turn_of
 from jean.media.read import pick
@@ -344,3 +344,21 @@ def test_real_clips(shared_data):
         path = shared_data / "data" / f"grid_{name}.mpg"
         assert probe(path).frame_count == 75 and sum(1 for _ in read_frames(path, 25)) == 75
     assert probe(shared_data / "data" / "happy_silent.mp4").audio_rate_hz is None
+
+
+@pytest.mark.parametrize(("exhausted", "error"), [(True, SetupError), (False, InputError)])
+def test_a_failed_allocation_is_the_files_fault_only_where_memory_is_left(tmp_path, monkeypatch, exhausted, error):
+    import av
+
+    from jean.media import container
+
+    def fail(*args, **options):
+        raise av.error.MemoryError(12, "Cannot allocate memory")
+
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    monkeypatch.setattr(av, "open", fail)
+    monkeypatch.setattr(container, "_is_exhausted", lambda: exhausted)
+    with pytest.raises(error) as raised:
+        list(read_frames(tmp_path / "a.mp4"))
+    assert raised.value.__cause__ is None, "the command line would call it a lack of memory"
+    assert not container._is_exhausted() or exhausted

@@ -293,6 +293,37 @@ def test_a_wrong_archive_installs_nothing(models: Path, add, server, content: by
     assert {path.name for path in models.iterdir()} == {".lock"}
 
 
+def bomb() -> bytes:
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr("a.bin", bytes(40 << 20))
+    return data.getvalue()
+
+
+def test_a_zip_bomb_is_refused_before_it_is_unpacked(models: Path, add, server, monkeypatch) -> None:
+    name = add("a.bin", f"{server.address}/x.zip#a.bin")
+    server.archive = bomb()
+    monkeypatch.setattr(zipfile.ZipFile, "open", lambda *_: pytest.fail("must not be unpacked"))
+    with pytest.raises(SetupError, match="unpacks from"):
+        weights.pull(name)
+    assert {path.name for path in models.iterdir()} == {".lock"}
+
+
+def test_every_archive_of_weights_is_checked_for_bombs(tmp_path: Path) -> None:
+    from jean.features.emotion.emoca import read_lightning
+    from jean.features.trackers import mediapipe_bundle
+    from jean.weights.tensors import read_tensors
+
+    (tmp_path / "a.pth").write_bytes(bomb())
+    with zipfile.ZipFile(tmp_path / "b.task", "w", zipfile.ZIP_DEFLATED) as opened:
+        opened.writestr(mediapipe_bundle.METADATA, bytes(1 << 20))
+    for read in (read_tensors, read_lightning):
+        with pytest.raises(ArtefactError, match="Bomb"):
+            read(tmp_path / "a.pth")
+    with pytest.raises(ArtefactError, match="Bomb"):
+        mediapipe_bundle.canonical_face(tmp_path / "b.task")
+
+
 def test_a_file_may_have_a_folder_of_its_own(models: Path, add, server) -> None:
     name = add("big/config.json", f"{server.address}/a.bin", sha256=None)
     assert weights.pull(name) == models / "big" / "config.json"

@@ -21,6 +21,7 @@ import numpy as np
 from jean.errors import ArtefactError
 from jean.features.emotion.face_square import face_square
 from jean.weights import store as weights
+from jean.weights.archives import check_archive
 
 WEIGHTS = "emoca_ResNet50.zip"
 SIZE_PX = 224
@@ -129,6 +130,7 @@ def read_lightning(source: Path) -> dict[str, Any]:
         with zipfile.ZipFile(source) as archive:
             inner = [name for name in archive.namelist() if name.endswith((".ckpt", ".pth", ".pt"))]
             # torch's own files are zip archives too; they contain data.pkl instead
+            check_archive(archive)
             content = archive.read(inner[0]) if inner else source.read_bytes()
         module = ModuleType("careful")
         module.__dict__.update(Unpickler=_Careful, load=_refuse, loads=_refuse)

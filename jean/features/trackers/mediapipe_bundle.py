@@ -14,6 +14,7 @@ import numpy as np
 
 from jean.errors import ArtefactError
 from jean.features.protobuf import joined
+from jean.weights.archives import read_member
 
 METADATA = "geometry_pipeline_metadata_landmarks.binarypb"
 MESH_FIELD, VERTEX_FIELD, FLOATS_PER_VERTEX = 1, 3, 5
@@ -34,7 +35,7 @@ def canonical_face(bundle: Path) -> np.ndarray:
     remedy = "Run: jean models pull face_landmarker.task"
     try:
         with zipfile.ZipFile(bundle) as archive:
-            message = memoryview(archive.read(METADATA))
+            message = memoryview(read_member(archive, METADATA))
         vertices = joined(joined(message, MESH_FIELD), VERTEX_FIELD)
         positions = np.frombuffer(vertices, "<f4").reshape(-1, FLOATS_PER_VERTEX)[:, :3]
     except (OSError, KeyError, ValueError, IndexError, zipfile.BadZipFile) as error:
