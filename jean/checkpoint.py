@@ -22,15 +22,32 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from jean.documents import first_complaint
 from jean.errors import ArtefactError
 from jean.files import atomic_path, write_safetensors
 
 FORMAT = 1
 KEPT = 2  # checkpoints per run: the newest, and one in case the newest is damaged
 _JSON_LIMIT_BYTES = 64 << 20  # a payload takes kilobytes; larger files are rejected before parsing
-_KEYS = {"stage", "step", "steps", "seconds", "config", "meta", "log_bytes", "tensors_sha256", "state"}
 _NAME = re.compile(r"last-(\d+)\.json")
+
+
+class _Payload(BaseModel):
+    """The payload of a checkpoint: all keys, typed. Stages check ``meta`` when they build their model."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+    stage: str
+    step: int = Field(ge=0, lt=1 << 53)
+    steps: int = Field(ge=1, lt=1 << 53)
+    seconds: float = Field(ge=0)
+    config: dict[str, JsonValue]
+    meta: dict[str, JsonValue]
+    log_bytes: int = Field(ge=0, lt=1 << 53)
+    tensors_sha256: str
+    state: dict[str, JsonValue]
 
 
 class _Damaged(Exception):
@@ -147,8 +164,10 @@ def stored_steps(run_folder: str | Path) -> int | None:
     """
     for path in _json_paths(Path(run_folder)):
         try:
-            return int(_read_payload(path)["steps"])
-        except (_Damaged, KeyError):
+            payload = _read_payload(path)
+            _check_kind(path, payload, None)
+            return int(payload["steps"])
+        except (_Damaged, ArtefactError):
             continue
     return None
 
@@ -203,8 +222,10 @@ def _check_kind(path: Path, payload: dict[str, Any], stage: str | None) -> None:
         raise ArtefactError(
             f"{path} has checkpoint format {payload.get('format')}; this version reads {FORMAT}.", "Train it again."
         )
-    if missing := _KEYS - payload.keys():
-        raise ArtefactError(f"{path} lacks {', '.join(sorted(missing))}.", "Train it again.")
+    try:
+        _Payload.model_validate(payload)
+    except ValidationError as error:
+        raise ArtefactError(f"{path} is malformed: {first_complaint(error)}.", "Train it again.") from None
     if stage is not None and payload["stage"] != stage:
         raise ArtefactError(
             f"{path} is a checkpoint of the stage {payload['stage']!r}, not {stage!r}.",

@@ -16,6 +16,7 @@ _MEMORY_SIGNS = (
     "Insufficient memory",
     "Cannot allocate memory",
     "can't start new thread",
+    "failed to map segment",  # a shared library that does not fit
 )
 
 
@@ -97,7 +98,7 @@ def is_out_of_memory(error: BaseException | None) -> bool:
             return True
         if isinstance(error, OSError) and error.errno == errno.ENOMEM:
             return True
-        of_cpp = isinstance(error, RuntimeError) or type(error).__module__.startswith("cv2")
+        of_cpp = isinstance(error, (RuntimeError, ImportError)) or type(error).__module__.startswith("cv2")
         if of_cpp and any(sign in str(error) for sign in _MEMORY_SIGNS):
             return True
         error = error.__cause__

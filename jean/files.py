@@ -183,6 +183,14 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
+def exists(path: Path) -> bool:
+    """Whether ``path`` exists; a text that cannot be a path, because it is too long for example, does not."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False
+
+
 def sha256(path: Path) -> str:
     """Hexadecimal sha256 of a file, read in blocks.
 

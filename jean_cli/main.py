@@ -34,6 +34,7 @@ from jean_cli import (
 
 # a full disk, a file system or folder that cannot be written: the machine's fault, not the program's
 _MACHINE_ERRORS = {errno.ENOSPC, errno.EROFS, errno.EACCES, errno.EPERM, errno.EDQUOT, errno.EMFILE}
+_NO_PATHS = {errno.ENAMETOOLONG, errno.ELOOP}  # a text that cannot be a path
 
 # in the order of the work
 COMMANDS = (
@@ -154,6 +155,8 @@ def _explain(error: BaseException) -> JeanError | None:
     if isinstance(error, OSError) and error.errno in _MACHINE_ERRORS:
         where = f" ({error.filename})" if error.filename else ""
         return SetupError(f"{error.strerror}{where}.", "Free some space or choose another --output.")
+    if isinstance(error, OSError) and error.errno in _NO_PATHS:
+        return UsageError(f"{error.strerror}: {error.filename!s:.80}.", "Give another path.")
     if isinstance(error, (ImportError, OSError)):
         from jean.environment import missing_library, missing_module
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     options=[
         Option("size", metavar="PX|auto"),
         Option("fps", metavar="RATE"),
+        Option("rotate", metavar="DEGREES"),
         Option("tracker", metavar="NAME"),
         Option("matting", metavar="NAME"),
         Option("audio", flag="--audio-features", metavar="NAME,…", separator=","),

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         Option("method", metavar="NAME"),
         "expression",
         "backend",
+        "allow_different_people",
     ],
     example="jean train-nerf clips/me -o runs/me --minutes 10",
 )

@@ -5,14 +5,14 @@ The classes are pydantic models. ``ClipMeta.read`` refuses a document that is va
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
+from jean.documents import validated
 from jean.errors import ArtefactError
 from jean.files import read_json
 from jean.geometry import Camera
@@ -214,15 +214,7 @@ class ClipMeta(Part):
             raise ArtefactError(
                 f"{path.parent} has clip format {version}, this version reads {FORMAT}.", "Prepare it again."
             )
-        try:
-            return cls.model_validate(document)
-        except ValidationError as error:
-            first = error.errors()[0]
-            key = ".".join(str(part) for part in first["loc"])
-            message = re.sub(r"^Value error, ", "", first["msg"])
-            raise ArtefactError(
-                f"{path} is not valid clip metadata: {f'{key}: ' if key else ''}{message}.", "Prepare it again."
-            ) from None
+        return validated(cls, document, path, "Prepare it again.")
 
     def pinhole(self) -> Camera:
         """The camera of the frames."""

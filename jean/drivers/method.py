@@ -16,6 +16,7 @@ from jean.clips.clip import Clip
 from jean.clips.compatibility import ClipSpec
 from jean.drivers.expression import EXPRESSION_INPUTS, UpperFace
 from jean.drivers.expression_input import ExpressionInput, ExpressionRequest
+from jean.drivers.head_meta import check_head
 from jean.drivers.speech import SpeechInput
 from jean.errors import ArtefactError
 from jean.models.stored import StoredModel, load_audio_encoder
@@ -98,8 +99,12 @@ class Method:
 
     @classmethod
     def of_run(cls, checkpoint: Checkpoint) -> Method:
-        """The method of a trained head."""
-        meta = checkpoint.payload["meta"]
+        """The method of a trained head.
+
+        Raises:
+            ArtefactError: the checkpoint does not describe one.
+        """
+        meta = check_head(checkpoint)
         (name, description), *_ = meta["audio"].items()
         speech = SpeechInput(name, description, meta.get("speech") == "none")
         kind = meta.get("expression_source", {}).get("kind", UpperFace.kind)

@@ -115,12 +115,17 @@ def check_alike(clips: Sequence[Clip]) -> None:
     """Refuses clips that cannot be trained on together.
 
     Raises:
-        InputError: no clip, or a silent clip.
+        InputError: no clip, a silent clip, or the same clip or video twice.
         ArtefactError: clips that differ in size, frame rate, tracker, expression coefficients or audio features.
     """
     if not clips:
         raise InputError("no clip was given.", "Name at least one prepared clip.")
+    seen: dict[str, Clip] = {}
     for clip in clips:
+        names = [clip.digest(), *([clip.meta.source.sha256] if clip.meta.source else [])]
+        if (first := next((seen[name] for name in names if name in seen), None)) is not None:
+            raise InputError(f"{clip.folder} shows the same video as {first.folder}.", "Name every clip once.")
+        seen |= dict.fromkeys(names, clip)
         clip.sound()
         clip.require(clips[0].spec("size_px", "fps", "tracker", "expression", "audio"), clips[0].folder)
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import numpy as np
 
 from jean.clips.clip import Clip
+from jean.documents import parse_object
 from jean.errors import InputError
 from jean.geometry import is_rigid, mean_pose
 
@@ -28,9 +28,9 @@ def read_poses(source: Path) -> tuple[np.ndarray, float]:
         clip = Clip.open(source, pictures=False)
         return clip.arrays["camera_to_world"], clip.fps
     try:
-        content = json.loads(source.read_text(encoding="utf-8"))
+        content = parse_object(source.read_bytes())
         track, fps = np.asarray(content["camera_to_world"], np.float64), float(content["fps"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError) as error:
         raise InputError(
             f"{source} is neither a clip folder nor a file of poses.",
             'A file of poses is JSON: {"fps": 25, "camera_to_world": [[[…4×4…]]]}.',

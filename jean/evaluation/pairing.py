@@ -10,6 +10,7 @@ from pathlib import Path
 from jean.clips.clip import is_clip
 from jean.clips.sources import SOUND_SUFFIXES, expand
 from jean.errors import InputError, UsageError
+from jean.files import exists
 
 # Name of the system that stands for the true videos.
 TRUTH = "ground truth"
@@ -172,7 +173,7 @@ class _PartnerFinder:
             return self.files[entry]
         by_file_name = next((path for path in self.files.values() if path.name == entry), None)
         path = by_file_name or folder / entry
-        if not path.exists():
+        if not exists(path):
             raise InputError(f"the table's {self.role} {entry!r} does not exist.", f"Looked for {path}.")
         return path
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from jean.landmarks import MOUTH, UPPER_FACE, inter_ocular
 from jean.metrics.base import Column, FramePair, Metric, MetricContext, MetricOptions, Scores, mean_or_nan
+from jean.metrics.framing import Framing
 
 
 def landmark_distance(landmarks: np.ndarray, reference: np.ndarray, points: slice = slice(0, 68)) -> np.ndarray:
@@ -48,7 +49,7 @@ class LandmarkDistance(Metric):
     """Landmark distances, averaged over the frames with both faces."""
 
     name = "landmarks"
-    version = "1"
+    version = "2"
     columns = (
         Column("lmd_all", "LMD all", "lower", 4, "All 68 points, same frame, in inter-ocular distances."),
         Column("lmd_mouth", "LMD mouth", "lower", 4, "The 20 mouth points, same frame, in inter-ocular distances."),
@@ -65,6 +66,7 @@ class LandmarkDistance(Metric):
         super().__init__(context, options)
         self._sums = {column.name: 0.0 for column in self.columns}
         self._count = 0
+        self._framing = Framing()
         self._mouth: list[float] = []
 
     def update(self, pair: FramePair) -> None:
@@ -74,6 +76,7 @@ class LandmarkDistance(Metric):
         if not self.context.result_is_tracked or face is None or reference is None:
             self._mouth.append(float("nan"))
             return
+        self._framing.add(pair.result, pair.reference)
         # the two videos may differ in size: measure in pixels of the reference
         scale = np.array(pair.reference.image.shape[1::-1]) / np.array(pair.result.image.shape[1::-1])
         points, target = face.landmarks * scale, reference.landmarks
@@ -85,8 +88,11 @@ class LandmarkDistance(Metric):
         self._mouth.append(mouth)
 
     def result(self) -> Scores:
-        """The means over frames with both faces."""
+        """The means over frames with both faces; only shapes for videos that are framed differently."""
         tracked = self.context.result_is_tracked
         values = {key: mean_or_nan(total, self._count) for key, total in self._sums.items()}
-        notes = () if tracked else ("Landmark distances need a tracker on the result.",)
-        return Scores(values, {"lmd_mouth_aligned": np.array(self._mouth)}, notes)
+        notes = [] if tracked else ["Landmark distances need a tracker on the result."]
+        if problem := self._framing.problem():
+            values |= {"lmd_all": float("nan"), "lmd_mouth": float("nan")}
+            notes.append(problem)
+        return Scores(values, {"lmd_mouth_aligned": np.array(self._mouth)}, tuple(notes))

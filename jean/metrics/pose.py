@@ -1,10 +1,15 @@
-"""Head pose error in degrees and centimetres between two poses estimated by the same tracker."""
+"""Head pose error in degrees and centimetres between two poses estimated by the same tracker.
+
+A tracker knows the distance of a head only up to the focal length that it assumes for the frame. So positions are
+compared only between videos that are framed alike; the motion about the mean position also between others.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 
 from jean.metrics.base import Column, FramePair, Metric, MetricContext, MetricOptions, Scores, mean_or_nan
+from jean.metrics.framing import Framing
 
 
 def head_in_camera(camera_to_world: np.ndarray) -> np.ndarray:
@@ -44,20 +49,38 @@ def translation_error_cm(pose: np.ndarray, reference: np.ndarray) -> np.ndarray:
     return np.linalg.norm(difference, axis=-1)
 
 
+def motion_error_cm(head: np.ndarray, reference: np.ndarray) -> np.ndarray:
+    """Distance between the motions of two heads about their mean positions, in cm [T].
+
+    Depths are brought to the reference's mean depth first: they are proportional to the focal length that the tracker
+    assumes for each video.
+
+    Args:
+        head, reference: positions of the head in camera coordinates [T, 3], cm.
+    """
+    depth, reference_depth = head[:, 2].mean(), reference[:, 2].mean()
+    scale = np.array([1.0, 1.0, reference_depth / depth if min(depth, reference_depth) > 0 else 1.0])
+    difference = (head - head.mean(0)) * scale - (reference - reference.mean(0))
+    return np.linalg.norm(difference, axis=-1)
+
+
 class PoseError(Metric):
     """Rotation and translation error of the head, averaged over the frames in which both heads have a pose."""
 
     name = "pose"
-    version = "1"
+    version = "2"
     columns = (
         Column("pose_error_deg", "Pose", "lower", 2, "Angle between the rotations of the heads, degrees."),
         Column("pose_error_cm", "Place", "lower", 2, "Distance between the head origins in camera coordinates, cm."),
+        Column("pose_motion_cm", "Motion", "lower", 2, "The same between the motions about the mean positions, cm."),
     )
 
     def __init__(self, context: MetricContext, options: MetricOptions | None = None):
         super().__init__(context, options)
         self._angles_deg: list[float] = []
         self._sum_cm = 0.0
+        self._positions: list[np.ndarray] = []  # [2, 3] of each frame with both poses
+        self._framing = Framing()
 
     def update(self, pair: FramePair) -> None:
         """Adds the pose error of one frame pair."""
@@ -66,16 +89,23 @@ class PoseError(Metric):
         if pose is None or reference is None or not self.context.result_is_tracked:
             self._angles_deg.append(float("nan"))
             return
+        self._framing.add(pair.result, pair.reference)
         self._angles_deg.append(float(rotation_error_deg(pose, reference)))
         self._sum_cm += float(translation_error_cm(pose, reference))
+        self._positions.append(head_in_camera(np.stack([pose, reference]))[:, :3, 3])
 
     def result(self) -> Scores:
-        """The means over frames with both poses."""
+        """The means over frames with both poses; without ``pose_error_cm`` for videos that are framed differently."""
         angles = np.array(self._angles_deg)
         known = angles[np.isfinite(angles)]
-        values = {
-            "pose_error_deg": mean_or_nan(float(known.sum()), len(known)),
-            "pose_error_cm": mean_or_nan(self._sum_cm, len(known)),
-        }
-        notes = () if len(known) else (f"No pose: the tracker {self.context.tracker!r} gives no pose for both videos.",)
-        return Scores(values, {"pose_error_deg": angles}, notes)
+        values = dict.fromkeys((column.name for column in self.columns), float("nan"))
+        if not len(known):
+            note = f"No pose: the tracker {self.context.tracker!r} gives no pose for both videos."
+            return Scores(values, {"pose_error_deg": angles}, (note,))
+        positions = np.stack(self._positions)
+        values["pose_error_deg"] = float(known.mean())
+        values["pose_motion_cm"] = float(motion_error_cm(positions[:, 0], positions[:, 1]).mean())
+        problem = self._framing.problem()
+        if not problem:
+            values["pose_error_cm"] = mean_or_nan(self._sum_cm, len(known))
+        return Scores(values, {"pose_error_deg": angles}, (problem,) if problem else ())

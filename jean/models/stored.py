@@ -11,10 +11,12 @@ from typing import Any
 from torch import nn
 
 from jean.checkpoint import Checkpoint, load_checkpoint
+from jean.documents import validated
 from jean.errors import ArtefactError
 from jean.models.audio_encoder import AudioEncoder
 from jean.models.expression_transformer import ExpressionTransformer
 from jean.models.landmark_autoencoder import LandmarkAutoencoder
+from jean.models.run_meta import STAGES, OtherMeta
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,11 @@ def load_model(
     """
     checkpoint = load_checkpoint(run, stage=stage, warn=warn)
     meta = checkpoint.payload["meta"]
+    validated(STAGES.get(stage, OtherMeta), meta, checkpoint.path, "Train it again with this version.")
     try:
         model = build(**meta["model"])
         model.load_state_dict(checkpoint.module_state("model"))
-    except (TypeError, KeyError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise ArtefactError(
             f"{checkpoint.path} was made by another version of this program.", "Train it again with this version."
         ) from error

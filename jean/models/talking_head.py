@@ -16,6 +16,7 @@ from jean.models.head.base import Box, Head, HeadArguments
 from jean.models.head.registry import HEADS
 from jean.models.head.torso import TorsoLayer
 from jean.models.pose import pose_vectors
+from jean.models.run_meta import head_arguments
 
 AUDIO_EMBEDDING_WIDTH = 64  # of e_a, section 3.1
 POSE_LIMIT = 3.0  # standard deviations: the torso and the shading must not extrapolate linearly without end
@@ -154,8 +155,7 @@ class TalkingHead(nn.Module):
     @classmethod
     def from_arguments(cls, arguments: Mapping[str, Any]) -> TalkingHead:
         """A head from the arguments that a checkpoint stores, also one of version 0.1."""
-        renamed = {"code_width": "latent_width", "spoken": "audio_drives_mouth"}
-        return cls(**{renamed.get(name, name): value for name, value in arguments.items()})
+        return cls(**head_arguments(arguments))
 
     @property
     def device(self) -> torch.device:

@@ -20,6 +20,19 @@ class PrepareConfig(StageConfig):
         description="Side of the square frames in pixels; auto is 512 with a GPU and 256 without.",
     )
     fps: float = Field(25.0, gt=0, le=240, description="Frames per second of the clip.")
+    rotate: int = Field(
+        0,
+        ge=0,
+        le=270,
+        multiple_of=90,
+        description="Turn the video clockwise by 90, 180 or 270 degrees first, where its metadata do not say so.",
+    )
+    min_valid: float = Field(
+        0.6,
+        gt=0,
+        le=1,
+        description="Smallest fraction of frames that must show the face; otherwise the video is refused.",
+    )
     tracker: str = Field("mediapipe", description="Face tracker: mediapipe, face-alignment or truth.")
     face: str | None = Field(
         None,

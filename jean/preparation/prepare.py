@@ -9,7 +9,7 @@ from typing import Any
 
 from jean.clips.clip import Clip
 from jean.clips.concat import choose, join
-from jean.clips.meta import CONTENT_FILES, META
+from jean.clips.meta import CONTENT_FILES, META, ClipMeta
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.files import folder_lock, sha256
 from jean.outputs import claim
@@ -22,7 +22,9 @@ from jean.progress import Progress, Silent
 from jean.weights.provide import Consent, provide
 
 # Options that do not change the clip of one video.
-_NOT_RECORDED = {"preview", "device", "concat", "seconds", "like", "focal_tolerance"}
+_NOT_RECORDED = {"preview", "device", "concat", "seconds", "like", "focal_tolerance", "min_valid"}
+
+NEARLY_ALL = 0.9  # fraction of frames with the face below which the result says so
 
 
 def prepare(
@@ -171,12 +173,20 @@ def _figures(folder: Path, steps: list[Step], seconds: float) -> dict[str, Any]:
     names = ("frames", "valid", "fps", "size_px", "crop", "no_face", "several_faces", "look", "fit")
     return {
         "clip": str(folder),
-        **{name: document[name] for name in names},
+        **{name: document.get(name) for name in names},
         "tracker": meta.tracker.name,
         "matting": meta.matting.name if meta.matting else None,
         "sound": meta.audio is not None,
+        "warnings": clip_warnings(meta),
         "steps_run": [step.name for step in steps if not step.reused],
         "steps_reused": [step.name for step in steps if step.reused],
         "step_seconds": {step.name: step.seconds for step in steps if not step.reused},
         "seconds": round(seconds, 2),
     }
+
+
+def clip_warnings(meta: ClipMeta) -> list[str]:
+    """What a user of the clip should know, one line each."""
+    if meta.valid is None or meta.valid >= NEARLY_ALL * meta.frames:
+        return []
+    return [f"the face is found in {meta.valid} of {meta.frames} frames ({meta.valid / meta.frames:.0%})."]

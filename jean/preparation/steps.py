@@ -31,6 +31,7 @@ from jean.preparation.config import PrepareConfig
 from jean.preparation.crop import choose_crop, crop_image
 from jean.preparation.tracking import choose_face as choosing
 from jean.preparation.tracking.tracks import Tracks, write_tracks
+from jean.preparation.turning import refuse_turned, turned
 from jean.preparation.video_check import NO_FACE, SAMPLES, check_video, inspect_frames, sample_video
 from jean.progress import Progress
 from jean.weights import store as weights
@@ -46,19 +47,24 @@ def inspect_video(video: Path, info: MediaInfo, config: PrepareConfig, tracker: 
     Returns:
         ``look``, the values of ``jean.clips.meta.VideoLook``, and ``warnings``.
     """
-    frames = sample_video(video, info.duration_s, info.frame_count, SAMPLES)
+    frames = list(turned(sample_video(video, info.duration_s, info.frame_count, SAMPLES), config.rotate))
+    if frames:
+        refuse_turned(frames, tracker, config.rotate)
     inspection = inspect_frames(frames, list(tracker.track(frames)))
     absent = [name for name in getattr(tracker, "optional_weights", ()) if weights.locate(name) is None]
     remedy = f"If it is small, run: jean models pull {' '.join(absent)}" if absent else NO_FACE
     return {"look": inspection.to_json(), "warnings": check_video(info, inspection, config.fps, config.face, remedy)}
 
 
-def track_faces(folder: Path, video: Path, fps: float, tracker: FaceTracker, total: int, progress: Progress) -> Any:
+def track_faces(
+    folder: Path, video: Path, config: PrepareConfig, tracker: FaceTracker, total: int, progress: Progress
+) -> Any:
     """Finds every face in every frame."""
     from jean.media import read_frames
 
+    frames = turned(read_frames(video, config.fps, warn=progress.warn), config.rotate)
     with progress.task("finding the face", total) as advance:
-        info = write_tracks(folder, read_frames(video, fps, warn=progress.warn), tracker, lambda count: advance(count))
+        info = write_tracks(folder, frames, tracker, lambda count: advance(count))
     if info["frames"] == 0:
         raise InputError(f"{video.name} has no frame that can be decoded.", "Convert it, e.g. to H.264 in mp4.")
     return info
@@ -80,14 +86,16 @@ def choose_face(folder: Path, tracks: Tracks, fps: float, face: str | None) -> d
     }
 
 
-def crop_frames(folder: Path, video: Path, fps: float, crop: Crop, size_px: int, total: int, progress: Progress) -> Any:
+def crop_frames(
+    folder: Path, video: Path, config: PrepareConfig, crop: Crop, size_px: int, total: int, progress: Progress
+) -> Any:
     """Writes the square crop of every frame."""
     from jean.media import read_frames
 
     count = 0
     with open(folder / FRAMES, "wb") as out, progress.task("cropping", total) as advance:
         # Tracking has already reported damage in the file.
-        for _, image in read_frames(video, fps, warn=lambda _: None):
+        for _, image in turned(read_frames(video, config.fps, warn=lambda _: None), config.rotate):
             out.write(crop_image(image, crop, size_px).tobytes())
             count += 1
             advance(1)

@@ -10,6 +10,7 @@ its last finished step.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ from jean.clips.meta import (
 )
 from jean.clips.writer import ClipWriter, audio_spec, emotion_spec
 from jean.environment import pick_device
+from jean.errors import InputError
 from jean.features import registry
 from jean.features.base import AudioFeatures, EmotionFeatures, FaceTracker, Matting
 from jean.files import sha256
@@ -81,7 +83,10 @@ class VideoPreparation:
 
         self.video, self.digest, self.folder, self.progress = video, digest, folder, progress
         self.config, self.options = config, options
-        self.info = probe(video, progress.warn)
+        info = probe(video, progress.warn)
+        if config.rotate in (90, 270):
+            info = replace(info, width_px=info.height_px, height_px=info.width_px)
+        self.info = info
         device = pick_device(config.device)
         self.size_px = config.size if config.size != "auto" else (512 if device == "cuda" else 256)
         self.tracker: FaceTracker = registry.create("tracker", config.tracker, video=video, device=device)
@@ -94,6 +99,7 @@ class VideoPreparation:
         self.audio: list[AudioFeatures] = [registry.create("audio", name) for name in config.audio]
         self.store = StepStore(folder, on_change=lambda: (folder / META).unlink(missing_ok=True))
         self.source = {"version": VERSION, "sha256": digest, "fps": config.fps}
+        self.source |= {"rotate": config.rotate} if config.rotate else {}
 
     def run(self) -> list[Step]:
         """Runs every step that is not finished, and writes ``clip.json``.
@@ -109,6 +115,7 @@ class VideoPreparation:
         tracks = Tracks.open(tracked.folder, tracked.info)
         choice = self._choose(tracked, tracks)
         chosen = np.fromfile(choice.folder / steps.CHOSEN, np.int32)
+        self._require_valid(choice.info["valid"], len(chosen))
         crop = Crop(**choice.info["crop"])
         if self.config.crop == "centre":
             crop = centre_crop(tracks.width_px, tracks.height_px)
@@ -147,6 +154,18 @@ class VideoPreparation:
         )
         return self.store.steps
 
+    def _require_valid(self, valid: int, total: int) -> None:
+        """Refuses a video that shows the person too rarely.
+
+        Raises:
+            InputError: the face is missing in too many frames.
+        """
+        if valid < self.config.min_valid * total:
+            raise InputError(
+                f"the face is found in only {valid} of {total} frames ({valid / total:.0%}).",
+                "Give a video that shows it throughout, or accept this one: --set min_valid=FRACTION.",
+            )
+
     def _inspect(self) -> Step:
         step = self.store.run(
             "inspect",
@@ -163,7 +182,7 @@ class VideoPreparation:
         return self.store.run(
             "track",
             {**self.source, **self._tracker_facts()},
-            lambda out: steps.track_faces(out, self.video, self.config.fps, self.tracker, total, self.progress),
+            lambda out: steps.track_faces(out, self.video, self.config, self.tracker, total, self.progress),
         )
 
     def _choose(self, tracked: Step, tracks: Tracks) -> Step:
@@ -177,7 +196,7 @@ class VideoPreparation:
         return self.store.run(
             "crop",
             {**self.source, "crop": crop.to_json(), "size": self.size_px, "frames": count},
-            lambda out: steps.crop_frames(out, self.video, self.config.fps, crop, self.size_px, count, self.progress),
+            lambda out: steps.crop_frames(out, self.video, self.config, crop, self.size_px, count, self.progress),
             publish=[FRAMES],
         )
 

@@ -22,7 +22,7 @@ from jean.drivers.person import NAME as PERSON
 from jean.drivers.person import read_person
 from jean.drivers.voice import detector_name
 from jean.errors import InputError, UsageError
-from jean.files import folder_lock, sha256
+from jean.files import exists, folder_lock, sha256
 from jean.media import open_writer, read_audio_native
 from jean.media.write import VIDEO_SUFFIXES
 from jean.models.frame import render_frame, render_opacity
@@ -159,7 +159,7 @@ def _sources(config: RenderConfig) -> dict[str, Path]:
     if config.expression is not None and config.expression_timeline is not None:
         raise UsageError("--expression and --expression-timeline contradict each other.", "Give one of them.")
     inputs = {"audio": config.audio, "expression-timeline": config.expression_timeline}
-    if config.expression is not None and config.expression.exists():
+    if config.expression is not None and exists(config.expression):
         inputs["expression"] = config.expression  # otherwise it is a name
     if config.pose not in (None, "still"):
         inputs["pose"] = Path(str(config.pose))
@@ -167,7 +167,7 @@ def _sources(config: RenderConfig) -> dict[str, Path]:
         inputs["background"] = Path(config.background)
     paths = {name: path for name, path in inputs.items() if path is not None}
     for name, path in paths.items():
-        if not path.exists():
+        if not exists(path):
             raise InputError(f"{path} does not exist.", f"Check --{name}.")
     return paths
 

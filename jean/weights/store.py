@@ -147,7 +147,7 @@ def record(path: Path, name: str) -> None:
         SetupError: the folder cannot be written.
     """
     records = _records_path(path, name)
-    write_json(records, (read_json(records) if records.is_file() else {}) | {name: digest(path)})
+    write_json(records, _records(records) | {name: digest(path)})
 
 
 def pull(name: str, accept_licence: bool = False, progress: Progress | None = None) -> Path:
@@ -288,8 +288,19 @@ def _records_path(path: Path, name: str) -> Path:
 
 
 def _recorded(path: Path, name: str) -> str | None:
-    records = _records_path(path, name)
-    return read_json(records).get(name) if records.is_file() else None
+    return _records(_records_path(path, name)).get(name)
+
+
+def _records(path: Path) -> dict[str, str]:
+    """Content of ``recorded.json``: sha256 by the name of the weights; empty where there is none.
+
+    Raises:
+        ArtefactError: it is damaged.
+    """
+    records = read_json(path) if path.is_file() else {}
+    if not isinstance(records, dict) or not all(isinstance(value, str) for value in records.values()):
+        raise ArtefactError(f"{path} is damaged.", "Delete it; the files are recorded again.")
+    return records
 
 
 def writable_folder() -> Path:

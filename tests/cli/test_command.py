@@ -22,13 +22,13 @@ WITH_CONFIG = {"--config", "--set", "--seed", "--device", "--help-config"}
 
 # Scripts of users depend on these names.
 OPTIONS = {
-    "prepare": "output size fps tracker matting audio-features emotion-features face crop concat like sound-offset "
-    "tracks-only preview yes",
+    "prepare": "output size fps rotate tracker matting audio-features emotion-features face crop concat like "
+    "sound-offset tracks-only preview yes",
     "train-landmarks": "output preset table epochs steps",
     "train-audio": "output landmarks preset audio-features table epochs steps",
     "train-expr": "output preset person emotion-features table epochs steps",
     "train-lips": "output table steps synthetic-steps",
-    "train-nerf": "output preset steps minutes audio expr method expression backend",
+    "train-nerf": "output preset steps minutes audio expr method expression backend allow-different-people",
     "render": "output audio expression expression-timeline lips articulation silence-gate pose-smoothing pose "
     "pose-mode background size fps yaw pitch orbit depth frames shard backend precision sampling",
     "evaluate": "output system reference expression-source audio-source pairs no-audio no-expression metrics landmarks "

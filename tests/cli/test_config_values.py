@@ -17,7 +17,7 @@ CONFIGURED = [command for command in COMMANDS if command.config_path is not None
 
 # Keys for which 0 has a meaning, by command; everywhere else 0 is rejected.
 ZERO: dict[str, set[str]] = {
-    "prepare": {"sound_offset"},
+    "prepare": {"rotate", "sound_offset"},
     "train-landmarks": {"swap_probability", "weight_decay"},
     "train-audio": {"audio_noise", "dropout"},
     "train-expr": {"swap_probability", "dropout", "weight_decay"},

@@ -134,6 +134,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (type("OutOfMemoryError", (RuntimeError,), {})("CUDA"), 5, "memory"),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 5, "memory"),
         (RuntimeError("std::bad_alloc"), 5, "memory"),
+        (ImportError("libtorch.so: failed to map segment from shared object"), 5, "memory"),
         (RuntimeError("can't start new thread"), 5, "memory"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), 5, "memory"),
         (caused(ArtefactError("made by another version"), MemoryError()), 5, "memory"),
@@ -148,6 +149,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (ModuleNotFoundError("No module named 'jean.x'", name="jean.x"), 1, "internal error"),
         (ZeroDivisionError("division\nby zero"), 1, "internal error: ZeroDivisionError: division by zero"),
         (RecursionError(), 1, "run with --verbose"),
+        (OSError(errno.ENAMETOOLONG, "File name too long", 300 * "x"), 2, "File name too long: xxx"),
         (FileNotFoundError(errno.ENOENT, "No such file", "x"), 1, "internal error"),
     ],
 )

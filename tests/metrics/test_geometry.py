@@ -8,7 +8,7 @@ from jean.metrics.base import FramePair, MetricContext, TrackedFrame
 from jean.metrics.jitter import Jitter, jitter
 from jean.metrics.landmarks import LandmarkDistance, align, landmark_distance
 from jean.metrics.mouth import MouthAgreement, best_lag, correlation
-from jean.metrics.pose import PoseError, head_in_camera, rotation_error_deg, translation_error_cm
+from jean.metrics.pose import PoseError, head_in_camera, motion_error_cm, rotation_error_deg, translation_error_cm
 
 CONTEXT = MetricContext(25.0, Path("a.mp4"), Path("b.mp4"), False, "mediapipe")
 UNTRACKED = MetricContext(25.0, Path("a.mp4"), Path("b.mp4"), False, "reference")
@@ -109,6 +109,41 @@ def test_the_pose_metric_averages_frames_with_both_poses():
     scores = metric.result()
     assert scores.values["pose_error_deg"] == pytest.approx(3.0)
     assert np.isnan(scores.series["pose_error_deg"]).tolist() == [False, False, True]
+
+
+def test_motion_error_is_the_distance_of_motions_about_the_means():
+    reference = np.array([[0.0, 0, 50], [2, 0, 50], [4, 0, 50]])
+    still = np.tile([7.0, -3, 50], (3, 1))
+    np.testing.assert_allclose(motion_error_cm(still, reference), [2, 0, 2], atol=1e-12)
+    np.testing.assert_allclose(motion_error_cm(reference + np.array([9, 9, 0]), reference), 0, atol=1e-12)
+    nodding = reference + np.array([[0, 0, -1], [0, 0, 0], [0, 0, 1]])
+    # at twice the assumed focal length, the same motion in depth is twice as long
+    np.testing.assert_allclose(motion_error_cm(nodding * [1, 1, 2], nodding), 0, atol=1e-12)
+
+
+def test_positions_in_another_crop_are_not_compared_but_motion_is():
+    """The reference shows the face at a quarter of the size, as a source video does before it is cropped."""
+    moves = [(0.0, 0.0, 0.0), (1.0, 2.0, 0.0), (-1.0, 0.5, 3.0), (0.0, -2.5, -3.0)]
+    alike, apart = PoseError(CONTEXT), PoseError(CONTEXT)
+    landmarks_alike, landmarks_apart = LandmarkDistance(CONTEXT), LandmarkDistance(CONTEXT)
+    for x, y, z in moves:
+        result = side(points(), pose(origin=(-x, -y, -60 - z)))
+        shifted = side(points(), pose(origin=(-x + 3, -y, -60 - z)))
+        # a frame four times as large: the tracker assumes four times the distance, and so does its motion in depth
+        far = side(points(inter_ocular=100) + 300, pose(origin=(-x + 80, -y, -240 - 4 * z)), size=(1024, 1024))
+        for metric, reference in ((alike, shifted), (apart, far)):
+            metric.update(FramePair(0, result, reference))
+        landmarks_alike.update(FramePair(0, result, shifted))
+        landmarks_apart.update(FramePair(0, result, far))
+    assert alike.result().values["pose_error_cm"] == pytest.approx(3) and not alike.result().notes
+    assert alike.result().values["pose_motion_cm"] == pytest.approx(0, abs=1e-9)
+    scores = apart.result()
+    assert np.isnan(scores.values["pose_error_cm"]) and "not compared" in scores.notes[0]
+    assert scores.values["pose_motion_cm"] == pytest.approx(0, abs=1e-9)
+    assert scores.values["pose_error_deg"] == 0
+    assert landmarks_alike.result().values["lmd_all"] == 0
+    scores = landmarks_apart.result()
+    assert np.isnan(scores.values["lmd_all"]) and scores.values["lmd_mouth_aligned"] == pytest.approx(0, abs=1e-9)
 
 
 def test_jitter_is_zero_for_uniform_motion_and_measures_shaking():

@@ -8,12 +8,12 @@ last hidden states, or, for ``hf-NAME@logits``, the logits of the recognition he
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jean.documents import parse_object
 from jean.errors import ArtefactError, InputError, SetupError
 from jean.media.rates import RATE_HZ
 from jean.weights import store as weights
@@ -108,7 +108,10 @@ def _load(folder: Path, logits: bool) -> tuple[Any, bool]:
         reason = str(error).splitlines()[0][:100]
         raise ArtefactError(f"{folder} holds no speech model ({reason}).", "Download the folder again.") from error
     preprocessor = folder / "preprocessor_config.json"
-    settings = json.loads(preprocessor.read_text(encoding="utf-8")) if preprocessor.is_file() else {}
+    try:
+        settings = parse_object(preprocessor.read_bytes()) if preprocessor.is_file() else {}
+    except (OSError, ValueError) as error:
+        raise ArtefactError(f"{preprocessor} is damaged ({error}).", "Download the folder again.") from error
     return model, bool(settings.get("do_normalize", True))
 
 

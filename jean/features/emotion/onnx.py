@@ -7,7 +7,6 @@ each, for values from 0 to 1), ``colour`` ("rgb" or "bgr"), ``margin`` (see ``fa
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from jean.documents import parse_object
 from jean.errors import ArtefactError, SetupError, UsageError
 from jean.features.emotion.face_square import MARGIN, face_square
 from jean.files import sha256
@@ -104,8 +104,8 @@ def _options(path: Path) -> dict[str, Any]:
     if not json_path.is_file():
         return {}
     try:
-        options = dict(json.loads(json_path.read_text(encoding="utf-8")))
-    except (ValueError, TypeError) as error:
+        options = dict(parse_object(json_path.read_bytes()))
+    except (OSError, ValueError) as error:
         raise ArtefactError(
             f"{json_path} is not a JSON object.", f"Write an object with keys from: {', '.join(sorted(_KEYS))}."
         ) from error

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jean.documents import parse_object
 from jean.errors import ArtefactError, InputError
 from jean.files import atomic_path, write_safetensors
 
 FORMAT = "jean-truth-1"
+# What numpy and zipfile raise on damaged files: MemoryError for an absurd shape
+_DAMAGE = (
+    *(OSError, ValueError, TypeError, LookupError, EOFError, ArithmeticError, SyntaxError, MemoryError),
+    *(RuntimeError, zipfile.BadZipFile, zlib.error),
+)
 
 
 @dataclass(frozen=True)
@@ -67,8 +75,8 @@ def load_truth(video: str | Path) -> Truth:
                     f"{path} has format {meta.get('format')}, not {FORMAT}.", "Generate the video again."
                 )
             arrays = {name: handle.get_tensor(name) for name in handle.keys()}  # noqa: SIM118 (no mapping)
-            return Truth(arrays, json.loads(meta["truth"]))
-    except (OSError, ValueError, KeyError, SafetensorError) as error:
+            return Truth(arrays, dict(parse_object(meta["truth"])))
+    except (*_DAMAGE, SafetensorError) as error:
         raise ArtefactError(f"{path} is damaged ({type(error).__name__}).", "Generate the video again.") from error
 
 
@@ -88,9 +96,14 @@ def load_matte(video: str | Path) -> np.ndarray:
 
     Raises:
         InputError: there is no file beside the video.
+        ArtefactError: the file is damaged.
     """
     path = matte_path(video)
     if not path.is_file():
         raise InputError(f"{video} has no true matte beside it ({path.name}).", "Generate the video with matte=True.")
-    with np.load(path, allow_pickle=False) as content:
-        return content["matte"]
+    try:
+        with np.load(path, allow_pickle=False) as content:
+            matte = content["matte"]
+    except _DAMAGE as error:
+        raise ArtefactError(f"{path} is damaged ({type(error).__name__}).", "Generate the video again.") from error
+    return np.asarray(matte)

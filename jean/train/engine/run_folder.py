@@ -171,17 +171,14 @@ def finished_metrics(folder: Path, content_hash: str) -> dict[str, Any] | None:
         folder: the run folder.
         content_hash: of the last checkpoint. Metrics that belong to another checkpoint, or were changed, do not count.
     """
-    metrics = read_metrics(folder)
-    return metrics if metrics.pop(_CHECKPOINT, None) == content_hash else None
-
-
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """Content of ``metrics.json``; empty where it is missing or was changed after it was written."""
     path = Path(folder) / METRICS
     try:
-        return read_sealed(path) if path.is_file() else {}
+        metrics = read_sealed(path) if path.is_file() else {}
     except ArtefactError:
-        return {}
+        return None
+    if metrics.pop(_CHECKPOINT, None) != content_hash or not {"steps", "seconds"} <= metrics.keys():
+        return None
+    return metrics if all(map(_is_number, metrics.values())) else None
 
 
 def write_metrics(folder: Path, metrics: dict[str, Any], content_hash: str) -> None:

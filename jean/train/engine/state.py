@@ -52,9 +52,18 @@ def restore(stage: Stage, checkpoint: Checkpoint) -> None:
     """Restores the state that ``capture`` stored in a checkpoint.
 
     Raises:
-        ArtefactError: modules, shapes, dtypes, optimisers or the device of the generator differ.
+        ArtefactError: modules, shapes, dtypes, optimisers or the device of the generator differ, or the state is
+            malformed.
     """
-    state = checkpoint.payload["state"]
+    try:
+        _restore(stage, checkpoint, checkpoint.payload["state"])
+    except (LookupError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+        raise ArtefactError(
+            f"{checkpoint.path} holds a state that cannot be restored ({type(error).__name__}).", _REMEDY
+        ) from error
+
+
+def _restore(stage: Stage, checkpoint: Checkpoint, state: dict[str, Any]) -> None:
     for key, module in stage.modules.items():
         saved = checkpoint.module_state(key)
         _require_same_form(key, module.state_dict(), saved)

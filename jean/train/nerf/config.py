@@ -108,6 +108,9 @@ class NerfConfig(StageConfig):
         description="Weight of the regression that makes the audio part of e_in the first principal components of the "
         "mouth landmarks, so that a few seconds of speech suffice to learn the lips (not the paper's).",
     )
+    allow_different_people: bool = Field(
+        False, description="Train on clips although their head shapes say that they show different people."
+    )
     rays: int = Field(2048, ge=1, le=1_000_000, description="Pixels per optimisation step.")
     frames_per_step: int | None = Field(
         None, ge=1, le=10_000, description="Frames that the pixels of a step come from."

@@ -41,10 +41,12 @@ class ResolvedNerfConfig(NerfConfig):
     def fingerprint(self) -> dict[str, Any]:
         """JSON values that decide what is learned; a run is resumed only under equal ones.
 
-        ``minutes`` has become ``steps``; ``backend`` and ``graphs`` change only rounding; ``device`` is checked by the
-        random state in the checkpoint.
+        ``minutes`` has become ``steps``; ``allow_different_people`` only admits clips; ``backend`` and ``graphs``
+        change only rounding; ``device`` is checked by the random state in the checkpoint.
         """
-        return self.model_dump(mode="json", exclude={"device", "minutes", "backend", "graphs", "row"})
+        return self.model_dump(
+            mode="json", exclude={"device", "minutes", "backend", "graphs", "row", "allow_different_people"}
+        )
 
 
 def resolve(config: NerfConfig, steps: int | None = None) -> ResolvedNerfConfig:

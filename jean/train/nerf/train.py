@@ -13,6 +13,7 @@ from jean.checkpoint import stored_steps
 from jean.drivers.method import Method, bind_method
 from jean.drivers.person import is_intact, write_person
 from jean.drivers.person_frames import PersonFrames, check_alike, clip_folders, open_clips
+from jean.drivers.same_person import refuse_different_people
 from jean.environment import pick_device
 from jean.outputs import claim
 from jean.progress import Progress
@@ -23,6 +24,7 @@ from jean.train.nerf.model import model_arguments, named_means
 from jean.train.nerf.presets import ResolvedNerfConfig, resolve
 from jean.train.nerf.stage import NerfStage
 
+FEW_VALID = 0.6  # fraction of frames with the face below which a clip gives a warning
 TRIAL_STEPS = 1000  # of the schedule that is timed for ``minutes``
 
 
@@ -41,7 +43,7 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
 
     Raises:
         UsageError: options that contradict each other.
-        InputError: clips without sound or face, or clips that do not belong together.
+        InputError: clips without sound or face, clips of different people, or the same video twice.
         SetupError, ArtefactError, DivergedError, Interrupted: see ``jean.train.engine.loop.run``.
     """
     trial = resolve(config, TRIAL_STEPS if config.minutes is not None else None)
@@ -51,6 +53,11 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
     claim([*folders, *runs], holders=clips, folders=[output])
     opened = open_clips(folders)
     check_alike(opened)
+    if not config.allow_different_people:
+        refuse_different_people(opened)
+    for clip in opened:
+        if (valid := int(clip.arrays["valid"].sum())) < FEW_VALID * clip.frame_count:
+            progress.warn(f"{clip.folder} shows the face in only {valid} of {clip.frame_count} frames.")
     data = PersonFrames(opened, _method(trial, opened, progress))
     if config.minutes is None:
         resolved = trial

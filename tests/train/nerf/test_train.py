@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from safetensors.numpy import load_file
 
 from jean.checkpoint import load_checkpoint
 from jean.drivers.person_frames import open_person
-from jean.errors import ArtefactError, UsageError
+from jean.errors import ArtefactError, InputError, UsageError
 from jean.kernels.reference import Composite
 from jean.models.talking_head import Pixels
 from jean.progress import Silent
@@ -20,7 +23,7 @@ from jean.train.nerf.losses import pixel_losses
 from jean.train.nerf.presets import resolve
 from jean.train.nerf.train import NerfConfig, NerfStage, train_nerf
 from jean.train.nerf.visual_hull import dilate_cells, visual_hull
-from tests.helpers.tiny_clip import make_clip
+from tests.helpers.tiny_clip import make_clip, rewrite
 
 QUICK = {"rays": 128, "frames_per_step": 4}
 KEYS = {"heldout_face_psnr_db", "heldout_head_psnr_db", "train_face_psnr_db", "steps", "seconds", "rays_per_s"}
@@ -181,3 +184,20 @@ def test_the_log_contains_the_loss(small, tmp_path):
     train_nerf([small], tmp_path / "run", NerfConfig(steps=50, rays=32, frames_per_step=2), Silent())
     lines = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert lines and all(line["loss"] > 0 for line in lines if "loss" in line)
+
+
+def test_the_same_video_twice_and_different_people_are_refused(tmp_path):
+    config = NerfConfig(steps=1, rays=16, frames_per_step=1, device="cpu")
+    clip = make_clip(tmp_path / "a", frames=8, size=24)
+    copy = Path(shutil.copytree(clip, tmp_path / "b"))
+    for pair in ([clip, clip], [clip, copy]):
+        with pytest.raises(InputError, match="shows the same video as"):
+            train_nerf(pair, tmp_path / "run", config, Silent())
+    shape = load_file(clip / "arrays.safetensors")["shape"]
+    rewrite(copy, {"shape": shape * np.array([1, 1, 1.05], np.float32), "expression": np.ones((8, 3), np.float32)})
+    assert train_nerf([clip, copy], tmp_path / "alike", config, Silent())["steps"] == 1
+    rewrite(copy, {"shape": shape * np.array([1.5, 1, 1], np.float32)})
+    with pytest.raises(InputError, match=r"different people: .*--allow-different-people"):
+        train_nerf([clip, copy], tmp_path / "run", config, Silent())
+    either = config.model_copy(update={"allow_different_people": True})
+    assert train_nerf([clip, copy], tmp_path / "run", either, Silent())["steps"] == 1
