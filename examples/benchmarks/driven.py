@@ -1,11 +1,11 @@
 """Drives trained heads by other people's clips, and measures what breaks and what arrives.
 
     python examples/benchmarks/driven.py --head RUN CLIP [--head RUN CLIP ...] --sources CLIP [CLIP ...]
-        [--frames 100] [--step 1] [--parts expression,pose,both] [-o DIR] [--json]
+        [--frames 100] [--step 1] [--parts expression,pose,both,voice] [-o DIR] [--json]
 
 CLIP after RUN is the clip that the head was trained on; all clips are prepared. Every other clip drives the head as
-expression, as pose, and as both with the voice of a third. With -o, one sheet of pictures per head is written: look at
-it, since no figure replaces that. A part is one function in ``PARTS``.
+expression, as pose, as both with the voice of a third, and as voice. With -o, one sheet of pictures per head is
+written: look at it, since no figure replaces that. A part is one function in ``PARTS``.
 """
 
 from __future__ import annotations
@@ -18,10 +18,19 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from driven_figures import Rendered, expression_figures, face_figures, picture_figures, pose_figures, worst
+from driven_figures import (
+    Rendered,
+    expression_figures,
+    face_figures,
+    picture_figures,
+    pose_figures,
+    voice_figures,
+    worst,
+)
 
 from jean.clips.clip import Clip
 from jean.features import registry as adapters
+from jean.lips.parameters import measured_lips
 from jean.metrics.face_integrity import RealFaces, real_faces
 from jean.metrics.picture_integrity import sampled_mattes, torso_region
 from jean.models.frame import render_frame, render_opacity
@@ -44,6 +53,7 @@ class Case:
         real: real faces of the person.
         region: where the torso may be, bool [S, S].
         frames, step: every ``step``-th of the first ``frames`` frames is rendered.
+        lips: what decides the lips, as for ``jean render --lips``.
         controls: renders without expression source, by (voice, pose).
     """
 
@@ -54,14 +64,15 @@ class Case:
     region: np.ndarray
     frames: int
     step: int
+    lips: str | None = None
     controls: dict[tuple[Path, Path | None], Rendered] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, run: Path, clip_folder: Path, frames: int, step: int) -> Case:
+    def open(cls, run: Path, clip_folder: Path, frames: int, step: int, lips: str | None = None) -> Case:
         """Loads a run and the clip it was trained on."""
         clip, head = Clip.open(clip_folder), load_head(run, progress=Silent())
         region = torso_region(sampled_mattes(clip), (head.size_px, head.size_px))
-        return cls(run.name, head, clip, real_faces(clip_folder, TRACKER, "cpu"), region, frames, step)
+        return cls(run.name, head, clip, real_faces(clip_folder, TRACKER, "cpu"), region, frames, step, lips)
 
     def render(
         self, voice: Clip, expression: Clip | None = None, pose: Clip | None = None
@@ -69,7 +80,7 @@ class Case:
         """Renders and tracks the measured frames of one drive; also returns what the support limit removed."""
         sources = {"expression": expression, "pose": pose}
         given = {name: str(clip.folder) for name, clip in sources.items() if clip is not None}
-        drive = self.head.drive(_sound(voice), **given)
+        drive = self.head.drive(_sound(voice), **given, **({} if self.lips is None else {"lips": self.lips}))
         backgrounds = self.head.backgrounds(drive, "source")
         indices = self.indices(len(drive), *(clip for clip in sources.values() if clip is not None))
         images = [render_frame(self.head.model, drive.frame(t), backgrounds.at(t)).rgb for t in indices]
@@ -144,11 +155,24 @@ def both_part(case: Case, source: Clip, third: Clip) -> Part:
     return Part(figures | {"follow": _follow(case, made, source), "reduced": _reduced(reductions)}, made)
 
 
-# To measure another driver, add its function here.
-PARTS: dict[str, Callable[[Case, Clip, Clip], Part]] = {
+def voice_part(case: Case, source: Clip, third: Clip) -> Part | None:
+    """The source's voice, with the person's own expression and poses; judged by the source's own lips."""
+    if source.audio_path is None:
+        return None
+    made, reductions = case.render(source)
+    times_s = np.arange(len(made.images)) * case.step / case.head.fps
+    own_std = np.nanstd(measured_lips(case.clip.arrays["landmarks"]), 0)
+    lips, real = measured_lips(made.landmarks()), measured_lips(source.arrays["landmarks"])
+    figures = voice_figures(times_s, lips, source.arrays["times_s"], real, own_std)
+    return Part({"voice": figures, "reduced": _reduced(reductions)}, made)
+
+
+# To measure another driver, add its function here; it returns None for a source that cannot drive it.
+PARTS: dict[str, Callable[[Case, Clip, Clip], Part | None]] = {
     "expression": expression_part,
     "pose": pose_part,
     "both": both_part,
+    "voice": voice_part,
 }
 
 
@@ -179,17 +203,27 @@ def drive_head(
         row: list[np.ndarray] = []
         for name in parts:
             part = PARTS[name](case, source, third)
-            result[name][source.folder.name] = part.figures
+            if part is not None:
+                result[name][source.folder.name] = part.figures
+            count = case.frames if part is None else len(part.shown.images)
             if not row:
-                row += _tiles(source.frames[case.source_rows(source, len(part.shown.images))])
-            row += _tiles(part.shown.images)
+                row += _tiles(source.frames[case.source_rows(source, count)])
+            row += [np.zeros_like(row[0])] * TILES if part is None else _tiles(part.shown.images)
         rows.append(row)
     for name in parts:
         groups = {group for figures in result[name].values() for group in figures if group in ("face", "picture")}
         flat = {source: {k: v for g in groups for k, v in f[g].items()} for source, f in result[name].items()}
         bad = worst({s: {k: v for k, v in f.items() if k != "neck_opacity_lowest"} for s, f in flat.items()})
-        result[name] = {"sources": result[name], "worst": bad}
+        result[name] = {"sources": result[name], "worst": bad} | _mean_voice(result[name])
     return result, rows
+
+
+def _mean_voice(sources: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """The mean of the voice figures over the sources that have any."""
+    rows = [figures["voice"] for figures in sources.values() if figures.get("voice")]
+    if not rows:
+        return {}
+    return {"mean": {name: round(float(np.mean([row[name] for row in rows])), 3) for name in rows[0]}}
 
 
 def _tiles(images: np.ndarray) -> list[np.ndarray]:
@@ -210,13 +244,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--frames", type=int, default=100, help="frames of each drive (default 100)")
     parser.add_argument("--step", type=int, default=1, help="measure every N-th frame (default 1)")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"default {','.join(PARTS)}")
+    parser.add_argument("--lips", help="what decides the lips: prior, own, or a run of train-lips")
     parser.add_argument("-o", "--output", type=Path, help="folder for one sheet of pictures per head")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     sources = [Clip.open(folder) for folder in options.sources]
     document: dict[str, Any] = {}
     for run, folder in options.head:
-        case = Case.open(run, folder, options.frames, options.step)
+        case = Case.open(run, folder, options.frames, options.step, options.lips)
         document[case.name], rows = drive_head(case, sources, options.parts.split(","))
         if options.output is not None:
             write_png(options.output / f"{case.name}.png", np.concatenate([np.concatenate(row, 1) for row in rows]))
@@ -228,7 +263,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _print(name: str, result: dict[str, Any]) -> None:
     for part, values in result.items():
-        print(f"{name}, {part}; worst: {values['worst']}")
+        print(f"{name}, {part}; worst: {values['worst']}" + (f"; mean: {values['mean']}" if "mean" in values else ""))
         for source, figures in values["sources"].items():
             print(f"  {source}: {figures}")
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from jean.drivers.support import TENTHS_RAD, mean_head_pose, pose_motion
 from jean.features.base import Face
+from jean.lips.sync import NATURAL_S, at_rows, find_sync
 from jean.metrics.base import TrackedFrame
 from jean.metrics.face_integrity import CROPS, RealFaces, integrity
 from jean.metrics.mouth import correlation
@@ -41,6 +42,11 @@ class Rendered:
         """The tracker's coefficients [T, width]; NaN without a face."""
         rows = [np.full(width, np.nan) if face is None else face.expression for face in self.faces]
         return np.stack(rows)
+
+    def landmarks(self) -> np.ndarray:
+        """Landmarks [T, 68, 2], px; NaN without a face."""
+        unknown = np.full((68, 2), np.nan)
+        return np.stack([unknown if face is None else face.landmarks[:, :2] for face in self.faces])
 
     def poses(self) -> np.ndarray:
         """The tracker's camera_to_world [T, 4, 4]; NaN without a face or pose."""
@@ -98,6 +104,30 @@ def pose_figures(result: np.ndarray, source: np.ndarray, own: np.ndarray) -> dic
         within = follow(of_result[:, column], inside)
         figures[name] = follow(of_result[:, column], of_source[:, column]) | {"slope_seen": within["slope"]}
     return figures
+
+
+def voice_figures(
+    times_s: np.ndarray, lips: np.ndarray, real_times_s: np.ndarray, real_lips: np.ndarray, own_std: np.ndarray
+) -> dict[str, float]:
+    """How the lips follow those of the real speaker of the sound, at the best lag within 0.12 s.
+
+    Args:
+        times_s, lips: times [T] and opening and width [T, 2] of the result.
+        real_times_s, real_lips: times [N] and lips [N, 2] of the speaker.
+        own_std: standard deviations [2] of the lips of the head's own clip.
+
+    Returns:
+        ``opening_r``, ``width_r``, ``chance_r`` (the mean of both at wrong lags) and the standard deviations of opening
+        and width over the person's own; empty for less than a second of moving lips.
+    """
+    real = at_rows(real_times_s, real_lips)
+    sync = None if real is None else find_sync(real, times_s, lips, around_s=NATURAL_S)
+    if sync is None:
+        return {}
+    opening_std, width_std = np.nanstd(lips, 0) / own_std
+    figures = {"opening_r": sync.r_opening, "width_r": sync.r_width, "chance_r": sync.chance_r}
+    figures |= {"opening_std_ratio": opening_std, "width_std_ratio": width_std}
+    return {name: round(float(value), 3) for name, value in figures.items()}
 
 
 def face_figures(made: Rendered, control: Rendered, real: RealFaces) -> dict[str, float]:

@@ -8,7 +8,8 @@ import cv2
 import driven
 import numpy as np
 import pytest
-from driven_figures import Rendered, expression_figures, follow, picture_figures, pose_figures, worst
+from driven_figures import Rendered, expression_figures, follow, picture_figures, pose_figures, voice_figures, worst
+from scipy.ndimage import gaussian_filter1d
 
 from jean.features import registry as adapters
 from jean.features.base import Face
@@ -89,7 +90,7 @@ def test_the_program_drives_a_head_by_every_other_clip(tmp_path, monkeypatch, ca
     heads, sources = ["--head", str(tmp_path / "run"), str(clips[0])], [str(clip) for clip in clips]
     driven.main([*heads, "--sources", *sources, "--frames", "6", "--step", "2", "-o", str(tmp_path / "out"), "--json"])
     document = json.loads(capsys.readouterr().out)["run"]
-    assert list(document) == ["expression", "pose", "both"]
+    assert list(document) == ["expression", "pose", "both", "voice"]
     for part in document.values():
         assert list(part["sources"]) == ["one", "two"]  # not its own clip
     figures = document["both"]["sources"]["one"]
@@ -97,4 +98,15 @@ def test_the_program_drives_a_head_by_every_other_clip(tmp_path, monkeypatch, ca
     assert set(figures["face"]) == {"eyes_torn", "mouth_torn"}
     assert "yaw" in document["pose"]["sources"]["one"]["follow"]
     sheet = cv2.imread(str(tmp_path / "out" / "run.png"))
-    assert sheet.shape == (2 * driven.TILE_PX, 4 * driven.TILES * driven.TILE_PX, 3)
+    assert sheet.shape == (2 * driven.TILE_PX, 5 * driven.TILES * driven.TILE_PX, 3)
+
+
+def test_lips_are_compared_with_the_speakers_at_the_best_lag():
+    random = np.random.default_rng(0)
+    real = gaussian_filter1d(random.normal(size=(125, 2)), 1.5, axis=0)
+    times_s = np.arange(125) / 25
+    late = np.stack([np.interp(times_s - 0.08, times_s, column) for column in real.T], 1)
+    figures = voice_figures(times_s, 0.5 * late + 3, times_s, real, real.std(0))
+    assert figures["opening_r"] > 0.9 and figures["width_r"] > 0.9 and figures["chance_r"] < 0.6
+    assert figures["opening_std_ratio"] == pytest.approx(0.5, abs=0.03)
+    assert voice_figures(times_s[:10], late[:10], times_s, real, real.std(0)) == {}
