@@ -50,7 +50,7 @@ from jean.progress import Progress
 
 VERSION = 1  # of the steps; raised when the same input gives another clip
 SYNC_S = 3.0  # length from which the lag of sound and lips is trusted
-FOUND_R = 0.1  # agreement above chance that lips and sound of one person reach
+FOUND_R = 0.22  # agreement above chance that lips and sound of one person reach
 ONE_FRAME_S = 0.04
 
 
