@@ -17,7 +17,7 @@ from jean.lips.parameters import OPENING, WIDTH, opening_and_width
 from jean.lips.prior import QUANTILES, LipTrack
 from jean.lips.spectrum import ROWS_HZ
 
-TRUSTED_S = 2.0  # of speech after which a sound's own range counts as much as the prior's general one
+TRUSTED_S = 1.0  # of speech after which a sound's own range counts as much as the prior's general one
 BEYOND = 0.25  # of the person's range by which lips may exceed it, before the support limit
 REST = QUANTILES.index(0.1)  # the opening at rest; articulation scales the distance to it
 MIDDLE = QUANTILES.index(0.5)  # the width at rest

@@ -284,7 +284,6 @@ class VideoPreparation:
                 "sound": sound.key,
                 "choose": choice.key,
                 "fps": self.config.fps,
-                "size": self.size_px,
                 "prior": sha256(BUILTIN),
             },
             lambda _: steps.measure_sync(self.folder / SOUND, times_s, landmarks, self.progress),

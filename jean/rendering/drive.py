@@ -18,7 +18,7 @@ from jean.progress import Progress
 from jean.rendering.config import RenderConfig
 from jean.rendering.expression import expressions
 from jean.rendering.limits import NOTABLE, Reduction, warn_of_reductions
-from jean.rendering.lips import lips_by_encoder, lips_by_prior, prior_path
+from jean.rendering.lips import lip_style, lips_by_encoder, lips_by_prior, prior_path
 from jean.rendering.poses import head_poses, orbit_camera
 from jean.weights.provide import provide
 
@@ -81,11 +81,13 @@ def gather_drivers(
         gate = voice_detector()
         progress.say(_describe_gate(gate))
     prior = prior_path(config, checkpoint, method)
+    lip_support = support.lips
     if prior is None:
         windows = method.speech.windows_of_file(config.audio, fps, gate)
         lips = lips_by_encoder(model, windows, meta["model"].get("audio_attention", 0), fps / own_fps)
     else:
-        lips = lips_by_prior(prior, config, checkpoint, model, person, fps, gate)
+        style, lip_support = lip_style(person, model, checkpoint)
+        lips = lips_by_prior(prior, config, style, fps, gate)
     count = len(lips)
     times = (np.arange(count) + 0.5) / fps
     expression, offsets, mean_kept = expressions(config, method.expression, person, times, own_fps, progress)
@@ -98,8 +100,8 @@ def gather_drivers(
     if not method.audio_drives_mouth:
         remaining["lower_offsets"] = lower
     poses, remaining["pose"] = support.pose.limit(poses)
-    if support.lips is not None:
-        lips, remaining["lips"] = support.lips.limit(lips)
+    if lip_support is not None:
+        lips, remaining["lips"] = lip_support.limit(lips)
     reductions = {name: Reduction.of(fraction) for name, fraction in remaining.items()}
     warn_of_reductions(reductions, config, progress.warn)
     poses = orbit_camera(poses, config, times)

@@ -13,6 +13,7 @@ from jean.drivers.lip_style import LipStyle
 from jean.drivers.method import Method
 from jean.drivers.person import Person
 from jean.drivers.speech import speech_gate
+from jean.drivers.support import Support
 from jean.drivers.voice import VoiceDetector
 from jean.errors import InputError, UsageError
 from jean.lips.parameters import opening_and_width
@@ -46,22 +47,14 @@ def prior_path(config: RenderConfig, checkpoint: Checkpoint, method: Method) -> 
 
 
 def lips_by_prior(
-    prior: Path,
-    config: RenderConfig,
-    checkpoint: Checkpoint,
-    model: TalkingHead,
-    person: Person,
-    fps: float,
-    detector: VoiceDetector | None,
+    prior: Path, config: RenderConfig, style: LipStyle, fps: float, detector: VoiceDetector | None
 ) -> np.ndarray:
     """Lip coordinates [T, W] of the person for the speech of the configuration, by a lip prior; T = ⌈duration · fps⌉.
 
     Args:
         prior: file of the prior.
         config: the speech and the articulation.
-        checkpoint: of the head.
-        model: the head.
-        person: the person of the run.
+        style: how the person's lips look.
         fps: frames per second of the result.
         detector: the lips close where it hears nobody speak; None: never.
 
@@ -75,16 +68,24 @@ def lips_by_prior(
         raise InputError(f"{config.audio} holds no sound.", "Choose another --audio.")
     times_s = (np.arange(count) + 0.5) / fps
     gate = None if detector is None else speech_gate(detector.speaks(wave, count, fps), fps)
-    style = person.style or _style_of_tracks(person, model, checkpoint.payload["meta"]["model"]["shape"])
     return style.coordinates(load_prior(prior).track(wave), times_s, config.articulation, gate)
 
 
-def _style_of_tracks(person: Person, model: TalkingHead, shape: list[list[float]]) -> LipStyle:
-    """The style for a run that stored none (version 0.1 or earlier); ``shape`` is the rigid head [68][3], cm."""
+def lip_style(person: Person, model: TalkingHead, checkpoint: Checkpoint) -> tuple[LipStyle, Support]:
+    """Style and support of a person's lips; fitted to the stored tracks for a run of version 0.1, which stored neither.
+
+    Args:
+        person: the person of the run.
+        model: the head, which has lip coordinates.
+        checkpoint: of the head.
+    """
+    if person.style is not None and person.support.lips is not None:
+        return person.style, person.support.lips
+    shape = np.array(checkpoint.payload["meta"]["model"]["shape"])
     offsets = torch.from_numpy(person.offsets).float().to(model.device)
     coordinates = model.head.lip_coordinates(offsets).cpu().double().numpy()
-    lips = opening_and_width(np.array(shape)[:, :2] + person.offsets)
-    return LipStyle.fit(lips, coordinates)
+    style = LipStyle.fit(opening_and_width(shape[:, :2] + person.offsets), coordinates)
+    return style, Support.fit(coordinates, scale_floor=0.02)
 
 
 @torch.no_grad()

@@ -30,7 +30,7 @@ OPTIONS = {
     "train-lips": "output table steps synthetic-steps",
     "train-nerf": "output preset steps minutes audio expr method expression backend allow-different-people",
     "render": "output audio expression expression-timeline lips articulation silence-gate pose-smoothing pose "
-    "pose-mode background size fps yaw pitch orbit depth frames shard backend precision sampling",
+    "pose-mode background size fps yaw pitch orbit depth layers frames shard backend precision sampling",
     "evaluate": "output system reference expression-source audio-source pairs no-audio no-expression metrics landmarks "
     "audio-encoder metric-option allow-missing workers",
     "inspect": "output data strip",

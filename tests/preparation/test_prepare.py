@@ -154,9 +154,9 @@ def test_only_steps_that_depend_on_a_changed_option_run_again(video, tmp_path, m
     assert steps(size=96) == ["crop", "head", "arrays", "matte", "background"]
     monkeypatch.setattr(FakeMatting, "version", "2")
     assert steps(size=64) == ["crop", "head", "arrays", "matte", "background"]
-    assert steps(face="left") == ["inspect", "choose", "head", "arrays", "matte", "background"]
+    assert steps(face="left") == ["inspect", "choose", "head", "arrays", "matte", "background", "sync"]
     every_step = ["inspect", "track", "choose", "crop", "head", "arrays", "matte", "background"]
-    assert steps(fps=12.5) == [*every_step, "audio_features"]
+    assert steps(fps=12.5) == [*every_step, "audio_features", "sync"]
     monkeypatch.setattr(FakeMatting, "version", "1")
     assert steps() and contents(folder) == before  # the way back gives the same bytes
 

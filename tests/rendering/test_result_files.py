@@ -93,7 +93,7 @@ def test_one_flipped_bit_of_the_person_is_found(folder):
 
 def test_another_person_is_another_result(folder, tmp_path):
     before = json.loads((folder / "out.mp4.json").read_text())["inputs"]
-    assert {"audio", "head", "person"} == set(before)
+    assert {"audio", "head", "person", "lips"} == set(before)
     other = make_clip(tmp_path / "other", frames=12, size=32, seed=4)
     train_nerf([other], tmp_path / "run", NerfConfig(steps=2, rays=64, frames_per_step=2), Silent())
     shutil.copy(tmp_path / "run" / PERSON, folder / "run" / PERSON)
