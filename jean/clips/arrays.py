@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,6 +28,15 @@ ARRAYS = {
 }
 _MAY_BE_NAN = ("landmarks", "irises", "tracker_camera_to_world")
 
+_FLOATS = ("F16", "F32", "F64")  # names of safetensors
+_TYPES: dict[str, Any] = {
+    "BOOL": np.dtype(bool),
+    "F16": np.dtype("<f2"),
+    "F32": np.dtype("<f4"),
+    "F64": np.dtype("<f8"),
+}
+_TYPES |= {f"{kind}{8 * size}": np.dtype(f"<{kind.lower()}{size}") for kind in "IU" for size in (1, 2, 4, 8)}
+
 Header = dict[str, tuple[str, tuple[int, ...]]]
 
 
@@ -42,6 +52,29 @@ def read_arrays(path: Path) -> dict[str, np.ndarray]:
     try:
         return load_file(str(path))
     except (OSError, SafetensorError, KeyError, ValueError) as error:
+        raise ArtefactError(f"{path} is missing or damaged.", "Prepare it again.") from error
+
+
+def map_arrays(path: Path) -> dict[str, np.ndarray]:
+    """All arrays of a safetensors file, read-only and memory-mapped, so that they take no memory of the process.
+
+    Raises:
+        ArtefactError: missing, damaged, or with a type that numpy lacks.
+    """
+    header = read_header(path)
+    try:
+        with open(path, "rb") as file:
+            start = 8 + int.from_bytes(file.read(8), "little")
+            places = json.loads(file.read(start - 8))
+        arrays = {}
+        for name, (dtype, shape) in header.items():
+            offset, _ = places[name]["data_offsets"]
+            if 0 in shape:
+                arrays[name] = np.zeros(shape, _TYPES[dtype])
+            else:
+                arrays[name] = np.memmap(path, _TYPES[dtype], "r", start + offset, shape).view(np.ndarray)
+        return arrays
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise ArtefactError(f"{path} is missing or damaged.", "Prepare it again.") from error
 
 
@@ -112,7 +145,7 @@ def check_features(path: Path, shapes: Mapping[str, tuple[int, ...]], frames: in
     for name, (dtype, shape) in header.items():
         if shape != (frames, *shapes[name]):
             raise _wrong(path, f"{name} has shape {list(shape)} instead of {[frames, *shapes[name]]}")
-        if dtype not in ("F16", "F32", "F64"):
+        if dtype not in _FLOATS:
             raise _wrong(path, f"{name} has type {dtype}")
 
 

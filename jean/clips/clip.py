@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from jean.clips.arrays import ARRAYS, check_arrays, check_features, read_arrays
+from jean.clips.arrays import ARRAYS, check_arrays, check_features, map_arrays
 from jean.clips.compatibility import ClipSpec, Difference, differences
 from jean.clips.content import check_files, check_hashes
 from jean.clips.meta import (
@@ -150,20 +150,20 @@ class Clip:
 
     @cached_property
     def arrays(self) -> dict[str, np.ndarray]:
-        """The per-frame arrays listed in ``ARRAYS``."""
-        return read_arrays(self.folder / ARRAYS_FILE)
+        """The per-frame arrays listed in ``ARRAYS``, memory-mapped."""
+        return map_arrays(self.folder / ARRAYS_FILE)
 
     @cached_property
     def audio_features(self) -> dict[str, np.ndarray]:
-        """Audio windows by extractor, float32 [T, window, D]; empty without sound."""
+        """Audio windows by extractor, float32 [T, window, D], memory-mapped; empty without sound."""
         path = self.folder / AUDIO_FILE
-        return read_arrays(path) if path.is_file() else {}
+        return map_arrays(path) if path.is_file() else {}
 
     @cached_property
     def emotion_features(self) -> dict[str, np.ndarray]:
-        """Emotion features by extractor, float32 [T, D]; empty if none were extracted."""
+        """Emotion features by extractor, float32 [T, D], memory-mapped; empty if none were extracted."""
         path = self.folder / EMOTION_FILE
-        return read_arrays(path) if path.is_file() else {}
+        return map_arrays(path) if path.is_file() else {}
 
     @cached_property
     def background(self) -> np.ndarray:

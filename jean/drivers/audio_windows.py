@@ -2,9 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from jean.features.base import AudioFeatures
+
+
+class WindowRows:
+    """Audio windows of several clips in sequence, [T, window, D], read from their files where they are needed.
+
+    A minute of windows takes about 8 MB, more than everything else that a training holds per frame.
+
+    Args:
+        parts: windows of each clip [T_i, window, D], normally memory-mapped.
+    """
+
+    def __init__(self, parts: Sequence[np.ndarray]):
+        self._parts = list(parts)
+        self._ends = np.cumsum([len(part) for part in parts])
+        self.shape = (int(self._ends[-1]), *parts[0].shape[1:])
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def at(self, rows: np.ndarray) -> np.ndarray:
+        """Windows float32 [..., window, D] of the frames ``rows`` [...]."""
+        rows = np.asarray(rows)
+        flat = rows.reshape(-1)
+        result = np.empty((len(flat), *self.shape[1:]), np.float32)
+        part_of = np.searchsorted(self._ends, flat, side="right")
+        for number in np.unique(part_of):
+            own = part_of == number
+            part = self._parts[number]
+            result[own] = part[flat[own] - (self._ends[number] - len(part))]
+        return result.reshape(*rows.shape, *self.shape[1:])
 
 
 def first_rows(frame_count: int, fps: float, rate_hz: float, window: int) -> np.ndarray:

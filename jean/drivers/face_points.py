@@ -44,7 +44,7 @@ def face_points(clip: Clip, form: str = "head") -> np.ndarray:
     return (offsets / INTER_OCULAR_CM).astype(np.float32)
 
 
-def rigid_offsets(clip: Clip, points: slice) -> np.ndarray:
+def rigid_offsets(clip: Clip, points: slice, frames: slice = slice(None)) -> np.ndarray:
     """Offsets of landmarks from those of the rigid head, float64 [T, P, 2], cm along the face's own axes.
 
     The rigid shape is projected with the head pose and subtracted. The differences in pixels are then scaled to cm at
@@ -53,12 +53,14 @@ def rigid_offsets(clip: Clip, points: slice) -> np.ndarray:
     Args:
         clip: a prepared clip.
         points: which of the 68 landmarks.
+        frames: which frames.
     """
     arrays, camera = clip.arrays, clip.camera
-    world_to_camera = invert_pose(arrays["camera_to_world"])
-    rigid = to_camera(arrays["shape"][points].astype(np.float64), arrays["camera_to_world"])
+    poses = arrays["camera_to_world"][frames]
+    world_to_camera = invert_pose(poses)
+    rigid = to_camera(arrays["shape"][points].astype(np.float64), poses)
     pixels = rigid[..., :2] / rigid[..., 2:] * camera.focal_px + np.asarray(camera.center_px)
-    offset = (arrays["landmarks"][:, points] - pixels) * rigid[..., 2:] / camera.focal_px
+    offset = (arrays["landmarks"][frames, points] - pixels) * rigid[..., 2:] / camera.focal_px
     # the image axes in head space: the upper left block of the rotation, normalised to remove its foreshortening
     turn = world_to_camera[:, :2, :2] / np.linalg.norm(world_to_camera[:, :2, :2], axis=1, keepdims=True)
     return np.einsum("tji,tpj->tpi", turn, offset)

@@ -8,12 +8,18 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.drivers.face_points import rigid_offsets
-from jean.landmarks import MOUTH
+from jean.landmarks import COUNT, MOUTH
+
+PIECE = 2000  # frames whose offsets are computed at once: the steps between take ten times the memory of the result
 
 
 def face_offsets(clip: Clip) -> np.ndarray:
     """Offsets of all landmarks from the rigid head, float32 [T, 68, 2], cm; zero in frames without a face."""
-    return np.nan_to_num(rigid_offsets(clip, slice(0, 68))).astype(np.float32)
+    result = np.empty((clip.frame_count, COUNT, 2), np.float32)
+    for first in range(0, clip.frame_count, PIECE):
+        frames = slice(first, first + PIECE)
+        result[frames] = np.nan_to_num(rigid_offsets(clip, slice(0, COUNT), frames))
+    return result
 
 
 def lip_coordinates(offsets: np.ndarray, train: np.ndarray, count: int) -> np.ndarray:
@@ -28,7 +34,7 @@ def lip_coordinates(offsets: np.ndarray, train: np.ndarray, count: int) -> np.nd
     """
     shapes = offsets[:, MOUTH].reshape(len(offsets), -1)
     mean = shapes[train].mean(0)
-    _, singular, axes = np.linalg.svd(shapes[train] - mean, full_matrices=False)
+    singular, axes = np.linalg.svd(shapes[train] - mean, full_matrices=False)[1:]
     unit = max(float(singular[0]) / math.sqrt(len(train)), 1e-6)
     coordinates = (shapes - mean) @ axes[:count].T / unit
     return np.pad(coordinates, ((0, 0), (0, count - coordinates.shape[1]))).astype(np.float32)
@@ -49,10 +55,12 @@ def fit_offsets(expression: np.ndarray, offsets: np.ndarray, ridge: float = 10.0
     mean, std = expression.mean(0), np.maximum(expression.std(0), 0.02)
     standardised = ((expression - mean) / std).astype(np.float64)
     flat = offsets.reshape(len(offsets), -1).astype(np.float64)
+    flat_mean = flat.mean(0)
+    flat -= flat_mean
     normal = standardised.T @ standardised + ridge * np.eye(standardised.shape[1])
-    slopes = np.linalg.solve(normal, standardised.T @ (flat - flat.mean(0)))
+    slopes = np.linalg.solve(normal, standardised.T @ flat)
     slopes = slopes / std[:, None]
-    return np.concatenate([slopes, (flat.mean(0) - mean @ slopes)[None]])
+    return np.concatenate([slopes, (flat_mean - mean @ slopes)[None]])
 
 
 def predict_offsets(coefficients: np.ndarray, expression: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jean.clips.clip import Clip, is_clip
-from jean.drivers.audio_windows import neighbour_rows
+from jean.drivers.audio_windows import WindowRows, neighbour_rows
 from jean.drivers.expression import UpperFace
 from jean.drivers.method import Method, plain_method
 from jean.drivers.offsets import face_offsets, fit_offsets, predict_offsets
@@ -26,7 +26,7 @@ class PersonFrames:
         method: the speech and expression inputs.
 
     Attributes:
-        audio: audio windows, float32 [T, window, D].
+        audio: audio windows [T, window, D].
         expression: expression vectors, float32 [T, E].
         measured_offsets: landmark offsets from the rigid head, float32 [T, 68, 2], cm.
         offsets: the offsets that drive the head: the measured ones, or those predicted from the vectors.
@@ -50,7 +50,7 @@ class PersonFrames:
         self.clip_of = np.repeat(np.arange(len(clips)), counts)
         self.frame_of = np.concatenate([np.arange(n) for n in counts])
         self.camera_to_world = np.concatenate([clip.arrays["camera_to_world"] for clip in clips]).astype(np.float32)
-        self.landmarks = np.concatenate([clip.arrays["landmarks"] for clip in clips])
+        self.landmarks = _joined([clip.arrays["landmarks"] for clip in clips])
         self.valid = np.concatenate([clip.arrays["valid"] for clip in clips])
         self.shape = np.mean([clip.arrays["shape"] for clip in clips], 0)
         self.focal_px = np.repeat([clip.camera.focal_px for clip in clips], counts).astype(np.float32)
@@ -61,9 +61,9 @@ class PersonFrames:
         if not len(self.train):
             raise InputError("the clips have no frame with a face to train on.", "Prepare other videos.")
         self.boxes = region_boxes(self.landmarks, self.size_px)
-        self.audio = np.concatenate([method.speech.windows(clip) for clip in clips])
-        self.expression = np.concatenate([method.expression.vectors(clip) for clip in clips])
-        self.measured_offsets = np.concatenate([face_offsets(clip) for clip in clips])
+        self.audio = WindowRows([method.speech.windows(clip) for clip in clips])
+        self.expression = _joined([method.expression.vectors(clip) for clip in clips])
+        self.measured_offsets = _joined([face_offsets(clip) for clip in clips])
         self.offsets = self.measured_offsets
         if not method.expression.measures_offsets:
             coefficients = fit_offsets(self.expression[self.train], self.measured_offsets[self.train])
@@ -87,6 +87,11 @@ class PersonFrames:
         firsts = np.cumsum([0, *counts[:-1]])
         rows = [first + neighbour_rows(count, neighbours) for first, count in zip(firsts, counts, strict=True)]
         return np.concatenate(rows)
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """Arrays of several clips in sequence; that of a single clip is not copied."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 
 def region_boxes(landmarks: np.ndarray, size_px: int) -> np.ndarray:

@@ -42,7 +42,7 @@ class SpeechInput:
     def windows(self, clip: Clip) -> np.ndarray:
         """Audio windows of a prepared clip, [T, window, D]."""
         windows = clip.audio_windows(self.name)
-        return np.zeros_like(windows) if self.silent else windows
+        return np.broadcast_to(np.float32(0), windows.shape) if self.silent else windows
 
     def windows_of_file(self, path: Path, fps: float, gate: VoiceDetector | None = None) -> np.ndarray:
         """Audio windows of a sound file, float32 [T, window, D] with T = ⌈duration · fps⌉.

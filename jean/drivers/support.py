@@ -58,7 +58,7 @@ class Support:
         """
         values = np.asarray(values, np.float64)
         mean, scale = values.mean(0), np.maximum(values.std(0), scale_floor)
-        _, singular, axes = np.linalg.svd((values - mean) / scale, full_matrices=False)
+        singular, axes = np.linalg.svd((values - mean) / scale, full_matrices=False)[1:]
         axis_std = singular / np.sqrt(len(values))
         count = int((axis_std > axis_floor).sum())
         support = cls(mean, scale, axes[:count], axis_std[:count], 0.0, 0.0)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jean.drivers.audio_windows import WindowRows
 from jean.drivers.person_frames import PersonFrames
 from jean.models.talking_head import Frames
 
@@ -24,7 +25,8 @@ class DriverTracks:
         center_px: principal point [T, 2].
         expression: expression vectors [T, E].
         offsets: landmark offsets from the rigid head [T, 68, 2], cm.
-        audio: audio windows [T, window, D], or None.
+        audio: audio windows [T, window, D]: on a CPU read from the clips where they are needed, on a GPU a tensor; or
+            None.
         neighbours: rows of ``audio`` that are smoothed together for each frame, int64 [T, N]; None without smoothing.
         lips: the audio part of e_in [T, audio_width], or None.
     """
@@ -34,7 +36,7 @@ class DriverTracks:
     center_px: Tensor
     expression: Tensor
     offsets: Tensor
-    audio: Tensor | None = None
+    audio: Tensor | WindowRows | None = None
     neighbours: Tensor | None = None
     lips: Tensor | None = None
 
@@ -56,14 +58,21 @@ class DriverTracks:
             center_px=torch.from_numpy(data.center_px),
             expression=torch.from_numpy(data.expression).float(),
             offsets=torch.from_numpy(data.offsets),
-            audio=torch.from_numpy(data.audio).float(),
+            audio=data.audio,
             neighbours=neighbours,
         ).to(device)
 
     def to(self, device: torch.device | str) -> DriverTracks:
         """The same tracks on another device."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(self, **{name: value.to(device) for name, value in values.items() if value is not None})
+        held = self if torch.device(device).type == "cpu" else self.resident()
+        values = {field.name: getattr(held, field.name) for field in fields(held)}
+        return replace(held, **{name: value.to(device) for name, value in values.items() if isinstance(value, Tensor)})
+
+    def resident(self) -> DriverTracks:
+        """The same tracks with all audio windows in memory."""
+        if not isinstance(self.audio, WindowRows):
+            return self
+        return replace(self, audio=torch.from_numpy(self.audio.at(np.arange(len(self.audio)))))
 
     def __len__(self) -> int:
         return len(self.camera_to_world)
@@ -88,4 +97,5 @@ class DriverTracks:
     def windows(self, rows: Tensor) -> Tensor:
         """Audio windows of the frames ``rows`` [F]: [F, window, D], or [F, N, window, D] with neighbours."""
         assert self.audio is not None
-        return self.audio[rows if self.neighbours is None else self.neighbours[rows]]
+        rows = rows if self.neighbours is None else self.neighbours[rows]
+        return torch.from_numpy(self.audio.at(rows.numpy())) if isinstance(self.audio, WindowRows) else self.audio[rows]

@@ -18,7 +18,7 @@ def test_a_rigid_face_has_no_offsets_in_any_pose(tmp_path):
 def test_a_moved_lip_has_an_offset_in_cm(tmp_path):
     folder = make_clip(tmp_path / "a")
     clip = Clip.open(folder)
-    landmarks, valid = clip.arrays["landmarks"], clip.arrays["valid"]
+    landmarks, valid = clip.arrays["landmarks"].copy(), clip.arrays["valid"].copy()
     depth = 45.0 - 6.0  # of the mouth in front of the camera, facing it in frame 0
     landmarks[0, 57, 1] += clip.camera.focal_px * 0.5 / depth
     landmarks[1], valid[1] = np.nan, False

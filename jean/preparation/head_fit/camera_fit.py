@@ -24,6 +24,7 @@ from jean.preparation.head_fit.pose_smoothing import smooth_poses
 
 KEYFRAMES = 120  # an iteration of bundle adjustment costs their square
 WINDOW = 250  # frames solved at once
+PIECE = 2000  # frames whose points are in memory at once; an hour has 90,000
 LEFT_OUT = 0.2  # fraction of the observations that measure the error
 FIRST_NOISE_PX = (1.0, 4.0)  # initial noise of stable and of other points, for 75 px between the eye corners
 
@@ -92,17 +93,18 @@ def fit_camera(
     Raises:
         InputError: no valid frame, or a mean face with another number of points.
     """
-    fitted = np.asarray(valid, bool) & np.isfinite(points).all(-1).sum(-1).__ge__(6)
+    mask = known_points(points)
+    fitted = np.asarray(valid, bool) & (mask.sum(-1) >= 6)
     total = points.shape[1]
     if not fitted.any():
         raise InputError("no frame shows a face that can be fitted.", "Use a video with a visible face.")
     if canonical is not None and canonical.shape != (total, 3):
         raise InputError(f"the mean face has {len(canonical)} points, the tracker {total}.", "Use one tracker.")
-    mask = np.isfinite(points).all(-1) & fitted[:, None]
+    mask &= fitted[:, None]
     left_out = _left_out(mask, held_out_points, seed)
     index = np.flatnonzero(fitted)
     center = np.asarray(camera_guess.center_px, np.float64)
-    mean_face = start_shape(points[index], mask[index], canonical, eye_corners)
+    mean_face = start_shape(points, mask, canonical, eye_corners)
 
     keys = index[np.unique(np.linspace(0, len(index) - 1, min(KEYFRAMES, len(index))).round().astype(int))]
     head = _fit_shared(
@@ -167,7 +169,7 @@ def fit_camera(
 def resolve_coefficients(fit: CameraFit, points: np.ndarray) -> CameraFit:
     """Solves the coefficients of a fit again for its present poses, from tracked points [T, P, 2], px."""
     index = np.flatnonzero(fit.valid)
-    mask = np.isfinite(points).all(-1) & fit.valid[:, None]
+    mask = known_points(points) & fit.valid[:, None]
     center = np.asarray(fit.camera.center_px, np.float64)
     head = HeadModel(fit.camera.focal_px, center, fit.shape, fit.basis, fit.noise_px)
     view = invert_pose(fit.camera_to_world[index])
@@ -213,7 +215,19 @@ def _left_out(mask: np.ndarray, requested: np.ndarray | None, seed: int) -> np.n
     """The observations that measure the error, bool [T, P]: the given ones, or a random draw."""
     if requested is not None:
         return np.asarray(requested, bool) & mask
-    return (np.random.default_rng(seed).random(mask.shape) < LEFT_OUT) & mask
+    generator, drawn = np.random.default_rng(seed), np.empty_like(mask)
+    for first in range(0, len(mask), PIECE):
+        piece = mask[first : first + PIECE]
+        drawn[first : first + PIECE] = (generator.random(piece.shape) < LEFT_OUT) & piece
+    return drawn
+
+
+def known_points(points: np.ndarray) -> np.ndarray:
+    """Which of the points [T, P, 2] are known, bool [T, P]; ``points`` may be a memory-mapped file."""
+    known = np.empty(points.shape[:2], bool)
+    for first in range(0, len(points), PIECE):
+        known[first : first + PIECE] = np.isfinite(points[first : first + PIECE]).all(-1)
+    return known
 
 
 def _fit_shared(

@@ -50,8 +50,8 @@ def audio_scale(data: PersonFrames) -> float:
     encoder = data.method.audio_encoder
     if encoder is None:
         return 1.0
-    windows = torch.from_numpy(data.audio[data.train]).float()
-    embeddings = torch.cat([encoder.model(part) for part in windows.split(2048)])
+    parts = np.split(data.train, range(2048, len(data.train), 2048))
+    embeddings = torch.cat([encoder.model(torch.from_numpy(data.audio.at(part))) for part in parts])
     std = float(embeddings.var(0).mean().sqrt())
     # rounded: the last digits depend on the number of threads, and a resumed run must have the same value
     return float(f"{1 / max(std, 1e-6):.4g}")

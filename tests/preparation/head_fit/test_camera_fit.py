@@ -7,6 +7,7 @@ import pytest
 
 from jean.errors import InputError
 from jean.geometry import Camera, invert_pose, make_pose, pose_jitter, project, rotation_angle, rotation_matrix
+from jean.preparation.head_fit import camera_fit
 from jean.preparation.head_fit.camera_fit import fit_camera
 from jean.preparation.head_fit.head_space import EYE_CORNERS_CM, EYE_MIDDLE_CM
 from jean.preparation.head_fit.pose_smoothing import max_strength, smooth_poses
@@ -207,3 +208,30 @@ def test_no_face_and_a_wrong_mean_face_are_rejected(truth):
         fit(truth, np.full_like(truth.points, np.nan), np.zeros(120, bool))
     with pytest.raises(InputError, match="mean face"):
         fit(truth, canonical=truth.canonical[:-1])
+
+
+def test_points_are_read_in_pieces_with_the_same_result(monkeypatch, tmp_path):
+    random = np.random.default_rng(0)
+    points = np.memmap(tmp_path / "points.f32", np.float32, "w+", shape=(70, 9, 2))
+    points[:] = random.random(points.shape)
+    points[random.random(points.shape) < 0.05] = np.nan
+    monkeypatch.setattr(camera_fit, "PIECE", 16)
+    mask = camera_fit.known_points(points)
+    np.testing.assert_array_equal(mask, np.isfinite(points).all(-1))
+    drawn = camera_fit._left_out(mask, None, 3)
+    np.testing.assert_array_equal(drawn, (np.random.default_rng(3).random(mask.shape) < camera_fit.LEFT_OUT) & mask)
+
+
+def test_a_long_clip_is_not_copied_into_memory(monkeypatch, tmp_path):
+    import tracemalloc
+
+    points = np.memmap(tmp_path / "points.f32", np.float32, "w+", shape=(20_000, 100, 2))
+    points[:] = 1.0
+    monkeypatch.setattr(camera_fit, "PIECE", 500)
+    tracemalloc.start()
+    mask = camera_fit.known_points(points)
+    camera_fit._left_out(mask, None, 0)
+    camera_fit.start_shape(points, mask, np.zeros((100, 3)), (0, 1))
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 0.5 * points.nbytes, "two masks of a byte per point, and one piece"

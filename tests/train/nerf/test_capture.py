@@ -49,6 +49,8 @@ def stage(clip, case="fast", **options):
     data = open_person([clip])
     trained = NerfStage(data, config, torch.device("cpu"))
     trained.model.head.every_ray = True
+    trained.tracks = trained.tracks.resident()
+    trained.frames = trained.tracks.frames
     return trained
 
 

@@ -39,6 +39,8 @@ class GpuStage(NerfStage):
         self.optimiser._native = False  # on a GPU, Adam is torch's
         for group in self.optimiser.param_groups:
             group["lr"] = torch.tensor(group["lr"])
+        self.tracks = self.tracks.resident()
+        self.frames = self.tracks.frames
         if self.records:
             self.graphs = Graphs(self.device, [StandInGenerator(self.generator)])
 
