@@ -56,7 +56,14 @@ def first_rows(frame_count: int, fps: float, rate_hz: float, window: int) -> np.
     return np.floor(centres - (window - 1) / 2 + 0.5 + 1e-6).astype(np.int64)
 
 
-def frame_windows(rows: np.ndarray, frame_count: int, fps: float, rate_hz: float, window: int) -> np.ndarray:
+def frame_windows(
+    rows: np.ndarray,
+    frame_count: int,
+    fps: float,
+    rate_hz: float,
+    window: int,
+    frames: slice = slice(None),
+) -> np.ndarray:
     """Cuts a window of feature rows for each video frame.
 
     Args:
@@ -65,11 +72,12 @@ def frame_windows(rows: np.ndarray, frame_count: int, fps: float, rate_hz: float
         fps: frames per second.
         rate_hz: feature rows per second.
         window: rows per window.
+        frames: which frames; all by default.
 
     Returns:
         float32 [T, window, D]; rows before the start and after the end are zeros.
     """
-    indices = first_rows(frame_count, fps, rate_hz, window)[:, None] + np.arange(window)
+    indices = first_rows(frame_count, fps, rate_hz, window)[frames, None] + np.arange(window)
     inside = (indices >= 0) & (indices < len(rows))
     windows = np.asarray(rows, np.float32)[np.clip(indices, 0, max(len(rows) - 1, 0))]
     windows[~inside] = 0.0

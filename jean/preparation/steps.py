@@ -16,7 +16,7 @@ import numpy as np
 from jean import landmarks as ibug
 from jean.clips.arrays import read_arrays
 from jean.clips.meta import ARRAYS_FILE, AUDIO_FILE, BACKGROUND, EMOTION_FILE, FRAMES, MATTE, SOUND, Crop
-from jean.drivers.audio_windows import extract_windows
+from jean.drivers.audio_windows import frame_windows
 from jean.errors import InputError
 from jean.features.base import AudioFeatures, EmotionFeatures, FaceTracker, Matting
 from jean.files import write_safetensors
@@ -34,9 +34,10 @@ from jean.preparation.tracking.tracks import Tracks, write_tracks
 from jean.preparation.turning import refuse_turned, turned
 from jean.preparation.video_check import NO_FACE, SAMPLES, check_video, inspect_frames, sample_video
 from jean.progress import Progress
+from jean.tensor_files import write_safetensors_in_pieces
 from jean.weights import store as weights
 
-PIECE = 2000  # frames whose points are converted at once
+PIECE = 2000  # frames whose points or audio windows are in memory at once
 DENSE_POINTS = 200  # a tracker with at least this many points spans a surface that frames can be projected onto
 CHOSEN, HEAD = "chosen.i32", "head.safetensors"  # files that stay in the store
 
@@ -275,9 +276,19 @@ def extract_audio_features(
     from jean.media import read_audio
 
     wave = read_audio(wav, RATE_HZ, progress.warn)
-    windows = {extractor.name: extract_windows(extractor, wave, frame_count, fps) for extractor in extractors}
-    for name, values in windows.items():
-        if not np.isfinite(values).all():
-            raise InputError(f"the {name} features of the sound hold values that are not finite.", "Check the sound.")
-    write_safetensors(folder / AUDIO_FILE, windows)
+    features = {extractor.name: (extractor, extractor.extract(wave)) for extractor in extractors}
+    shapes = {name: (frame_count, each.window, each.width) for name, (each, _) in features.items()}
+
+    def pieces(name: str) -> Iterator[np.ndarray]:
+        extractor, rows = features[name]
+        for first in range(0, frame_count, PIECE):
+            frames = slice(first, first + PIECE)
+            windows = frame_windows(rows, frame_count, fps, extractor.rate_hz, extractor.window, frames)
+            if not np.isfinite(windows).all():
+                raise InputError(
+                    f"the {name} features of the sound hold values that are not finite.", "Check the sound."
+                )
+            yield windows
+
+    write_safetensors_in_pieces(folder / AUDIO_FILE, shapes, pieces)
     return {}

@@ -28,6 +28,13 @@ def test_rows_beyond_the_sound_are_zeros():
     assert frame_windows(np.zeros((1, 2), np.float32), 2, 25.0, 50.0, 4).shape == (2, 4, 2)
 
 
+def test_windows_of_some_frames_are_those_of_all():
+    rows = np.random.default_rng(0).random((31, 2)).astype(np.float32)
+    whole = frame_windows(rows, 17, 25.0, 50.0, 4)
+    parts = [frame_windows(rows, 17, 25.0, 50.0, 4, slice(first, first + 5)) for first in range(0, 17, 5)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+
+
 def test_sound_may_be_longer_or_shorter_than_the_video():
     wave = np.random.default_rng(0).standard_normal(16000).astype(np.float32) * 0.1
     extractor = LogMel()
