@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import threading
 from collections.abc import Mapping
 from typing import Any
 
+_LITTLE_BYTES = 64 << 20  # less free memory than this, a few frames of 4K, is none
 # in the texts of errors of C++ libraries
 _MEMORY_SIGNS = (
     "can't allocate memory",
@@ -102,4 +104,17 @@ def is_out_of_memory(error: BaseException | None) -> bool:
         if of_cpp and any(sign in str(error) for sign in _MEMORY_SIGNS):
             return True
         error = error.__cause__
+    return False
+
+
+def is_exhausted() -> bool:
+    """Whether a little memory cannot be allocated, or no thread can be started.
+
+    For libraries whose errors do not say whether the machine or a file is at fault.
+    """
+    try:
+        bytearray(_LITTLE_BYTES)
+        threading.Thread(target=lambda: None).start()
+    except (MemoryError, RuntimeError):
+        return True
     return False

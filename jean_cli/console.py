@@ -134,6 +134,11 @@ def print_json(value: Any) -> None:
     print(json.dumps(plain(value), indent=1, allow_nan=False))
 
 
+def print_warning(message: str) -> None:
+    """Prints a warning as one line on stderr."""
+    print(one_line(f"warning: {message}"), file=sys.stderr, flush=True)
+
+
 def print_error(error: JeanError) -> None:
     """Prints an error as one line on stderr."""
     print(one_line(f"error: {error}"), file=sys.stderr, flush=True)

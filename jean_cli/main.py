@@ -6,6 +6,7 @@ import errno
 import os
 import signal
 import sys
+import warnings
 from types import FrameType
 from typing import Annotated, Any
 
@@ -90,8 +91,14 @@ def main(arguments: list[str] | None = None) -> None:
     arguments = sys.argv[1:] if arguments is None else arguments
     options = arguments[: arguments.index("--")] if "--" in arguments else arguments
     limit_idle_spinning()  # before any command imports torch
+    warnings.showwarning = _show_warning
     code = _run(arguments, json_output="--json" in options, verbose="--verbose" in options)
     sys.exit(code)
+
+
+def _show_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Shows a warning of Python, of this project or of a library, as one line and without its source line."""
+    console.print_warning(str(message))
 
 
 def _run(arguments: list[str], json_output: bool, verbose: bool) -> int:
@@ -163,6 +170,8 @@ def _explain(error: BaseException) -> JeanError | None:
         library = missing_library(str(error))
         if library is not None:
             return library
+        if "shared object" in str(error):  # it is there, but the system refuses to load it
+            return SetupError(f"a library cannot be loaded: {error!s:.120}.", "Is there enough memory? Reinstall it.")
         if isinstance(error, ModuleNotFoundError) and error.name and not error.name.startswith("jean"):
             return missing_module(error.name)
     if isinstance(error, Exception):

@@ -11,7 +11,8 @@
 ``audio.wav``                     16 kHz mono PCM of the whole sound; absent without sound
 ================================  ====================================================================
 
-The first three are absent from a clip without pictures.
+``frames.u8``, ``matte.u8`` and ``background.png`` are absent from a clip without pictures. Hidden files, such as
+``.verified.json`` with the hashes that were compared, are not part of the clip.
 
 Head space ("world") has OpenCV axes of a camera that the head looks at: x to the image's right, y down, z away from
 the camera. Its unit is the centimetre of a mean head: the outer eye corners are 8.89 apart and their midpoint is at

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import stat
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jean.errors import InputError, JeanError, SetupError
+from jean.errors import InputError, JeanError, SetupError, is_exhausted
 
 # Demuxers that read one self-contained file. Excluded for safety: playlists and manifests (hls, dash,
 # concat, sdp), which open other files and URLs; devices; and tty, which accepts any text as video.
@@ -21,9 +20,6 @@ DEMUXERS = (
 
 # Enough for 8K (33 megapixels) in any shape. A damaged header may state far more and exhaust the memory.
 MAX_PIXELS = 1 << 26
-
-# Less free memory than this, a few frames of 4K, is none.
-_LITTLE_BYTES = 64 << 20
 
 # A longer gap between time stamps counts as damage; filling it could take hours.
 MAX_GAP_S = 60.0
@@ -101,19 +97,9 @@ def _fault(error: Exception, path: Path, message: str) -> JeanError:
 
     A damaged file can ask for more memory than any machine has, so FFmpeg's own code does not decide.
     """
-    if isinstance(error, (MemoryError, BlockingIOError)) and _is_exhausted():
+    if isinstance(error, (MemoryError, BlockingIOError)) and is_exhausted():
         return SetupError(f"not enough memory to decode {path}.", "Close other programs, or decode a smaller video.")
     return InputError(message, CONVERT)
-
-
-def _is_exhausted() -> bool:
-    """Whether a little memory cannot be allocated, or no thread can be started."""
-    try:
-        bytearray(_LITTLE_BYTES)
-        threading.Thread(target=lambda: None).start()
-    except (MemoryError, RuntimeError):
-        return True
-    return False
 
 
 @contextmanager

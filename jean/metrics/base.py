@@ -142,7 +142,7 @@ class MetricOptions(BaseModel):
     A field without a default makes the metric optional: it is computed only if the user gives a value.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=(), allow_inf_nan=False)
 
 
 class Metric(ABC):

@@ -146,6 +146,7 @@ def caused(error: Exception, cause: Exception) -> Exception:
         (ModuleNotFoundError("No module named 'mediapipe'", name="mediapipe"), 5, "pip install mediapipe"),
         (ModuleNotFoundError("No module named 'cv2'", name="cv2"), 5, "pip install opencv-python"),
         (ImportError("libGL.so.1: cannot open shared object file"), 5, "apt-get install -y libgl1"),
+        (OSError("Could not find/load shared object file 'libllvmlite.so'"), 5, "cannot be loaded"),
         (ModuleNotFoundError("No module named 'jean.x'", name="jean.x"), 1, "internal error"),
         (ZeroDivisionError("division\nby zero"), 1, "internal error: ZeroDivisionError: division by zero"),
         (RecursionError(), 1, "run with --verbose"),
@@ -171,6 +172,16 @@ def test_failures(
 
     assert run("models", "list", "--verbose") == code
     assert "Traceback" in capfd.readouterr().err
+
+
+def test_a_warning_of_python_is_one_line() -> None:
+    code = (
+        "import warnings\nfrom jean.weights import store\nfrom jean_cli.main import main\n"
+        "def warn():\n    warnings.warn('the sound is clipped,\\nin 3 samples')\n    return {}\n"
+        "store.register = warn\nmain(['models', 'list'])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr == "warning: the sound is clipped, in 3 samples\n"
 
 
 def test_usage_errors_as_json(capfd: pytest.CaptureFixture[str]) -> None:

@@ -357,8 +357,7 @@ def test_a_failed_allocation_is_the_files_fault_only_where_memory_is_left(tmp_pa
 
     (tmp_path / "a.mp4").write_bytes(b"x")
     monkeypatch.setattr(av, "open", fail)
-    monkeypatch.setattr(container, "_is_exhausted", lambda: exhausted)
+    monkeypatch.setattr(container, "is_exhausted", lambda: exhausted)
     with pytest.raises(error) as raised:
         list(read_frames(tmp_path / "a.mp4"))
     assert raised.value.__cause__ is None, "the command line would call it a lack of memory"
-    assert not container._is_exhausted() or exhausted

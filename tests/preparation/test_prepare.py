@@ -172,6 +172,20 @@ def test_a_missing_or_truncated_file_is_written_again(video, tmp_path):
     assert contents(folder) == before
 
 
+@pytest.mark.parametrize("name", ["frames.u8", "audio_features.safetensors", ".work/track/faces.f32"])
+def test_one_flipped_bit_is_repaired(video, tmp_path, name):
+    folder = tmp_path / "clip"
+    prepare([video], folder, PrepareConfig(**SMALL))
+    before, path = contents(folder), folder / name
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    if name[0] == ".":  # found when another option uses the step again
+        prepare([video], folder, PrepareConfig(crop="centre", **SMALL))
+    result = prepare([video], folder, PrepareConfig(**SMALL))
+    assert contents(folder) == before and result["clips"][0]["steps_run"]
+
+
 def test_a_silent_video_gives_a_clip_without_sound(tmp_path):
     silent = film(tmp_path / "silent.mp4", one_face, sound=False)
     result = prepare([silent], tmp_path / "clip", PrepareConfig(**SMALL))

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from jean import landmarks as ibug
-from jean.errors import ArtefactError, SetupError
+from jean.errors import ArtefactError, SetupError, is_exhausted
 from jean.features.base import Face, moved
 from jean.features.trackers import centerface
 from jean.features.trackers.following import LOST_SEARCH_S, SEARCH_S, Follower
@@ -189,6 +189,8 @@ class MediaPipeTracker:
         try:
             return vision.FaceLandmarker.create_from_options(options)
         except (RuntimeError, ValueError) as error:
+            if is_exhausted():
+                raise SetupError("not enough memory for MediaPipe.", "Close other programs.") from error
             raise ArtefactError(
                 f"MediaPipe cannot load {self._bundle}.", "Run: jean models pull face_landmarker.task"
             ) from error
