@@ -14,7 +14,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from jean.errors import ArtefactError, SetupError
+from jean.errors import ArtefactError, InputError, SetupError
 
 
 @contextmanager
@@ -189,6 +189,16 @@ def exists(path: Path) -> bool:
         return path.exists()
     except (OSError, ValueError):
         return False
+
+
+def refuse_url(path: str | Path) -> None:
+    """Refuses a web address in place of a file.
+
+    Raises:
+        InputError: ``path`` is one; as a ``Path``, it has lost one of its slashes.
+    """
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
+        raise InputError(f"{path} is a web address.", "Download the file first, and give its path.")
 
 
 def sha256(path: Path) -> str:

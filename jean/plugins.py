@@ -19,6 +19,7 @@ from importlib.metadata import EntryPoint, distributions
 from typing import Generic, TypeVar, cast
 
 from jean.errors import SetupError, UsageError
+from jean.names import suggestion
 
 T = TypeVar("T")
 
@@ -83,7 +84,8 @@ class Registry(Generic[T]):
         if plugins:
             return self._load_plugin(plugins[0])
         if name not in self.builtin:
-            raise UsageError(f"there is no {self.kind} called {name!r}.", f"Choose from: {', '.join(self.names())}.")
+            remedy = f"{suggestion(name, self.names())}Choose from: {', '.join(self.names())}."
+            raise UsageError(f"there is no {self.kind} called {name!r}.", remedy)
         module, attribute = self.builtin[name].split(":")
         return cast(T, getattr(import_module(module), attribute))
 

@@ -36,7 +36,10 @@ if TYPE_CHECKING:
     example="jean prepare me.mp4 -o clips/me --preview",
 )
 def prepare(
-    videos: Annotated[list[Path], typer.Argument(metavar="VIDEO...", help="One or more videos of one person.")],
+    videos: Annotated[
+        list[Path],
+        typer.Argument(metavar="VIDEO...", help="Videos of one person, folders of videos, or of numbered images."),
+    ],
     output: Output,
     config: PrepareConfig,
     reporter: Reporter,

@@ -36,7 +36,7 @@ LAYERS = [
     ],
     ["jean.documents", "jean.integrity", "jean.outputs", "jean.tensor_files"],
     ["jean.files", "jean.progress", "jean.landmarks", "jean.losses", "jean.plugins"],
-    ["jean.errors", "jean.tuning"],
+    ["jean.errors", "jean.names", "jean.tuning"],
     ["jean"],
 ]
 LEVEL = {unit: len(LAYERS) - row for row, units in enumerate(LAYERS) for unit in units}

@@ -13,7 +13,8 @@ import numpy as np
 from jean.clips.clip import Clip, is_clip
 from jean.clips.meta import ARRAYS_FILE, FRAMES, MATTE
 from jean.errors import InputError, UsageError
-from jean.files import sha256
+from jean.files import refuse_url
+from jean.media.image_sequence import is_sequence, media_digest
 
 # Files that are recognised in a folder; a file that is named directly may have any suffix.
 VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
@@ -81,7 +82,7 @@ class Source:
     def digest(self) -> str:
         """Hex sha256 of everything that evaluation reads; the sound has its own hash."""
         if self.clip is None:
-            return sha256(self.path)
+            return media_digest(self.path)
         return self.clip.digest(FRAMES, MATTE, ARRAYS_FILE)
 
 
@@ -113,7 +114,8 @@ def open_source(path: Path) -> Source:
     """
     if is_clip(path):
         return Source(path, Clip.open(path))
-    if path.is_file():
+    refuse_url(path)
+    if path.is_file() or is_sequence(path):
         return Source(path, None)
     raise InputError(f"{path} is neither a video nor a prepared clip.", "Give an mp4, a clip folder, or a folder.")
 
@@ -132,7 +134,7 @@ def expand(path: Path, sound: bool = False) -> tuple[list[Source], bool]:
         InputError: no source was found.
         UsageError: two sources of a folder have the same stem.
     """
-    if not path.is_dir() or is_clip(path):
+    if not path.is_dir() or is_clip(path) or is_sequence(path):
         return [open_source(path)], False
     suffixes = VIDEO_SUFFIXES | SOUND_SUFFIXES if sound else VIDEO_SUFFIXES
     children = sorted(

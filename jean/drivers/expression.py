@@ -20,16 +20,15 @@ from jean.clips.compatibility import ClipSpec
 from jean.drivers.emotion import emotion_track
 from jean.drivers.expression_input import ExpressionInput, ExpressionRequest, ExpressionTrack
 from jean.drivers.offsets import face_offsets
+from jean.drivers.resampling import VIDEO_FPS
 from jean.errors import ArtefactError, InputError
 from jean.features import registry
 from jean.features.base import largest
-from jean.media import read_frames
+from jean.media import is_sequence, read_frames
 from jean.models.expression_transformer import ExpressionTransformer
 from jean.models.stored import load_expression_transformer
 from jean.progress import Progress
 from jean.weights.provide import provide
-
-VIDEO_FPS = 25.0  # rate at which a video is tracked; prepared clips keep their own
 
 
 class Coefficients(ExpressionInput):
@@ -64,7 +63,7 @@ class Coefficients(ExpressionInput):
 
     def track(self, source: Path, progress: Progress) -> ExpressionTrack:
         """Reads the expression of a prepared clip, or tracks a video; see ``ExpressionInput.track``."""
-        if not source.is_dir():
+        if source.is_file() or is_sequence(source):
             return ExpressionTrack(self._tracked(source, progress)[:, self.selected()], None, VIDEO_FPS)
         clip = Clip.open(source, pictures=False)
         clip.require(ClipSpec.of_run({"expression": self.coefficients}, "coefficients"))

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from jean.errors import InputError, UsageError
+from jean.names import known_name, suggestion
 
 NEUTRAL = "neutral"
 HIGHEST = 2.0  # largest strength, relative to the mean of the name's clips; beyond it faces break
@@ -136,14 +137,17 @@ def expression_vectors(
     neutral = means.get(NEUTRAL, neutral)
     vectors = []
     for key in keys:
-        if key.name in means:
-            mean = means[key.name]
+        name = known_name(key.name, means)
+        if name is not None:
+            mean = means[name]
         elif clip_mean is not None and Path(key.name).is_dir():
             mean = clip_mean(Path(key.name))
         else:
             raise UsageError(
                 f"there is no file and no expression called {key.name!r}.",
-                f"The run knows: {', '.join(sorted(means))}." if means else "The run was trained without names.",
+                f"{suggestion(key.name, means)}The run knows: {', '.join(sorted(means))}."
+                if means
+                else "The run was trained without names.",
             )
         vectors.append(neutral + key.strength * (mean - neutral))
     key_times = [key.time_s for key in keys]

@@ -8,7 +8,8 @@ import numpy as np
 
 from jean.geometry import blend_poses
 
-Repeat = Literal["mirror", "hold"]
+VIDEO_FPS = 25.0  # rate at which a video is tracked that drives a head; prepared clips keep their own
+Repeat = Literal["mirror", "hold", "loop"]
 
 
 def source_positions(times_s: np.ndarray, fps: float, count: int, repeat: Repeat) -> np.ndarray:
@@ -21,7 +22,7 @@ def source_positions(times_s: np.ndarray, fps: float, count: int, repeat: Repeat
         fps: frames per second of the source.
         count: frames of the source.
         repeat: what follows the source's end: "mirror" plays it backwards and forwards again, without a jump;
-            "hold" repeats the last frame.
+            "hold" repeats the last frame; "loop" starts again from the first.
 
     Example:
         >>> times_s = (np.arange(6) + 0.5) / 25
@@ -29,6 +30,8 @@ def source_positions(times_s: np.ndarray, fps: float, count: int, repeat: Repeat
         [0.0, 1.0, 2.0, 1.0, 0.0, 1.0]
         >>> source_positions(times_s, fps=25, count=3, repeat="hold").round(6).tolist()
         [0.0, 1.0, 2.0, 2.0, 2.0, 2.0]
+        >>> source_positions(times_s, fps=25, count=3, repeat="loop").round(6).tolist()
+        [0.0, 1.0, 2.0, 0.0, 1.0, 2.0]
     """
     position = np.maximum(np.asarray(times_s) * fps - 0.5, 0.0)
     last = count - 1
@@ -36,6 +39,8 @@ def source_positions(times_s: np.ndarray, fps: float, count: int, repeat: Repeat
         return np.zeros_like(position)
     if repeat == "hold":
         return np.minimum(position, last)
+    if repeat == "loop":
+        return np.minimum(np.mod(position, count), last)
     phase = np.mod(position, 2 * last)
     return np.where(phase > last, 2 * last - phase, phase)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from jean.errors import SetupError, UsageError
+from jean.names import suggestion
 from jean.plugins import Registry
 
 # kind → name → "module:class" of the project's own extractors
@@ -93,7 +94,10 @@ def create(kind: str, name: str, **options: Any) -> Any:
         if name.startswith(prefix) and len(name) > len(prefix):
             prefixed: Registry[Any] = Registry(registry.kind, registry.group, {prefix: place})
             return prefixed.load(prefix)(model=name[len(prefix) :], **options)
-    raise UsageError(f"there is no {registry.kind} called {name!r}.", f"Choose from: {', '.join(names(kind))}.")
+    known = names(kind)
+    raise UsageError(
+        f"there is no {registry.kind} called {name!r}.", f"{suggestion(name, known)}Choose from: {', '.join(known)}."
+    )
 
 
 def weights_of(kind: str, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -12,6 +12,7 @@ from jean.media.audio import read_audio, read_audio_native
 from jean.media.container import has_av, read_tags
 from jean.media.frames_writer import FramesWriter
 from jean.media.image import encode_png, read_image, read_opacity, write_opacity, write_png
+from jean.media.image_sequence import is_sequence, media_digest
 from jean.media.probe import MediaInfo, probe
 from jean.media.rates import RATE_HZ, count_frames, rational_fps
 from jean.media.read import read_frames, sample_frames
@@ -28,6 +29,8 @@ __all__ = [
     "count_frames",
     "encode_png",
     "has_av",
+    "is_sequence",
+    "media_digest",
     "open_writer",
     "probe",
     "rational_fps",

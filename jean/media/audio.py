@@ -12,6 +12,7 @@ import numpy as np
 from jean.errors import InputError
 from jean.media.container import MAX_GAP_S, audio_stream, check_file, has_av, import_av, open_media, video_stream
 from jean.media.decode import Warn, timed_frames
+from jean.media.image_sequence import SOUND_FILE, ImageSequence, is_sequence
 from jean.media.rates import RATE_HZ
 from jean.media.resample import resample_blocks
 from jean.media.wav import to_float, wav_blocks
@@ -67,6 +68,11 @@ def read_audio_native(path: str | Path, warn: Warn = warnings.warn) -> tuple[np.
 
 def _blocks(path: Path, warn: Warn) -> Iterator[Block]:
     """Yields at least one block (float32 [n, C], sampling rate), aligned with time zero and checked."""
+    if path.is_dir() and is_sequence(path):
+        sound = ImageSequence.open(path).sound
+        if sound is None:
+            raise InputError(f"{path} has no audio.", f"Put {SOUND_FILE} beside the images.")
+        path = sound
     check_file(path)
     if has_av():
         source = _placed(path, warn)

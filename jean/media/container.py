@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jean.errors import InputError, JeanError, SetupError, is_exhausted
+from jean.files import refuse_url
 
 # Demuxers that read one self-contained file. Excluded for safety: playlists and manifests (hls, dash,
 # concat, sdp), which open other files and URLs; devices; and tty, which accepts any text as video.
@@ -62,6 +63,7 @@ def check_file(path: str | Path) -> Path:
         InputError: it is not.
     """
     path = Path(path)
+    refuse_url(path)
     try:
         status = path.stat()
         if stat.S_ISREG(status.st_mode):

@@ -14,6 +14,7 @@ import numpy as np
 from jean.errors import InputError, UsageError
 from jean.files import write_error, write_json
 from jean.media.image import check_rgb, encode_png
+from jean.media.image_sequence import FRAMES_FILE, SOUND_FILE
 from jean.media.rates import rational_fps
 from jean.media.wav import write_wav
 
@@ -58,7 +59,7 @@ class FramesWriter:
         self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
 
     def __enter__(self) -> FramesWriter:
-        foreign = self.path.exists() and not (self.path / "frames.json").is_file()
+        foreign = self.path.exists() and not (self.path / FRAMES_FILE).is_file()
         if foreign and (not self.path.is_dir() or any(self.path.iterdir())):
             raise UsageError(f"{self.path} exists and holds other files.", "Choose another --output.")
         try:
@@ -95,9 +96,9 @@ class FramesWriter:
         if not self._frames:
             raise InputError(f"{self.path} would have no frame.", "Check the length of the inputs.")
         if self._audio is not None and len(self._audio[0]):
-            write_wav(self._partial / "audio.wav", *self._audio)
+            write_wav(self._partial / SOUND_FILE, *self._audio)
         write_json(
-            self._partial / "frames.json",
+            self._partial / FRAMES_FILE,
             {
                 "fps": [self._rate.numerator, self._rate.denominator],
                 "size": list(self._size),

@@ -69,6 +69,13 @@ def is_whole_png(content: bytes) -> bool:
     return kind == b"IEND" and position == len(content)
 
 
+def central_square(image: np.ndarray, size_px: int) -> np.ndarray:
+    """The largest square in the middle of an image, resized; uint8 [size_px, size_px, 3]."""
+    side = min(image.shape[:2])
+    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
+    return cut_square(image, left, top, side, size_px)
+
+
 def cut_square(image: np.ndarray, left_px: int, top_px: int, side_px: int, size_px: int) -> np.ndarray:
     """Cuts a square from an image and resizes it; beyond the image, edge pixels are repeated.
 

@@ -13,6 +13,9 @@ from jean.errors import InputError
 from jean.media.container import audio_stream, open_media, video_stream
 from jean.media.decode import Warn, timed_frames
 from jean.media.frame import ToRgb
+from jean.media.image import read_image
+from jean.media.image_sequence import STILL_FPS, ImageSequence, is_sequence
+from jean.media.wav import wav_blocks
 
 
 @dataclass(frozen=True)
@@ -49,18 +52,21 @@ class MediaInfo:
         return self.audio_rate_hz is not None
 
 
-def probe(path: str | Path, warn: Warn = warnings.warn) -> MediaInfo:
+def probe(path: str | Path, warn: Warn = warnings.warn, fps: float = STILL_FPS) -> MediaInfo:
     """Reads the properties of a video: decodes the first frame and scans all packets.
 
     Args:
-        path: any video file.
-        warn: called with a message about damage or an unusual rotation.
+        path: any video file, an image, or a folder of numbered images.
+        warn: called with a message about damage, missing images or an unusual rotation.
+        fps: rate of numbered images that state none.
 
     Raises:
         InputError: not a media file, no video, empty, or no frame can be decoded.
         SetupError: PyAV is not installed.
     """
     path = Path(path)
+    if is_sequence(path):
+        return _probe_images(ImageSequence.open(path), fps, warn)
     with open_media(path) as container:
         stream = video_stream(container, path)
         _, first_duration_s, first = next(timed_frames(container, stream, path, warn))
@@ -86,6 +92,28 @@ def probe(path: str | Path, warn: Warn = warnings.warn) -> MediaInfo:
             audio_rate_hz=None if audio is None else int(audio.codec_context.sample_rate),
             audio_duration_s=0.0 if audio is None else max(0.0, audio_end_s - start_s),
         )
+
+
+def _probe_images(sequence: ImageSequence, fps: float, warn: Warn) -> MediaInfo:
+    image = read_image(sequence.images[0])
+    if missing := sequence.missing():
+        warn(f"{sequence.path}: {missing} of {sequence.numbers[-1] + 1} numbers are missing; other images replace them")
+    rate = sequence.fps or fps
+    samples, rate_hz = 0, None
+    for block, block_rate_hz in wav_blocks(sequence.sound) if sequence.sound is not None else ():
+        samples, rate_hz = samples + len(block), block_rate_hz
+    return MediaInfo(
+        path=sequence.path,
+        width_px=image.shape[1],
+        height_px=image.shape[0],
+        fps=rate,
+        duration_s=(sequence.numbers[-1] + 1) / rate,
+        frame_count=len(sequence.images),
+        rotation=0,
+        variable_rate=missing > 0,
+        audio_rate_hz=rate_hz,
+        audio_duration_s=samples / rate_hz if rate_hz else 0.0,
+    )
 
 
 def _start(first: Any, stream: Any) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from jean.media.container import open_media, video_stream
 from jean.media.decode import Warn, timed_frames
 from jean.media.frame import ToRgb
+from jean.media.image_sequence import STILL_FPS, ImageSequence, is_sequence, read_images
 from jean.media.probe import probe
 
 Item = TypeVar("Item")
@@ -34,7 +35,8 @@ def read_frames(
     yielded with its own time. HDR and wide-gamut video is converted to BT.709; highlights above white are clipped.
 
     Args:
-        path: any video file.
+        path: any video file, an image, or a folder of numbered images. Images whose rate nothing states have the rate
+            ``fps``, so that each is one frame.
         fps: frames per second of the result; None yields the frames of the file unchanged.
         start_s: first time.
         stop_s: times stay below this; None reads to the end.
@@ -47,6 +49,10 @@ def read_frames(
     """
     convert: ToRgb | None = None
     path = Path(path)
+    if is_sequence(path):
+        images = ImageSequence.open(path).timed(fps or STILL_FPS)
+        yield from read_images(_between(images, start_s, stop_s) if fps is None else pick(images, fps, start_s, stop_s))
+        return
     with open_media(path) as container:
         stream = video_stream(container, path)
         timed = timed_frames(container, stream, path, warn)
@@ -62,6 +68,11 @@ def sample_frames(path: str | Path, count: int, warn: Warn = warnings.warn) -> I
     Raises:
         InputError, SetupError: as ``read_frames``.
     """
+    if is_sequence(path):
+        images = list(ImageSequence.open(Path(path)).timed(STILL_FPS))
+        chosen = np.unique(np.linspace(0, len(images) - 1, count).round().astype(int))
+        yield from read_images((images[n][0], images[n][2]) for n in chosen)
+        return
     info = probe(path)
     fps = min(info.fps, count / info.duration_s)
     yield from read_frames(path, fps, start_s=min(0.5 / fps, 0.5 * info.duration_s), warn=warn)

@@ -19,7 +19,9 @@ class PrepareConfig(StageConfig):
         le=4096,
         description="Side of the square frames in pixels; auto is 512 with a GPU and 256 without.",
     )
-    fps: float = Field(25.0, gt=0, le=240, description="Frames per second of the clip.")
+    fps: float = Field(
+        25.0, gt=0, le=240, description="Frames per second of the clip; also the rate of numbered images."
+    )
     rotate: int = Field(
         0,
         ge=0,

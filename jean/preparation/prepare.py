@@ -10,8 +10,10 @@ from typing import Any
 from jean.clips.clip import Clip
 from jean.clips.concat import choose, join
 from jean.clips.meta import CONTENT_FILES, META, ClipMeta
+from jean.clips.sources import VIDEO_SUFFIXES
 from jean.errors import ArtefactError, InputError, UsageError
-from jean.files import folder_lock, sha256
+from jean.files import folder_lock, refuse_url
+from jean.media import is_sequence, media_digest
 from jean.outputs import claim
 from jean.preparation.config import PrepareConfig
 from jean.preparation.extractors import needed_weights
@@ -37,7 +39,8 @@ def prepare(
     """Prepares one or many videos.
 
     Args:
-        videos: video files. One video becomes the clip folder ``output``, many become ``output``/STEM each.
+        videos: video files, folders of numbered images, or folders of these. One video becomes the clip folder
+            ``output``, many become ``output``/STEM each.
         output: where to write.
         config: options.
         progress: receives progress, messages and warnings.
@@ -117,19 +120,24 @@ def _claim(inputs: Iterable[Path], folders: Iterable[Path]) -> None:
 
 
 def clip_folders(videos: Sequence[str | Path], output: Path) -> dict[Path, Path]:
-    """The clip folder of each video.
+    """The clip folder of each video. A folder stands for the videos in it; their clips get folders of their own.
 
     Raises:
-        InputError: a video does not exist.
+        InputError: a video does not exist, or a folder holds none.
         UsageError: no video, or two videos with the same folder.
     """
-    paths = [Path(video) for video in videos]
-    if not paths:
+    if not videos:
         raise UsageError("no video was given.", "Run: jean prepare VIDEO -o DIR")
-    for path in paths:
-        if not path.is_file():
-            raise InputError(f"there is no file {path}.", "Check the path.")
-    if len(paths) == 1:
+    paths: list[Path] = []
+    for given in map(Path, videos):
+        refuse_url(given)
+        if given.is_dir() and not is_sequence(given):
+            paths += _videos_in(given)
+        elif given.exists():
+            paths.append(given)
+        else:
+            raise InputError(f"there is no file {given}.", "Check the path.")
+    if paths == [Path(videos[0])]:
         return {paths[0]: output}
     stems = [path.stem for path in paths]
     repeated = sorted({stem for stem in stems if stems.count(stem) > 1})
@@ -138,11 +146,28 @@ def clip_folders(videos: Sequence[str | Path], output: Path) -> dict[Path, Path]
     return {path: output / path.stem for path in paths}
 
 
+def _videos_in(folder: Path) -> list[Path]:
+    """The videos and image sequences in a folder, sorted by name.
+
+    Raises:
+        InputError: there are none.
+    """
+    found = sorted(
+        path
+        for path in folder.iterdir()
+        if not path.name.startswith(".")
+        and ((path.is_file() and path.suffix.lower() in VIDEO_SUFFIXES) or (path.is_dir() and is_sequence(path)))
+    )
+    if not found:
+        raise InputError(f"{folder} holds no video and no numbered images.", "Give a video, or a folder of videos.")
+    return found
+
+
 def prepare_clip(video: Path, folder: Path, config: PrepareConfig, progress: Progress) -> dict[str, Any]:
     """Prepares one video; see ``prepare``. Returns the clip's figures."""
     with folder_lock(folder):
         started = time.monotonic()
-        digest = sha256(video)
+        digest = media_digest(video)
         options = config.model_dump(mode="json", exclude=_NOT_RECORDED)
         if _is_finished(folder, digest, options):
             progress.say(f"{folder}: already prepared.")

@@ -83,7 +83,7 @@ class VideoPreparation:
 
         self.video, self.digest, self.folder, self.progress = video, digest, folder, progress
         self.config, self.options = config, options
-        info = probe(video, progress.warn)
+        info = probe(video, progress.warn, config.fps)
         if config.rotate in (90, 270):
             info = replace(info, width_px=info.height_px, height_px=info.width_px)
         self.info = info

@@ -88,9 +88,9 @@ def sample_video(path: Path, duration_s: float, frame_count: int, count: int) ->
     Raises:
         InputError: no media, no video, or no frame can be decoded.
     """
-    if frame_count <= SEEK_FRAMES:
-        from jean.media import sample_frames
+    from jean.media import is_sequence, sample_frames
 
+    if frame_count <= SEEK_FRAMES or is_sequence(path):
         return list(sample_frames(path, count, lambda _: None))
     frames: dict[float, np.ndarray] = {}
     for target_s in (np.arange(count) + 0.5) * duration_s / count:

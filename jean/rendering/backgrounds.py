@@ -1,4 +1,4 @@
-"""Backgrounds behind the person: white, the training clip without its person, or an image."""
+"""Backgrounds behind the person: white, the training clip without its person, an image or a video."""
 
 from __future__ import annotations
 
@@ -8,44 +8,51 @@ import numpy as np
 
 from jean.clips.clip import Clip, is_clip
 from jean.drivers.person import Person
-from jean.errors import InputError
-from jean.rendering.config import RenderConfig
+from jean.media.image import central_square, read_image
+from jean.media.image_sequence import IMAGE_SUFFIXES
+from jean.rendering.background_video import BackgroundVideo
+from jean.rendering.drive import Drive
 
 
 class Backgrounds:
     """Backgrounds of a result, per frame.
 
     Args:
-        config: the configuration; ``background`` is "white", "source" or an image file.
+        background: "white", "source", or the path of an image, a video or a folder of numbered images.
         person: the person of the run: training clip and clean plate.
-        size: side of the result's frames, px.
-        positions: frame of the training clip [T] that each pose belongs to; None where the poses come from elsewhere.
+        drive: the drivers of the result: its size, rate and length, and the frame of the training clip of each pose.
 
     Raises:
-        InputError: the image file cannot be read.
+        InputError: the file cannot be read.
     """
 
-    def __init__(self, config: RenderConfig, person: Person, size: int, positions: np.ndarray | None):
+    def __init__(self, background: str, person: Person, drive: Drive):
+        size, positions = drive.size_px, drive.own_frames
         self.size, self.positions = size, positions
         self.clip: Clip | None = None
-        if config.background == "white":
+        self.video: BackgroundVideo | None = None
+        if background == "white":
             self.still = np.full((size, size, 3), 255, np.uint8)
-        elif config.background == "source":
+        elif background == "source":
             self.still = _resized(person.background, size)
             if positions is not None and is_clip(person.clip):
                 self.clip = Clip.open(person.clip)
+        elif Path(background).suffix.lower() in IMAGE_SUFFIXES:
+            self.still = central_square(read_image(background), size)
         else:
-            self.still = _read_image(Path(config.background), size)
+            self.video = BackgroundVideo(Path(background), size, drive.fps, len(drive), drive.repeat)
 
     def at(self, index: int) -> np.ndarray:
         """Background of one frame, uint8 [size, size, 3], RGB.
 
         With "source" and poses of the training clip, this is the clip's frame with the clean plate in place of the
-        person; otherwise a constant image.
+        person; with a video, its frame; otherwise a constant image.
 
         Args:
             index: number of the frame in the result.
         """
+        if self.video is not None:
+            return self.video.at(index)
         if self.clip is None or self.positions is None:
             return self.still
         import cv2
@@ -68,15 +75,3 @@ def _resized(image: np.ndarray, size: int) -> np.ndarray:
         return image
     method = cv2.INTER_AREA if image.shape[0] > size else cv2.INTER_CUBIC
     return cv2.resize(image, (size, size), interpolation=method)
-
-
-def _read_image(path: Path, size: int) -> np.ndarray:
-    """The central square of an image file, uint8 [size, size, 3], RGB."""
-    import cv2
-
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR) if path.is_file() else None
-    if image is None:
-        raise InputError(f"{path} is not an image.", "Name white, source, or a PNG or JPEG for --background.")
-    side = min(image.shape[:2])
-    top, left = (image.shape[0] - side) // 2, (image.shape[1] - side) // 2
-    return _resized(image[top : top + side, left : left + side, ::-1], size)

@@ -5,9 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from jean.config import StageConfig
+from jean.names import known_name
+
+NAMES = ("white", "source", "still")  # of backgrounds and of a pose
 
 
 class RenderConfig(StageConfig):
@@ -44,7 +47,8 @@ class RenderConfig(StageConfig):
     )
     pose: str | None = Field(
         None,
-        description="The head pose: a prepared clip, a JSON file of poses, or still. By default the training clip's.",
+        description="The head pose: a prepared clip, a video, a JSON file of poses, or still. By default the training "
+        "clip's.",
     )
     pose_mode: Literal["relative", "absolute"] = Field(
         "relative",
@@ -54,16 +58,16 @@ class RenderConfig(StageConfig):
     background: str = Field(
         "white",
         description="Background: white, as in the paper; source, the training clip without its person, or its clean "
-        "plate with another head pose; or an image file.",
+        "plate with another head pose; an image; or a video.",
     )
     size: int | None = Field(
         None, ge=32, le=4096, description="Side of the frames in pixels. By default the training clip's."
     )
     fps: float | None = Field(None, ge=1, le=240, description="Frames per second. By default the training clip's.")
-    repeat: Literal["mirror", "hold"] = Field(
+    repeat: Literal["mirror", "hold", "loop"] = Field(
         "mirror",
-        description="How a source that is too short continues: mirror plays it back and forth; hold repeats "
-        "its last frame.",
+        description="How a source or a background video that is too short continues: mirror plays it back and forth; "
+        "hold repeats its last frame; loop starts it again.",
     )
     strength: float = Field(
         1.0,
@@ -100,3 +104,11 @@ class RenderConfig(StageConfig):
         description="Sampling of the paper preset: exact as in the paper, or skip, with few samples and none in space "
         "that is empty throughout this video (kernels only).",
     )
+
+    @field_validator("background", "pose")
+    @classmethod
+    def _in_any_case(cls, value: str | None) -> str | None:
+        """``White``, ``Source`` and ``Still`` are names, unless a file is called so."""
+        if value is None or Path(value).exists():
+            return value
+        return known_name(value, NAMES) or value

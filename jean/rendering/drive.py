@@ -10,6 +10,7 @@ import torch
 from jean.checkpoint import Checkpoint
 from jean.drivers.method import Method
 from jean.drivers.person import Person
+from jean.drivers.resampling import Repeat
 from jean.drivers.tracks import DriverTracks
 from jean.drivers.voice import VoiceDetector, voice_detector
 from jean.features.audio import silero
@@ -32,12 +33,16 @@ class Drive:
         size_px: side of the result's frames.
         own_frames: frame of the training clip [T] that each pose belongs to; None where the poses come from elsewhere.
         reductions: how much the support limit has reduced each driver, by name.
+        fps: frames per second of the result.
+        repeat: how sources that are too short continue.
     """
 
     tracks: DriverTracks
     size_px: int
     own_frames: np.ndarray | None
     reductions: dict[str, Reduction]
+    fps: float
+    repeat: Repeat
 
     def __len__(self) -> int:
         return len(self.tracks)
@@ -91,7 +96,7 @@ def gather_drivers(
     count = len(lips)
     times = (np.arange(count) + 0.5) / fps
     expression, offsets, mean_kept = expressions(config, method.expression, person, times, own_fps, progress)
-    poses, own_frames = head_poses(config, person, times, fps, own_fps)
+    poses, own_frames = head_poses(config, person, times, fps, own_fps, str(meta["tracker"]["name"]), progress)
     remaining: dict[str, np.ndarray] = {}
     if config.expression is not None:
         remaining["expression_mean"] = np.full(count, mean_kept)
@@ -116,7 +121,7 @@ def gather_drivers(
         offsets=torch.from_numpy(offsets.astype(np.float32)),
         lips=torch.from_numpy(lips.astype(np.float32)),
     )
-    return Drive(tracks.to(model.device), size, own_frames, reductions)
+    return Drive(tracks.to(model.device), size, own_frames, reductions, fps, config.repeat)
 
 
 def _describe_gate(gate: VoiceDetector) -> str:

@@ -9,7 +9,7 @@ from jean.drivers.named_expression import ExpressionKey, expression_vectors, par
 from jean.drivers.person import Person
 from jean.drivers.resampling import interpolate_rows, source_positions
 from jean.errors import InputError, UsageError
-from jean.files import exists
+from jean.files import exists, refuse_url
 from jean.media.write import VIDEO_SUFFIXES
 from jean.progress import Progress
 from jean.rendering.config import RenderConfig
@@ -85,6 +85,7 @@ def _keys(config: RenderConfig, length_s: float) -> list[ExpressionKey]:
         return read_timeline(config.expression_timeline)
     if config.expression is None or exists(config.expression):
         return []
+    refuse_url(config.expression)
     text = str(config.expression)
     if "/" in text or config.expression.suffix in VIDEO_SUFFIXES:
         raise InputError(f"{text} does not exist.", "Check --expression.")

@@ -88,23 +88,30 @@ class LoadedHead:
         return gather_drivers(config, self.checkpoint, self.model, self.person, fps, size, self.progress)
 
     def backgrounds(self, drive: Drive, background: str = "white") -> Backgrounds:
-        """Backgrounds of the frames: "white", "source" (the training clip without its person), or an image file."""
-        return Backgrounds(RenderConfig(background=background), self.person, drive.size_px, drive.own_frames)
+        """Backgrounds of the frames.
 
-    def frame(self, drive: Drive, index: int, background: str = "white") -> np.ndarray:
+        Args:
+            drive: from ``drive``.
+            background: "white", "source" (the training clip without its person), an image or a video.
+        """
+        return Backgrounds(background, self.person, drive)
+
+    def frame(self, drive: Drive, index: int, background: str | Backgrounds = "white") -> np.ndarray:
         """Renders one frame, uint8 [size, size, 3], RGB.
 
         Args:
             drive: from ``drive``.
             index: number of the frame, from 0.
-            background: see ``backgrounds``.
+            background: see ``backgrounds``. For a video, give what that method returned: the video is then read once.
 
         Raises:
             IndexError: ``index`` is not a frame of ``drive``.
         """
         if not 0 <= index < len(drive):
             raise IndexError(f"there is no frame {index}: the drivers have {len(drive)} frames")
-        return render_frame(self.model, drive.frame(index), self.backgrounds(drive, background).at(index)).rgb
+        if isinstance(background, str):
+            background = self.backgrounds(drive, background)
+        return render_frame(self.model, drive.frame(index), background.at(index)).rgb
 
 
 def load_head(

@@ -11,6 +11,7 @@ from jean.drivers.person import Person
 from jean.drivers.pose import read_poses, retarget_position, smooth_poses
 from jean.drivers.resampling import interpolate_poses, source_positions
 from jean.geometry import rotation_matrix
+from jean.progress import Progress
 from jean.rendering.config import RenderConfig
 
 ORBIT_PERIOD_S = 4.0  # of the camera's swing
@@ -18,7 +19,13 @@ STILL = "still"
 
 
 def head_poses(
-    config: RenderConfig, person: Person, times: np.ndarray, fps: float, own_fps: float
+    config: RenderConfig,
+    person: Person,
+    times: np.ndarray,
+    fps: float,
+    own_fps: float,
+    tracker: str,
+    progress: Progress,
 ) -> tuple[np.ndarray, np.ndarray | None]:
     """Head poses of the result, before the support limit.
 
@@ -28,19 +35,21 @@ def head_poses(
         times: middles of the result's frames [T], s.
         fps: frames per second of the result.
         own_fps: frames per second of the training clip.
+        tracker: finds the head in a video.
+        progress: receives progress while a video is tracked.
 
     Returns:
         camera_to_world [T, 4, 4], and the frames of the training clip [T] that they belong to; None where the poses
         come from elsewhere.
     """
-    poses, own_frames = _source_poses(config, person, times, own_fps)
+    poses, own_frames = _source_poses(config, person, times, own_fps, tracker, progress)
     if config.pose_smoothing:
         poses = smooth_poses(poses, config.pose_smoothing, fps)
     return poses, own_frames
 
 
 def _source_poses(
-    config: RenderConfig, person: Person, times: np.ndarray, own_fps: float
+    config: RenderConfig, person: Person, times: np.ndarray, own_fps: float, tracker: str, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray | None]:
     own = person.camera_to_world
     if config.pose == STILL:
@@ -50,10 +59,10 @@ def _source_poses(
     if config.pose is not None:
         source = Path(config.pose)
         is_own = source.resolve() == person.clip
-        track, source_fps = read_poses(source)
+        track, source_fps = read_poses(source, tracker, progress)
         if config.pose_mode == "relative" and not is_own:
             track = person.support.pose.retarget(track)
-        elif source.is_dir() and not is_own:
+        elif source.suffix.lower() != ".json" and not is_own:
             track = retarget_position(track, own)
     positions = source_positions(times, source_fps, len(track), config.repeat)
     return interpolate_poses(track, positions), np.round(positions).astype(int) if is_own else None

@@ -22,11 +22,12 @@ from jean.drivers.person import NAME as PERSON
 from jean.drivers.person import read_person
 from jean.drivers.voice import detector_name
 from jean.errors import InputError, UsageError
-from jean.files import exists, folder_lock, sha256
-from jean.media import open_writer, read_audio_native
+from jean.files import exists, folder_lock, refuse_url
+from jean.media import media_digest, open_writer, read_audio_native
 from jean.media.write import VIDEO_SUFFIXES
 from jean.models.frame import render_frame, render_opacity
 from jean.models.talking_head import TalkingHead
+from jean.names import suggestion
 from jean.progress import Progress
 from jean.provenance import manifest, metadata_tags
 from jean.rendering.config import RenderConfig
@@ -167,8 +168,10 @@ def _sources(config: RenderConfig) -> dict[str, Path]:
         inputs["background"] = Path(config.background)
     paths = {name: path for name, path in inputs.items() if path is not None}
     for name, path in paths.items():
+        refuse_url(path)
         if not exists(path):
-            raise InputError(f"{path} does not exist.", f"Check --{name}.")
+            names = {"background": ("white", "source"), "pose": ("still",)}.get(name, ())
+            raise InputError(f"{path} does not exist.", f"{suggestion(str(path), names)}Check --{name}.")
     return paths
 
 
@@ -183,8 +186,8 @@ def _recorded(config: RenderConfig, sources: Mapping[str, Path]) -> dict[str, An
 
 
 def _digest(path: Path) -> str:
-    """Hex sha256 of a file or a clip."""
-    return sha256(path) if path.is_file() else Clip.open(path, pictures=False).digest()
+    """Hex sha256 of a clip, a file, or a folder of images."""
+    return Clip.open(path, pictures=False).digest() if is_clip(path) else media_digest(path)
 
 
 def _part(shard: str | None, frames: int) -> range:

@@ -350,3 +350,38 @@ def test_emotion_features_are_added_to_a_finished_clip(video, tmp_path, monkeypa
     assert np.allclose(features[2], (features[1] + features[3]) / 2, atol=1e-4)
     prepare([video], tmp_path / "clip", PrepareConfig(**SMALL))
     assert Clip.open(tmp_path / "clip").emotion_features == {}
+
+
+def test_folders_of_videos_and_of_numbered_images_are_prepared(tmp_path, video):
+    import cv2
+
+    from jean.media import read_audio, read_frames, write_wav
+
+    takes = tmp_path / "takes"
+    (takes / "plates").mkdir(parents=True)
+    (takes / "a.mp4").write_bytes(video.read_bytes())
+    (takes / "notes.txt").write_text("no video")
+    frames = [image for _, image in read_frames(video)]
+    for n, image in enumerate(frames):
+        cv2.imwrite(str(takes / "plates" / f"{n + 100}.png"), image[..., ::-1])
+    write_wav(takes / "plates" / "audio.wav", read_audio(video), 16000)
+    assert clip_folders([takes], tmp_path / "out") == {
+        takes / "a.mp4": tmp_path / "out" / "a",
+        takes / "plates": tmp_path / "out" / "plates",
+    }
+    result = prepare([takes], tmp_path / "out", PrepareConfig(**SMALL))
+    assert [Path(clip["clip"]).name for clip in result["clips"]] == ["a", "plates"]
+    first, second = (Clip.open(tmp_path / "out" / name) for name in ("a", "plates"))
+    np.testing.assert_array_equal(first.frames, second.frames)
+    np.testing.assert_array_equal(first.arrays["landmarks"], second.arrays["landmarks"])
+    assert second.audio_path is not None
+    # the rate of the images is that of the clip, so no image is left out
+    prepare([takes / "plates"], tmp_path / "fast", PrepareConfig(**SMALL, fps=30.0))
+    assert Clip.open(tmp_path / "fast").frame_count == len(frames)
+    again = prepare([takes / "plates"], tmp_path / "fast", PrepareConfig(**SMALL, fps=30.0))
+    assert again["clips"][0]["steps_run"] == []
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="holds no video and no numbered images"):
+        clip_folders([tmp_path / "empty"], tmp_path)
+    with pytest.raises(InputError, match="web address"):
+        clip_folders(["https://example.org/me.mp4"], tmp_path)

@@ -247,6 +247,15 @@ def test_named_expressions_and_timelines_render_or_raise(trained, speech, tmp_pa
     assert np.abs(results["clip"] - results["clip:0"]).mean() < 1
     with pytest.raises(UsageError, match="furious"):
         render(run, RenderConfig(audio=speech, expression="furious"), tmp_path / "x.mp4", Silent())
+    with pytest.raises(UsageError, match="Did you mean 'clip'"):
+        render(run, RenderConfig(audio=speech, expression="Clipp"), tmp_path / "x.mp4", Silent())
+    assert render(run, RenderConfig(audio=speech, expression="CLIP"), tmp_path / "x.mp4", Silent())["frames"] == 8
+    with pytest.raises(InputError, match=r"whit does not exist\. Did you mean 'white'"):
+        render(run, RenderConfig(audio=speech, background="whit"), tmp_path / "x.mp4", Silent())
+    for option in ("audio", "expression", "pose", "background"):
+        given = {"audio": speech, option: "https://example.org/a.mp4"}
+        with pytest.raises(InputError, match="web address"):
+            render(run, RenderConfig(**given), tmp_path / "x.mp4", Silent())
     with pytest.raises(InputError, match="exist"):
         render(run, RenderConfig(audio=speech, expression="no/such.mp4"), tmp_path / "x.mp4", Silent())
     line = tmp_path / "line.csv"
