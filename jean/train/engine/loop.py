@@ -39,12 +39,16 @@ def run(
 ) -> dict[str, Any]:
     """Trains ``stage`` in ``folder``: starts, resumes from the last checkpoint, or returns the result if finished.
 
+    A run that had fewer steps goes on to the new number. Its learning rates then follow the schedule of the new number,
+    so that it is not the same as a run of that length from the start; ``extended_from`` in its result says so.
+
     Args:
         stage: a new stage, built from ``config``.
         folder: the run folder; it is locked during the training.
-        schedule: when to save, evaluate, log and preview. ``steps`` must not change when a run is resumed.
+        schedule: when to save, evaluate, log and preview. ``steps`` must not become fewer when a run is resumed.
         progress: receives messages, warnings and every step.
-        config: everything that decides the result, as JSON values. A run is only resumed under an equal config.
+        config: everything that decides the result, as JSON values. A run is only resumed under an equal config, apart
+            from its length.
         meta: JSON values for readers of the checkpoints (widths, hashes); not compared.
         begin: writes further files of the trainer into the folder. It is called before the first step of this call,
             when the folder is locked and known to be empty or to belong to this run.
@@ -52,7 +56,8 @@ def run(
             writes them again, and the last step is evaluated again.
 
     Returns:
-        The scalars of the last evaluation, ``steps``, and ``seconds`` spent in steps, over all resumes.
+        The scalars of the last evaluation, ``steps``, ``seconds`` spent in steps, over all resumes, and, for a run that
+        was extended, its former numbers of steps as ``extended_from``.
 
     Raises:
         SetupError: the folder is locked or not writable, the disk is full, or memory is exhausted.
@@ -94,6 +99,7 @@ class _Run:
         self.signals, self.config, self.meta = signals, config, meta
         self.done = 0  # finished steps
         self.seconds = 0.0
+        self.extended_from: list[int] = []  # former lengths of the run, steps
         self.saved: dict[str, Any] | None = None  # payload of the last checkpoint, without its tensors
         self.log: run_folder.Log | None = None
 
@@ -102,9 +108,11 @@ class _Run:
         with self.signals.interruptible():
             if has_checkpoint(self.folder):
                 checkpoint = self._load()
-                metrics = run_folder.finished_metrics(self.folder, checkpoint.content_hash)
+                metrics = None
+                if checkpoint.payload["steps"] == self.schedule.steps:
+                    metrics = run_folder.finished_metrics(self.folder, checkpoint.content_hash)
                 if metrics is not None and intact():
-                    self.progress.say(f"{self.folder} is finished: nothing to do.")
+                    self.progress.say(f"{self.folder} is finished: nothing to do. More --steps continue it.")
                     return metrics
                 restore(self.stage, checkpoint)
                 self.saved = checkpoint.payload
@@ -134,11 +142,15 @@ class _Run:
         checkpoint = load_checkpoint(self.folder, stage=self.stage.name, warn=self.progress.warn)
         run_folder.require_same_settings(self.folder, checkpoint.payload["config"], self.config)
         steps = checkpoint.payload["steps"]
-        if steps != self.schedule.steps:
+        if steps > self.schedule.steps:
             raise ArtefactError(
-                f"{self.folder} was started with {steps} steps, not {self.schedule.steps}.",
-                "Give the same number, or choose another --output.",
+                f"{self.folder} was started with {steps} steps, more than {self.schedule.steps}.",
+                "Give at least as many, or choose another --output.",
             )
+        self.extended_from = list(checkpoint.payload.get("extended_from", []))
+        if steps < self.schedule.steps:
+            self.extended_from.append(steps)
+            self.progress.say(f"extending the run from {steps} to {self.schedule.steps} steps.")
         return checkpoint
 
     def _device(self) -> str:
@@ -186,6 +198,7 @@ class _Run:
             "stage": self.stage.name,
             "step": self.done,
             "steps": self.schedule.steps,
+            "extended_from": self.extended_from,
             "seconds": self.seconds,
             "log_bytes": self.log.length_bytes,
             "config": self.config,
@@ -219,7 +232,9 @@ class _Run:
     def _conclude(self) -> dict[str, Any]:
         assert self.saved is not None and self.saved["step"] == self.schedule.steps
         with self.signals.interruptible():
-            metrics = {**self._evaluate(), "steps": self.done, "seconds": self.seconds}
+            metrics: dict[str, Any] = {**self._evaluate(), "steps": self.done, "seconds": self.seconds}
+            if self.extended_from:
+                metrics["extended_from"] = self.extended_from
             run_folder.write_metrics(self.folder, metrics, self.saved["tensors_sha256"])
         return metrics
 

@@ -26,6 +26,9 @@ _PACKAGES = ("jean", "torch", "numpy", "safetensors", "scipy", "opencv-python", 
 _WALL_TIME = ("_per_s", "seconds")
 
 
+LENGTH_KEYS = ("steps", "epochs")  # settings that a run may change when it goes on
+
+
 def write_description(folder: Path, config: dict[str, Any], device: str) -> None:
     """Writes ``config.yaml`` and ``environment.json`` before training starts or resumes.
 
@@ -92,12 +95,12 @@ def differing_keys(stored: dict[str, Any], given: dict[str, Any]) -> list[str]:
 
 
 def require_same_settings(folder: Path, stored: dict[str, Any], given: dict[str, Any]) -> None:
-    """Checks that a run is resumed under the settings that it was started with.
+    """Checks that a run is resumed under the settings that it was started with; only its length may differ.
 
     Raises:
         ArtefactError: settings differ; the message names all of them.
     """
-    if keys := differing_keys(stored, given):
+    if keys := [key for key in differing_keys(stored, given) if key not in LENGTH_KEYS]:
         raise ArtefactError(
             f"{folder} was trained with other settings: {', '.join(keys)}.",
             "Give the same ones, or choose another --output.",

@@ -170,10 +170,36 @@ def test_a_run_is_not_resumed_under_other_settings(tmp_path):
     ):
         with pytest.raises(ArtefactError, match=rf"other settings: {names}\."):
             train(tmp_path, steps=5, config=config)
-    with pytest.raises(ArtefactError, match="started with 5 steps, not 6"):
-        train(tmp_path, steps=6, config={"rate": 1, "field": {"planes": (1, 2), "width": 8}})
+    with pytest.raises(ArtefactError, match="started with 5 steps, more than 4"):
+        train(tmp_path, steps=4, config={"rate": 1, "field": {"planes": (1, 2), "width": 8}})
     with pytest.raises(ArtefactError, match="stage 'tiny', not 'audio'"):
         train(tmp_path, steps=5, name="audio")
+
+
+def test_a_finished_run_goes_on_to_more_steps(tmp_path, whole):
+    folder = tmp_path / "run"
+    first = train(folder, steps=25, config={"rate": 1, "steps": 25, "epochs": None})
+    assert "extended_from" not in first
+    recorder = Recorder()
+    metrics = train(folder, steps=STEPS, config={"rate": 1, "steps": STEPS, "epochs": None}, progress=recorder)
+    assert metrics["steps"] == STEPS and metrics["extended_from"] == [25] and metrics["seconds"] > first["seconds"]
+    assert "extending the run from 25 to 40 steps." in recorder.messages
+    lines = _lines(folder)
+    assert [line["step"] for line in lines if line["kind"] == "train"] == list(range(1, STEPS + 1))
+    # the tiny stage has no schedule of rates, so the extended run is the whole run, bit by bit
+    assert outcome(folder)["checkpoint"] == whole["checkpoint"]
+    again = train(folder, steps=STEPS, config={"rate": 1, "steps": STEPS, "epochs": None})
+    assert again == metrics, "nothing to do"
+    longer = train(folder, steps=45, config={"rate": 1, "steps": 45, "epochs": None})
+    assert longer["extended_from"] == [25, STEPS]
+
+
+def test_an_interrupted_extension_is_resumed(tmp_path):
+    train(tmp_path, steps=10)
+    with pytest.raises(Interrupted):
+        train(tmp_path, steps=30, fault={"at": "step", "step": 15, "signal": signal.SIGTERM})
+    metrics = train(tmp_path, steps=30)
+    assert metrics["steps"] == 30 and metrics["extended_from"] == [10]
 
 
 def test_differing_keys_lists_changed_and_missing_settings():
