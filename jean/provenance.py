@@ -24,7 +24,7 @@ from jean.integrity import content_facts
 
 FORMAT = 1  # of the manifest
 STATEMENT = "Synthetic: made by a computer, not a recording of what anyone said or did."
-TAGGED = (".mp4", ".m4v", ".mov", ".mkv")  # video formats that hold tags
+TAGGED = (".mp4", ".m4v", ".mov", ".mkv", ".webm")  # video formats that hold tags
 
 
 def manifest(

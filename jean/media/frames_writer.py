@@ -19,6 +19,17 @@ from jean.media.rates import rational_fps
 from jean.media.wav import write_wav
 
 
+def check_frames_folder(path: Path) -> None:
+    """Checks that frames can be written to a folder: absent, empty, or written by a ``FramesWriter``.
+
+    Raises:
+        UsageError: it holds other files.
+    """
+    foreign = path.exists() and not (path / FRAMES_FILE).is_file()
+    if foreign and (not path.is_dir() or any(path.iterdir())):
+        raise UsageError(f"{path} exists and holds other files.", "Choose another --output.")
+
+
 class FramesWriter:
     """Writes ``000000.png``, ``000001.png``, …, ``audio.wav`` and ``frames.json``; a ``Writer``.
 
@@ -59,9 +70,7 @@ class FramesWriter:
         self._partial = self.path.with_name(f".{self.path.name}.{os.getpid()}.partial")
 
     def __enter__(self) -> FramesWriter:
-        foreign = self.path.exists() and not (self.path / FRAMES_FILE).is_file()
-        if foreign and (not self.path.is_dir() or any(self.path.iterdir())):
-            raise UsageError(f"{self.path} exists and holds other files.", "Choose another --output.")
+        check_frames_folder(self.path)
         try:
             shutil.rmtree(self._partial, ignore_errors=True)
             self._partial.mkdir(parents=True)

@@ -24,7 +24,7 @@ from jean.drivers.voice import detector_name
 from jean.errors import InputError, UsageError
 from jean.files import exists, folder_lock, refuse_url
 from jean.media import media_digest, open_writer, read_audio_native
-from jean.media.write import VIDEO_SUFFIXES
+from jean.media.write import check_output
 from jean.models.frame import render_frame, render_opacity
 from jean.models.talking_head import TalkingHead
 from jean.names import suggestion
@@ -48,7 +48,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     Args:
         run: run folder of ``train_nerf``.
         config: the sources and options.
-        output: path of the video.
+        output: path of the video or GIF; without a suffix, a folder for PNG frames and a wav.
         progress: receives progress, warnings and messages.
 
     Returns:
@@ -64,8 +64,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     began = time.perf_counter()
     if config.audio is None:
         raise UsageError("no speech was given.", "Add --audio FILE.")
-    if output.suffix.lower() not in VIDEO_SUFFIXES:
-        raise UsageError(f"{output} has no video suffix.", f"Use one of {', '.join(VIDEO_SUFFIXES)}.")
+    check_output(output)
     sources, files = _sources(config), ResultFiles.of(config, output)
     checkpoint, person = load_checkpoint(run, stage="nerf", warn=progress.warn), read_person(run)
     files.claim([run, *sources.values()])

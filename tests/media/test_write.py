@@ -255,3 +255,60 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         )
         peaks.append(int(done.stdout))
     assert peaks[1] < 1.1 * peaks[0]
+
+
+@pytest.mark.parametrize("rate_hz", [16000, 44100])
+def test_webm_holds_vp9_and_opus(tmp_path, rate_hz):
+    import av
+
+    path, sound = tmp_path / "o.webm", chirp(1.2, rate_hz, 2)
+    tags = {"comment": "synthetic=true; tool=jean", "description": "made"}
+    with open_writer(path, (96, 64), 25, (sound, rate_hz), metadata=tags) as writer:
+        for number in range(30):
+            writer.write(picture(number))
+    assert writer.note == ""
+    with av.open(str(path)) as container:
+        assert [stream.codec_context.codec.canonical_name for stream in container.streams] == ["vp9", "opus"]
+    assert [number_of(image) for _, image in read_frames(path)] == list(range(30))
+    _, image = next(iter(read_frames(path)))
+    assert np.abs(image[-16:, 8:40].astype(int) - (200, 40, 40)).max() <= 6
+    decoded, heard_hz = read_audio_native(path)
+    assert heard_hz == 48000 and abs(len(decoded) - 57600) <= 960
+    assert abs(lag_samples(chirp(1.2, 48000)[:, 0], decoded[:, 0])) <= 48
+    found = {name.lower(): value for name, value in read_tags(path).items()}
+    assert {name: found[name] for name in tags} == tags
+
+
+@pytest.mark.parametrize(("fps", "frames"), [(25, 20), (30, 24), (60, 30)])
+def test_a_gif_has_the_frames_and_the_mean_rate(tmp_path, fps, frames):
+    path = tmp_path / "o.gif"
+    with open_writer(path, (97, 65), fps, (chirp(1, 16000), 16000)) as writer:
+        for number in range(frames):
+            writer.write(picture(number, 97, 65))
+    assert "no sound" in writer.note
+    seen = list(read_frames(path))
+    step = 2 if fps == 60 else 1
+    assert [number_of(image) for _, image in seen] == list(range(0, frames, step))
+    np.testing.assert_allclose([time for time, _ in seen], np.arange(0, frames, step) / fps, atol=0.0051)
+    assert np.abs(seen[0][1][-16:, 8:40].astype(int) - (200, 40, 40)).max() <= 4
+    with open_writer(tmp_path / "s.gif", (192, 128), 25) as writer:
+        writer.write(scene())
+    assert writer.note == ""
+    assert np.abs(next(iter(read_frames(tmp_path / "s.gif")))[1].astype(int) - scene()).mean() < 8
+
+
+def test_a_gif_without_frames_leaves_no_file(tmp_path):
+    with pytest.raises(InputError, match="no frame"), open_writer(tmp_path / "o.gif", (96, 64), 25):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_path_without_a_suffix_is_a_folder_of_png_frames(tmp_path):
+    with open_writer(tmp_path / "frames", (96, 64), 50, (chirp(0.2, 16000), 16000)) as writer:
+        for number in range(10):
+            writer.write(picture(number))
+    assert writer.note == "" and writer.path == tmp_path / "frames"
+    assert [number_of(image) for _, image in read_frames(tmp_path / "frames")] == list(range(10))
+    assert probe(tmp_path / "frames").fps == 50 and probe(tmp_path / "frames").has_audio
+    with pytest.raises(UsageError, match="unknown suffix"):
+        open_writer(tmp_path / "frames.png", (96, 64), 25)

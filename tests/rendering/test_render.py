@@ -35,6 +35,24 @@ def test_the_result_is_as_long_as_the_sound(trained, speech, tmp_path):
     assert not out.with_name("out.mp4.work").exists()
 
 
+@pytest.mark.parametrize("name", ["out.webm", "out.gif", "out"])
+def test_other_kinds_of_results(trained, speech, tmp_path, name):
+    out = tmp_path / name
+    assert render(trained / "run", RenderConfig(audio=speech), out, Silent())["output"] == str(out)
+    assert sum(1 for _ in read_frames(out, 25.0)) == 8
+    report = check(out)
+    assert report["ok"] and report["synthetic"] and report["hash_matches"]
+    assert report["tags_match"] is (True if name == "out.webm" else None)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted([name, f"{name}.json", "speech.wav"])
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.txt").write_text("x")
+    with pytest.raises(UsageError, match="holds other files"):
+        render(trained / "run", RenderConfig(audio=speech), tmp_path / "notes", Silent())
+    assert not (tmp_path / "notes.work").exists(), "found out before any work"
+    with pytest.raises(UsageError, match="unknown suffix"):
+        render(trained / "run", RenderConfig(audio=speech), tmp_path / "out.png", Silent())
+
+
 def test_a_finished_render_is_not_repeated_unless_options_change(trained, speech, tmp_path):
     out = tmp_path / "out.mp4"
     render(trained / "run", RenderConfig(audio=speech), out, Silent())
