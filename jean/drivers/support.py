@@ -23,6 +23,8 @@ CONSTANT_ROOM = 0.4
 OFFSET_ROOM = 2.0  # factor on the radii of offsets: they only deform space, which stays defined further out
 UPPER = np.arange(17, 48)  # iBUG numbers of brows, nose and eyes
 LOWER = np.array([*range(17), *range(48, 68)])
+NECK = np.array([0.0, 8.0, 4.0])  # about which a head turns: top of the neck, head space, cm
+FURTHER_DEG = 12.0  # that a head may turn beyond the support; beyond about 15, sides that no frame shows break up
 TENTHS_RAD = 10.0  # rotations in tenths of a radian compare with shifts in centimetres
 
 
@@ -158,6 +160,31 @@ class PoseSupport:
         motion, remaining = self.motion.limit(pose_motion(camera_to_world, self.mean))
         limited = poses_from_motion(motion, self.mean)
         return np.where((remaining == 1)[:, None, None], camera_to_world, limited), remaining
+
+    def turn_further(self, camera_to_world: np.ndarray, limited: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Turns limited poses towards the original ones, about the neck: the head turns further than it was seen.
+
+        The field has three dimensions and bears some degrees more than the flat torso, which keeps the limited poses.
+        Since the top of the neck stays in its place, the neck does not open.
+
+        Args:
+            camera_to_world: the original poses [T, 4, 4]; limited: from ``limit``.
+
+        Returns:
+            Poses [T, 4, 4], and the remaining fraction [T] of the original motion.
+        """
+        wanted, near = (pose_motion(poses, self.mean) for poses in (camera_to_world, limited))
+        extra = wanted[:, :3] - near[:, :3]
+        angle, most = np.linalg.norm(extra, axis=1, keepdims=True), TENTHS_RAD * np.radians(FURTHER_DEG)
+        turn = near[:, :3] + extra * (most * np.tanh(angle / most) / np.maximum(angle, 1e-12))
+        rotation = rotation_matrix(turn / TENTHS_RAD) @ invert_pose(self.mean)[:3, :3]
+        head = invert_pose(limited)
+        neck = head[:, :3, :3] @ NECK + head[:, :3, 3]
+        turned = invert_pose(make_pose(rotation, neck - rotation @ NECK))
+        same = (camera_to_world == limited).all((1, 2))
+        result = np.where(same[:, None, None], camera_to_world, turned)
+        along = (pose_motion(result, self.mean) * wanted).sum(1) / np.maximum(np.square(wanted).sum(1), 1e-12)
+        return result, np.where(same, 1.0, along.clip(0.0, 1.0))
 
     def retarget(self, camera_to_world: np.ndarray) -> np.ndarray:
         """Poses [T, 4, 4] with their motion about their own mean applied to this person's mean pose."""

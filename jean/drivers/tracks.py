@@ -29,6 +29,7 @@ class DriverTracks:
             None.
         neighbours: rows of ``audio`` that are smoothed together for each frame, int64 [T, N]; None without smoothing.
         lips: the audio part of e_in [T, audio_width], or None.
+        torso_camera_to_world: poses [T, 4, 4] that torso and shading follow; None for ``camera_to_world``.
     """
 
     camera_to_world: Tensor
@@ -39,6 +40,7 @@ class DriverTracks:
     audio: Tensor | WindowRows | None = None
     neighbours: Tensor | None = None
     lips: Tensor | None = None
+    torso_camera_to_world: Tensor | None = None
 
     @classmethod
     def of_person(
@@ -92,6 +94,7 @@ class DriverTracks:
             expression=self.expression[rows],
             offsets=self.offsets[rows],
             lips=None if self.lips is None else self.lips[rows],
+            torso_camera_to_world=None if self.torso_camera_to_world is None else self.torso_camera_to_world[rows],
         )
 
     def windows(self, rows: Tensor) -> Tensor:

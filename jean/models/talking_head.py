@@ -47,6 +47,8 @@ class Frames:
         lips: the audio part of e_in [F, audio_width], which replaces the embedding of ``audio``; NaN in rows where
             ``audio`` decides.
         latent: latent codes of training frames [F, K], for what no driver explains; None for zeros, as in rendering.
+        torso_camera_to_world: poses [F, 4, 4] within the support, which torso and shading follow where the head turns
+            further; None for ``camera_to_world``.
     """
 
     camera_to_world: Tensor
@@ -57,6 +59,12 @@ class Frames:
     offsets: Tensor
     lips: Tensor | None = None
     latent: Tensor | None = None
+    torso_camera_to_world: Tensor | None = None
+
+    @property
+    def supported_poses(self) -> Tensor:
+        """The poses [F, 4, 4] that torso and shading follow."""
+        return self.camera_to_world if self.torso_camera_to_world is None else self.torso_camera_to_world
 
 
 @dataclass(frozen=True)
@@ -218,13 +226,13 @@ class TalkingHead(nn.Module):
             condition: its e_in.
         """
         pose = self._pose(frames)
-        view = self.head.view(frames.camera_to_world, pose)
+        view = self.head.view(frames.supported_poses, pose)
         deformation = self.deformation(frames, condition)
         return self.head.frame_scene(condition, view, deformation, lambda: self.torso.frame_torso(pose[0]))
 
     def _pose(self, frames: Frames) -> Tensor:
         """Standardised pose vectors [F, 6]."""
-        return ((pose_vectors(frames.camera_to_world) - self.pose_mean) / self.pose_std).clamp(-POSE_LIMIT, POSE_LIMIT)
+        return ((pose_vectors(frames.supported_poses) - self.pose_mean) / self.pose_std).clamp(-POSE_LIMIT, POSE_LIMIT)
 
     def trace(
         self,
@@ -253,7 +261,7 @@ class TalkingHead(nn.Module):
                 pixels, frames.focal_px[frame], frames.center_px[frame], frames.camera_to_world[frame]
             )
             pose = self._pose(frames)
-            deformation, view = self.deformation(frames, condition), self.head.view(frames.camera_to_world, pose)
+            deformation, view = self.deformation(frames, condition), self.head.view(frames.supported_poses, pose)
             torso_rgb, torso_opacity = self.torso(pixels / size_px, pose, frame)
         head = self.head.trace(origins, directions, condition, view, frame, generator, deformation)
         return Pixels(head, torso_rgb, torso_opacity)

@@ -104,7 +104,8 @@ def gather_drivers(
     offsets, remaining["upper_offsets"], lower = support.limit_offsets(offsets)
     if not method.audio_drives_mouth:
         remaining["lower_offsets"] = lower
-    poses, remaining["pose"] = support.pose.limit(poses)
+    torso_poses = support.pose.limit(poses)[0]
+    poses, remaining["pose"] = support.pose.turn_further(poses, torso_poses)
     if lip_support is not None:
         lips, remaining["lips"] = lip_support.limit(lips)
     reductions = {name: Reduction.of(fraction) for name, fraction in remaining.items()}
@@ -120,6 +121,7 @@ def gather_drivers(
         expression=torch.from_numpy(expression.astype(np.float32)),
         offsets=torch.from_numpy(offsets.astype(np.float32)),
         lips=torch.from_numpy(lips.astype(np.float32)),
+        torso_camera_to_world=torch.from_numpy(torso_poses.astype(np.float32)),
     )
     return Drive(tracks.to(model.device), size, own_frames, reductions, fps, config.repeat)
 

@@ -10,6 +10,7 @@ import numpy as np
 from jean.drivers.person import Person
 from jean.drivers.pose import read_poses, retarget_position, smooth_poses
 from jean.drivers.resampling import interpolate_poses, source_positions
+from jean.drivers.support import NECK
 from jean.geometry import rotation_matrix
 from jean.progress import Progress
 from jean.rendering.config import RenderConfig
@@ -69,7 +70,7 @@ def _source_poses(
 
 
 def orbit_camera(poses: np.ndarray, config: RenderConfig, times: np.ndarray) -> np.ndarray:
-    """Poses [T, 4, 4] after a rotation of the camera around the head's origin.
+    """Poses [T, 4, 4] after a rotation of the camera around the neck, where the torso, which does not turn, begins.
 
     Args:
         poses: camera_to_world [T, 4, 4].
@@ -85,4 +86,5 @@ def orbit_camera(poses: np.ndarray, config: RenderConfig, times: np.ndarray) -> 
     turn[:, :3, :3] = rotation_matrix(np.stack([0 * yaw, yaw, 0 * yaw], -1)) @ rotation_matrix(
         np.stack([pitch, 0 * yaw, 0 * yaw], -1)
     )
+    turn[:, :3, 3] = NECK - turn[:, :3, :3] @ NECK
     return turn @ poses

@@ -7,7 +7,9 @@ import pytest
 
 from jean.drivers.support import (
     CONSTANT_ROOM,
+    FURTHER_DEG,
     LARGEST,
+    NECK,
     DriverSupport,
     PoseSupport,
     Support,
@@ -145,3 +147,33 @@ def test_supports_are_stored_and_read():
     assert np.array_equal(found.pose.limit(poses)[0], again.pose.limit(poses)[0])
     without = DriverSupport.fit(random.normal(size=(50, 4)), offsets, talking_poses(50), None)
     assert DriverSupport.from_arrays(without.arrays()).lips is None and again.lips is not None
+
+
+def yawed(degrees):
+    """Poses of a head 60 cm before the camera, turned sideways about its origin."""
+    yaw = np.radians(np.asarray(degrees, float))
+    rotation = rotation_matrix(np.stack([0 * yaw, yaw, 0 * yaw], -1))
+    return invert_pose(make_pose(rotation, np.tile([0.0, 0.0, 60.0], (len(yaw), 1))))
+
+
+def test_a_head_turns_further_than_its_torso_about_the_neck():
+    support = PoseSupport.fit(yawed(4 * np.sin(np.arange(200) / 9)))
+    source = yawed([0.0, 3.0, 10.0, -15.0, 60.0])
+    limited = support.limit(source)[0]
+    turned, remaining = support.turn_further(source, limited)
+    assert np.array_equal(turned[:2], source[:2]) and (remaining[:2] == 1).all()
+    beyond = np.degrees(rotation_angle(turned[:, :3, :3], limited[:, :3, :3]))
+    assert 0 < beyond[2] < beyond[3] < beyond[4] <= FURTHER_DEG + 1e-6
+    assert np.degrees(rotation_angle(turned[2:3, :3, :3], source[2:3, :3, :3]))[0] < 2.0
+    heads = [invert_pose(poses) for poses in (turned, limited)]
+    necks = [head[:, :3, :3] @ NECK + head[:, :3, 3] for head in heads]
+    assert np.abs(necks[0] - necks[1]).max() < 1e-9
+    assert 0.8 < remaining[2] < 1 and remaining[4] < 0.4
+
+
+def test_a_smooth_turn_stays_smooth():
+    support = PoseSupport.fit(yawed(4 * np.sin(np.arange(200) / 9)))
+    source = yawed(np.linspace(0, 40, 801))
+    turned = support.turn_further(source, support.limit(source)[0])[0]
+    steps = np.degrees(rotation_angle(turned[1:, :3, :3], turned[:-1, :3, :3]))
+    assert np.abs(np.diff(steps)).max() < 0.02 and steps.max() < 0.06  # the source turns 0.05 degrees per frame

@@ -10,14 +10,16 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
+from jean.drivers.support import NECK
 from jean.errors import ArtefactError, InputError, UsageError
-from jean.geometry import make_pose, rotation_matrix
+from jean.geometry import Camera, invert_pose, make_pose, project, rotation_matrix
 from jean.kernels import library
 from jean.media import probe, read_audio, read_frames, read_opacity, write_wav
 from jean.models.head import paper as head_paper
 from jean.progress import Silent
 from jean.provenance import check
 from jean.rendering.config import RenderConfig
+from jean.rendering.poses import orbit_camera
 from jean.rendering.render import render
 from jean.train.nerf.train import NerfConfig, train_nerf
 from tests.helpers.tiny_clip import make_clip, rewrite
@@ -118,6 +120,29 @@ def test_layers_hold_the_opacity_that_two_backgrounds_show(trained, speech, tmp_
     assert np.abs(opacity.sum(-1, dtype=float) - shown).max() <= 3
     head, torso = np.moveaxis(opacity.astype(int), -1, 0)
     assert head[24, 24] > torso[24, 24] and torso[-1, 24] > head[-1, 24]  # the head in the middle, the torso below
+
+
+def test_the_torso_stays_when_the_camera_turns_around_the_head(trained, speech, tmp_path):
+    torsos, heads = [], []
+    for name, yaw in (("a", 0.0), ("b", 25.0)):
+        config = RenderConfig(audio=speech, pose="still", yaw=yaw, layers=True)
+        render(trained / "run", config, tmp_path / f"{name}.mp4", Silent())
+        head, torso = np.moveaxis(read_opacity(tmp_path / f"{name}_layers" / "000000.png").astype(int), -1, 0)
+        torsos.append(torso)
+        heads.append(head)
+    assert np.abs(heads[0] - heads[1]).max() > 60
+    uncovered = (heads[0] == 0) & (heads[1] == 0)
+    assert uncovered[-5:].any() and torsos[0][uncovered].max() > 100
+    assert np.abs(torsos[0] - torsos[1])[uncovered].max() <= 1  # rounding
+
+
+def test_the_camera_turns_around_the_neck():
+    pose = invert_pose(make_pose(np.eye(3)[None], np.array([[1.0, 2.0, 60.0]])))
+    turned = orbit_camera(pose, RenderConfig(yaw=30, pitch=10), np.array([0.0]))
+    camera = Camera(100.0, (50.0, 50.0), 100, 100)
+    assert np.allclose(project(NECK[None], camera, pose[0]), project(NECK[None], camera, turned[0]))
+    nose = np.array([[0.0, 0.0, -8.0]])
+    assert np.abs(project(nose, camera, pose[0]) - project(nose, camera, turned[0])).max() > 5
 
 
 def test_the_white_background_is_white(trained, speech, tmp_path):
