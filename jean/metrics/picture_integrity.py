@@ -21,8 +21,10 @@ from jean.media import read_opacity
 from jean.metrics.base import Column, FramePair, Metric, MetricContext, MetricOptions, Scores, finite_mean
 
 CLOSED = 0.98  # opacity of head and torso from chin to collar
-# The region from chin to collar, in distances between the outer eye corners; narrower than any neck.
-NECK_HALF_WIDTH, NECK_ABOVE, NECK_BELOW = 0.3, 0.15, 0.35
+# The region from chin to collar, in distances between the outer eye corners; narrower than any neck. It lies below the
+# middle of the jaw's corners, since the chin of a turned head stands beside the neck.
+NECK_HALF_WIDTH, NECK_ABOVE, NECK_BELOW = 0.2, 0.15, 0.35
+JAW_CORNERS = [3, 13]
 PAINTED = 0.05  # opacity from which a pixel outside the person counts: 13 of 255 grey levels at most
 REACH = 0.04  # fraction of the frame's width around the person that hair and soft edges may fill
 STRAY = 1e-3  # fraction of the frame from which the picture counts as changed outside the person
@@ -38,7 +40,7 @@ def neck_opacity(opacity: np.ndarray, landmarks: np.ndarray) -> float:
     """
     import cv2
 
-    unit, (x, y) = float(inter_ocular(landmarks)), landmarks[CHIN]
+    unit, x, y = float(inter_ocular(landmarks)), landmarks[JAW_CORNERS, 0].mean(), landmarks[CHIN, 1]
     top, bottom = round(y - NECK_ABOVE * unit), round(y + NECK_BELOW * unit)
     left, right = round(x - NECK_HALF_WIDTH * unit), round(x + NECK_HALF_WIDTH * unit)
     region = cv2.blur(opacity.astype(np.float32), (3, 3))[max(top, 0) : max(bottom, 0), max(left, 0) : max(right, 0)]

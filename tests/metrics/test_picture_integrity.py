@@ -22,12 +22,13 @@ def nose_tracker(monkeypatch):
 
 
 class ChinTracker(NoseTracker):
-    """``NoseTracker`` with a chin 56 px below the eyes."""
+    """``NoseTracker`` with a chin 56 px below the eyes, and corners of the jaw beside it."""
 
     def track(self, frames):
         for faces in super().track(frames):
             for face in faces:
-                face.landmarks[8] = face.landmarks[36:48].mean(0) + np.array([0, 56])
+                middle = face.landmarks[36:48].mean(0)
+                face.landmarks[[3, 8, 13]] = middle + np.array([[-25, 40], [0, 56], [25, 40]])
             yield faces
 
 
@@ -47,7 +48,7 @@ def layers(gap=0, patch=0):
 
 def neck_points():
     points = face_points()
-    points[8] = (64, 112)
+    points[[3, 8, 13]] = (40, 96), (64, 112), (88, 96)
     return points
 
 
@@ -55,6 +56,14 @@ def neck_points():
 def test_a_gap_under_the_chin_lowers_the_opacity_of_the_neck(gap, expected):
     opacity = layers(gap).sum(-1) / 255
     assert neck_opacity(opacity, neck_points()) == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_chin_of_a_turned_head_may_stand_beside_the_neck():
+    opacity = layers().sum(-1) / 255
+    opacity[100:, 88:] = 0  # nothing to the right of the neck
+    points = neck_points()
+    points[8, 0] = 92
+    assert neck_opacity(opacity, points) == pytest.approx(1.0)
 
 
 def test_a_chin_below_the_frame_has_no_neck():
