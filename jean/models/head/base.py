@@ -196,6 +196,15 @@ class Head(nn.Module, ABC):
         """Weighted prior losses by name. Training adds them in every fourth step; the weights include that factor."""
         return {}
 
+    def density(self, positions: Tensor, condition: Tensor) -> Tensor | None:
+        """Density [N], per cm, at positions, for priors on the shape; None for heads that have none.
+
+        Args:
+            positions: [N, 3], head space, cm.
+            condition: [1, C], e_in of one frame.
+        """
+        return None
+
     def parameter_groups(self) -> list[ParameterGroup]:
         """Parameters with a rate of their own; all others learn at the rate of the networks."""
         return []

@@ -149,6 +149,10 @@ class FastHead(Head):
     def wants_occupancy(self, step: int) -> bool:  # noqa: D102
         return step % OCCUPANCY_EVERY == OCCUPANCY_EVERY - 1
 
+    def density(self, positions: Tensor, condition: Tensor) -> Tensor:  # noqa: D102
+        frame = torch.zeros(len(positions), dtype=torch.long, device=positions.device)
+        return self.field(positions, condition, condition.new_zeros(1, 3), frame)[0]
+
     @torch.no_grad()
     def update_occupancy(self, update: OccupancyUpdate) -> None:
         """Visits all cells at first, later a twentieth of them, under random conditions of the step's frames."""

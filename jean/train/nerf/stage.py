@@ -20,6 +20,7 @@ from jean.models.talking_head import Frames, TalkingHead
 from jean.train.nerf.batch import RayBatches
 from jean.train.nerf.cuda_graphs import Graphs
 from jean.train.nerf.evaluation import face_and_head_psnr, preview_sheet
+from jean.train.nerf.head_sides import SIDES_WEIGHT, HeadSides
 from jean.train.nerf.latents import FrameLatents
 from jean.train.nerf.losses import pixel_losses, priors
 from jean.train.nerf.model import ema_copy, load_audio_encoder_weights, model_arguments, set_statistics
@@ -63,8 +64,12 @@ class NerfStage:
         self.backend = Backend.resolve(config.backend, device, operations=operations, say=say)
         self.model.use(self.backend)
 
+        self.sides: HeadSides | None = None  # for heads that ask for the visual hull
+
         def hull(centres: Tensor) -> Tensor:
-            return dilate_cells(visual_hull(centres.cpu(), data)).to(device)
+            cells = visual_hull(centres.cpu(), data)
+            self.sides = HeadSides(cells.to(device), centres)
+            return dilate_cells(cells).to(device)
 
         self.model.head.prepare_training(device, hull)
         self.ema = ema_copy(self.model) if config.ema_decay else self.model
@@ -149,9 +154,18 @@ class NerfStage:
         losses = pixel_losses(pixels, batch, config, self.generator)
         if regularise:
             losses |= priors(self.model, self.latents, config)
+            losses |= self._shape_prior(frames)
         if config.lip_weight:
             losses["lips"] = config.lip_weight * self._lip_error()
         return losses, frames
+
+    def _shape_prior(self, frames: Frames) -> dict[str, Tensor]:
+        """The prior on the sides of the head, under the condition of the batch's first frame."""
+        if self.sides is None:
+            return {}
+        positions = self.sides.draw(self.generator)
+        density = self.model.head.density(positions, self.model.condition(frames)[:1].detach())
+        return {} if density is None else {"sides": SIDES_WEIGHT * self.sides.loss(positions, density)}
 
     def _half(self, frames: Tensor) -> Tensor:
         """A random half of ``frames`` [F], bool [F]."""

@@ -63,6 +63,7 @@ def on_gpu(trained, device=GPU):
         (trained, ["lips"]),
         (trained.batches, ["train", "boxes", "frame", "bounds"]),
         (trained.batches.images, ["clip_of", "plates", "torsos"]),
+        *([] if trained.sides is None else [(trained.sides, list(vars(trained.sides)))]),
     ):
         for name in names:
             setattr(owner, name, fake_tensor(getattr(owner, name), device))
