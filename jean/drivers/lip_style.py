@@ -35,7 +35,7 @@ class LipStyle:
 
     Attributes:
         quantiles: opening and width at ``QUANTILES`` while the person speaks, [2, K], cm.
-        coefficients: regression of the lip coordinates on ``_features`` of opening and width, [6, W].
+        coefficients: regression of the lip coordinates on ``_features`` of opening and width, [K + 2, W].
     """
 
     quantiles: np.ndarray
@@ -53,7 +53,7 @@ class LipStyle:
         talking = lips if speaking is None or speaking.sum() < 10 else lips[speaking]
         quantiles = np.quantile(talking, QUANTILES, axis=0).T
         features = _features(lips, quantiles)
-        normal = features.T @ features + RIDGE * len(lips) * np.diag([0.0, 0, 0, 1, 1, 1])
+        normal = features.T @ features + RIDGE * len(lips) * np.eye(features.shape[1])
         return cls(quantiles, np.linalg.solve(normal, features.T @ coordinates))
 
     def coordinates(
@@ -102,15 +102,29 @@ class LipStyle:
 
 
 def _features(lips: np.ndarray, quantiles: np.ndarray) -> np.ndarray:
-    """Features [T, 6] of opening and width [T, 2]: 1, both, their squares and their product, in units of the range."""
-    middle, spread = quantiles[:, MIDDLE], np.maximum(quantiles[:, -1] - quantiles[:, 0], 1e-3)
-    opening, width = ((lips - middle) / spread).T
-    return np.stack([np.ones(len(lips)), opening, width, opening**2, width**2, opening * width], 1)
+    """Features [T, K + 2] of opening and width [T, 2]: a linear spline of the opening, the width, and their product.
+
+    The spline has its knots at the quantiles, so that the shape of closed lips comes from frames with closed lips.
+    """
+    knots = _increasing(quantiles[OPENING])
+    opening = np.maximum(lips[:, OPENING], knots[0])  # closed lips cannot close further
+    segment = np.clip(np.searchsorted(knots, opening) - 1, 0, len(knots) - 2)  # the last one extends to infinity
+    fraction = (opening - knots[segment]) / (knots[segment + 1] - knots[segment])
+    spline, rows = np.zeros((len(lips), len(knots))), np.arange(len(lips))
+    spline[rows, segment], spline[rows, segment + 1] = 1 - fraction, fraction
+    width = (lips[:, WIDTH] - quantiles[WIDTH, MIDDLE]) / max(np.ptp(quantiles[WIDTH]), 1e-3)
+    return np.column_stack([spline, width, width * (opening - knots[MIDDLE]) / np.ptp(knots)])
+
+
+def _increasing(knots: np.ndarray) -> np.ndarray:
+    """Knots [K] with a distance of at least a thousandth."""
+    steps = 1e-3 * np.arange(len(knots))
+    return np.maximum.accumulate(knots - steps) + steps
 
 
 def _monotone_map(values: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
     """Maps values [N] so that the knots ``source`` [K] become ``target`` [K], exceeded by ``BEYOND`` at most."""
-    source = np.maximum.accumulate(source + 1e-6 * np.arange(len(source)))
+    source = _increasing(source)
     slope = (target[-1] - target[0]) / max(source[-1] - source[0], 1e-6)
     mapped = np.interp(values, source, target)
     mapped += slope * (np.minimum(values - source[0], 0) + np.maximum(values - source[-1], 0))

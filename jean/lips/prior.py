@@ -94,6 +94,11 @@ class LipTrack:
     speaking: np.ndarray
     quantiles: np.ndarray
 
+    def speaks_at(self, times_s: np.ndarray) -> np.ndarray:
+        """Whether somebody speaks at times [T], s: bool [T]."""
+        rows = np.clip(np.round(times_s * ROWS_HZ).astype(int), 0, len(self.speaking) - 1)
+        return np.asarray(self.speaking[rows])
+
     def at(self, times_s: np.ndarray) -> np.ndarray:
         """The values at times [T], s: [T, 5]."""
         rows = np.arange(len(self.values)) / ROWS_HZ

@@ -56,7 +56,7 @@ def lips_by_prior(
         config: the speech and the articulation.
         style: how the person's lips look.
         fps: frames per second of the result.
-        detector: the lips close where it hears nobody speak; None: never.
+        detector: the lips close where it hears nobody speak; None: where the sound is quiet.
 
     Raises:
         InputError: the file holds no sound.
@@ -67,8 +67,9 @@ def lips_by_prior(
     if not count:
         raise InputError(f"{config.audio} holds no sound.", "Choose another --audio.")
     times_s = (np.arange(count) + 0.5) / fps
-    gate = None if detector is None else speech_gate(detector.speaks(wave, count, fps), fps)
-    return style.coordinates(load_prior(prior).track(wave), times_s, config.articulation, gate)
+    track = load_prior(prior).track(wave)
+    voice = track.speaks_at(times_s) if detector is None else detector.speaks(wave, count, fps)
+    return style.coordinates(track, times_s, config.articulation, speech_gate(voice, fps))
 
 
 def lip_style(person: Person, model: TalkingHead, checkpoint: Checkpoint) -> tuple[LipStyle, Support]:

@@ -13,6 +13,7 @@ from jean.drivers.person import NAME, read_person
 from jean.errors import InputError, UsageError
 from jean.files import read_json, write_safetensors
 from jean.lips.prior import BUILTIN, PRIOR_FILE
+from jean.media import write_wav
 from jean.progress import Silent
 from jean.rendering.config import RenderConfig
 from jean.rendering.head import load_head
@@ -77,3 +78,10 @@ def test_the_manifest_names_the_prior(trained, speech, tmp_path):
     assert "lips" in read_json(out.with_name("a.mp4.json"))["inputs"]
     render(trained / "run", RenderConfig(audio=speech, lips="own"), tmp_path / "b.mp4", Silent())
     assert "lips" not in read_json(tmp_path / "b.mp4.json")["inputs"]
+
+
+def test_the_lips_close_and_rest_in_silence(trained, tmp_path):
+    wave = (0.3 * np.sin(np.arange(16000) / 10) * np.random.default_rng(0).random(16000)).astype(np.float32)
+    write_wav(tmp_path / "a.wav", np.concatenate([np.zeros(16000, np.float32), wave]), 16000)
+    lips = load_head(trained / "run", device="cpu").drive(tmp_path / "a.wav").tracks.lips.numpy()
+    assert np.ptp(lips[:18], axis=0).max() < 1e-6 < np.ptp(lips[25:], axis=0).max()

@@ -1,0 +1,117 @@
+"""Drives a trained head by speech with known phonemes, and measures whether the lips close when they must.
+
+    python examples/benchmarks/closures.py RUN CLIP [--sentences 6] [--lips prior] [--frames DIR] [--json]
+
+CLIP is the clip that the head was trained on. The speech is by flite (a Debian package). For each p, b and m, the least
+opening of the rendered lips within 60 ms of its middle is compared with the person's own range: it counts as closed
+below a quarter of the way from the 2nd to the 75th percentile of the opening in CLIP. Chance is the same fraction at
+random times within the speech. In the pauses before and after each sentence the lips should be closed and still.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from driven import track
+
+from jean.clips.clip import Clip
+from jean.lips.parameters import OPENING, measured_lips
+from jean.media import RATE_HZ, write_png, write_wav
+from jean.models.frame import render_frame
+from jean.progress import Silent
+from jean.rendering.head import load_head
+from jean.train.lips import voices
+
+BILABIALS = ("P", "B", "M")
+WITHIN_S = 0.06
+PAUSE_S = 0.6  # silence around each sentence
+OWN_FRAMES = 250
+SEED = 1000  # not one of the prior's training
+
+
+def spoken(count: int) -> tuple[np.ndarray, list[tuple[str, float, float]]]:
+    """Speech of ``count`` sentences with pauses, and its phonemes."""
+    sentences = voices.speak(("flite", SEED))[:count]
+    pause, waves, segments, start = np.zeros(round(PAUSE_S * RATE_HZ), np.float32), [], [], 0.0
+    for wave, phonemes in sentences:
+        start += PAUSE_S
+        segments += [(name, start + a, start + b) for name, a, b in phonemes]
+        waves += [pause, wave]
+        start += len(wave) / RATE_HZ
+    return np.concatenate([*waves, pause]), [*segments, ("SIL", start, start + PAUSE_S)]
+
+
+def figures(opening: np.ndarray, times_s: np.ndarray, own: np.ndarray, segments: Sequence[Any]) -> dict[str, float]:
+    """Fractions of closed lips, from the rendered opening [T], the person's own [N] and the phonemes."""
+    low, high = np.nanquantile(own, [0.02, 0.75])
+    closed_below = low + 0.25 * (high - low)
+
+    def closed(time_s: float) -> bool:
+        near = np.abs(times_s - time_s) <= WITHIN_S
+        return bool(np.nanmin(opening[near]) < closed_below)
+
+    middles = [(a + b) / 2 for name, a, b in segments if name in BILABIALS]
+    speech = [(a, b) for name, a, b in segments if name != "SIL"]
+    random = np.random.default_rng(0)
+    chosen = random.integers(len(speech), size=400)
+    anywhere = [random.uniform(*speech[k]) for k in chosen]
+    silent = np.zeros(len(times_s), bool)
+    for name, a, b in segments:
+        if name == "SIL":
+            silent |= (times_s > a + 0.15) & (times_s < b - 0.2)
+    return {
+        "bilabials": len(middles),
+        "closed": round(float(np.mean([closed(t) for t in middles])), 3),
+        "closed_by_chance": round(float(np.mean([closed(t) for t in anywhere])), 3),
+        "silence_closed": round(float((opening[silent] < closed_below).mean()), 3),
+        "silence_std_ratio": round(float(np.nanstd(opening[silent]) / np.nanstd(own)), 3),
+    }
+
+
+def _opening(images: Sequence[np.ndarray], fps: float) -> np.ndarray:
+    """Tracked opening of the lips [T], cm; NaN without a face."""
+    faces = track(images, fps)
+    landmarks = np.stack([np.full((68, 2), np.nan) if face is None else face.landmarks[:, :2] for face in faces])
+    return measured_lips(landmarks)[:, OPENING]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Prints the figures of one head."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path)
+    parser.add_argument("clip", type=Path)
+    parser.add_argument("--sentences", type=int, default=6)
+    parser.add_argument("--lips", default="prior")
+    parser.add_argument("--frames", type=Path, help="also write the frames at the bilabials here")
+    parser.add_argument("--json", action="store_true")
+    options = parser.parse_args(arguments)
+    voices.check_voices(("flite",))
+    wave, segments = spoken(options.sentences)
+    head, own = load_head(options.run, progress=Silent()), Clip.open(options.clip)
+    with tempfile.TemporaryDirectory() as folder:
+        sound = Path(folder) / "speech.wav"
+        write_wav(sound, wave, RATE_HZ)
+        drive = head.drive(sound, pose="still", lips=options.lips)
+    backgrounds = head.backgrounds(drive, "source")
+    images = [render_frame(head.model, drive.frame(t), backgrounds.at(t)).rgb for t in range(len(drive))]
+    opening = _opening(images, head.fps)
+    times_s = (np.arange(len(images)) + 0.5) / head.fps
+    # the clip's frames are tracked again: its landmarks were tracked at the resolution of the source video
+    own_opening = _opening(list(own.frames[:: max(1, own.frame_count // OWN_FRAMES)]), own.fps)
+    result = figures(opening, times_s, own_opening, segments)
+    if options.frames is not None:
+        for name, a, b in segments:
+            if name in BILABIALS:
+                t = min(int((a + b) / 2 * head.fps), len(images) - 1)
+                write_png(options.frames / f"{t:05d}_{name}.png", images[t])
+    print(json.dumps(result) if options.json else result)
+
+
+if __name__ == "__main__":
+    main()
