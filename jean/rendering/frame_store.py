@@ -13,6 +13,7 @@ from jean.files import read_json, write_error, write_json
 from jean.media import write_opacity, write_png
 from jean.media.image import decode_image, is_whole_png
 
+RECORD = "key.json"
 DEPTH_UNITS_PER_CM = 100  # of the 16-bit depth images, which therefore reach 655 cm
 
 
@@ -20,7 +21,7 @@ class FrameStore:
     """Frames 0 to ``total`` - 1 of one render, in a folder that belongs to one ``key``.
 
     Args:
-        folder: created where it does not exist; frames of another key are removed.
+        folder: created where it does not exist; frames of another or of no known key are removed.
         key: everything that the pixels depend on, as JSON values.
         total: number of frames.
         size: side of the frames, px.
@@ -31,12 +32,11 @@ class FrameStore:
     def __init__(self, folder: Path, key: dict[str, Any], total: int, size: int, depth: bool, layers: bool = False):
         self.folder, self.total, self.size, self.depth, self.layers = folder, total, size, depth, layers
         folder.mkdir(parents=True, exist_ok=True)
-        record = folder / "key.json"
-        if record.exists() and _stored_key(record) != key:
+        record = folder / RECORD
+        if stored_key(folder) != key:  # also None, where a store was removed in part
+            record.unlink(missing_ok=True)
             for path in folder.glob("[0-9]*.png"):
-                path.unlink()
-            record.unlink()
-        if not record.exists():
+                path.unlink(missing_ok=True)  # another shard may be doing the same
             write_json(record, key)
 
     def _path(self, index: int) -> Path:
@@ -115,9 +115,10 @@ class FrameStore:
         shutil.rmtree(self.folder)
 
 
-def _stored_key(record: Path) -> Any:
-    """The key that a folder belongs to; None where its record is damaged."""
+def stored_key(folder: Path) -> dict[str, Any] | None:
+    """The key that a folder of frames belongs to; None where its record is missing or damaged."""
     try:
-        return read_json(record)
+        key = read_json(folder / RECORD)
     except ArtefactError:
         return None
+    return key if isinstance(key, dict) else None

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jean.errors import SetupError
 from jean.files import folder_lock, sweep
 from jean.media.write import written_path
 from jean.outputs import claim
 from jean.provenance import manifest_path, unchanged, write_manifest
 from jean.rendering.config import RenderConfig
-from jean.rendering.frame_store import FrameStore
+from jean.rendering.frame_store import FrameStore, stored_key
 
 
 @dataclass(frozen=True)
@@ -54,8 +56,9 @@ class ResultFiles:
         document = unchanged(self.video, self.folders)
         if document is None or document["result"].get("key") != key:
             return None
-        if self.work.is_dir():  # of a render that was killed after its last file
-            with folder_lock(self.work / "encode"):
+        stored = stored_key(self.work) if self.work.is_dir() else None
+        if stored is not None and stored.get("sha256") == key:  # of a render that was killed after its last file
+            with suppress(SetupError), folder_lock(self.work / "encode"):  # it may be about to remove them itself
                 shutil.rmtree(self.work)
         result = {name: value for name, value in document["result"].items() if name != "key"}
         return {**result, "seconds": 0.0, "frames_per_s": 0.0, "finished": True}  # nothing was rendered this time

@@ -193,6 +193,21 @@ def test_unfinished_files_of_a_killed_render_disappear(folder):
         path.write_bytes(b"half")
     render(folder / "run", options(folder), folder / "b.mp4", Silent())
     assert not any(path.exists() for path in strays) and (folder / ".other.mp4.12345.partial.mp4").exists()
-    (folder / "b.mp4.work").mkdir()  # killed after the last file
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_finished_render_removes_its_own_frames_and_not_those_of_another_in_progress(folder, own):
+    render(folder / "run", options(folder, shard="1/3", yaw=0.0 if own else 5.0), folder / "b.mp4", Silent())
+    frames = shutil.copytree(folder / "b.mp4.work", folder / "kept")
+    shutil.rmtree(folder / "b.mp4.work")
+    render(folder / "run", options(folder), folder / "b.mp4", Silent())
+    frames.rename(folder / "b.mp4.work")  # as if killed after the last file, or still rendering other options
     assert render(folder / "run", options(folder), folder / "b.mp4", Silent())["seconds"] == 0
-    assert not (folder / "b.mp4.work").exists()
+    assert (folder / "b.mp4.work").exists() is not own
+
+
+def test_frames_without_their_key_are_not_used(folder, trained):
+    render(folder / "run", options(folder, shard="1/3", yaw=30.0), folder / "b.mp4", Silent())
+    (folder / "b.mp4.work" / "key.json").unlink()  # killed while the folder was removed
+    render(folder / "run", options(folder), folder / "b.mp4", Silent())
+    assert (folder / "png" / "000000.png").read_bytes() == (trained / "png" / "000000.png").read_bytes()
