@@ -170,7 +170,7 @@ def test_payload_of_a_checkpoint(folder, kept, name):
     run_of_stage = folder / name
     whole = checkpoints.load_checkpoint(run_of_stage).payload
 
-    @fuzz()
+    @fuzz(10 if name == "head" else EXAMPLES)  # a head takes a tenth of a second to build
     @given(wrong_documents(whole["meta"]), wrong_documents({**whole, "meta": {}}), st.booleans())
     def run(meta, payload, of_meta):
         wrong = {**whole, "meta": meta} if of_meta else {**payload, "meta": whole["meta"]}

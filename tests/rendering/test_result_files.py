@@ -171,15 +171,14 @@ def test_copying_frames_to_a_full_disk_is_a_failure_of_the_machine(folder, monke
     assert not (folder / "b.mp4").exists()
 
 
-@pytest.mark.parametrize("damage", ["", "half", "flip", "depth", "key"])
+@pytest.mark.parametrize("damage", ["half", "flip", "depth", "key"])
 def test_damaged_frames_of_an_interrupted_render_are_rendered_again(folder, trained, damage):
     work = folder / "b.mp4.work"
-    for shard in ("1/3", "2/3"):
-        render(folder / "run", options(folder, shard=shard), folder / "b.mp4", Silent())
+    render(folder / "run", options(folder, shard="1/3"), folder / "b.mp4", Silent())
     frame = work / {"depth": "000000.depth.png", "key": "key.json"}.get(damage, "000000.png")
     content = frame.read_bytes()
     changed = content[: len(content) // 2] + bytes([content[len(content) // 2] ^ 1]) + content[len(content) // 2 + 1 :]
-    frame.write_bytes({"": b"", "half": content[: len(content) // 2], "key": b"{", "depth": b""}.get(damage, changed))
+    frame.write_bytes({"half": content[: len(content) // 2], "key": b"{", "depth": b""}.get(damage, changed))
     result = render(folder / "run", options(folder), folder / "b.mp4", Silent())
     assert result["finished"]
     for name in ("000000.png", "000001.png", "000002.png"):
