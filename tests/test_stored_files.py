@@ -292,9 +292,9 @@ def test_poses_and_timelines(tmp_path):
     )
     def run(document, text, table):
         poses.write_text(text_of(document), encoding="utf-8")
-        survives(lambda: read_poses(poses))
+        survives(lambda: read_poses(poses, "truth", Silent()))
         poses.write_bytes(text)
-        survives(lambda: read_poses(poses))
+        survives(lambda: read_poses(poses, "truth", Silent()))
         timeline.write_bytes(table)
         survives(lambda: read_timeline(timeline), JeanError)
 

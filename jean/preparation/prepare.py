@@ -59,10 +59,10 @@ def prepare(
     if config.tracks_only and (config.concat or config.preview):
         raise UsageError("--tracks-only stores no pictures for --concat or --preview.", "Leave one of them out.")
     folders = clip_folders(videos, Path(output))
+    _claim(folders, [Path(output)] if config.concat else folders.values())  # before weights are downloaded for nothing
     provide(*needed_weights(config), progress, consent)
     if config.concat:
         return _prepare_joined(videos, Path(output), config, progress)
-    _claim(folders, folders.values())
     clips: list[dict[str, Any]] = []
     failed: list[dict[str, Any]] = []
     for video, folder in folders.items():
