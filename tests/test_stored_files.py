@@ -32,6 +32,7 @@ from jean.errors import ArtefactError, InputError, JeanError
 from jean.evaluation.pairing import make_plan
 from jean.features.trackers.truth_file import load_matte, load_truth, matte_path, save_matte
 from jean.integrity import HashCache, seal
+from jean.lips.prior import LipTrack
 from jean.media import write_wav
 from jean.models.stored import load_audio_encoder, load_expression_transformer, load_landmark_autoencoder
 from jean.preparation.store import StepStore
@@ -90,6 +91,7 @@ def folder(tmp_path_factory):
     train_expression([corpus], root / "expression", config, quiet)
     config = NerfConfig(steps=1, rays=16, device="cpu", expression_run=root / "expression", audio_run=root / "audio")
     train_nerf([corpus / "p0"], root / "head", config, quiet)
+    train_nerf([root / "clip"], root / "plain", NerfConfig(steps=1, rays=16, device="cpu"), quiet)
     train(root / "stage")
     return root
 
@@ -196,16 +198,21 @@ def test_tensors_of_a_checkpoint(folder, kept):
     run()
 
 
-def test_person(folder, kept):
-    path = folder / "head" / people.NAME
+@pytest.mark.parametrize("name", ["head", "plain"])
+def test_person(folder, kept, name):
+    path = folder / name / people.NAME
 
     def use() -> None:
-        person = people.read_person(folder / "head")
+        person = people.read_person(folder / name)
         person.still_index()
         person.support.expression.limit(person.expression)
         person.support.limit_offsets(person.offsets)
         person.support.pose.limit(person.camera_to_world)
         person.predict_offsets(person.expression)
+        if person.style is not None:
+            person.style.coordinates(
+                LipTrack(np.zeros((9, 2)), np.ones(9, bool), person.style.quantiles), np.arange(3.0)
+            )
 
     @fuzz(60)
     @given(wrong_arrays(Arrays(path)), st.sampled_from([{"clip": "x"}, {}, {"clip": "x", "sha256": "0"}]))

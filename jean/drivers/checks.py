@@ -10,6 +10,7 @@ import numpy as np
 from jean.errors import ArtefactError
 from jean.geometry import is_rigid
 from jean.landmarks import COUNT
+from jean.lips.prior import QUANTILES
 
 # name: shape with T frames, E values of the expression vector and S pixels
 _ARRAYS = {
@@ -23,6 +24,8 @@ _ARRAYS = {
 }
 # the same of ``jean.drivers.support.Support``, with D values and K axes
 _SUPPORT = {"mean": "D", "scale": "D", "axes": "K,D", "axis_std": "K", "radius": "1", "residual_radius": "1"}
+# the same of ``jean.drivers.lip_style.LipStyle``, with W lip coordinates
+_STYLE = {"quantiles": f"2,{len(QUANTILES)}", "coefficients": "6,W"}
 _WIDTHS = {"upper_offsets": 62, "lower_offsets": 74, "pose": 6}  # D of the supports whose width is fixed
 
 
@@ -67,6 +70,9 @@ def check_person(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     if arrays["focal_px"][0] <= 0:
         raise refuse("the focal length is not positive")
     check("", {name: "E" for name in arrays if name.startswith("mean/")}, {"E": sizes["E"]})
+    if any(name.startswith("style/") for name in arrays):
+        lips = arrays.get("support/lips/mean")
+        check("style/", _STYLE, {} if lips is None else {"W": int(lips.size)})
     if not any(name.startswith("support/") for name in arrays):  # a run of version 0.1 or earlier
         return
     supports = ["expression", "upper_offsets", "lower_offsets", "pose"]

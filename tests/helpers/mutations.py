@@ -108,7 +108,7 @@ def wrong_arrays(draw: Any, whole: Arrays) -> bytes:
         arrays[name] = np.atleast_1d(array)[:0]
     elif change == "more":
         arrays |= {name: array, "more": np.zeros(3, np.float32)}
-    elif change == "value":
+    elif change == "value" and array.size:
         changed = array.copy()
         wrong = draw(st.sampled_from([0, 1, -1, np.nan, np.inf, 1e38]))
         kind = array.dtype.kind
