@@ -114,7 +114,9 @@ class ToRgb:
         """
         if abs(frame.width / frame.height / self._coded_aspect - 1) > 0.02:
             raise InputError(f"{self._name} changes its frame shape.", "Cut it into videos of one shape.")
-        plane = (self._tone_map(frame) if needs_tone_map(frame) else self._reformat(frame)).planes[0]
+        if needs_tone_map(frame):
+            return self.turn.apply(self._tone_map(frame))
+        plane = self._reformat(frame).planes[0]
         # copied directly: to_ndarray takes twenty times as long
         rows = np.frombuffer(memoryview(plane), np.uint8).reshape(self._height, plane.line_size)
         return self.turn.apply(rows[:, : self._width * 3].reshape(self._height, self._width, 3).copy())

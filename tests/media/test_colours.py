@@ -17,11 +17,15 @@ CHART = np.array(
     [
         *((255, 255, 255), (200, 200, 200), (128, 128, 128), (52, 52, 52), (0, 0, 0)),  # greys
         *((220, 170, 140), (194, 150, 130), (115, 82, 68), (90, 60, 40)),  # skin
+        # further colours of a chart for photographers
+        *((98, 122, 157), (87, 108, 67), (133, 128, 177), (103, 189, 170), (214, 126, 44), (80, 91, 166)),
+        *((193, 90, 99), (94, 60, 108), (157, 188, 64), (224, 163, 46), (56, 61, 150), (70, 148, 73)),
+        *((175, 54, 60), (187, 86, 149)),
         *((255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 0), (0, 255, 255), (255, 0, 255), (40, 90, 200)),
     ],
     np.uint8,
 )
-NATURAL = 9  # greys and skin: colours far inside the gamut
+NATURAL = 23  # the first colours are inside the gamut, those after them on its edge
 PATCH_PX = 16
 MATRICES = {1: (0.2126, 0.0722), 5: (0.299, 0.114), 6: (0.299, 0.114), 9: (0.2627, 0.0593)}  # tag: weights of R and B
 PQ, HLG, BT2020_10 = 16, 18, 14
@@ -118,11 +122,11 @@ def hdr_codes(transfer: int) -> np.ndarray:
 @pytest.mark.parametrize("transfer", [PQ, HLG, BT2020_10])
 @pytest.mark.parametrize("matrix_tag", [9, 2])
 def test_hdr_and_wide_gamut_are_converted(tmp_path: Path, transfer: int, matrix_tag: int) -> None:
-    """Greys and skin are those of the chart; FFmpeg's gamut mapping changes saturated colours."""
+    """Colours inside the gamut are right; FFmpeg's lookup table is too coarse for the dark channels at its edge."""
     tags = {"colorspace": matrix_tag, "color_range": 1, "color_primaries": 9, "color_trc": transfer}
     found = errors(write_chart(tmp_path / "v.mkv", hdr_codes(transfer), bits=10, **tags))
-    assert found[:NATURAL].max() <= 3
-    assert found.max() <= 75
+    assert found[:NATURAL].max() <= 2
+    assert found.max() <= 36
 
 
 def test_highlights_are_clipped_and_frames_may_repeat(tmp_path: Path) -> None:
