@@ -197,8 +197,9 @@ def refuse_url(path: str | Path) -> None:
     Raises:
         InputError: ``path`` is one; as a ``Path``, it has lost one of its slashes.
     """
-    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:/", str(path)):
-        raise InputError(f"{path} is a web address.", "Download the file first, and give its path.")
+    if match := re.match(r"([A-Za-z][A-Za-z0-9+.-]+):/+", str(path)):
+        address = f"{match[1]}://{str(path)[match.end() :]}"
+        raise InputError(f"{address} is a web address.", "Download the file first, and give its path.")
 
 
 def sha256(path: Path) -> str:

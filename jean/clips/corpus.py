@@ -20,8 +20,8 @@ from pathlib import Path
 
 from jean.clips.clip import Clip, is_clip
 from jean.clips.meta import META
-from jean.clips.sources import VIDEO_SUFFIXES
 from jean.errors import InputError
+from jean.media.container import VIDEO_SUFFIXES
 
 EMOTIONS = ("neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised")  # MEAD's
 TABLE = "corpus.csv"

@@ -14,10 +14,10 @@ from jean.clips.clip import Clip, is_clip
 from jean.clips.meta import ARRAYS_FILE, FRAMES, MATTE
 from jean.errors import InputError, UsageError
 from jean.files import refuse_url
+from jean.media.container import VIDEO_SUFFIXES
 from jean.media.image_sequence import is_sequence, media_digest
 
-# Files that are recognised in a folder; a file that is named directly may have any suffix.
-VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
+# Files that are recognised in a folder, beside videos
 SOUND_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".m4a", ".aac", ".ogg", ".opus"})
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from jean.clips.sources import VIDEO_SUFFIXES
 from jean.errors import ArtefactError
 from jean.evaluation.tables import (
     ARROWS,
@@ -17,6 +16,7 @@ from jean.evaluation.tables import (
     system_rows,
     table_rows,
 )
+from jean.media.container import VIDEO_SUFFIXES
 from jean.report.page import Report
 
 # A page with the details of more tests is too long to read; the tables contain all tests.

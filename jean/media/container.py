@@ -19,6 +19,9 @@ DEMUXERS = (
     "png_pipe,jpeg_pipe,jpegls_pipe,webp_pipe,bmp_pipe,tiff_pipe,pam_pipe,pgm_pipe,ppm_pipe"
 )
 
+# Files that are recognised as videos in a folder; a file that is named directly may have any suffix
+VIDEO_SUFFIXES = frozenset({".mp4", ".mov", ".m4v", ".mkv", ".webm", ".avi", ".mpg", ".mpeg"})
+
 # Enough for 8K (33 megapixels) in any shape. A damaged header may state far more and exhaust the memory.
 MAX_PIXELS = 1 << 26
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from jean.errors import InputError
 from jean.files import read_json, sha256
+from jean.media.container import VIDEO_SUFFIXES
 from jean.media.image import read_image
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
@@ -87,10 +88,10 @@ class ImageSequence:
 
 
 def is_sequence(path: str | Path) -> bool:
-    """Whether ``path`` is an image, or a folder of numbered images."""
+    """Whether ``path`` is an image, or a folder of numbered images without a video beside them."""
     path = Path(path)
     if path.is_dir():
-        return bool(_groups(path))
+        return bool(_groups(path)) and not any(file.suffix.lower() in VIDEO_SUFFIXES for file in path.iterdir())
     return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
 
 

@@ -10,10 +10,10 @@ from typing import Any
 from jean.clips.clip import Clip
 from jean.clips.concat import choose, join
 from jean.clips.meta import CONTENT_FILES, META, ClipMeta
-from jean.clips.sources import VIDEO_SUFFIXES
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.files import folder_lock, refuse_url
 from jean.media import is_sequence, media_digest
+from jean.media.container import VIDEO_SUFFIXES
 from jean.outputs import claim
 from jean.preparation.config import PrepareConfig
 from jean.preparation.extractors import needed_weights

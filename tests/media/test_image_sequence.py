@@ -70,6 +70,8 @@ def test_sizes_shapes_and_several_sequences(tmp_path: Path) -> None:
     write_images(folder, [0, 1], "depth{}.png")
     with pytest.raises(InputError, match="several image sequences"):
         probe(folder)
+    (folder / "take.mp4").write_bytes(b"x")
+    assert not is_sequence(folder), "a folder of videos, which may hold thumbnails"
     assert not is_sequence(tmp_path), "folders without numbered images are none"
 
 
@@ -98,7 +100,7 @@ def test_the_digest_follows_names_and_contents(tmp_path: Path) -> None:
 @pytest.mark.parametrize("address", ["https://example.org/a.mp4", "https:/example.org/a.mp4", "s3://bucket/a.mp4"])
 def test_a_web_address_must_be_downloaded_first(address: str) -> None:
     for path in (address, Path(address)):
-        with pytest.raises(InputError, match=r"web address.*Download the file first"):
+        with pytest.raises(InputError, match=r"://.* is a web address.*Download the file first"):
             check_file(path)
 
 
