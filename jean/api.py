@@ -42,11 +42,14 @@ def prepare(
     """Turns videos into clip folders: crop, landmarks, camera, poses, mattes, background plate, features.
 
     Args:
-        videos: one video becomes the clip folder ``output``; several become ``output``/STEM each.
+        videos: videos, folders of numbered images, or folders of videos. One video becomes the clip folder ``output``;
+            several become ``output``/STEM each.
         output: where to write.
         config: options, see ``PrepareConfig``.
         progress: receives progress, messages and warnings.
         options: fields of ``PrepareConfig``.
+
+    Missing weights are downloaded only with ``JEAN_AUTO_PULL=1`` in the environment.
     """
     from jean.preparation.config import PrepareConfig
     from jean.preparation.prepare import prepare as prepare_videos
