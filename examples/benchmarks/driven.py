@@ -248,6 +248,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("-o", "--output", type=Path, help="folder for one sheet of pictures per head")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
+    names = [run.name for run, _ in options.head]
+    if len(set(names)) < len(names):
+        parser.error(f"heads are named by their folders, which must differ: {', '.join(names)}")
     sources = [Clip.open(folder) for folder in options.sources]
     document: dict[str, Any] = {}
     for run, folder in options.head:

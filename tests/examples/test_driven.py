@@ -110,3 +110,10 @@ def test_lips_are_compared_with_the_speakers_at_the_best_lag():
     assert figures["opening_r"] > 0.9 and figures["width_r"] > 0.9 and figures["chance_r"] < 0.6
     assert figures["opening_std_ratio"] == pytest.approx(0.5, abs=0.03)
     assert voice_figures(times_s[:10], late[:10], times_s, real, real.std(0)) == {}
+
+
+def test_two_heads_of_one_name_are_refused(tmp_path, capsys):
+    heads = ["--head", str(tmp_path / "a" / "run"), "clip", "--head", str(tmp_path / "b" / "run"), "clip"]
+    with pytest.raises(SystemExit):
+        driven.main([*heads, "--sources", "clip"])
+    assert "must differ" in capsys.readouterr().err
