@@ -165,7 +165,8 @@ class PoseSupport:
         """Turns limited poses towards the original ones, about the neck: the head turns further than it was seen.
 
         The field has three dimensions and bears some degrees more than the flat torso, which keeps the limited poses.
-        Since the top of the neck stays in its place, the neck does not open.
+        Since the top of the neck stays in its place, the neck does not open. Beyond 90 degrees the turn fades, because the
+        axis of a rotation by 180 degrees has no sign.
 
         Args:
             camera_to_world: the original poses [T, 4, 4]; limited: from ``limit``.
@@ -176,7 +177,8 @@ class PoseSupport:
         wanted, near = (pose_motion(poses, self.mean) for poses in (camera_to_world, limited))
         extra = wanted[:, :3] - near[:, :3]
         angle, most = np.linalg.norm(extra, axis=1, keepdims=True), TENTHS_RAD * np.radians(FURTHER_DEG)
-        turn = near[:, :3] + extra * (most * np.tanh(angle / most) / np.maximum(angle, 1e-12))
+        fade = (2 - np.linalg.norm(wanted[:, :3], axis=1, keepdims=True) / (TENTHS_RAD * np.pi / 2)).clip(0, 1)
+        turn = near[:, :3] + extra * (fade * most * np.tanh(angle / most) / np.maximum(angle, 1e-12))
         rotation = rotation_matrix(turn / TENTHS_RAD) @ invert_pose(self.mean)[:3, :3]
         head = invert_pose(limited)
         neck = head[:, :3, :3] @ NECK + head[:, :3, 3]

@@ -177,3 +177,12 @@ def test_a_smooth_turn_stays_smooth():
     turned = support.turn_further(source, support.limit(source)[0])[0]
     steps = np.degrees(rotation_angle(turned[1:, :3, :3], turned[:-1, :3, :3]))
     assert np.abs(np.diff(steps)).max() < 0.02 and steps.max() < 0.06  # the source turns 0.05 degrees per frame
+
+
+def test_a_source_that_turns_over_does_not_make_the_head_jump():
+    support = PoseSupport.fit(yawed(4 * np.sin(np.arange(200) / 9)))
+    source = yawed(np.linspace(150, 210, 601))
+    limited = support.limit(source)[0]
+    turned = support.turn_further(source, limited)[0]
+    steps, limits = (np.degrees(rotation_angle(poses[1:, :3, :3], poses[:-1, :3, :3])) for poses in (turned, limited))
+    assert steps.max() <= limits.max() + 0.1  # the limit itself changes sides there
