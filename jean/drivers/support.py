@@ -165,8 +165,8 @@ class PoseSupport:
         """Turns limited poses towards the original ones, about the neck: the head turns further than it was seen.
 
         The field has three dimensions and bears some degrees more than the flat torso, which keeps the limited poses.
-        Since the top of the neck stays in its place, the neck does not open. Beyond 90 degrees the turn fades, because the
-        axis of a rotation by 180 degrees has no sign.
+        Since the top of the neck stays in its place, the neck does not open. Beyond 90 degrees the turn fades, because
+        the axis of a rotation by 180 degrees has no sign.
 
         Args:
             camera_to_world: the original poses [T, 4, 4]; limited: from ``limit``.
