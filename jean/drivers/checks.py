@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jean.drivers.lip_style import STYLE_FEATURES
 from jean.errors import ArtefactError
 from jean.geometry import is_rigid
 from jean.landmarks import COUNT
@@ -25,7 +26,7 @@ _ARRAYS = {
 # the same of ``jean.drivers.support.Support``, with D values and K axes
 _SUPPORT = {"mean": "D", "scale": "D", "axes": "K,D", "axis_std": "K", "radius": "1", "residual_radius": "1"}
 # the same of ``jean.drivers.lip_style.LipStyle``, with W lip coordinates
-_STYLE = {"quantiles": f"2,{len(QUANTILES)}", "coefficients": "6,W"}
+_STYLE = {"quantiles": f"2,{len(QUANTILES)}", "coefficients": f"{STYLE_FEATURES},W"}
 _WIDTHS = {"upper_offsets": 62, "lower_offsets": 74, "pose": 6}  # D of the supports whose width is fixed
 
 

@@ -22,6 +22,7 @@ BEYOND = 0.25  # of the person's range by which lips may exceed it, before the s
 REST = QUANTILES.index(0.1)  # the opening at rest; articulation scales the distance to it
 MIDDLE = QUANTILES.index(0.5)  # the width at rest
 RIDGE = 1e-4
+STYLE_FEATURES = len(QUANTILES) + 2  # see ``_features``
 
 
 def clip_lips(clip: Clip) -> np.ndarray:
