@@ -56,8 +56,11 @@ def test_a_run_reports_its_metrics(small, tmp_path, preset):
     assert checkpoint.payload["meta"]["audio"]["logmel"]["width"] == 80
     again = train_nerf([small], tmp_path / "run", NerfConfig(preset=preset, steps=2, **rays), Silent())
     assert again["heldout_face_psnr_db"] == result["heldout_face_psnr_db"]
-    with pytest.raises(ArtefactError):
-        train_nerf([small], tmp_path / "run", NerfConfig(preset=preset, steps=3, **rays), Silent())
+    for options in ({"steps": 1}, {"steps": 3, "decay": 0.2}):
+        with pytest.raises(ArtefactError):
+            train_nerf([small], tmp_path / "run", NerfConfig(preset=preset, **options, **rays), Silent())
+    longer = train_nerf([small], tmp_path / "run", NerfConfig(preset=preset, steps=3, **rays), Silent())
+    assert (longer["steps"], longer["extended_from"]) == (3, [2])
 
 
 def test_the_same_seed_gives_the_same_weights(small, tmp_path):
