@@ -67,6 +67,7 @@ COMMANDS = {
     "train-landmarks": ["train-landmarks", "clip", "-o", "clip/run"],
     "train-audio": ["train-audio", "clip", "--landmarks", "run", "-o", "run"],
     "train-expr": ["train-expr", "person", "-o", "person/happy_001/run"],
+    "train-lips": ["train-lips", "clip", "-o", "clip/run"],
     "train-nerf": ["train-nerf", "clip", "-o", "clip"],
     "train-nerf-holder": ["train-nerf", "person", "-o", "person"],
     "evaluate": ["evaluate", "clip", "--reference", "other", "--set", "tracker=reference", "-o", "other"],

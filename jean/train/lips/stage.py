@@ -22,12 +22,12 @@ from jean.clips.meta import ARRAYS_FILE
 from jean.drivers.face_frames import split_people
 from jean.environment import pick_device
 from jean.errors import UsageError
-from jean.files import check_writable, write_safetensors
+from jean.files import write_safetensors
 from jean.lips.parameters import OPENING, WIDTH
 from jean.lips.prior import PRIOR_FILE, QUANTILES, LipPrior, load_prior
 from jean.lips.spectrum import normalise, speaking
 from jean.progress import Progress
-from jean.train.engine.epoch_config import fingerprint
+from jean.train.engine.epoch_config import claim_run, fingerprint
 from jean.train.engine.epoch_stage import step_generator
 from jean.train.engine.loop import run
 from jean.train.engine.stage import Schedule
@@ -203,8 +203,8 @@ def train_lips(data: Sequence[Path], output: Path, config: LipsConfig, progress:
         InputError, UsageError: unusable data, see ``find_clips``, ``RealLips`` and ``split_people``.
         SetupError, DivergedError, Interrupted: see ``jean.train.engine.loop.run``.
     """
-    check_writable(output)
     clips = sorted(find_clips(data, config.table), key=lambda clip: (clip.person, clip.name))
+    claim_run(output, clips, data)
     names = None if config.validation is None else [name for name in config.validation if name != "none"]
     if config.validation is not None and not names:
         train_clips, validation_clips = clips, clips[:0]
