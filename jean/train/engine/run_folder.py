@@ -181,7 +181,8 @@ def finished_metrics(folder: Path, content_hash: str) -> dict[str, Any] | None:
         return None
     if metrics.pop(_CHECKPOINT, None) != content_hash or not {"steps", "seconds"} <= metrics.keys():
         return None
-    return metrics if all(map(_is_number, metrics.values())) else None
+    numbers = [each for value in metrics.values() for each in (value if isinstance(value, list) else [value])]
+    return metrics if all(map(_is_number, numbers)) else None
 
 
 def write_metrics(folder: Path, metrics: dict[str, Any], content_hash: str) -> None:
