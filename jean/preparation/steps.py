@@ -7,7 +7,6 @@ JSON values. Videos are streamed: no step holds more than one frame in memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,9 +20,6 @@ from jean.errors import InputError
 from jean.features.base import AudioFeatures, EmotionFeatures, FaceTracker, Matting
 from jean.files import write_safetensors
 from jean.geometry import Camera
-from jean.lips.parameters import OPENING, WIDTH, measured_lips
-from jean.lips.prior import load_prior
-from jean.lips.sync import find_sync
 from jean.media import MediaInfo
 from jean.media.rates import RATE_HZ
 from jean.preparation.clip_arrays import expression_array, face_arrays, head_arrays, landmark_weights
@@ -248,25 +244,6 @@ def extract_sound(folder: Path, source: Path | None, late_s: float, progress: Pr
     wave = wave[late:] if late >= 0 else np.concatenate([np.zeros(-late, np.float32), wave])
     write_wav(folder / SOUND, wave, RATE_HZ)
     return {"samples": len(wave)}
-
-
-def measure_sync(sound: Path, times_s: np.ndarray, landmarks: np.ndarray, progress: Progress) -> dict[str, Any]:
-    """How sound and lips go together, by the lip prior.
-
-    Args:
-        sound: the clip's sound.
-        times_s: times of the frames [T], s.
-        landmarks: [T, 68, 2], px; NaN without a face.
-        progress: receives warnings.
-
-    Returns:
-        ``sync``, the values of ``jean.lips.sync.Sync``; None where nothing can be measured.
-    """
-    from jean.media import read_audio
-
-    track = load_prior().track(read_audio(sound, RATE_HZ, progress.warn))
-    sync = find_sync(track.values[:, [OPENING, WIDTH]], times_s, measured_lips(landmarks))
-    return {"sync": None if sync is None else {name: round(value, 3) for name, value in asdict(sync).items()}}
 
 
 def extract_audio_features(

@@ -39,19 +39,17 @@ from jean.features import registry
 from jean.features.base import AudioFeatures, EmotionFeatures, FaceTracker, Matting
 from jean.files import sha256
 from jean.lips.prior import BUILTIN
-from jean.lips.sync import NATURAL_S
 from jean.preparation import steps
 from jean.preparation.config import PrepareConfig
-from jean.preparation.crop import SMALL_FACE, centre_crop
+from jean.preparation.crop import centre_crop
 from jean.preparation.extractors import matting_name
 from jean.preparation.store import Step, StepStore
+from jean.preparation.sync_check import SYNC_S, measure_sync, sync_warnings
 from jean.preparation.tracking.tracks import Tracks
+from jean.preparation.video_check import choice_warnings
 from jean.progress import Progress
 
 VERSION = 1  # of the steps; raised when the same input gives another clip
-SYNC_S = 3.0  # length from which the lag of sound and lips is trusted
-FOUND_R = 0.22  # agreement above chance that lips and sound of one person reach
-ONE_FRAME_S = 0.04
 
 
 class VideoPreparation:
@@ -119,7 +117,7 @@ class VideoPreparation:
         crop = Crop(**choice.info["crop"])
         if self.config.crop == "centre":
             crop = centre_crop(tracks.width_px, tracks.height_px)
-        self._warn(_choice_warnings(choice.info, tracks, chosen, crop))
+        self._warn(choice_warnings(choice.info, tracks, chosen, crop))
         cut = self._cut(crop, len(chosen))
         frames = self._map(FRAMES, len(chosen), 3)
         fitted = self._fit(choice, cut, tracks, chosen, crop, frames)
@@ -286,11 +284,11 @@ class VideoPreparation:
                 "fps": self.config.fps,
                 "prior": sha256(BUILTIN),
             },
-            lambda _: steps.measure_sync(self.folder / SOUND, times_s, landmarks, self.progress),
+            lambda _: measure_sync(self.folder / SOUND, times_s, landmarks, self.progress),
         )
         facts: dict[str, float] | None = step.info["sync"]
         if facts is not None and len(landmarks) >= SYNC_S * self.config.fps:
-            self._warn(_sync_warnings(facts))
+            self._warn(sync_warnings(facts))
         return facts
 
     def _drop_pictures(self) -> None:
@@ -334,29 +332,3 @@ class VideoPreparation:
     def _warn(self, warnings: list[str]) -> None:
         for warning in warnings:
             self.progress.warn(f"{self.video.name}: {warning}")
-
-
-def _choice_warnings(choice: dict[str, Any], tracks: Tracks, chosen: np.ndarray, crop: Crop) -> list[str]:
-    warnings = []
-    missing = len(chosen) - choice["valid"]
-    if missing:
-        warnings.append(f"{missing} of {len(chosen)} frames do not show the face; they are masked.")
-    if choice["successive"]:
-        people = choice["people"]
-        warnings.append(f"{people} faces follow one another; choose one with --face if they are different people.")
-    boxes = tracks.values("landmarks", chosen[chosen >= 0])
-    height = float(np.median(boxes[..., 1].max(axis=1) - boxes[..., 1].min(axis=1)))
-    if height < SMALL_FACE * crop.side_px:
-        warnings.append(f"the head moves far: the face is {height / crop.side_px:.0%} of the crop's height.")
-    return warnings
-
-
-def _sync_warnings(sync: dict[str, float]) -> list[str]:
-    """Warnings about sound that does not fit the lips; natural lips lead by up to ``NATURAL_S``."""
-    if sync["r"] < sync["chance_r"] + FOUND_R:
-        return ["lips and sound do not seem to belong together; check that this is the person's own voice."]
-    if sync["rank"] > 0 or -NATURAL_S / 2 - ONE_FRAME_S <= sync["lag_s"] <= NATURAL_S + 2 * ONE_FRAME_S:
-        return []
-    late_s = sync["lag_s"] - NATURAL_S / 2
-    word = "late" if late_s > 0 else "early"
-    return [f"the sound is {abs(late_s):.2f} s {word}; --sound-offset {late_s:.2f} mends it."]

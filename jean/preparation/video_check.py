@@ -14,9 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jean import landmarks as ibug
+from jean.clips.meta import Crop
 from jean.errors import InputError
 from jean.features.base import Face
+from jean.preparation.crop import SMALL_FACE
 from jean.preparation.tracking.choose_face import NOTABLE_SIZE
+from jean.preparation.tracking.tracks import Tracks
 
 if TYPE_CHECKING:
     from jean.media import MediaInfo
@@ -239,3 +242,19 @@ def _size(face: Face) -> float:
     """Side of a square as large as the box around the landmarks, px."""
     box = ibug.bounding_box(face.landmarks)
     return float(np.sqrt(max((box[2] - box[0]) * (box[3] - box[1]), 0.0)))
+
+
+def choice_warnings(choice: dict[str, Any], tracks: Tracks, chosen: np.ndarray, crop: Crop) -> list[str]:
+    """Warnings about frames without the face, faces that follow one another, and a head that moves far."""
+    warnings = []
+    missing = len(chosen) - choice["valid"]
+    if missing:
+        warnings.append(f"{missing} of {len(chosen)} frames do not show the face; they are masked.")
+    if choice["successive"]:
+        people = choice["people"]
+        warnings.append(f"{people} faces follow one another; choose one with --face if they are different people.")
+    boxes = tracks.values("landmarks", chosen[chosen >= 0])
+    height = float(np.median(boxes[..., 1].max(axis=1) - boxes[..., 1].min(axis=1)))
+    if height < SMALL_FACE * crop.side_px:
+        warnings.append(f"the head moves far: the face is {height / crop.side_px:.0%} of the crop's height.")
+    return warnings

@@ -35,18 +35,21 @@ class Reduction:
 
 
 def warn_of_reductions(reductions: Mapping[str, Reduction], config: RenderConfig, warn: Callable[[str], None]) -> None:
-    """Warns of each source that was reduced by more than ``NOTABLE`` in some frame."""
+    """Warns of each source that was reduced by more than ``NOTABLE`` in some frame.
+
+    That a foreign source's resting face is brought to the person (``expression_mean``) needs no warning.
+    """
     sources = {
-        "expression_mean": f"the mean expression ({config.expression})",
         "expression": f"the expression ({config.expression_timeline or config.expression or 'of the training clip'})",
         "upper_offsets": "the movement of brows and eyes in the expression source",
         "lower_offsets": "the movement of mouth and jaw in the expression source",
         "pose": f"the head pose ({config.pose or 'of the training clip'})",
         "lips": f"the movement of the lips ({config.audio})",
     }
-    for name, reduction in reductions.items():
-        if reduction.largest > NOTABLE:
+    for name, source in sources.items():
+        reduction = reductions.get(name)
+        if reduction is not None and reduction.largest > NOTABLE:
             warn(
-                f"{sources[name]} exceeds the range of the training: "
+                f"{source} exceeds the range of the training: "
                 f"reduced by {reduction.largest:.0%} at most, {reduction.mean:.0%} on average."
             )

@@ -7,8 +7,8 @@ import pytest
 
 from jean.clips.clip import Clip
 from jean.media import RATE_HZ, read_audio, write_wav
-from jean.preparation.steps import extract_sound, measure_sync
-from jean.preparation.video import _sync_warnings
+from jean.preparation.steps import extract_sound
+from jean.preparation.sync_check import measure_sync, sync_warnings
 from jean.progress import Silent
 from jean.synthetic_speaker.speaker import build_speaker
 from jean.synthetic_speaker.speaker_identity import sample_identity
@@ -42,7 +42,7 @@ def test_sound_that_is_late_or_early_is_found(speaker, tmp_path, late_s):
     sync = measure_sync(tmp_path / "moved.wav", arrays["times_s"], arrays["landmarks"], Silent())["sync"]
     assert sync["lag_s"] == pytest.approx(late_s, abs=0.05)
     assert sync["r"] > 0.6 and sync["rank"] == 0
-    assert bool(_sync_warnings(sync)) == (late_s != 0)
+    assert bool(sync_warnings(sync)) == (late_s != 0)
 
 
 def test_another_speakers_sound_does_not_belong_to_the_lips(speaker, tmp_path):
@@ -54,13 +54,13 @@ def test_another_speakers_sound_does_not_belong_to_the_lips(speaker, tmp_path):
 
 
 def test_warnings_name_the_option_that_mends_it():
-    assert _sync_warnings(GOOD) == []
-    assert _sync_warnings({**GOOD, "lag_s": 0.12}) == []
-    (late,) = _sync_warnings({**GOOD, "lag_s": 0.46})
+    assert sync_warnings(GOOD) == []
+    assert sync_warnings({**GOOD, "lag_s": 0.12}) == []
+    (late,) = sync_warnings({**GOOD, "lag_s": 0.46})
     assert "0.40 s late" in late and "--sound-offset 0.40" in late
-    (early,) = _sync_warnings({**GOOD, "lag_s": -0.34})
+    (early,) = sync_warnings({**GOOD, "lag_s": -0.34})
     assert "0.40 s early" in early and "--sound-offset -0.40" in early
-    (unrelated,) = _sync_warnings({**GOOD, "r": 0.25})
+    (unrelated,) = sync_warnings({**GOOD, "r": 0.25})
     assert "belong together" in unrelated
 
 
