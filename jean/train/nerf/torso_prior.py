@@ -18,6 +18,7 @@ SEEN = 0.1  # fraction of the frames that must show a pixel without the head
 # Depth behind the head, as a fraction of the frame's width, up to which the target counts. Heads do not move further.
 # Deep behind the face the layer stays free: it backs the face while that is not yet opaque (1 dB on held-out frames).
 DEPTH = 0.08
+ACROSS = 2  # factor on distances across: a neck continues upwards rather than the background sideways
 SMOOTHING = 0.01  # standard deviation of the blur of hidden pixels, as a fraction of the frame's width
 
 
@@ -64,10 +65,13 @@ def _continued(values: np.ndarray, known: np.ndarray) -> np.ndarray:
         return values
     if not known.any():
         return np.zeros_like(values)
+    # nearest with distances across counted ``ACROSS`` times, by an image that is as many times wider
+    wide = np.repeat((~known).astype(np.uint8), ACROSS, axis=1)
     _, labels = cv2.distanceTransformWithLabels(
-        (~known).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE, labelType=cv2.DIST_LABEL_PIXEL
+        wide, cv2.DIST_L2, cv2.DIST_MASK_PRECISE, labelType=cv2.DIST_LABEL_PIXEL
     )
     of_label = np.zeros((int(labels.max()) + 1, *values.shape[2:]))
-    of_label[labels[known]] = values[known]
+    of_label[labels[wide == 0]] = np.repeat(values, ACROSS, axis=1)[wide == 0]
+    labels = labels[:, ACROSS // 2 :: ACROSS]
     smooth = cv2.GaussianBlur(of_label[labels], (0, 0), max(0.5, SMOOTHING * known.shape[1]))
     return np.where(known.reshape(known.shape + (1,) * (values.ndim - 2)), values, smooth)

@@ -11,7 +11,7 @@ from jean.models.frame import render_opacity
 from jean.train.nerf.config import NerfConfig
 from jean.train.nerf.presets import resolve
 from jean.train.nerf.stage import NerfStage
-from jean.train.nerf.torso_prior import torso_behind_head
+from jean.train.nerf.torso_prior import _continued, torso_behind_head
 from tests.helpers.tiny_clip import make_clip
 
 SIZE = 80
@@ -41,6 +41,16 @@ def test_neck_continues_under_the_chin_and_background_beside_the_hair():
     assert torso[46:52, 36:44, 3].min() >= 250
     assert torso[30, 18:24, 3].max() <= 5 and torso[10:20, 36:44, 3].max() <= 5  # behind the side, behind the top
     assert np.abs(torso[70, 40, :3] - NECK).max() == 0 and torso[70, 40, 3] == 255  # what is visible stays
+
+
+def test_the_neck_continues_upwards_where_the_background_is_a_little_nearer():
+    values, known = np.zeros((60, 60)), np.zeros((60, 60), bool)
+    known[:, :20] = known[40:] = True  # background on the left, neck below
+    values[40:] = 1.0
+    filled = _continued(values, known)
+    assert filled[34, 28] > 0.9  # 6 px above the neck, 9 px from the background
+    assert filled[32, 27] > 0.5  # 8 px from both
+    assert filled[10, 23] < 0.1
 
 
 def test_deep_behind_the_head_the_target_does_not_count():
