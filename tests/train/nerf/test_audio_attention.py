@@ -109,7 +109,7 @@ def test_rendering_smooths_like_training(clips, tmp_path, monkeypatch):
     monkeypatch.setattr(
         TalkingHead, "audio_embedding", lambda model, audio: inputs.append(audio) or embedding(model, audio)
     )
-    render(tmp_path / "run", RenderConfig(audio=sound), tmp_path / "out.mp4", Silent())
+    render(tmp_path / "run", RenderConfig(audio=sound, lips="own"), tmp_path / "out.mp4", Silent())
     rows = neighbour_rows(len(windows), 8)
     assert np.array_equal(torch.cat(inputs).numpy(), windows[rows])
 
