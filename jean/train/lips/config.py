@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field
 
@@ -41,8 +42,9 @@ class LipsConfig(StageConfig):
         120, ge=1, le=6000, description="Minutes of synthetic speech, made anew from the seed."
     )
     synthetic_rate: float = Field(2e-3, gt=0, le=1, description="Largest learning rate on synthetic speech.")
-    voices: tuple[str, ...] = Field(
+    voices: tuple[Literal["flite", "espeak", "own"], ...] = Field(
         ("flite", "espeak", "own"),
+        min_length=1,
         description="Synthesizers of the synthetic speech: flite, espeak (espeak-ng) and own, equally often.",
     )
     dropout: float = Field(0.15, ge=0, lt=1, description="Probability of dropping a hidden unit while training.")

@@ -19,7 +19,6 @@ from jean.errors import SetupError
 from jean.media import RATE_HZ, read_wav
 from jean.train.lips.articulation import NAMES, Segment
 
-VOICES = ("flite", "espeak", "own")
 SENTENCES_PER_JOB = 40
 
 _FLITE = ("awb", "rms", "slt", "kal16")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from jean.checkpoint import load_checkpoint
+from jean.config import load_config
 from jean.errors import InputError, UsageError
 from jean.lips.prior import PRIOR_FILE, LipPrior, load_prior
 from jean.progress import Silent
@@ -79,6 +80,12 @@ def test_an_interrupted_run_ends_with_the_same_weights(clips, tmp_path):
     assert files[0] == files[1]
     train(tmp_path / "whole")  # a finished run: nothing changes
     assert (tmp_path / "whole" / PRIOR_FILE).read_bytes() == files[0]
+
+
+@pytest.mark.parametrize("voices", [("kal",), ()])
+def test_unknown_or_no_voices_are_refused(voices):
+    with pytest.raises(UsageError, match="voices"):
+        load_config(LipsConfig, voices=voices)
 
 
 def test_unusable_data_is_refused(clips, tmp_path):
