@@ -1,9 +1,10 @@
-"""Equations 1, 2 and 4 and the torso's loss against values by hand, and their gradients."""
+"""Equations 1, 2, 4 and 6, D-SSIM and the torso's loss against values by hand, and their gradients."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,6 +15,8 @@ from jean.losses import (
     emotion_loss,
     hidden_torso_loss,
     landmark_loss,
+    photometric_loss,
+    structural_loss,
     torso_loss,
 )
 
@@ -92,3 +95,37 @@ def test_a_hidden_torso_follows_its_prior():
     free = prior * torch.tensor([1.0, 1.0, 1.0, 1.0, 0.0])
     assert hidden_torso_loss(red, half, free, hidden).item() == 0.0
     assert hidden_torso_loss(red, half, prior, torch.zeros(1)).item() == 0.0
+
+
+def test_weights_multiply_squared_errors():
+    predicted, target = torch.tensor([[1.0, 0, 0], [0, 2.0, 0]]), torch.zeros(2, 3)
+    assert photometric_loss(predicted, target).item() == pytest.approx(5 / 6)
+    assert photometric_loss(predicted, target, torch.tensor([3.0, 0.5])).item() == pytest.approx((3 + 2) / 6)
+
+
+def test_d_ssim_is_that_of_scikit_image():
+    from skimage.metrics import structural_similarity
+
+    random = torch.Generator().manual_seed(0)
+    a = torch.rand(2, 20, 24, 3, generator=random, dtype=torch.float64)
+    b = (a + 0.2 * torch.rand(a.shape, generator=random)).clamp(0, 1)
+    luma = torch.tensor([0.299, 0.587, 0.114], dtype=torch.float64)
+    maps = [
+        structural_similarity(
+            (x @ luma).numpy(), (y @ luma).numpy(), data_range=1, use_sample_covariance=False, full=True
+        )[1][3:-3, 3:-3]
+        for x, y in zip(a, b, strict=True)
+    ]
+    wanted = torch.from_numpy(np.stack(maps))
+    assert structural_loss(a, b).item() == pytest.approx((1 - wanted.mean().item()) / 2)
+    weight = torch.rand(2, 20, 24, generator=random, dtype=torch.float64)
+    weighted = ((1 - wanted) / 2 * weight[:, 3:-3, 3:-3]).mean()
+    assert structural_loss(a, b, weight).item() == pytest.approx(weighted.item())
+
+
+def test_gradients_of_d_ssim():
+    random = torch.Generator().manual_seed(0)
+    a = torch.rand(1, 8, 9, 3, generator=random, dtype=torch.float64).requires_grad_()
+    b = torch.rand(1, 8, 9, 3, generator=random, dtype=torch.float64)
+    weight = torch.rand(1, 8, 9, generator=random, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda x: structural_loss(x, b, weight, window=3), a)

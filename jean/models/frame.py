@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jean.kernels.dispatch import render_pixels_fused
 from jean.models.talking_head import Frames, TalkingHead
 
 CHUNK = 16384  # rays per pass of the reference path: about 100 MB with the fast preset's samples
@@ -48,15 +47,13 @@ def render_pixels(
     scene = model.frame_scene(frames, condition)
     if scene is not None:
         center = (float(frames.center_px[0, 0]), float(frames.center_px[0, 1]))
-        return render_pixels_fused(
-            scene, frames.camera_to_world[0], float(frames.focal_px[0]), center, size_px, pixels, background
-        )
-    rgb, depth = [], []
-    for start in range(0, max(1, len(pixels)), CHUNK):
-        chunk = pixels[start : start + CHUNK]
+        return scene.paint(frames.camera_to_world[0], float(frames.focal_px[0]), center, size_px, pixels, background)
+    rgb, depth, size = [], [], _chunk(model, pixels)
+    for start in range(0, max(1, len(pixels)), size):
+        chunk = pixels[start : start + size]
         frame = torch.zeros(len(chunk), dtype=torch.long, device=chunk.device)
         traced = model.trace(frames, chunk, frame, size_px, condition=condition)
-        rgb.append(traced.over(background[start : start + CHUNK]))
+        rgb.append(traced.over(background[start : start + size]))
         head = traced.head[-1]
         depth.append(torch.where(head.opacity > 0.5, head.depth / head.opacity.clamp_min(1e-6), 0.0))
     return torch.cat(rgb), torch.cat(depth)
@@ -103,9 +100,9 @@ def render_opacity(model: TalkingHead, frames: Frames, size_px: int) -> np.ndarr
     """
     order, condition = tile_order(size_px), model.condition(frames)
     pixels = _pixels(size_px, model.device)
-    parts = []
-    for start in range(0, len(pixels), CHUNK):
-        chunk = pixels[start : start + CHUNK]
+    parts, size = [], _chunk(model, pixels)
+    for start in range(0, len(pixels), size):
+        chunk = pixels[start : start + size]
         frame = torch.zeros(len(chunk), dtype=torch.long, device=chunk.device)
         traced = model.trace(frames, chunk, frame, size_px, condition=condition)
         head = traced.head[-1].opacity
@@ -113,6 +110,11 @@ def render_opacity(model: TalkingHead, frames: Frames, size_px: int) -> np.ndarr
     opacity = np.empty((size_px * size_px, 2), np.uint8)
     opacity[order] = as_bytes(torch.cat(parts)).cpu().numpy()
     return opacity.reshape(size_px, size_px, 2)
+
+
+def _chunk(model: TalkingHead, pixels: Tensor) -> int:
+    """Pixels per pass: all where the head draws pictures, whose memory does not grow with samples per ray."""
+    return max(1, len(pixels)) if model.head.draws_pictures else CHUNK
 
 
 def as_bytes(rgb: Tensor) -> Tensor:

@@ -75,6 +75,7 @@ class HeadArguments(Arguments):
     audio_scale: float = 1.0
     audio_attention: int = Field(0, ge=0, le=64)
     expression_map: Literal["linear", "mlp", "none"] = "linear"
+    size_px: int = Field(256, ge=1, le=1 << 15)
 
 
 class Named(Meta):

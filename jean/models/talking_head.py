@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from jean.kernels.backend import Backend
-from jean.kernels.dispatch import Composite, FrameScene, cached_list, camera_rays, over
+from jean.kernels.dispatch import Composite, cached_list, over
 from jean.models.audio_encoder import AudioAttention, AudioEncoder
-from jean.models.head.base import Box, Head, HeadArguments
+from jean.models.head.base import Box, CameraPixels, Head, HeadArguments, PaintsPixels
 from jean.models.head.registry import HEADS
 from jean.models.head.torso import TorsoLayer
 from jean.models.pose import pose_vectors
@@ -113,6 +113,7 @@ class TalkingHead(nn.Module):
         audio_attention: N, neighbouring frames over which e_a is smoothed, as in AD-NeRF; 0 for none.
         expression_map: map from the expression vector to its part of e_in: "linear"; "mlp", the thin MLP of Table 2's
             (a) and (c); "none", the vector as it is (e_e of the expression transformer, section 3.3).
+        size_px: side of the training frames.
     """
 
     expression_mean: Tensor
@@ -139,6 +140,7 @@ class TalkingHead(nn.Module):
         audio_scale: float = 1.0,
         audio_attention: int = 0,
         expression_map: str = "linear",
+        size_px: int = 256,
     ):
         super().__init__()
         # e_a has 64 values (section 3.1); a projection brings it to the width that F_Θ takes (docs/method.md)
@@ -152,7 +154,7 @@ class TalkingHead(nn.Module):
         self.latent_width = latent_width
         self.audio_width = audio_width
         widths = (audio_width, expression_width, latent_width)
-        self.head = HEADS.load(preset)(HeadArguments(widths, box, shape, audio_drives_mouth))
+        self.head = HEADS.load(preset)(HeadArguments(widths, box, shape, audio_drives_mouth, size_px))
         self.torso = TorsoLayer()
         self.register_buffer("expression_mean", torch.zeros(expression_features))
         self.register_buffer("expression_std", torch.ones(expression_features))
@@ -218,8 +220,8 @@ class TalkingHead(nn.Module):
         """
         return self.head.deformation(frames.offsets, condition[:, : self.audio_width])
 
-    def frame_scene(self, frames: Frames, condition: Tensor) -> FrameScene | None:
-        """One frame as the fused rendering kernel takes it; None where ``trace`` has to render.
+    def frame_scene(self, frames: Frames, condition: Tensor) -> PaintsPixels | None:
+        """One frame as a fused rendering kernel takes it; None where ``trace`` has to render.
 
         Args:
             frames: one frame.
@@ -242,29 +244,38 @@ class TalkingHead(nn.Module):
         size_px: int,
         generator: torch.Generator | None = None,
         condition: Tensor | None = None,
+        with_torso: Tensor | None = None,
     ) -> Pixels:
         """The content of R pixels.
 
         Args:
             frames: F frames.
-            pixels: pixel positions [R, 2], px.
+            pixels: pixel centres [R, 2], px.
             frame: int [R], the frame of each pixel.
             size_px: side of the frames.
             generator: draws the jitter of samples while training; None without jitter.
             condition: e_in of the frames, where it is known already.
+            with_torso: bool [R], pixels whose torso is computed; that of the others is transparent. None: all.
         """
         # half precision is for the field's networks: ray directions and per-frame inputs need all digits
         with torch.autocast(pixels.device.type, enabled=False):
             if condition is None:
                 condition = self.condition(frames)
-            origins, directions = camera_rays(
-                pixels, frames.focal_px[frame], frames.center_px[frame], frames.camera_to_world[frame]
-            )
+            camera = CameraPixels(pixels, frame, frames.camera_to_world, frames.focal_px, frames.center_px)
             pose = self._pose(frames)
             deformation, view = self.deformation(frames, condition), self.head.view(frames.supported_poses, pose)
-            torso_rgb, torso_opacity = self.torso(pixels / size_px, pose, frame)
-        head = self.head.trace(origins, directions, condition, view, frame, generator, deformation)
+            torso_rgb, torso_opacity = self._torso(pixels / size_px, pose, frame, with_torso)
+        head = self.head.draw(camera, condition, view, generator, deformation)
         return Pixels(head, torso_rgb, torso_opacity)
+
+    def _torso(self, coordinates: Tensor, pose: Tensor, frame: Tensor, where: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Colours [R, 3] and opacities [R] of the torso at image positions [R, 2]; zeros where not ``where`` [R]."""
+        if where is None:
+            return self.torso(coordinates, pose, frame)
+        rows = where.nonzero()[:, 0]
+        rgb, opacity = self.torso(coordinates[rows], pose, frame[rows])
+        zeros = coordinates.new_zeros(len(where), 3)
+        return zeros.index_copy(0, rows, rgb), zeros[:, 0].index_copy(0, rows, opacity)
 
 
 def _expression_map(kind: str, features: int, width: int) -> nn.Module:

@@ -68,6 +68,18 @@ class FrameScene:
     samples: int
     full_samples_opacity: float = 0.0
 
+    def paint(
+        self,
+        camera_to_world: Tensor,
+        focal_px: float,
+        center_px: tuple[float, float],
+        size_px: int,
+        pixels: Tensor,
+        background: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """``render_pixels_fused`` of this frame."""
+        return render_pixels_fused(self, camera_to_world, focal_px, center_px, size_px, pixels, background)
+
 
 def neighbour_pairs(table: Tensor) -> Tensor:
     """A table for bf16 kernels: each value of ``table`` [cells, hidden] beside that of the next cell.

@@ -1,11 +1,15 @@
 """The head's contract: everything that training and rendering call on a head.
 
-A head turns the per-frame condition e_in and camera rays into colour, opacity and depth. It knows nothing of clips,
-configurations or files. To add a head, derive from ``Head`` and register it (``jean.models.head.registry``).
+A head turns the per-frame condition e_in and the pixels of a camera into colour, opacity and depth. It knows nothing of
+clips, configurations or files. To add a head, derive from ``Head`` and register it (``jean.models.head.registry``).
+
+Training and rendering call ``draw``. A head of rays overrides ``trace``, to which ``draw`` gives the ray of each pixel.
+A head that draws whole pictures (Gaussian splatting) overrides ``draw`` and sets ``draws_pictures``; training then asks
+it for rectangular crops instead of scattered pixels.
 
 The last interval of the paper's rays carries the background colour and is opaque (section 8.4.2). It contributes
-exactly the background times the transmittance that is left, so ``trace`` leaves it out and the caller composites the
-head over its background.
+exactly the background times the transmittance that is left, so heads leave it out and the caller composites the head
+over its background.
 """
 
 from __future__ import annotations
@@ -13,14 +17,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from jean.errors import UsageError
 from jean.kernels.backend import Backend
-from jean.kernels.dispatch import FrameScene, FrameTorso
+from jean.kernels.dispatch import FrameTorso, camera_rays
 from jean.kernels.reference import Composite
 from jean.models.pose import view_directions
 
@@ -36,12 +40,39 @@ class HeadArguments:
         box: low and high corners of the volume, head space, cm.
         shape: the person's rigid head, 68 points of 3 coordinates, head space, cm.
         audio_drives_mouth: whether speech alone decides the lower face.
+        size_px: side of the training frames.
     """
 
     widths: tuple[int, int, int]
     box: Box
     shape: Sequence[Sequence[float]]
     audio_drives_mouth: bool = True
+    size_px: int = 256
+
+
+@dataclass(frozen=True)
+class CameraPixels:
+    """R pixels of F frames, each with its camera.
+
+    Attributes:
+        pixels: pixel centres (x, y), half-integers [R, 2], px.
+        frame: int [R], the frame of each pixel.
+        camera_to_world: head poses [F, 4, 4].
+        focal_px: focal length [F].
+        center_px: principal point [F, 2].
+    """
+
+    pixels: Tensor
+    frame: Tensor
+    camera_to_world: Tensor
+    focal_px: Tensor
+    center_px: Tensor
+
+    def rays(self) -> tuple[Tensor, Tensor]:
+        """Origins and unit directions [R, 3] of the pixels' rays, head space, cm."""
+        frame = self.frame
+        with torch.autocast(self.pixels.device.type, enabled=False):  # directions need all digits
+            return camera_rays(self.pixels, self.focal_px[frame], self.center_px[frame], self.camera_to_world[frame])
 
 
 @dataclass(frozen=True)
@@ -76,6 +107,48 @@ class OccupancyUpdate:
     generator: torch.Generator = field(repr=False)
 
 
+class PaintsPixels(Protocol):
+    """One frame with head and torso, ready for a fused kernel."""
+
+    def paint(
+        self,
+        camera_to_world: Tensor,
+        focal_px: float,
+        center_px: tuple[float, float],
+        size_px: int,
+        pixels: Tensor,
+        background: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        """rgb [R, 3] of pixels over a background, and depth [R], cm, which is 0 where the head is not opaque.
+
+        Args:
+            camera_to_world: [4, 4], OpenCV axes, cm.
+            focal_px: focal length in pixels of the image.
+            center_px: principal point (x, y).
+            size_px: side of the image.
+            pixels: [R, 2] positions (x, y), px; the centre of a pixel lies at a half-integer.
+            background: [R, 3], in [0, 1].
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Rearrangement:
+    """New rows of parameters whose number of primitives changes while they train (adaptive density control).
+
+    Row i of every parameter now holds what stood in row ``source[i]``; optimiser and moving average have to follow.
+
+    Attributes:
+        parameters: all have N rows.
+        source: int64 [N].
+        fresh: bool [N], rows that are new: their optimiser state begins at zero, their moving average at their value.
+    """
+
+    parameters: list[nn.Parameter]
+    source: Tensor
+    fresh: Tensor
+
+
 class Head(nn.Module, ABC):
     """Base class of all heads. A head is built from ``HeadArguments`` alone.
 
@@ -85,6 +158,8 @@ class Head(nn.Module, ABC):
         trained_by: the one that decides the speed of training.
         rendered_by: the one that decides the speed of rendering.
         training_defaults: configuration values of ``train-nerf`` for this head, for fields that the user leaves open.
+        draws_pictures: whether ``draw`` computes the whole window around the pixels. Training then draws crops, and
+            compares them as pictures.
     """
 
     backend: Backend
@@ -92,6 +167,7 @@ class Head(nn.Module, ABC):
     trained_by: ClassVar[str]
     rendered_by: ClassVar[str]
     training_defaults: ClassVar[Mapping[str, Any]] = {}
+    draws_pictures: ClassVar[bool] = False
 
     def __init__(self, arguments: HeadArguments) -> None:
         super().__init__()
@@ -101,7 +177,25 @@ class Head(nn.Module, ABC):
     def use(self, backend: Backend) -> None:
         """Uses a backend that was resolved for ``operations``, in the head and in its fields."""
 
-    @abstractmethod
+    def draw(
+        self,
+        camera: CameraPixels,
+        condition: Tensor,
+        view: Tensor,
+        generator: torch.Generator | None,
+        deformation: Tensor | None = None,
+    ) -> list[Composite]:
+        """Composites of R pixels of F frames; the last is the result, earlier ones (coarse) are only trained.
+
+        Args:
+            camera: the pixels and their cameras.
+            condition: [F, C], e_in.
+            view: [F, 3], viewing direction, from ``view``.
+            generator: draws the random numbers of training; None in use.
+            deformation: from ``deformation``, or None.
+        """
+        return self.trace(*camera.rays(), condition, view, camera.frame, generator, deformation)
+
     def trace(
         self,
         origins: Tensor,
@@ -112,7 +206,7 @@ class Head(nn.Module, ABC):
         generator: torch.Generator | None,
         deformation: Tensor | None = None,
     ) -> list[Composite]:
-        """Composites of R rays of F frames; the last is the result, earlier ones (coarse) are only trained.
+        """``draw`` for a head of rays, which overrides it.
 
         Args:
             origins: [R, 3], head space, cm.
@@ -123,6 +217,7 @@ class Head(nn.Module, ABC):
             generator: draws the jitter of samples while training; None without jitter.
             deformation: from ``deformation``, or None.
         """
+        raise NotImplementedError(f"{type(self).__name__} traces no rays")
 
     def view(self, camera_to_world: Tensor, pose: Tensor) -> Tensor:
         """d of Eq. 5 [F, 3]: the head pose as viewing direction (section 8.4.2).
@@ -144,8 +239,8 @@ class Head(nn.Module, ABC):
 
     def frame_scene(
         self, condition: Tensor, view: Tensor, deformation: Tensor | None, torso: Callable[[], FrameTorso]
-    ) -> FrameScene | None:
-        """One frame as the fused rendering kernel takes it; None where ``trace`` has to render.
+    ) -> PaintsPixels | None:
+        """One frame as a fused rendering kernel takes it; None where ``draw`` has to render.
 
         Args:
             condition: [1, C].
@@ -190,6 +285,21 @@ class Head(nn.Module, ABC):
 
     def update_occupancy(self, update: OccupancyUpdate) -> None:
         """Moves the head's knowledge of empty space towards its field."""
+        return None
+
+    def after_step(self, step: int, steps: int, generator: torch.Generator) -> Rearrangement | None:
+        """Changes the number of primitives where it is due; called after every optimisation step.
+
+        Args:
+            step: number of the step, from 0.
+            steps: of the whole training.
+            generator: draws where new primitives lie.
+        """
+        return None
+
+    def primitives(self) -> tuple[Tensor, Tensor] | None:
+        """Centres [N, 3], head space, cm, and opacities [N] of a head that consists of primitives, for priors on the
+        shape; None for others."""
         return None
 
     def regularisers(self) -> dict[str, Tensor]:

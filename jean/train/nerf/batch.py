@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -30,6 +30,8 @@ class RayBatch:
         plate: clean background behind the pixel [R, 3], in [0, 1].
         torso: colour, opacity and weight of the torso where the head hides it [R, 5], in [0, 1]
             (``torso_behind_head``).
+        weight: of each pixel's colour error [R]; mean near 1.
+        crop_px: (width, height) of the F crops that the pixels fill row by row; None for scattered pixels.
     """
 
     frames: Tensor
@@ -39,6 +41,15 @@ class RayBatch:
     matte: Tensor
     plate: Tensor
     torso: Tensor
+    weight: Tensor | None = field(default=None, kw_only=True)
+    crop_px: tuple[int, int] | None = field(default=None, kw_only=True)
+
+    def torso_pixels(self) -> Tensor | None:
+        """Pixels whose torso has a target, bool [R]; None for scattered pixels, whose torso is always computed.
+
+        Most pixels of a crop show the face alone, and the torso layer takes as long as the head.
+        """
+        return None if self.crop_px is None else (self.matte[:, 0] < 0.99) | (self.torso[:, 4] > 0)
 
 
 class RayBatches:

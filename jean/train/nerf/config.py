@@ -15,6 +15,7 @@ from jean.config import StageConfig, Width
 PRESETS: dict[str, dict[str, Any]] = {
     "paper": {
         "steps": 400_000,
+        "rays": 2048,
         "frames_per_step": 1,
         "learning_rate": 5e-4,
         "fine_tune_rate": 5e-6,
@@ -31,6 +32,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "fast": {
         "steps": 8_000,
+        "rays": 2048,
         "frames_per_step": 16,
         "learning_rate": 5e-3,
         "audio_rate": 2e-3,
@@ -111,7 +113,12 @@ class NerfConfig(StageConfig):
     allow_different_people: bool = Field(
         False, description="Train on clips although their head shapes say that they show different people."
     )
-    rays: int = Field(2048, ge=1, le=1_000_000, description="Pixels per optimisation step.")
+    rays: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Pixels per optimisation step; for a head that draws pictures, those of its crops.",
+    )
     frames_per_step: int | None = Field(
         None, ge=1, le=10_000, description="Frames that the pixels of a step come from."
     )

@@ -54,4 +54,8 @@ class HeadSides:
 
     def loss(self, positions: Tensor, density: Tensor) -> Tensor:
         """Mean alpha of ``density`` [N], per cm, outside the ellipses."""
-        return (self.outside(positions) * -torch.expm1(-density * STEP_CM)).mean()
+        return self.loss_of_primitives(positions, -torch.expm1(-density * STEP_CM))
+
+    def loss_of_primitives(self, centres: Tensor, opacities: Tensor) -> Tensor:
+        """Mean of ``opacities`` [N] of primitives at ``centres`` [N, 3] outside the ellipses."""
+        return (self.outside(centres) * opacities).mean()

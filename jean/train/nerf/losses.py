@@ -7,13 +7,15 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from jean.losses import hidden_torso_loss, opacity_loss, photometric_loss, torso_loss
+from jean.losses import hidden_torso_loss, opacity_loss, photometric_loss, structural_loss, torso_loss
 from jean.models.talking_head import Pixels, TalkingHead
 from jean.train.nerf.batch import RayBatch
 from jean.train.nerf.latents import FrameLatents
 from jean.train.nerf.presets import ResolvedNerfConfig
 
 TORSO_WEIGHT = 0.5
+# Pictures are compared by L1 and D-SSIM too, as in 3DGS: squared errors alone leave hair and teeth soft.
+ABSOLUTE_WEIGHT, STRUCTURE_WEIGHT = 0.05, 0.02
 # Priors are added in every fourth step, so their weights are four times as large.
 TORSO_ROUGHNESS_WEIGHT = 4e-2
 LATENT_WEIGHT = 4e-4
@@ -33,7 +35,7 @@ def pixel_losses(
     rgb, matte, plate = batch.rgb, batch.matte, batch.plate
     foreground = matte.sum(-1, keepdim=True).clamp(0, 1)
     if config.background == "random":
-        behind = torch.rand(plate.shape, generator=generator, device=plate.device)
+        behind = _random_colours(batch, generator)
         # move the pixel onto another background: replace the fraction of the plate in it
         target = torch.where(foreground > 0.02, rgb + (1 - foreground) * (behind - plate), behind).clamp(0, 1)
     else:
@@ -43,7 +45,10 @@ def pixel_losses(
         # nothing else separates head and torso: the flat layer learns faster and would learn the face
         hidden = matte[:, 0] > 0.99
         visible = replace(pixels, torso_opacity=pixels.torso_opacity.masked_fill(hidden, 0.0))
-    losses = {"photo": photometric_loss(visible.over(behind), target)}
+    shown = visible.over(behind)
+    losses = {"photo": photometric_loss(shown, target, batch.weight)}
+    if batch.crop_px is not None:
+        losses |= _picture_losses(shown, target, batch)
     if len(pixels.head) > 1:
         losses["coarse"] = photometric_loss(visible.over(behind, 0), target)
     if config.opacity_weight:
@@ -55,6 +60,27 @@ def pixel_losses(
         torso_loss(*torso, rgb, matte[:, 0], matte[:, 1]) + hidden_torso_loss(*torso, batch.torso, matte[:, 0])
     )
     return losses
+
+
+def _random_colours(batch: RayBatch, generator: torch.Generator) -> Tensor:
+    """Random background colours [R, 3]: one per scattered pixel, one per crop."""
+    plate = batch.plate
+    if batch.crop_px is None:
+        return torch.rand(plate.shape, generator=generator, device=plate.device)
+    colours = torch.rand((len(batch.frames), 3), generator=generator, device=plate.device)
+    return colours[batch.frame]
+
+
+def _picture_losses(shown: Tensor, target: Tensor, batch: RayBatch) -> dict[str, Tensor]:
+    """L1 and D-SSIM of the crops."""
+    assert batch.crop_px is not None and batch.weight is not None
+    width, height = batch.crop_px
+    pictures = [values.view(-1, height, width, 3) for values in (shown, target)]
+    weight = batch.weight.view(-1, height, width)
+    return {
+        "absolute": ABSOLUTE_WEIGHT * (batch.weight[:, None] * (shown - target).abs()).mean(),
+        "structure": STRUCTURE_WEIGHT * structural_loss(pictures[0], pictures[1], weight),
+    }
 
 
 def priors(model: TalkingHead, latents: FrameLatents, config: ResolvedNerfConfig) -> dict[str, Tensor]:

@@ -37,6 +37,7 @@ def model_arguments(data: PersonFrames, config: ResolvedNerfConfig) -> dict[str,
         "audio_scale": audio_scale(data) if config.scale_audio_embedding else 1.0,
         "audio_attention": config.audio_attention,
         "expression_map": data.method.expression.encoder(config.expression_width, vector_width),
+        "size_px": data.size_px,
     }
 
 

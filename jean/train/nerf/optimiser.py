@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from jean.kernels.backend import Backend
+from jean.models.head.base import Rearrangement
 from jean.models.talking_head import TalkingHead
 from jean.train.nerf.ema_adam import AdamWithEma
 from jean.train.nerf.latents import FrameLatents
@@ -60,6 +61,31 @@ def parameter_groups(model: TalkingHead, latents: FrameLatents, config: Resolved
     if config.latent_width:
         groups.append({"params": [latents.weight], "lr": LATENT_RATE, "first_lr": LATENT_RATE})
     return groups
+
+
+@torch.no_grad()
+def rearrange(
+    optimiser: torch.optim.Optimizer, rearrangement: Rearrangement, model: TalkingHead, ema: TalkingHead
+) -> None:
+    """Lets optimiser and moving average follow new rows of the head's parameters.
+
+    Args:
+        optimiser: over the parameters of ``model``.
+        rearrangement: what the head has done to its parameters.
+        model: the model that is trained.
+        ema: the model that follows it; ``model`` itself for none.
+    """
+    source, fresh = rearrangement.source, rearrangement.fresh
+    follower = dict(zip(map(id, model.parameters()), ema.parameters(), strict=True)) if ema is not model else {}
+    for parameter in rearrangement.parameters:
+        for value in optimiser.state.get(parameter, {}).values():
+            if value.shape == parameter.shape:  # Adam's moments, not its number of steps
+                value.copy_(value[source])
+                value[fresh] = 0.0
+        average = follower.get(id(parameter))
+        if average is not None:
+            average.copy_(average[source])
+            average[fresh] = parameter[fresh]
 
 
 def set_rates(optimiser: torch.optim.Optimizer, step: int, steps: int, decay: float) -> None:

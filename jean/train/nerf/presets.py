@@ -20,6 +20,7 @@ class ResolvedNerfConfig(NerfConfig):
     """
 
     steps: int
+    rays: int
     expression: Literal["upper", "all", "emotion", "transformer", "none"]
     speech: Literal["sound", "none"]
     audio_width: int

@@ -18,6 +18,7 @@ from jean.kernels.backend import Backend
 from jean.models.head.base import OccupancyUpdate
 from jean.models.talking_head import Frames, TalkingHead
 from jean.train.nerf.batch import RayBatches
+from jean.train.nerf.crops import CropBatches
 from jean.train.nerf.cuda_graphs import Graphs
 from jean.train.nerf.evaluation import face_and_head_psnr, preview_sheet
 from jean.train.nerf.head_sides import SIDES_WEIGHT, HeadSides
@@ -25,7 +26,7 @@ from jean.train.nerf.latents import FrameLatents
 from jean.train.nerf.losses import pixel_losses, priors
 from jean.train.nerf.model import ema_copy, load_audio_encoder_weights, model_arguments, set_statistics
 from jean.train.nerf.noise import add_audio_noise, add_condition_noise
-from jean.train.nerf.optimiser import ema_step, make_optimiser, set_rates
+from jean.train.nerf.optimiser import ema_step, make_optimiser, rearrange, set_rates
 from jean.train.nerf.presets import ResolvedNerfConfig
 from jean.train.nerf.visual_hull import dilate_cells, visual_hull
 
@@ -85,7 +86,8 @@ class NerfStage:
         self.lips = torch.from_numpy(lips).to(device)
         self.tracks = DriverTracks.of_person(data, device, config.audio_attention)
         self.frames = self.tracks.frames
-        self.batches = RayBatches(data, config.rays, config.frames_per_step, REGION_FRACTIONS, device)
+        batches = CropBatches if self.model.head.draws_pictures else RayBatches
+        self.batches = batches(data, config.rays, config.frames_per_step, REGION_FRACTIONS, device)
         records = device.type == "cuda" and config.graphs and self.batches.images.resident
         self.graphs = Graphs(device, [self.generator]) if records else None
         self.smoothing: bool | None = None  # value of the model's buffer; None before the first step
@@ -108,6 +110,9 @@ class NerfStage:
             self.optimiser.move_ema(fraction)
         if self.model.head.wants_occupancy(step):
             self._update_occupancy(frames, step)
+        rearrangement = self.model.head.after_step(step, config.steps, self.generator)
+        if rearrangement is not None:
+            rearrange(self.optimiser, rearrangement, self.model, self.ema)
         return scalars
 
     def learn(self, regularise: bool, fraction: float | None = None) -> tuple[dict[str, Tensor], Frames]:
@@ -150,7 +155,8 @@ class NerfStage:
             if not regularise:
                 frames = replace(frames, camera_to_world=frames.camera_to_world.detach())
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            pixels = self.model.trace(frames, batch.pixels, batch.frame, self.data.size_px, self.generator)
+            at = batch.pixels, batch.frame, self.data.size_px, self.generator
+            pixels = self.model.trace(frames, *at, with_torso=batch.torso_pixels())
         losses = pixel_losses(pixels, batch, config, self.generator)
         if regularise:
             losses |= priors(self.model, self.latents, config)
@@ -163,6 +169,9 @@ class NerfStage:
         """The prior on the sides of the head, under the condition of the batch's first frame."""
         if self.sides is None:
             return {}
+        primitives = self.model.head.primitives()
+        if primitives is not None:
+            return {"sides": SIDES_WEIGHT * self.sides.loss_of_primitives(*primitives)}
         positions = self.sides.draw(self.generator)
         density = self.model.head.density(positions, self.model.condition(frames)[:1].detach())
         return {} if density is None else {"sides": SIDES_WEIGHT * self.sides.loss(positions, density)}
