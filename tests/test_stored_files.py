@@ -10,6 +10,7 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,8 @@ from jean.clips.corpus import find_clips
 from jean.clips.meta import ARRAYS_FILE, AUDIO_FILE, META
 from jean.clips.writer import file_facts
 from jean.drivers import person as people
+from jean.drivers.lip_response import FILE as RESPONSE
+from jean.drivers.lip_response import Curve, LipResponse
 from jean.drivers.method import Method
 from jean.drivers.named_expression import read_timeline
 from jean.drivers.pose import read_poses
@@ -210,9 +213,7 @@ def test_person(folder, kept, name):
         person.support.pose.limit(person.camera_to_world)
         person.predict_offsets(person.expression)
         if person.style is not None:
-            person.style.coordinates(
-                LipTrack(np.zeros((9, 2)), np.ones(9, bool), person.style.quantiles), np.arange(3.0)
-            )
+            person.style.lips(LipTrack(np.zeros((9, 2)), np.ones(9, bool), person.style.quantiles), np.arange(3.0))
 
     @fuzz(60)
     @given(wrong_arrays(Arrays(path)), st.sampled_from([{"clip": "x"}, {}, {"clip": "x", "sha256": "0"}]))
@@ -358,5 +359,25 @@ def test_recorded_hashes_of_weights(tmp_path, monkeypatch):
         content = text_of(document).encode() if parsable else text
         (tmp_path / "recorded.json").write_bytes(content)
         survives(lambda: weights.check(tmp_path / name, name))
+
+    run()
+
+
+def test_lip_responses(tmp_path):
+    curve = Curve(asked=[0.0, 1.0, 2.0], rendered=[0.0, 0.5, 1.5])
+    whole = LipResponse(checkpoint="a", tracker="t", opening=curve, width=curve).model_dump()
+    stored = SimpleNamespace(path=tmp_path / "checkpoints" / "last-1.json", content_hash="a")
+
+    def use() -> None:
+        response = LipResponse.read(stored)
+        if response is not None:
+            assert np.isfinite(response.ask_for(np.ones((3, 2)))).all()
+
+    @fuzz(60)
+    @given(wrong_documents(whole))
+    def run(document):
+        sealed = {**document, "sha256": seal(document)} if isinstance(document, dict) else document
+        (tmp_path / RESPONSE).write_text(text_of(sealed))
+        survives(use)
 
     run()

@@ -53,6 +53,7 @@ from jean.clips.meta import (
 from jean.errors import ArtefactError, InputError
 from jean.geometry import Camera
 from jean.integrity import HashCache
+from jean.lips.sync import TRUSTED_S, late_s
 
 __all__ = ["ARRAYS", "FORMAT", "Clip", "is_clip"]
 
@@ -196,6 +197,14 @@ class Clip:
         if self.audio_path is None:
             raise InputError(f"{self.folder} has no sound.", "Leave it out, or prepare a video with sound.")
         return self.audio_path
+
+    @property
+    def sound_late_s(self) -> float:
+        """How late the sound is by the sync check of ``prepare``, s; 0 where that was not done or is not certain."""
+        sync = self.meta.sync
+        if sync is None or self.frame_count < TRUSTED_S * self.fps:
+            return 0.0
+        return late_s(sync.lag_s, sync.r, sync.chance_r, sync.rank)
 
     def audio_name(self, name: str | None = None) -> str:
         """Name of the audio features to use: ``name``, or the clip's first.

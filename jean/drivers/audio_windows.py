@@ -16,10 +16,13 @@ class WindowRows:
 
     Args:
         parts: windows of each clip [T_i, window, D], normally memory-mapped.
+        shifts: by how many frames each clip's sound is late: its frames take the windows of so many frames later, and
+            the outermost ones where there are none. None for 0.
     """
 
-    def __init__(self, parts: Sequence[np.ndarray]):
+    def __init__(self, parts: Sequence[np.ndarray], shifts: Sequence[int] | None = None):
         self._parts = list(parts)
+        self._shifts = [0] * len(parts) if shifts is None else list(shifts)
         self._ends = np.cumsum([len(part) for part in parts])
         self.shape = (int(self._ends[-1]), *parts[0].shape[1:])
 
@@ -35,7 +38,8 @@ class WindowRows:
         for number in np.unique(part_of):
             own = part_of == number
             part = self._parts[number]
-            result[own] = part[flat[own] - (self._ends[number] - len(part))]
+            row = flat[own] - (self._ends[number] - len(part)) + self._shifts[number]
+            result[own] = part[np.clip(row, 0, len(part) - 1)]
         return result.reshape(*rows.shape, *self.shape[1:])
 
 

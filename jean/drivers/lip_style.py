@@ -13,6 +13,7 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.drivers.face_points import rigid_offsets
+from jean.drivers.lip_response import LipResponse
 from jean.lips.parameters import OPENING, WIDTH, opening_and_width
 from jean.lips.prior import QUANTILES, LipTrack
 from jean.lips.spectrum import ROWS_HZ
@@ -57,16 +58,22 @@ class LipStyle:
         normal = features.T @ features + RIDGE * len(lips) * np.eye(features.shape[1])
         return cls(quantiles, np.linalg.solve(normal, features.T @ coordinates))
 
-    def coordinates(
-        self, track: LipTrack, times_s: np.ndarray, articulation: float = 1.0, gate: np.ndarray | None = None
+    def lips(
+        self,
+        track: LipTrack,
+        times_s: np.ndarray,
+        articulation: float = 1.0,
+        gate: np.ndarray | None = None,
+        response: LipResponse | None = None,
     ) -> np.ndarray:
-        """Lip coordinates [T, W] of this person for a sound.
+        """Opening and width [T, 2], cm, to ask this person's head for, so that its lips follow a sound.
 
         Args:
             track: the prior's lips for the sound.
             times_s: times of the frames [T], s.
             articulation: factor on the distance of opening and width from rest.
             gate: weight of the speech per frame [T] in [0, 1]; where it is 0, the lips are closed. None for 1.
+            response: how the head's lips respond; None where that was not measured.
         """
         lips = self.retarget(track).at(times_s)
         rest = np.array([self.quantiles[OPENING, REST], self.quantiles[WIDTH, MIDDLE]])
@@ -74,7 +81,16 @@ class LipStyle:
         if gate is not None:
             closed = np.array([self.quantiles[OPENING, 0], self.quantiles[WIDTH, MIDDLE]])
             lips = closed + gate[:, None] * (lips - closed)
-        return _features(np.maximum(lips, [0.0, 0.0]), self.quantiles) @ self.coefficients
+        lips = np.maximum(lips, 0.0)
+        return lips if response is None else response.ask_for(lips)
+
+    def seen(self, lips: np.ndarray) -> np.ndarray:
+        """The nearest lips [T, 2], cm, that the person has shown."""
+        return np.clip(lips, self.quantiles[:, 0], self.quantiles[:, -1])
+
+    def coordinates(self, lips: np.ndarray) -> np.ndarray:
+        """Lip coordinates [T, W] of opening and width [T, 2], cm."""
+        return _features(lips, self.quantiles) @ self.coefficients
 
     def retarget(self, track: LipTrack) -> LipTrack:
         """Opening and width of this person, cm, with the prior's course over time: a track of two columns.

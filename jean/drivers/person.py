@@ -124,7 +124,10 @@ def _support(data: PersonFrames, lips: np.ndarray | None) -> DriverSupport:
 
 
 def _style(data: PersonFrames, lips: np.ndarray) -> LipStyle:
-    speaking = [voiced(read_audio(clip.sound()), clip.frame_count, clip.fps) for clip in data.clips]
+    speaking = []
+    for clip, shift in zip(data.clips, data.sound_shifts, strict=True):
+        voice = voiced(read_audio(clip.sound()), clip.frame_count, clip.fps)
+        speaking.append(voice[np.clip(np.arange(len(voice)) + shift, 0, len(voice) - 1)])
     measured = opening_and_width(data.shape[:, :2] + data.measured_offsets)
     train = data.train
     return LipStyle.fit(measured[train], lips[train], np.concatenate(speaking)[train])

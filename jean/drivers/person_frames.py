@@ -26,7 +26,8 @@ class PersonFrames:
         method: the speech and expression inputs.
 
     Attributes:
-        audio: audio windows [T, window, D].
+        sound_shifts: by how many frames the sound of each clip is late (``Clip.sound_late_s``).
+        audio: audio windows [T, window, D], of sound in time.
         expression: expression vectors, float32 [T, E].
         measured_offsets: landmark offsets from the rigid head, float32 [T, 68, 2], cm.
         offsets: the offsets that drive the head: the measured ones, or those predicted from the vectors.
@@ -61,7 +62,8 @@ class PersonFrames:
         if not len(self.train):
             raise InputError("the clips have no frame with a face to train on.", "Prepare other videos.")
         self.boxes = region_boxes(self.landmarks, self.size_px)
-        self.audio = WindowRows([method.speech.windows(clip) for clip in clips])
+        self.sound_shifts = [round(clip.sound_late_s * clip.fps) for clip in clips]
+        self.audio = WindowRows([method.speech.windows(clip) for clip in clips], self.sound_shifts)
         self.expression = _joined([method.expression.vectors(clip) for clip in clips])
         self.measured_offsets = _joined([face_offsets(clip) for clip in clips])
         self.offsets = self.measured_offsets

@@ -29,6 +29,7 @@ class DriverTracks:
             None.
         neighbours: rows of ``audio`` that are smoothed together for each frame, int64 [T, N]; None without smoothing.
         lips: the audio part of e_in [T, audio_width], or None.
+        lip_motion: lips [T, audio_width] that move the landmarks, see ``Frames``; None for the audio part of e_in.
         torso_camera_to_world: poses [T, 4, 4] that torso and shading follow; None for ``camera_to_world``.
     """
 
@@ -40,6 +41,7 @@ class DriverTracks:
     audio: Tensor | WindowRows | None = None
     neighbours: Tensor | None = None
     lips: Tensor | None = None
+    lip_motion: Tensor | None = None
     torso_camera_to_world: Tensor | None = None
 
     @classmethod
@@ -94,6 +96,7 @@ class DriverTracks:
             expression=self.expression[rows],
             offsets=self.offsets[rows],
             lips=None if self.lips is None else self.lips[rows],
+            lip_motion=None if self.lip_motion is None else self.lip_motion[rows],
             torso_camera_to_world=None if self.torso_camera_to_world is None else self.torso_camera_to_world[rows],
         )
 

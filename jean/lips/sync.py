@@ -11,6 +11,9 @@ from jean.lips.spectrum import ROWS_HZ
 SEARCH_S = 0.8  # lags searched, in both directions
 NATURAL_S = 0.12  # natural lips lead the sound by up to this
 SHORTEST_S = 1.0  # of speech that a lag can be found in
+TRUSTED_S = 3.0  # length of a clip from which its lag is trusted
+FOUND_R = 0.22  # agreement above chance that lips and sound of one person reach
+ONE_FRAME_S = 0.04
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,25 @@ class Sync:
     r_width: float
     chance_r: float
     rank: float
+
+
+def belongs_together(r: float, chance_r: float) -> bool:
+    """Whether lips and sound agree as those of one person do; the values are those of ``Sync``."""
+    return r >= chance_r + FOUND_R
+
+
+def late_s(lag_s: float, r: float, chance_r: float, rank: float) -> float:
+    """How late the sound is, s, beyond what is natural; 0 where it is not late or early, or where that is not certain.
+
+    The values are those of ``Sync``.
+
+    >>> late_s(0.46, 0.7, 0.2, 0.0), late_s(0.08, 0.7, 0.2, 0.0), late_s(0.46, 0.3, 0.2, 0.0)
+    (0.4, 0.0, 0.0)
+    """
+    natural = -NATURAL_S / 2 - ONE_FRAME_S <= lag_s <= NATURAL_S + 2 * ONE_FRAME_S
+    if natural or rank > 0 or not belongs_together(r, chance_r):
+        return 0.0
+    return round(lag_s - NATURAL_S / 2, 3)
 
 
 def at_rows(times_s: np.ndarray, lips: np.ndarray) -> np.ndarray | None:

@@ -46,6 +46,8 @@ class Frames:
             speech decides the lips, the head reads only those of the upper face.
         lips: the audio part of e_in [F, audio_width], which replaces the embedding of ``audio``; NaN in rows where
             ``audio`` decides.
+        lip_motion: [F, audio_width], lips that move the landmarks where these go further than the person has shown;
+            None for the audio part of e_in.
         latent: latent codes of training frames [F, K], for what no driver explains; None for zeros, as in rendering.
         torso_camera_to_world: poses [F, 4, 4] within the support, which torso and shading follow where the head turns
             further; None for ``camera_to_world``.
@@ -58,6 +60,7 @@ class Frames:
     expression: Tensor
     offsets: Tensor
     lips: Tensor | None = None
+    lip_motion: Tensor | None = None
     latent: Tensor | None = None
     torso_camera_to_world: Tensor | None = None
 
@@ -218,7 +221,8 @@ class TalkingHead(nn.Module):
             frames: F frames.
             condition: their e_in.
         """
-        return self.head.deformation(frames.offsets, condition[:, : self.audio_width])
+        lips = condition[:, : self.audio_width] if frames.lip_motion is None else frames.lip_motion
+        return self.head.deformation(frames.offsets, lips)
 
     def frame_scene(self, frames: Frames, condition: Tensor) -> PaintsPixels | None:
         """One frame as a fused rendering kernel takes it; None where ``trace`` has to render.

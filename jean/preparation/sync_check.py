@@ -10,13 +10,9 @@ import numpy as np
 
 from jean.lips.parameters import OPENING, WIDTH, measured_lips
 from jean.lips.prior import load_prior
-from jean.lips.sync import NATURAL_S, find_sync
+from jean.lips.sync import belongs_together, find_sync, late_s
 from jean.media import RATE_HZ, read_audio
 from jean.progress import Progress
-
-SYNC_S = 3.0  # length from which the lag of sound and lips is trusted
-FOUND_R = 0.22  # agreement above chance that lips and sound of one person reach
-ONE_FRAME_S = 0.04
 
 
 def measure_sync(sound: Path, times_s: np.ndarray, landmarks: np.ndarray, progress: Progress) -> dict[str, Any]:
@@ -37,11 +33,11 @@ def measure_sync(sound: Path, times_s: np.ndarray, landmarks: np.ndarray, progre
 
 
 def sync_warnings(sync: dict[str, float]) -> list[str]:
-    """Warnings about sound that does not fit the lips; natural lips lead by up to ``NATURAL_S``."""
-    if sync["r"] < sync["chance_r"] + FOUND_R:
+    """Warnings about sound that does not fit the lips; natural lips lead by up to ``jean.lips.sync.NATURAL_S``."""
+    if not belongs_together(sync["r"], sync["chance_r"]):
         return ["lips and sound do not seem to belong together; check that this is the person's own voice."]
-    if sync["rank"] > 0 or -NATURAL_S / 2 - ONE_FRAME_S <= sync["lag_s"] <= NATURAL_S + 2 * ONE_FRAME_S:
+    late = late_s(sync["lag_s"], sync["r"], sync["chance_r"], sync["rank"])
+    if not late:
         return []
-    late_s = sync["lag_s"] - NATURAL_S / 2
-    word = "late" if late_s > 0 else "early"
-    return [f"the sound is {abs(late_s):.2f} s {word}; --sound-offset {late_s:.2f} mends it."]
+    word = "late" if late > 0 else "early"
+    return [f"the sound is {abs(late):.2f} s {word}; --sound-offset {late:.2f} mends it."]

@@ -39,12 +39,13 @@ from jean.features import registry
 from jean.features.base import AudioFeatures, EmotionFeatures, FaceTracker, Matting
 from jean.files import sha256
 from jean.lips.prior import BUILTIN
+from jean.lips.sync import TRUSTED_S
 from jean.preparation import steps
 from jean.preparation.config import PrepareConfig
 from jean.preparation.crop import centre_crop
 from jean.preparation.extractors import matting_name
 from jean.preparation.store import Step, StepStore
-from jean.preparation.sync_check import SYNC_S, measure_sync, sync_warnings
+from jean.preparation.sync_check import measure_sync, sync_warnings
 from jean.preparation.tracking.tracks import Tracks
 from jean.preparation.video_check import choice_warnings
 from jean.progress import Progress
@@ -287,7 +288,7 @@ class VideoPreparation:
             lambda _: measure_sync(self.folder / SOUND, times_s, landmarks, self.progress),
         )
         facts: dict[str, float] | None = step.info["sync"]
-        if facts is not None and len(landmarks) >= SYNC_S * self.config.fps:
+        if facts is not None and len(landmarks) >= TRUSTED_S * self.config.fps:
             self._warn(sync_warnings(facts))
         return facts
 

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from jean.checkpoint import Checkpoint
+from jean.drivers.lip_response import LipResponse
 from jean.drivers.method import Method
 from jean.drivers.person import Person
 from jean.drivers.resampling import Repeat
@@ -86,13 +87,14 @@ def gather_drivers(
         gate = voice_detector()
         progress.say(_describe_gate(gate))
     prior = prior_path(config, checkpoint, method)
-    lip_support = support.lips
+    lip_support, lip_motion = support.lips, None
     if prior is None:
         windows = method.speech.windows_of_file(config.audio, fps, gate)
         lips = lips_by_encoder(model, windows, meta["model"].get("audio_attention", 0), fps / own_fps)
     else:
         style, lip_support = lip_style(person, model, checkpoint)
-        lips = lips_by_prior(prior, config, style, fps, gate)
+        wanted = lips_by_prior(prior, config, style, LipResponse.read(checkpoint), fps, gate)
+        lips, lip_motion = style.coordinates(style.seen(wanted)), style.coordinates(wanted)
     count = len(lips)
     times = (np.arange(count) + 0.5) / fps
     expression, offsets, mean_kept = expressions(config, method.expression, person, times, own_fps, progress)
@@ -108,6 +110,8 @@ def gather_drivers(
     poses, remaining["pose"] = support.pose.turn_further(poses, torso_poses)
     if lip_support is not None:
         lips, remaining["lips"] = lip_support.limit(lips)
+        if lip_motion is not None:
+            lip_motion, remaining["lips"] = lip_support.limit(lip_motion)
     reductions = {name: Reduction.of(fraction) for name, fraction in remaining.items()}
     warn_of_reductions(reductions, config, progress.warn)
     poses = orbit_camera(poses, config, times)
@@ -121,6 +125,7 @@ def gather_drivers(
         expression=torch.from_numpy(expression.astype(np.float32)),
         offsets=torch.from_numpy(offsets.astype(np.float32)),
         lips=torch.from_numpy(lips.astype(np.float32)),
+        lip_motion=None if lip_motion is None else torch.from_numpy(lip_motion.astype(np.float32)),
         torso_camera_to_world=torch.from_numpy(torso_poses.astype(np.float32)),
     )
     return Drive(tracks.to(model.device), size, own_frames, reductions, fps, config.repeat)

@@ -9,6 +9,7 @@ import torch
 
 from jean.checkpoint import Checkpoint
 from jean.drivers.audio_windows import neighbour_rows
+from jean.drivers.lip_response import LipResponse
 from jean.drivers.lip_style import LipStyle
 from jean.drivers.method import Method
 from jean.drivers.person import Person
@@ -47,14 +48,20 @@ def prior_path(config: RenderConfig, checkpoint: Checkpoint, method: Method) -> 
 
 
 def lips_by_prior(
-    prior: Path, config: RenderConfig, style: LipStyle, fps: float, detector: VoiceDetector | None
+    prior: Path,
+    config: RenderConfig,
+    style: LipStyle,
+    response: LipResponse | None,
+    fps: float,
+    detector: VoiceDetector | None,
 ) -> np.ndarray:
-    """Lip coordinates [T, W] of the person for the speech of the configuration, by a lip prior; T = ⌈duration · fps⌉.
+    """Opening and width [T, 2], cm, for the speech of the configuration, by a lip prior; T = ⌈duration · fps⌉.
 
     Args:
         prior: file of the prior.
         config: the speech and the articulation.
         style: how the person's lips look.
+        response: how the head's lips respond; None where that was not measured.
         fps: frames per second of the result.
         detector: the lips close where it hears nobody speak; None: where the sound is quiet.
 
@@ -69,7 +76,7 @@ def lips_by_prior(
     times_s = (np.arange(count) + 0.5) / fps
     track = load_prior(prior).track(wave)
     voice = track.speaks_at(times_s) if detector is None else detector.speaks(wave, count, fps)
-    return style.coordinates(track, times_s, config.articulation, speech_gate(voice, fps))
+    return style.lips(track, times_s, config.articulation, speech_gate(voice, fps), response)
 
 
 def lip_style(person: Person, model: TalkingHead, checkpoint: Checkpoint) -> tuple[LipStyle, Support]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from jean.drivers.audio_windows import extract_windows, first_rows, frame_windows
+from jean.drivers.audio_windows import WindowRows, extract_windows, first_rows, frame_windows
 from jean.features.audio.logmel import LogMel
 
 
@@ -43,3 +43,10 @@ def test_sound_may_be_longer_or_shorter_than_the_video():
     assert long.shape == (10, 16, 80) and short.shape == (40, 16, 80)
     np.testing.assert_array_equal(long, short[:10])
     assert short[-1].max() == 0 and np.isfinite(short).all()
+
+
+def test_windows_of_late_sound_are_taken_later():
+    parts = [np.arange(4.0).reshape(4, 1, 1), 10 + np.arange(3.0).reshape(3, 1, 1)]
+    rows = WindowRows(parts, [2, -1])
+    assert rows.at(np.arange(7))[:, 0, 0].tolist() == [2, 3, 3, 3, 10, 10, 11]
+    assert WindowRows(parts).at(np.arange(7))[:, 0, 0].tolist() == [0, 1, 2, 3, 10, 11, 12]

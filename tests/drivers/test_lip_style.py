@@ -28,6 +28,10 @@ def speech(count=2000, seed=1):
     return np.stack([random.random(count) ** 2 - 4, random.normal(size=count)], 1)  # another unit and rest
 
 
+def coordinates_of(style, *args, **options):
+    return style.coordinates(style.lips(*args, **options))
+
+
 def test_a_sound_moves_the_lips_over_the_persons_range():
     lips, coordinates = person()
     own = LipStyle.fit(lips, coordinates).retarget(track(speech())).values
@@ -50,7 +54,7 @@ def test_coordinates_are_those_of_the_person_at_the_same_lips():
     own = style.retarget(track(values)).values
     times_s = np.arange(len(values)) / 100
     expected = np.stack([2 * own[:, 0] - 1, own[:, 1] - 5 + 0.2 * own[:, 0] ** 2, own[:, 0] * (own[:, 1] - 5)], 1)
-    np.testing.assert_allclose(style.coordinates(track(values), times_s), expected, atol=0.12)
+    np.testing.assert_allclose(coordinates_of(style, track(values), times_s), expected, atol=0.12)
 
 
 def test_a_short_sound_keeps_its_place_in_general_speech():
@@ -69,7 +73,7 @@ def test_articulation_scales_the_distance_to_rest():
     lips, coordinates = person()
     style = LipStyle.fit(lips, coordinates[:, :1])  # the first coordinate is linear in the opening
     times_s = np.arange(1000) / 100
-    still, normal, strong = (style.coordinates(track(speech()), times_s, factor) for factor in (0.0, 1.0, 1.5))
+    still, normal, strong = (coordinates_of(style, track(speech()), times_s, factor) for factor in (0.0, 1.0, 1.5))
     assert np.ptp(still) < 1e-9
     assert strong.std() == pytest.approx(1.5 * normal.std(), rel=0.1)
 
@@ -77,7 +81,7 @@ def test_articulation_scales_the_distance_to_rest():
 def test_a_closed_gate_closes_the_lips():
     lips, coordinates = person()
     style = LipStyle.fit(lips, coordinates)
-    closed = style.coordinates(track(speech()), np.arange(100) / 100, gate=np.zeros(100))
+    closed = coordinates_of(style, track(speech()), np.arange(100) / 100, gate=np.zeros(100))
     assert np.ptp(closed, axis=0).max() < 1e-9
     assert closed[0, 0] == pytest.approx(2 * np.quantile(lips[:, 0], 0.02) - 1, abs=0.15)
 

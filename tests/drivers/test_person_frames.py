@@ -54,3 +54,19 @@ def test_a_folder_of_clips_opens_all_of_them(tmp_path):
     make_clip(tmp_path / "b")
     make_clip(tmp_path / "a")
     assert [clip.folder.name for clip in open_clips([tmp_path])] == ["a", "b"]
+
+
+def test_late_sound_is_taken_where_the_lips_are(tmp_path):
+    """Ten frames late: frame t hears what the clip stores ten frames later, and the last frames repeat the end."""
+    sync = {"lag_s": 0.46, "r": 0.7, "r_opening": 0.7, "r_width": 0.7, "chance_r": 0.2, "rank": 0.0}
+    folder = make_clip(tmp_path / "a", frames=80, size=16)
+    stored = Clip.open(folder).audio_windows("logmel")
+    rewrite(folder, sync=sync)
+    data = open_person([folder])
+    assert data.sound_shifts == [10]
+    rows = np.minimum(np.arange(80) + 10, 79)
+    np.testing.assert_array_equal(data.audio.at(np.arange(80)), stored[rows])
+    for changed in ({"rank": 0.1}, {"r": 0.4}, {"lag_s": 0.12}):  # not certain, or natural
+        assert Clip.open(rewrite(folder, sync=sync | changed)).sound_late_s == 0
+    short = rewrite(make_clip(tmp_path / "b", frames=70, size=16), sync=sync)
+    assert Clip.open(short).sound_late_s == 0

@@ -88,7 +88,7 @@ class RealLips:
         name: of the clip.
         power: mel power [N, 64].
         wave: mono, 16 kHz, [S].
-        times_s: times of the frames [T], s.
+        times_s: times of the frames [T] in the sound, s; corrected where that is late.
         lips: opening and width [T, 2], cm; NaN without a face.
     """
 
@@ -107,7 +107,8 @@ class RealLips:
         """
         opened = clip.open()
         wave = read_audio(opened.sound())
-        return cls(clip.name, mel_power(wave), wave, opened.arrays["times_s"], clip_lips(opened))
+        times_s = opened.arrays["times_s"] + opened.sound_late_s
+        return cls(clip.name, mel_power(wave), wave, times_s, clip_lips(opened))
 
     def sync(self, prior: LipPrior) -> Sync:
         """The lag within the natural range at which the lips agree best with a prior.

@@ -110,6 +110,11 @@ class NerfConfig(StageConfig):
         description="Weight of the regression that makes the audio part of e_in the first principal components of the "
         "mouth landmarks, so that a few seconds of speech suffice to learn the lips (not the paper's).",
     )
+    lip_response: bool = Field(
+        True,
+        description="Measure in the end how far the lips of the head open when asked to, so that rendering can correct "
+        "it. It needs the tracker of the clips.",
+    )
     allow_different_people: bool = Field(
         False, description="Train on clips although their head shapes say that they show different people."
     )

@@ -42,11 +42,13 @@ class ResolvedNerfConfig(NerfConfig):
     def fingerprint(self) -> dict[str, Any]:
         """JSON values that decide what is learned; a run is resumed only under equal ones.
 
-        ``minutes`` has become ``steps``; ``allow_different_people`` only admits clips; ``backend`` and ``graphs``
+        ``minutes`` has become ``steps``; ``allow_different_people`` only admits clips; ``lip_response`` is
+        measured afterwards; ``backend`` and ``graphs``
         change only rounding; ``device`` is checked by the random state in the checkpoint.
         """
         return self.model_dump(
-            mode="json", exclude={"device", "minutes", "backend", "graphs", "row", "allow_different_people"}
+            mode="json",
+            exclude={"device", "minutes", "backend", "graphs", "row", "allow_different_people", "lip_response"},
         )
 
 

@@ -9,17 +9,20 @@ from typing import Any
 
 import torch
 
-from jean.checkpoint import stored_steps
+from jean.checkpoint import load_checkpoint, stored_steps
+from jean.drivers.lip_response import LipResponse
 from jean.drivers.method import Method, bind_method
-from jean.drivers.person import is_intact, write_person
+from jean.drivers.person import is_intact, read_person, write_person
 from jean.drivers.person_frames import PersonFrames, check_alike, clip_folders, open_clips
 from jean.drivers.same_person import refuse_different_people
 from jean.environment import pick_device
+from jean.errors import ArtefactError
 from jean.outputs import claim
 from jean.progress import Progress
 from jean.train.engine.loop import run
 from jean.train.engine.stage import Schedule
 from jean.train.nerf.config import NerfConfig
+from jean.train.nerf.lip_response import measure_response
 from jean.train.nerf.model import model_arguments, named_means
 from jean.train.nerf.presets import ResolvedNerfConfig, resolve
 from jean.train.nerf.stage import NerfStage
@@ -59,6 +62,10 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         if (valid := int(clip.arrays["valid"].sum())) < FEW_VALID * clip.frame_count:
             progress.warn(f"{clip.folder} shows the face in only {valid} of {clip.frame_count} frames.")
     data = PersonFrames(opened, _method(trial, opened, progress))
+    for clip, shift in zip(opened, data.sound_shifts, strict=True):
+        if shift:
+            word = "late" if shift > 0 else "early"
+            progress.say(f"{clip.folder}: the sound is {abs(clip.sound_late_s):.2f} s {word}; training corrects it.")
     if config.minutes is None:
         resolved = trial
     else:
@@ -75,7 +82,9 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         progress.say(f"steps: {'recorded as CUDA graphs' if stage.graphs else 'eager'}.")
     if stage.graphs is not None:
         stage.graphs.warn = progress.warn
-    clip_hashes = {"clips": [clip.digest() for clip in opened]}
+    clip_hashes: dict[str, Any] = {"clips": [clip.digest() for clip in opened]}
+    if any(data.sound_shifts):
+        clip_hashes["sound_shifts"] = data.sound_shifts
     result = run(
         stage,
         output,
@@ -93,8 +102,28 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         ),
         intact=lambda: is_intact(output),
     )
+    if resolved.lip_response and resolved.lip_weight and data.method.audio_drives_mouth:
+        _store_lip_response(stage, output, progress)
     rays_per_s = round(resolved.rays * result["steps"] / max(result["seconds"], 1e-9))
     return result | {"backend": backend, "rays_per_s": rays_per_s}
+
+
+def _store_lip_response(stage: NerfStage, output: Path, progress: Progress) -> None:
+    """Measures the response of the lips of a finished run, unless it was measured before."""
+    checkpoint, person = load_checkpoint(output, stage=NerfStage.name, warn=progress.warn), read_person(output)
+    try:
+        if LipResponse.read(checkpoint) is not None:
+            return
+    except ArtefactError as error:
+        progress.warn(f"{error} It is measured again.")
+    if person.style is None or person.support.lips is None:
+        return
+    stage.ema.load_state_dict(checkpoint.module_state("model"))  # a run that was finished before loaded none
+    model, support = stage.ema.eval(), person.support.lips
+    content = checkpoint.content_hash
+    response = measure_response(model, stage.frames, stage.data, person.style, support, content, progress)
+    if response is not None:
+        response.write(output)
 
 
 def _method(config: ResolvedNerfConfig, clips: Sequence[Any], progress: Progress) -> Method:

@@ -16,7 +16,7 @@ from jean.train.lips import voices
 from jean.train.lips.config import LipsConfig
 from jean.train.lips.stage import LipsStage, train_lips, weighted_correlation
 from tests.helpers.interrupted import interrupted_at
-from tests.helpers.tiny_clip import make_clip, move_lips
+from tests.helpers.tiny_clip import make_clip, move_lips, rewrite
 
 QUICK = {"steps": 6, "batch": 2, "device": "cpu"}
 
@@ -94,6 +94,13 @@ def test_unusable_data_is_refused(clips, tmp_path):
     silent = make_clip(tmp_path / "silent", frames=60, sound=False)
     with pytest.raises(InputError, match="sound"):
         train_lips([*clips, silent], tmp_path / "run", LipsConfig(**QUICK), Silent())
+
+
+def test_the_lips_of_late_sound_are_moved(clips, tmp_path):
+    late = move_lips(make_clip(tmp_path / "late", frames=80))
+    rewrite(late, sync={"lag_s": 0.46, "r": 0.7, "r_opening": 0.7, "r_width": 0.7, "chance_r": 0.2, "rank": 0.0})
+    (real,) = (lips_data.RealLips.read(clip) for clip in _corpus([late]))
+    np.testing.assert_allclose(real.times_s, np.arange(80) / 25 + 0.4)
 
 
 def _corpus(clips):

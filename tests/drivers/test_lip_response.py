@@ -1,0 +1,57 @@
+"""The stored response of a head's lips, and its inverse."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from jean.drivers.lip_response import FILE, LEAST_SLOPE, Curve, LipResponse
+from jean.errors import ArtefactError
+from jean.files import read_json, write_json
+
+
+def response(checkpoint="abc"):
+    opening = Curve(asked=[0.0, 1.0, 2.0], rendered=[0.0, 0.5, 1.5])
+    return LipResponse(
+        checkpoint=checkpoint, tracker="t 1", opening=opening, width=Curve(asked=[4, 6], rendered=[4, 5])
+    )
+
+
+def stored(folder, content="abc"):
+    return SimpleNamespace(path=folder / "checkpoints" / "last-1.json", content_hash=content)
+
+
+def test_the_inverse_asks_for_what_renders_the_wanted_lips():
+    wanted = np.array([[0.25, 4.5], [1.0, 5.0], [7.0, 1.0]])  # the last ones are out of reach
+    np.testing.assert_allclose(response().ask_for(wanted), [[0.5, 5.0], [1.5, 6.0], [2.0, 4.0]])
+
+
+def test_a_flat_or_falling_response_does_not_amplify_noise():
+    curve = Curve(asked=[0.0, 1.0, 2.0, 3.0], rendered=[0.0, 1.0, 1.0, 0.9])
+    asked = curve.ask_for(np.linspace(-1, 3, 400))
+    assert (np.diff(asked) >= 0).all() and asked.min() == 0 and asked.max() == 3
+    assert np.diff(asked).max() <= 4 / 399 / LEAST_SLOPE * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("asked", [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0, 2.0], [0.0, float("nan")]])
+def test_malformed_curves_are_refused(asked):
+    with pytest.raises(ValidationError):
+        Curve(asked=asked, rendered=[0.0, 1.0])
+
+
+def test_it_belongs_to_the_weights_that_were_measured(tmp_path):
+    assert LipResponse.read(stored(tmp_path)) is None
+    response().write(tmp_path)
+    assert LipResponse.read(stored(tmp_path)) == response()
+    assert LipResponse.read(stored(tmp_path, "other weights")) is None
+
+
+def test_a_changed_file_is_refused(tmp_path):
+    response().write(tmp_path)
+    document = read_json(tmp_path / FILE)
+    write_json(tmp_path / FILE, {**document, "tracker": "another"})
+    with pytest.raises(ArtefactError, match="changed"):
+        LipResponse.read(stored(tmp_path))
