@@ -81,6 +81,8 @@ OPERATIONS: dict[str, Operation] = {
     "mlp": Operation(("mlp_values", "mlp_half")),
     "mlp_values": Operation(("mlp_values",), ("mlp_half",), cpu_bf16=True),
     "render_mlp_rays": Operation(cpu_bf16=True, dtypes=_FLOAT32),
+    # Gaussians: a whole picture or a window of it
+    "splat": Operation(),
     # both heads
     "march": Operation(("march",)),
     "composite": Operation(("composite",)),

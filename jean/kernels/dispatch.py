@@ -1,20 +1,22 @@
 """The operations of the renderer, as models import them.
 
 Each operation takes its compiled kernels for granted: the caller asks ``Backend.uses_kernels`` first, and computes the
-same in torch where the answer is no. ``composite`` asks itself, since its torch reference has the same arguments.
+same in torch where the answer is no. ``composite`` and ``splat`` ask themselves, since their torch references have the
+same arguments.
 """
 
 from __future__ import annotations
 
 from torch import Tensor
 
-from jean.kernels import reference
+from jean.kernels import reference, reference_splat
 from jean.kernels.arguments import FrameField, PlaneSpec, Prior, cached_list
 from jean.kernels.backend import (
     REFERENCE,
     Backend,
 )
 from jean.kernels.ops import rays
+from jean.kernels.ops import splat as splat_kernels
 from jean.kernels.ops.mlp import MlpSpec, mlp_field, mlp_values, render_mlp_rays_fused
 from jean.kernels.ops.render import (
     FrameScene,
@@ -28,6 +30,7 @@ from jean.kernels.ops.torso import torso_layer
 from jean.kernels.ops.trace import FieldOfFrames, trace
 from jean.kernels.ops.triplane import triplane_field
 from jean.kernels.reference import Composite, camera_rays, over
+from jean.kernels.reference_splat import Splat
 
 __all__ = [
     "REFERENCE",
@@ -40,6 +43,7 @@ __all__ = [
     "MlpSpec",
     "PlaneSpec",
     "Prior",
+    "Splat",
     "cached_list",
     "camera_rays",
     "composite",
@@ -51,6 +55,7 @@ __all__ = [
     "render_pixels_fused",
     "render_rays_fused",
     "roughness",
+    "splat",
     "torso_layer",
     "trace",
     "triplane_field",
@@ -62,3 +67,35 @@ def composite(density: Tensor, channels: Tensor, depths: Tensor, intervals: Tens
     if backend.uses_kernels("composite", density):
         return rays.composite(density, channels, depths, intervals)
     return reference.composite(density, channels, depths, intervals)
+
+
+def splat(
+    centres: Tensor,
+    scales: Tensor,
+    rotations: Tensor,
+    opacities: Tensor,
+    colours: Tensor,
+    world_to_camera: Tensor,
+    intrinsics: Tensor,
+    window: tuple[int, int, int, int],
+    backend: Backend,
+    *,
+    screen: Tensor | None = None,
+    near_cm: float = reference_splat.NEAR_CM,
+    compensate: bool = False,
+) -> Splat:
+    """Gaussians rasterised by kernels or torch; see ``jean.kernels.reference_splat.splat``."""
+    function = splat_kernels.splat if backend.uses_kernels("splat", centres) else reference_splat.splat
+    return function(
+        centres,
+        scales,
+        rotations,
+        opacities,
+        colours,
+        world_to_camera,
+        intrinsics,
+        window,
+        screen=screen,
+        near_cm=near_cm,
+        compensate=compensate,
+    )

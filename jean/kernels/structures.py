@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Iterable
 
 MAX_PLANES = 16
 CHANNELS = 16  # features per cell of a plane
@@ -274,6 +275,39 @@ class MlpGradients(ctypes.Structure):
         ("bias", _POINTER * MAX_LAYERS),
         *[(name, _POINTER) for name in (*ENDS, "positions")],
     ]
+
+
+_SPLAT_INPUTS = ("centres", "scales", "rotations", "opacities", "colours", "world_to_camera", "intrinsics")
+_SPLAT_TENSORS = (*_SPLAT_INPUTS, "records", "radii", "order", "colour", "opacity", "depth")
+
+
+class Splats(ctypes.Structure):
+    """``JeanSplats``."""
+
+    _fields_ = [
+        ("count", _LONG),
+        ("channels", _INT),
+        ("compensate", _INT),
+        ("window", _INT * 4),
+        ("near_cm", _DOUBLE),
+        *[(name, _POINTER) for name in _SPLAT_TENSORS],
+    ]
+
+    def fill(self, addresses: Iterable[int | None]) -> None:
+        """Writes the addresses of all tensors, in the order of the fields."""
+        for name, address in zip(_SPLAT_TENSORS, addresses, strict=True):
+            setattr(self, name, address)
+
+
+class SplatGradients(ctypes.Structure):
+    """``JeanSplatGradients``."""
+
+    _fields_ = [(name, _POINTER) for name in ("to_colour", "to_opacity", "to_depth", *_SPLAT_INPUTS, "screen")]
+
+
+def splat_record(colours: int) -> int:
+    """Numbers of a projected Gaussian (``splat.h``): eight, the colours up to 3 or 7, and the depth."""
+    return 8 + (4 if colours <= 3 else 8)
 
 
 def check_cells(cells: int) -> None:

@@ -25,7 +25,7 @@ def test_sanitizers_find_nothing(sanitizer, tmp_path):
         # Python itself is not sanitized: the runtime has to be there before it; its own leaks are not ours
         found = subprocess.run(["g++", "-print-file-name=libasan.so"], capture_output=True, text=True, check=True)
         environment |= {"LD_PRELOAD": found.stdout.strip(), "ASAN_OPTIONS": "detect_leaks=0"}
-    names = ("triplane", "mlp", "rays", "render", "torso", "trace", "roughness")
+    names = ("triplane", "mlp", "rays", "render", "torso", "trace", "roughness", "splat")
     files = [str(TESTS / "ops" / f"test_{name}.py") for name in names]
     files += [str(TESTS / "test_threads.py"), str(TESTS.parent / "train" / "nerf" / "test_ema_adam.py")]
     chosen = "not accepts and not double"  # torch's tracer and its numerical gradients: the same calls, very often

@@ -236,5 +236,6 @@ JEAN_API int jean_paint(const JeanField* field, const JeanMarch* march, const Je
   return 0;
 }
 #include "api_mlp.h"
+#include "api_splat.h"
 #include "api_trace.h"
 #include "api_training.h"

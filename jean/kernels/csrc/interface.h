@@ -177,3 +177,21 @@ typedef struct {
   void *weight[JEAN_MAX_LAYERS], *bias[JEAN_MAX_LAYERS];
   void *density, *density_bias, *rgb, *rgb_bias, *positions;
 } JeanMlpGradients;
+
+// Gaussians that are rasterised into a window of a picture. Numbers of the records: see splat.h.
+typedef struct {
+  int64_t count;
+  int32_t channels, compensate, window[4];                  // window: x0, y0, width, height, px
+  double near_cm;
+  const void *centres, *scales, *rotations, *opacities;     // [count, 3], [count, 3], [count, 4], [count]
+  const void *colours, *world_to_camera, *intrinsics;       // [count, channels], [3, 4], [3]
+  void *records, *radii;                                    // [count, 8 + 4 or 8]; [count] or null
+  int32_t* order;                                           // [count], visible Gaussians by depth, then -1
+  void *colour, *opacity, *depth;                           // [height, width, channels], [height, width] twice
+} JeanSplats;
+
+// Gradients of the three outputs (null: zeros), and, to be computed, of all inputs; screen [count, 2].
+typedef struct {
+  const void *to_colour, *to_opacity, *to_depth;
+  void *centres, *scales, *rotations, *opacities, *colours, *world_to_camera, *intrinsics, *screen;
+} JeanSplatGradients;

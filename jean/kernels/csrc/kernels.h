@@ -2,6 +2,14 @@
 #pragma once
 #include "interface.h"
 
+// The Gaussians of a window's tiles: indices from start[tile] to start[tile + 1], the nearest first.
+typedef struct {
+  const int64_t* start;  // [tiles + 1]
+  const int32_t* list;
+  const int64_t* first;  // [count + 1], where each Gaussian's pairs with tiles begin, row by row; for gradients only
+  int across;            // tiles of a row
+} JeanTileLists;
+
 // Functions work on a part [begin, end) of tiles or rays; `memory` belongs to that part alone.
 typedef struct {
   void (*prepare)(const JeanField*, void* memory);
@@ -44,6 +52,13 @@ typedef struct {
   void (*mlp_backward)(const void* prepared, const JeanSamples*, const int64_t* chosen, const void* to_density,
                        const void* to_rgb, void* sums, void* to_positions, void* memory, long begin, long end);
   void (*mlp_gather)(const void* prepared, void* const* sums, int shares, int layer, const JeanMlpGradients*);
+  // Gaussians: projection, then tiles by the lists of api_splat.h; `pairs` holds sums of every Gaussian in every tile
+  void (*splat_project)(const JeanSplats*, long begin, long end);
+  void (*splat_draw)(const JeanSplats*, const JeanTileLists*, long begin, long end);
+  void (*splat_slopes)(const JeanSplats*, const JeanTileLists*, const JeanSplatGradients*, void* pairs, long begin,
+                       long end);
+  void (*splat_project_backward)(const JeanSplats*, const JeanSplatGradients*, const int64_t* first, const void* pairs,
+                                 long begin, long end, void* camera_sums);
 } JeanKernels;
 
 const JeanKernels* jean_kernels_portable(void);

@@ -3,6 +3,7 @@
 #include "kernels.h"
 #include "mlp_target.h"
 #include "rays.h"
+#include "splat_target.h"
 #include "torso.h"
 #include "torso_training.h"
 #include "trace.h"
@@ -226,6 +227,10 @@ const JeanKernels* JEAN_TABLE(void) {
                                     mlp_forward,
                                     mlp_choose,
                                     mlp_backward,
-                                    mlp_gather};
+                                    mlp_gather,
+                                    splat_project,
+                                    splat_draw,
+                                    splat_slopes,
+                                    splat_project_backward};
   return &table;
 }
