@@ -26,7 +26,6 @@ from jean.files import (
     write_safetensors,
     write_text,
 )
-from jean.tensor_files import write_safetensors_in_pieces
 
 
 def _names(folder):
@@ -327,16 +326,3 @@ def test_a_safetensors_file_follows_the_umask(tmp_path):
     assert digest == sha256(tmp_path / "a.safetensors")
     for name in "ab":
         np.testing.assert_array_equal(load_file(tmp_path / f"{name}.safetensors")[name], rows.T)
-
-
-def test_pieces_give_the_file_of_the_library(tmp_path):
-    random = np.random.default_rng(0)
-    arrays = {name: random.random(shape).astype(np.float32) for name, shape in {"b": (7, 2, 3), "a": (5, 4)}.items()}
-    whole = write_safetensors(tmp_path / "whole", arrays)
-    shapes = {name: array.shape for name, array in arrays.items()}
-    for size in (1, 3, 100):
-        pieces = lambda name, size=size: np.split(arrays[name], range(size, len(arrays[name]), size))  # noqa: E731
-        assert write_safetensors_in_pieces(tmp_path / "pieces", shapes, pieces) == whole == sha256(tmp_path / "pieces")
-    with pytest.raises(ValueError, match="shape"):
-        write_safetensors_in_pieces(tmp_path / "short", shapes, lambda name: [arrays[name][:2]])
-    assert not (tmp_path / "short").exists()

@@ -34,7 +34,7 @@ LAYERS = [
         "jean.pool",
         "jean.report",
     ],
-    ["jean.documents", "jean.integrity", "jean.outputs", "jean.tensor_files"],
+    ["jean.documents", "jean.integrity", "jean.outputs"],
     ["jean.files", "jean.progress", "jean.landmarks", "jean.losses", "jean.plugins"],
     ["jean.errors", "jean.names", "jean.tuning"],
     ["jean"],

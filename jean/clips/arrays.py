@@ -149,5 +149,37 @@ def check_features(path: Path, shapes: Mapping[str, tuple[int, ...]], frames: in
             raise _wrong(path, f"{name} has type {dtype}")
 
 
+def check_audio(path: Path, shapes: Mapping[str, tuple[int, int]], frames: int) -> None:
+    """Checks names, shapes and types of the rows of audio features, and of the first row of each window.
+
+    Args:
+        path: the file, which may be absent if no features are named.
+        shapes: (window, D) of each extractor that the metadata names.
+        frames: T.
+
+    Raises:
+        ArtefactError: names the first array that is wrong.
+    """
+    header = read_header(path) if path.is_file() else {}
+    names = {*shapes, *map(first_of, shapes)}
+    if set(header) != names:
+        name = min(set(header) ^ names)
+        raise _wrong(path, f"{name} is {'not in clip.json' if name in header else 'missing'}")
+    for name, (_, width) in shapes.items():
+        dtype, shape = header[name]
+        if len(shape) != 2 or shape[0] < 1 or shape[1] != width:
+            raise _wrong(path, f"{name} has shape {list(shape)} instead of [N, {width}]")
+        if dtype not in _FLOATS:
+            raise _wrong(path, f"{name} has type {dtype}")
+        dtype, shape = header[first_of(name)]
+        if (dtype, shape) != ("I32", (frames,)):
+            raise _wrong(path, f"{first_of(name)} has shape {list(shape)} and type {dtype}")
+
+
+def first_of(name: str) -> str:
+    """Name of the array that holds the first row of each window of the audio features ``name``."""
+    return f"{name}.first"
+
+
 def _wrong(path: Path, reason: str) -> ArtefactError:
     return ArtefactError(f"{path} is damaged: {reason}.", "Prepare it again.")

@@ -1,15 +1,15 @@
 """The clip folder: what ``jean prepare`` writes and every later stage reads.
 
-================================  ====================================================================
+================================  =========================================================================
 ``clip.json``                     ``ClipMeta``; written last, so that its presence means a complete clip
 ``frames.u8``                     raw uint8 [T, H, W, 3], RGB: the upright square crop
 ``matte.u8``                      raw uint8 [T, H, W, 2]: opacity of head and torso, 0 to 255
 ``background.png``                the background without the person, RGB
 ``arrays.safetensors``            per-frame arrays, see ``ARRAYS``
-``audio_features.safetensors``    one array [T, window, D] per extractor; absent without sound
+``audio_features.safetensors``    rows [N, D] of each extractor, first row of each window [T]; absent without sound
 ``emotion_features.safetensors``  one array [T, D] per extractor; absent if none was requested
 ``audio.wav``                     16 kHz mono PCM of the whole sound; absent without sound
-================================  ====================================================================
+================================  =========================================================================
 
 ``frames.u8``, ``matte.u8`` and ``background.png`` are absent from a clip without pictures. Hidden files, such as
 ``.verified.json`` with the hashes that were compared, are not part of the clip.
@@ -31,7 +31,8 @@ from typing import Any
 
 import numpy as np
 
-from jean.clips.arrays import ARRAYS, check_arrays, check_features, map_arrays
+from jean.clips.arrays import ARRAYS, check_arrays, check_audio, check_features, first_of, map_arrays
+from jean.clips.audio_track import AudioTrack
 from jean.clips.compatibility import ClipSpec, Difference, differences
 from jean.clips.content import check_files, check_hashes
 from jean.clips.meta import (
@@ -105,7 +106,8 @@ class Clip:
         check_hashes(folder, clip.meta, pictures)
         check_arrays(folder / ARRAYS_FILE, clip.arrays, clip.meta)
         windows = {name: (spec.window, spec.width) for name, spec in clip.audio_specs.items()}
-        check_features(folder / AUDIO_FILE, windows, clip.frame_count)
+        check = check_features if clip.meta.format == 1 else check_audio
+        check(folder / AUDIO_FILE, windows, clip.frame_count)
         features = {name: (spec.width,) for name, spec in (clip.meta.emotion or {}).items()}
         check_features(folder / EMOTION_FILE, features, clip.frame_count)
         return clip
@@ -156,10 +158,16 @@ class Clip:
         return map_arrays(self.folder / ARRAYS_FILE)
 
     @cached_property
-    def audio_features(self) -> dict[str, np.ndarray]:
-        """Audio windows by extractor, float32 [T, window, D], memory-mapped; empty without sound."""
+    def audio_features(self) -> dict[str, AudioTrack]:
+        """Audio features by extractor, memory-mapped; empty without sound."""
         path = self.folder / AUDIO_FILE
-        return map_arrays(path) if path.is_file() else {}
+        arrays = map_arrays(path) if path.is_file() else {}
+        if self.meta.format == 1:
+            return {name: AudioTrack.of_windows(windows) for name, windows in arrays.items()}
+        return {
+            name: AudioTrack(arrays[name], np.asarray(arrays[first_of(name)], np.int64), spec.window)
+            for name, spec in self.audio_specs.items()
+        }
 
     @cached_property
     def emotion_features(self) -> dict[str, np.ndarray]:
@@ -219,9 +227,13 @@ class Clip:
             raise Difference("audio features", None, None, chosen).error(self.folder)
         return chosen
 
-    def audio_windows(self, name: str) -> np.ndarray:
-        """Audio windows float32 [T, window, D] of one extractor; raises errors as ``audio_name``."""
+    def audio_track(self, name: str) -> AudioTrack:
+        """Audio features of one extractor, of which windows are cut on reading; raises errors as ``audio_name``."""
         return self.audio_features[self.audio_name(name)]
+
+    def audio_windows(self, name: str) -> np.ndarray:
+        """All audio windows float32 [T, window, D] of one extractor; raises errors as ``audio_name``."""
+        return self.audio_track(name).windows()
 
     def emotion_track(self, name: str) -> np.ndarray:
         """Emotion features float32 [T, D] of one extractor; ``blendshapes``: the expression coefficients.

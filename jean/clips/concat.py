@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jean.clips.audio_track import AudioTrack
 from jean.clips.clip import Clip
 from jean.clips.writer import ClipWriter
 from jean.geometry import invert_pose, mean_pose, rotation_angle
@@ -131,7 +132,8 @@ def join(clips: Sequence[Clip], folder: Path, left_out: dict[str, list[str]] | N
     if any(clip.audio_path for clip in clips):
         writer.sound(np.concatenate([_wave(clip) for clip in clips]))
     if first.audio_specs:
-        writer.audio_features({k: np.concatenate([c.audio_features[k] for c in clips]) for k in first.audio_specs})
+        tracks = {k: AudioTrack.joined([c.audio_features[k] for c in clips]) for k in first.audio_specs}
+        writer.audio_features(tracks)
     if first.meta.emotion:
         features = {k: np.concatenate([c.emotion_features[k] for c in clips]) for k in first.meta.emotion}
         writer.emotion_features(features)

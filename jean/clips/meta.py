@@ -17,7 +17,8 @@ from jean.errors import ArtefactError
 from jean.files import read_json
 from jean.geometry import Camera
 
-FORMAT = 1
+FORMAT = 2  # that is written, the default of ClipMeta.format
+FORMATS = (1, 2)  # that are read
 META = "clip.json"
 FRAMES, MATTE, BACKGROUND = "frames.u8", "matte.u8", "background.png"
 ARRAYS_FILE, AUDIO_FILE, EMOTION_FILE = (
@@ -163,13 +164,14 @@ class FileFacts(Part):
 
 
 class ClipMeta(Part):
-    """The content of ``clip.json``, format 1.
+    """The content of ``clip.json``.
 
+    Format 1 stores a window of audio features for every frame; format 2 stores every row once.
     Keys with a default are absent from clips of writers that do not know them.
     """
 
     kind: Literal["clip"] = Field("clip", description="Marks the document as a clip's metadata.")
-    format: Literal[1] = Field(1, description="Version of the clip format.")
+    format: Literal[1, 2] = Field(2, description="Version of the clip format.")
     frames: int = Field(gt=0, description="T, number of frames.")
     size_px: int = Field(gt=0, le=1 << 15, description="Side of the square frames, px.")
     fps: float = Field(gt=0, le=1000, description="Frames per second, constant.")
@@ -210,9 +212,10 @@ class ClipMeta(Part):
         """
         document = read_json(path)
         version = document.get("format") if isinstance(document, dict) else None
-        if isinstance(document, dict) and document.get("kind") == "clip" and version != FORMAT:
+        if isinstance(document, dict) and document.get("kind") == "clip" and version not in FORMATS:
             raise ArtefactError(
-                f"{path.parent} has clip format {version}, this version reads {FORMAT}.", "Prepare it again."
+                f"{path.parent} has clip format {version}, this version reads {FORMATS[0]} to {FORMATS[-1]}.",
+                "Prepare it again.",
             )
         return validated(cls, document, path, "Prepare it again.")
 

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
+from jean.clips.arrays import first_of
+from jean.clips.audio_track import AudioTrack
 from jean.clips.clip import Clip
 from jean.clips.meta import (
     ARRAYS_FILE,
@@ -60,9 +62,9 @@ class ClipWriter:
         """Writes the per-frame arrays, see ``jean.clips.arrays.ARRAYS``."""
         write_safetensors(self.folder / ARRAYS_FILE, arrays)
 
-    def audio_features(self, windows: Mapping[str, np.ndarray]) -> None:
-        """Writes audio windows [T, window, D] by extractor."""
-        write_safetensors(self.folder / AUDIO_FILE, windows)
+    def audio_features(self, tracks: Mapping[str, AudioTrack]) -> None:
+        """Writes the audio features of each extractor."""
+        write_audio_features(self.folder / AUDIO_FILE, tracks)
 
     def emotion_features(self, features: Mapping[str, np.ndarray]) -> None:
         """Writes emotion features [T, D] by extractor."""
@@ -141,6 +143,13 @@ class PictureStream:
         """
         self._frames.write(np.ascontiguousarray(image, np.uint8).tobytes())
         self._mattes.write(np.ascontiguousarray(matte, np.uint8).tobytes())
+
+
+def write_audio_features(path: Path, tracks: Mapping[str, AudioTrack]) -> None:
+    """Writes the rows of audio features, and the first row of each frame's window."""
+    arrays = {name: track.rows for name, track in tracks.items()}
+    arrays |= {first_of(name): track.first.astype(np.int32) for name, track in tracks.items()}
+    write_safetensors(path, arrays)
 
 
 def file_facts(path: Path) -> FileFacts:

@@ -18,7 +18,7 @@ from jean.clips.clip import Clip
 from jean.clips.meta import CameraMeta, ExpressionSpec
 from jean.clips.writer import ClipWriter, audio_spec
 from jean.demo.demo_clips import DemoClip
-from jean.drivers.audio_windows import extract_windows
+from jean.drivers.audio_windows import extract_track
 from jean.drivers.person_frames import HELD_OUT_FRACTION
 from jean.drivers.resampling import source_positions
 from jean.drivers.support import PoseSupport
@@ -165,7 +165,7 @@ def write_truth_clip(
     extractors = [registry.create("audio", name) for name in trained.audio_specs]
     if extractors:
         wave = performance.wave.astype(np.float32)
-        clip_writer.audio_features({e.name: extract_windows(e, wave, count, performance.fps) for e in extractors})
+        clip_writer.audio_features({e.name: extract_track(e, wave, count, performance.fps) for e in extractors})
     clip_writer.finish(
         frames=count,
         size_px=size,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from jean.clips.audio_track import AudioTrack
 from jean.clips.clip import Clip
 from jean.clips.compatibility import ClipSpec
 from jean.clips.corpus import CorpusClip, people
 from jean.drivers.face_points import face_points
+from jean.drivers.row_file import RowFile
 from jean.errors import InputError, UsageError
 
 
@@ -21,7 +24,7 @@ class FaceFrames:
     """N frames with a face, clip after clip.
 
     Attributes:
-        points: landmarks, float32 [N, 51, 2], see ``face_points``.
+        points: landmarks, float32 [N, 51, 2], see ``face_points``; memory-mapped.
         clip: index of each frame's clip in ``clips``, int [N].
         frame: number of each frame in its clip, int [N].
         first: index of each clip's first frame, int [C].
@@ -29,9 +32,10 @@ class FaceFrames:
         clips: the C clips.
         fps: frames per second of all clips.
         tracker: name and version of the tracker of all clips.
-        audio: audio windows, float32 [N, window, D]; None where they were not requested.
+        audio: audio windows of the N frames, memory-mapped; None where they were not requested.
         audio_description: description of the audio features by name; None without ``audio``.
         voiced: whether somebody speaks, bool [N]; None without ``audio``.
+        silent: names of the clips that were left out, because they have no sound.
     """
 
     points: np.ndarray
@@ -42,12 +46,31 @@ class FaceFrames:
     clips: tuple[CorpusClip, ...]
     fps: float
     tracker: dict[str, Any]
-    audio: np.ndarray | None = None
+    audio: AudioTrack | None = None
     audio_description: dict[str, Any] | None = None
     voiced: np.ndarray | None = None
+    silent: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.points)
+
+    @cached_property
+    def person(self) -> np.ndarray:
+        """Number of each clip's person among the sorted names, int [C]."""
+        numbers = {name: number for number, name in enumerate(people(self.clips))}
+        return np.array([numbers[clip.person] for clip in self.clips], int)
+
+    @cached_property
+    def person_spans(self) -> np.ndarray:
+        """First frame and end of the frames of each clip's person, and the number of the person's clips, int [C, 3].
+
+        The clips of a person must be neighbours.
+        """
+        starts = np.flatnonzero(np.diff(self.person, prepend=-1))
+        clips = np.diff(starts, append=len(self.person))
+        ends = starts + clips - 1
+        spans = np.stack([self.first[starts], self.first[ends] + self.count[ends], clips], 1)
+        return np.repeat(spans, clips, 0)
 
     def counts(self, prefix: str) -> dict[str, int]:
         """Numbers of people, clips and frames, named ``prefix``_people, ``prefix``_clips and ``prefix``_frames."""
@@ -109,8 +132,12 @@ def load_frames(
     sound: bool = False,
     needs: ClipSpec | None = None,
     needed_by: str | Path = "the run",
+    scratch: Path | None = None,
 ) -> FaceFrames:
     """Reads the frames with a face of all clips.
+
+    Points and audio features are copied into unnamed files, so memory hardly grows with the corpus. Clips without sound
+    are left out where sound is needed; callers report them.
 
     Args:
         clips: the clips to read.
@@ -119,16 +146,22 @@ def load_frames(
         sound: whether to read audio windows.
         needs: properties that every clip must have.
         needed_by: what needs them, for the error message.
+        scratch: a folder on the disk that takes the unnamed files.
 
     Raises:
-        InputError: a clip without sound where sound is needed, or no frame with a face.
+        InputError: no frame with a face, or no clip with sound where sound is needed.
         ArtefactError: clips with different trackers or frame rates, clips that do not meet ``needs``, or missing
             features.
     """
-    points, windows, voices, frames, counts = [], [], [], [], []
+    points, rows = RowFile(scratch), RowFile(scratch)
+    first, voices, frames, counts, kept, silent = [], [], [], [], [], []
     reference: Clip | None = None
     for corpus_clip in clips:
         clip = corpus_clip.open()
+        if sound and clip.audio_path is None:
+            silent.append(corpus_clip.name)
+            continue
+        kept.append(corpus_clip)
         reference = reference or clip
         clip.require(needs or ClipSpec(), needed_by)
         clip.require(reference.spec("tracker", "fps"), reference.folder)
@@ -137,25 +170,29 @@ def load_frames(
         counts.append(int(visible.sum()))
         points.append(face_points(clip, form)[visible])
         if sound:
-            clip.sound()
             audio = clip.audio_name(audio)
-            windows.append(clip.audio_windows(audio)[visible])
+            track = clip.audio_track(audio).padded()
+            first.append(rows.append(track.rows) + track.first[visible])
             voices.append(voiced_frames(clip)[visible])
+            window = track.window
             clip.require(ClipSpec(audio={audio: reference.audio_specs[audio]}), reference.folder)
+    if sound and clips and not kept:
+        raise InputError(f"none of the {len(silent)} clips has sound.", "Prepare videos with sound.")
     if reference is None or not sum(counts):
         raise InputError("no frame of the clips shows a face.", "Prepare other videos.")
     return FaceFrames(
-        np.concatenate(points),
-        np.repeat(np.arange(len(clips)), counts),
+        points.map(),
+        np.repeat(np.arange(len(kept)), counts),
         np.concatenate(frames),
         np.concatenate([[0], np.cumsum(counts)[:-1]]),
         np.array(counts),
-        tuple(clips),
+        tuple(kept),
         reference.fps,
         reference.meta.tracker.to_json(),
-        np.concatenate(windows) if sound else None,
+        AudioTrack(rows.map(), np.concatenate(first), window) if sound else None,
         {audio: reference.audio_specs[audio].to_json()} if sound and audio else None,
         np.concatenate(voices) if sound else None,
+        tuple(silent),
     )
 
 

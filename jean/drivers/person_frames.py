@@ -63,7 +63,7 @@ class PersonFrames:
             raise InputError("the clips have no frame with a face to train on.", "Prepare other videos.")
         self.boxes = region_boxes(self.landmarks, self.size_px)
         self.sound_shifts = [round(clip.sound_late_s * clip.fps) for clip in clips]
-        self.audio = WindowRows([method.speech.windows(clip) for clip in clips], self.sound_shifts)
+        self.audio = WindowRows([method.speech.track(clip) for clip in clips], self.sound_shifts)
         self.expression = _joined([method.expression.vectors(clip) for clip in clips])
         self.measured_offsets = _joined([face_offsets(clip) for clip in clips])
         self.offsets = self.measured_offsets

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from jean.clips.audio_track import AudioTrack
 from jean.clips.clip import Clip
 from jean.drivers.audio_windows import extract_windows
 from jean.drivers.voice import VoiceDetector
@@ -39,10 +40,14 @@ class SpeechInput:
         """Name in configurations and run folders: "sound" or "none"."""
         return "none" if self.silent else "sound"
 
+    def track(self, clip: Clip) -> AudioTrack:
+        """Audio features of a prepared clip."""
+        track = clip.audio_track(self.name)
+        return AudioTrack.silent(*track.shape) if self.silent else track
+
     def windows(self, clip: Clip) -> np.ndarray:
-        """Audio windows of a prepared clip, [T, window, D]."""
-        windows = clip.audio_windows(self.name)
-        return np.broadcast_to(np.float32(0), windows.shape) if self.silent else windows
+        """Audio windows of a prepared clip, float32 [T, window, D]."""
+        return self.track(clip).windows()
 
     def windows_of_file(self, path: Path, fps: float, gate: VoiceDetector | None = None) -> np.ndarray:
         """Audio windows of a sound file, float32 [T, window, D] with T = ⌈duration · fps⌉.

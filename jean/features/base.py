@@ -106,6 +106,9 @@ class AudioFeatures(Protocol):
         width: D, values per vector.
         window: vectors in the window that the audio encoder gets per video frame.
         rate_hz: vectors per second.
+
+    Optional attribute:
+        half_precision: True if clips may store the vectors in half precision, rounded by at most 0.05 % of each value.
     """
 
     name: str

@@ -7,6 +7,7 @@ JSON values. Videos are streamed: no step holds more than one frame in memory.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ import numpy as np
 from jean import landmarks as ibug
 from jean.clips.arrays import read_arrays
 from jean.clips.meta import ARRAYS_FILE, AUDIO_FILE, BACKGROUND, EMOTION_FILE, FRAMES, MATTE, SOUND, Crop
-from jean.drivers.audio_windows import frame_windows
+from jean.clips.writer import write_audio_features
+from jean.drivers.audio_windows import extract_track
 from jean.errors import InputError
 from jean.features.base import AudioFeatures, EmotionFeatures, FaceTracker, Matting
 from jean.files import write_safetensors
@@ -30,10 +32,9 @@ from jean.preparation.tracking.tracks import Tracks, write_tracks
 from jean.preparation.turning import refuse_turned, turned
 from jean.preparation.video_check import NO_FACE, SAMPLES, check_video, inspect_frames, sample_video
 from jean.progress import Progress
-from jean.tensor_files import write_safetensors_in_pieces
 from jean.weights import store as weights
 
-PIECE = 2000  # frames whose points or audio windows are in memory at once
+PIECE = 2000  # frames whose points are in memory at once
 DENSE_POINTS = 200  # a tracker with at least this many points spans a surface that frames can be projected onto
 CHOSEN, HEAD = "chosen.i32", "head.safetensors"  # files that stay in the store
 
@@ -249,23 +250,19 @@ def extract_sound(folder: Path, source: Path | None, late_s: float, progress: Pr
 def extract_audio_features(
     folder: Path, wav: Path, extractors: list[AudioFeatures], frame_count: int, fps: float, progress: Progress
 ) -> dict[str, Any]:
-    """Writes each extractor's window for every frame."""
+    """Writes each extractor's rows, and which of them form the window of each frame."""
     from jean.media import read_audio
 
     wave = read_audio(wav, RATE_HZ, progress.warn)
-    features = {extractor.name: (extractor, extractor.extract(wave)) for extractor in extractors}
-    shapes = {name: (frame_count, each.window, each.width) for name, (each, _) in features.items()}
-
-    def pieces(name: str) -> Iterator[np.ndarray]:
-        extractor, rows = features[name]
-        for first in range(0, frame_count, PIECE):
-            frames = slice(first, first + PIECE)
-            windows = frame_windows(rows, frame_count, fps, extractor.rate_hz, extractor.window, frames)
-            if not np.isfinite(windows).all():
-                raise InputError(
-                    f"the {name} features of the sound hold values that are not finite.", "Check the sound."
-                )
-            yield windows
-
-    write_safetensors_in_pieces(folder / AUDIO_FILE, shapes, pieces)
+    tracks = {}
+    for extractor in extractors:
+        track = extract_track(extractor, wave, frame_count, fps)
+        if not np.isfinite(track.rows).all():
+            raise InputError(
+                f"the {extractor.name} features of the sound hold values that are not finite.", "Check the sound."
+            )
+        if getattr(extractor, "half_precision", False):
+            track = replace(track, rows=track.rows.astype(np.float16))
+        tracks[extractor.name] = track
+    write_audio_features(folder / AUDIO_FILE, tracks)
     return {}

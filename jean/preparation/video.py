@@ -22,6 +22,7 @@ from jean.clips.meta import (
     AUDIO_FILE,
     BACKGROUND,
     EMOTION_FILE,
+    FORMAT,
     FRAMES,
     MATTE,
     META,
@@ -265,7 +266,7 @@ class VideoPreparation:
         facts = {name: spec.to_json() for name, spec in specs.items()}
         self.store.run(
             "audio_features",
-            {"sound": sound.key, "fps": self.config.fps, "frames": frame_count, "audio": facts},
+            {"sound": sound.key, "fps": self.config.fps, "frames": frame_count, "audio": facts, "format": FORMAT},
             lambda out: steps.extract_audio_features(
                 out, self.folder / SOUND, self.audio, frame_count, self.config.fps, self.progress
             ),

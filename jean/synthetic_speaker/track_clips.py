@@ -15,7 +15,7 @@ import numpy as np
 from jean.clips.clip import Clip
 from jean.clips.meta import EmotionSpec, ExpressionSpec, ExtractorSpec, SyntheticSource
 from jean.clips.writer import ClipWriter, audio_spec
-from jean.drivers.audio_windows import extract_windows
+from jean.drivers.audio_windows import extract_track
 from jean.errors import ArtefactError, InputError
 from jean.features import registry
 from jean.synthetic_speaker.performance import Performance, draw_performance, ground_truth, perform
@@ -83,7 +83,7 @@ def write_track_clip(
     writer.sound(performance.wave)
     extractor = registry.create("audio", audio)
     wave = performance.wave.astype(np.float32)
-    writer.audio_features({audio: extract_windows(extractor, wave, count, performance.fps)})
+    writer.audio_features({audio: extract_track(extractor, wave, count, performance.fps)})
     if picture_px is not None:
         _write_pictures(writer, performance, speaker, picture_px)
     emotion = None

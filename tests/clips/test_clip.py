@@ -69,7 +69,8 @@ def test_a_clip_reads_back_as_written(original):
         ("files", {"frames.u8": {"bytes": 1, "sha256": "0" * 64}}, "frames.u8 is missing or damaged"),
         ("files", {"frames.u8": {"sha256": "0"}}, "files.frames.u8.sha256: "),
         ("colour", "red", "colour: "),
-        ("format", 2, "has clip format 2, this version reads 1"),
+        ("format", 3, "has clip format 3, this version reads 1 to 2"),
+        ("format", 1, "logmel.first is not in clip.json"),
         ("kind", "run", "kind: "),
     ],
 )

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jean.clips.arrays import map_arrays, read_arrays
+from jean.clips.audio_track import AudioTrack
 from jean.clips.meta import ARRAYS_FILE, AUDIO_FILE
 from jean.drivers import offsets
 from jean.drivers.audio_windows import WindowRows
@@ -27,7 +28,7 @@ def test_mapped_arrays_are_those_of_the_library(tmp_path, file):
 
 def test_rows_of_several_clips_follow_one_another():
     parts = [np.arange(n * 6, dtype=np.float32).reshape(n, 2, 3) + 100 * n for n in (3, 1, 4)]
-    rows, whole = WindowRows(parts), np.concatenate(parts)
+    rows, whole = WindowRows([AudioTrack.of_windows(part) for part in parts]), np.concatenate(parts)
     assert rows.shape == (8, 2, 3) and len(rows) == 8
     for indices in (np.arange(8), np.array([7, 0, 3, 3, 2]), np.array([[4, 2], [0, 7]]), np.array([], int)):
         np.testing.assert_array_equal(rows.at(indices), whole[indices])

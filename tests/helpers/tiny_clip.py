@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from safetensors.numpy import load_file
 
+from jean.clips.audio_track import AudioTrack
 from jean.clips.meta import ARRAYS_FILE, META
 from jean.clips.writer import ClipWriter, audio_spec, file_facts
 from jean.features.audio.logmel import LogMel
@@ -84,7 +85,7 @@ def make_clip(folder: Path, frames: int = 20, size: int = 48, sound: bool = True
         writer.sound((0.3 * np.sin(2 * np.pi * 220 * samples) * loudness).astype(np.float32))
         windows = random.random((frames, LogMel.window, LogMel.width)).astype(np.float32)
         windows += opening[:, None, None].astype(np.float32)
-        writer.audio_features({"logmel": windows})
+        writer.audio_features({"logmel": AudioTrack.of_windows(windows)})
     writer.finish(
         frames=frames,
         size_px=size,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from jean.clips.audio_track import AudioTrack
 from jean.clips.clip import Clip
 from jean.clips.writer import ClipWriter
 from jean.media import read_audio
@@ -40,7 +41,7 @@ def make_track_clip(folder: Path, person: int, emotion: str, sentence: int, fram
     writer = ClipWriter(folder)
     writer.arrays(arrays)
     writer.sound(wave)
-    writer.audio_features({"logmel": windows})
+    writer.audio_features({"logmel": AudioTrack.of_windows(windows)})
     writer.emotion_features({"toy": features})
     if size:
         writer.background(background)

@@ -38,6 +38,7 @@ class TransformersAudio:
 
     window = 16
     rate_hz = RATE_HZ / HOP
+    half_precision = True  # such networks are commonly run in half precision
 
     def __init__(self, model: str = "hubert-large-ls960-ft", name: str | None = None):
         self.name = name or f"hf-{model}"

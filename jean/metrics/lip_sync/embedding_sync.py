@@ -152,7 +152,7 @@ class EmbeddingSync(Metric):
         ((extractor, made),) = self._audio.meta["audio"].items()
         needs = ClipSpec.of_run({**self._audio.meta, "fps": fps}, "fps", "audio")
         if clip is not None and not clip.differences(needs):
-            return clip.audio_features[extractor]
+            return clip.audio_windows(extractor)
         return SpeechInput(extractor, made).windows_of_file(sound, fps)
 
 

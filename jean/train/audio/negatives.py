@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from jean.clips.corpus import people
 from jean.drivers.face_frames import FaceFrames
 
 # Least distance in seconds between a mouth and a negative from its own clip. An audio window of the default features is
@@ -29,13 +28,12 @@ def sample_negatives(
             is too short may give closer negatives.
         random: source of every draw.
     """
-    spans = _person_spans(frames)
     result = np.empty((len(anchors), count), int)
     min_distance = MIN_DISTANCE_S * frames.fps
     for row, anchor in enumerate(anchors):
-        begin, end, single = spans[frames.clip[anchor]]
+        begin, end, clips = frames.person_spans[frames.clip[anchor]]
         first, size = frames.first[frames.clip[anchor]], frames.count[frames.clip[anchor]]
-        if own_clip or single:
+        if own_clip or clips == 1:
             candidates = random.integers(begin, end, (_ATTEMPTS, count))
             near = (candidates >= first) & (candidates < first + size)
             near &= np.abs(frames.frame[candidates] - frames.frame[anchor]) < min_distance
@@ -57,8 +55,7 @@ def negative_mask(frames: FaceFrames, batch: np.ndarray) -> np.ndarray:
         frames: the data set.
         batch: int [B], frames of the batch.
     """
-    names = people(frames.clips)
-    person = np.array([names.index(clip.person) for clip in frames.clips])[frames.clip[batch]]
+    person = frames.person[frames.clip[batch]]
     clip, frame = frames.clip[batch], frames.frame[batch]
     far = (clip[:, None] != clip) | (np.abs(frame[:, None] - frame) >= max(MIN_DISTANCE_S * frames.fps, 1))
     mask: np.ndarray = (person[:, None] == person) & far
@@ -67,16 +64,4 @@ def negative_mask(frames: FaceFrames, batch: np.ndarray) -> np.ndarray:
 
 def people_with_one_clip(frames: FaceFrames) -> int:
     """Number of people with a single clip."""
-    return sum(single for _, _, single in _person_spans(frames))
-
-
-def _person_spans(frames: FaceFrames) -> list[tuple[int, int, bool]]:
-    """For each clip: first frame and end of its person's frames, and whether it is the person's only clip.
-
-    The clips of a person must be neighbours in ``frames``.
-    """
-    spans = []
-    for clip in frames.clips:
-        own = [i for i, other in enumerate(frames.clips) if other.person == clip.person]
-        spans.append((int(frames.first[own[0]]), int(frames.first[own[-1]] + frames.count[own[-1]]), len(own) == 1))
-    return spans
+    return int((frames.person_spans[:, 2] == 1).sum())

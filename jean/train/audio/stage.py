@@ -106,14 +106,14 @@ class AudioStage(EpochStage):
 def audio_windows(frames: FaceFrames, indices: np.ndarray, device: torch.device) -> Tensor:
     """Audio windows of frames ``indices`` [B], float32 [B, window, D]."""
     assert frames.audio is not None  # load_frames(sound=True)
-    return torch.from_numpy(frames.audio[indices]).float().to(device)
+    return torch.from_numpy(frames.audio.at(indices)).to(device)
 
 
 @torch.no_grad()
 def mouth_embeddings(landmarks: LandmarkAutoencoder, frames: FaceFrames, device: torch.device) -> Tensor:
     """Mouth embeddings e_m [N, width] of all frames, without gradients."""
     parts = np.array_split(frames.points, max(1, len(frames) // 16384))
-    return torch.cat([landmarks.encode(torch.from_numpy(part).to(device))[1] for part in parts])
+    return torch.cat([landmarks.encode(torch.from_numpy(np.array(part)).to(device))[1] for part in parts])
 
 
 def audio_scores(frames: FaceFrames, audio: np.ndarray, mouths: np.ndarray, ways: int = 32) -> dict[str, float]:
@@ -136,8 +136,7 @@ def audio_scores(frames: FaceFrames, audio: np.ndarray, mouths: np.ndarray, ways
         - ``offset_error_frames``: mean distance between the planted and the estimated offset.
     """
     assert frames.voiced is not None  # load_frames(sound=True)
-    names = people(frames.clips)
-    person = np.array([names.index(clip.person) for clip in frames.clips])[frames.clip]
+    person = frames.person[frames.clip]
     ranks = retrieval_ranks(audio, mouths, person, frames.clip, frames.frame, frames.voiced, frames.fps, ways)
     scores: dict[str, float] = {}
     if len(ranks):
@@ -202,10 +201,16 @@ def train_audio(
     train_clips, validation_clips = split_people(clips, VALIDATION_FRACTION, names, config.seed)
     form = frozen.meta["form"]
     needs = ClipSpec.of_run(frozen.meta, "tracker")
-    train = load_frames(train_clips, form, config.audio_features, sound=True, needs=needs, needed_by=landmarks)
+    train = load_frames(
+        train_clips, form, config.audio_features, sound=True, needs=needs, needed_by=landmarks, scratch=output
+    )
     (features, description), *_ = (train.audio_description or {}).items()
     needs = ClipSpec.of_run({**frozen.meta, "audio": {features: description}}, "tracker", "audio")
-    validation = load_frames(validation_clips, form, features, sound=True, needs=needs, needed_by="the training data")
+    validation = load_frames(
+        validation_clips, form, features, sound=True, needs=needs, needed_by="the training data", scratch=output
+    )
+    if silent := sorted({*train.silent, *validation.silent}):
+        progress.warn(f"{len(silent)} of {len(clips)} clips have no sound and are left out, first {silent[0]}.")
     counts = {
         **train.counts("train"),
         **validation.counts("validation"),
@@ -218,12 +223,14 @@ def train_audio(
     if single and config.negatives_from == "other-clips":
         progress.warn(f"{single} people have only one clip: their negatives come from that clip.")
     stage = AudioStage(train, validation, frozen.model, config, torch.device(pick_device(config.device)))
-    compared = fingerprint(config, clips, AUDIO_FILE) | {"landmarks": frozen.hash}
+    used = dict.fromkeys([*train.clips, *validation.clips])
+    compared = fingerprint(config, used, AUDIO_FILE) | {"landmarks": frozen.hash}
     meta = {
         "model": model_arguments(train, frozen.model.width, config),
         "audio": {features: description},
         "landmarks": {"hash": frozen.hash, "form": form, "tracker": frozen.meta["tracker"]},
         "held_out": people(validation_clips),
+        "silent_clips": len(silent),
         **counts,
     }
     return run(stage, output, stage.schedule(), progress, config=compared, meta=meta) | counts

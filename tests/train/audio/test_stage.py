@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 import torch
 
 from jean.checkpoint import load_checkpoint
-from jean.errors import ArtefactError
+from jean.errors import ArtefactError, InputError
 from jean.models.stored import load_audio_encoder
 from jean.progress import Silent
 from jean.train.audio.config import AudioConfig
 from jean.train.audio.stage import AudioStage, train_audio
 from tests.helpers.interrupted import interrupted_at
-from tests.helpers.tiny_clip import rewrite
+from tests.helpers.tiny_clip import make_clip, rewrite
 from tests.helpers.tiny_corpus import make_corpus
 
 QUICK = {"steps": 40, "batch": 64, "device": "cpu"}
@@ -72,6 +74,37 @@ def test_the_landmark_autoencoders_validation_people_are_held_out_here_too(two_p
     train_audio([two_people], landmark_run, tmp_path / "run", AudioConfig(**QUICK), Silent())
     held_out = load_checkpoint(landmark_run).payload["meta"]["held_out"]
     assert load_checkpoint(tmp_path / "run").payload["meta"]["held_out"] == held_out
+
+
+class Heard(Silent):
+    """Keeps warnings."""
+
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, text):
+        self.warnings.append(text)
+
+
+def test_clips_without_sound_are_left_out_and_counted(landmark_run, tmp_path):
+    corpus = make_corpus(tmp_path / "corpus")
+    whole = train_audio([corpus], landmark_run, tmp_path / "whole", AudioConfig(**QUICK), Silent())
+    for person in ("p0", "p1"):
+        silent = make_clip(corpus / person / "sad_009", frames=12, size=8, sound=False)
+        rewrite(silent, pictures=False, matting=None)
+        for name in ("frames.u8", "matte.u8", "background.png"):
+            (silent / name).unlink()
+        document = json.loads((silent / "clip.json").read_text())
+        del document["matting"]
+        document["files"] = {name: facts for name, facts in document["files"].items() if name == "arrays.safetensors"}
+        (silent / "clip.json").write_text(json.dumps(document))
+    heard = Heard()
+    result = train_audio([corpus], landmark_run, tmp_path / "run", AudioConfig(**QUICK), heard)
+    assert any("2 of 10 clips have no sound and are left out, first p0/sad_009" in text for text in heard.warnings)
+    assert result["train_clips"] == whole["train_clips"] == 4
+    assert load_checkpoint(tmp_path / "run").content_hash == load_checkpoint(tmp_path / "whole").content_hash
+    with pytest.raises(InputError, match="none of the 1 clips has sound"):
+        train_audio([corpus / "p0/sad_009"], landmark_run, tmp_path / "none", AudioConfig(**QUICK), Silent())
 
 
 def test_unsuitable_data_is_rejected(two_people, landmark_run, tmp_path):
