@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -34,40 +32,63 @@ def claim(
         SetupError: an output cannot be written.
     """
     sources, files, folders, exclusive = list(inputs), list(files), list(folders), list(exclusive)
+    read = _Places(sources)
+    for output in [*files, *folders, *exclusive]:
+        refuse_overlap(output, read)
+    replaced = {folder.resolve(): folder for folder in exclusive}
     for source in sources:
-        for output in [*files, *folders, *exclusive]:
-            refuse_overlap(output, source)
-        for folder in exclusive:
-            if source.resolve().is_relative_to(folder.resolve()):
-                raise UsageError(
-                    f"the input {source} lies inside {folder}, which is replaced.", "Move it, or choose another output."
-                )
-    for output, holder in itertools.product([*files, *folders], holders):
-        if _is_same(output, holder):
+        path = source.resolve()
+        if (folder := next((replaced[each] for each in (path, *path.parents) if each in replaced), None)) is not None:
+            raise UsageError(
+                f"the input {source} lies inside {folder}, which is replaced.", "Move it, or choose another output."
+            )
+    held = _Places(holders)
+    for output in [*files, *folders]:
+        if output in held:
             raise UsageError(f"the output {output} is the folder of the inputs.", "Choose another --output.")
     for file in files:
         if file.is_dir():
             raise UsageError(f"the output {file} is a folder.", "Choose another --output.")
-        check_writable(file.parent)
-    for folder in folders:
+    for folder in dict.fromkeys([*(file.parent for file in files), *folders]):
         check_writable(folder)
 
 
-def refuse_overlap(output: Path, source: Path) -> None:
+def refuse_overlap(output: Path, inputs: _Places) -> None:
     """Refuses an output that is an input or lies inside one; links are followed.
 
     Raises:
         UsageError: it does.
     """
-    target, read = output.resolve(), source.resolve()
-    if _is_same(target, read):
+    if output in inputs:
         raise UsageError(f"the output {output} is an input of this command.", "Choose another --output.")
-    if target.is_relative_to(read):
+    if (source := inputs.around(output)) is not None:
         raise UsageError(f"the output {output} lies inside the input {source}.", "Choose another --output.")
 
 
-def _is_same(one: Path, other: Path) -> bool:
+class _Places:
+    """Files and folders, looked up by where they really are.
+
+    Args:
+        paths: the files and folders, which need not exist.
+    """
+
+    def __init__(self, paths: Iterable[Path]):
+        self._by_path = {path.resolve(): path for path in paths}
+        self._identities = {identity for path in self._by_path if (identity := _identity(path)) is not None}
+
+    def __contains__(self, path: Path) -> bool:
+        resolved = path.resolve()
+        return resolved in self._by_path or _identity(resolved) in self._identities
+
+    def around(self, path: Path) -> Path | None:
+        """The folder among these that contains ``path``; None if there is none."""
+        return next((self._by_path[each] for each in path.resolve().parents if each in self._by_path), None)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode, which two names of one file share; None if it does not exist."""
     try:
-        return one.resolve() == other.resolve() or os.path.samefile(one, other)
-    except OSError:  # one of them does not exist yet
-        return False
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

@@ -37,7 +37,7 @@ def map_in_processes(
         progress: advances with each finished job.
         workers: number of processes; None for one per core that this process may use. With one worker, the jobs run in
             this process.
-        limit_threads: divide the cores between the processes, for functions that use torch or OpenMP.
+        limit_threads: divide the cores between the processes, for functions that use torch, OpenMP, BLAS or OpenCV.
 
     Raises:
         SetupError: the system killed a process, as it does when memory runs out.
@@ -79,12 +79,11 @@ def _run(function: Callable[[Job], Output], jobs: Sequence[Job], workers: int, n
 
 
 def _initialise(n_shares: int) -> None:
-    """Prepares a worker: the parent handles Ctrl-C, and torch gets one of ``n_shares`` parts of the cores (0: all)."""
+    """Prepares a worker: the parent handles Ctrl-C; libraries get one of ``n_shares`` parts of the cores (0: all)."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     if not n_shares:
         return
     threads = max(1, core_count() // n_shares)
-    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
-    import torch
-
-    torch.set_num_threads(threads)
+    # read by OpenMP, torch and BLAS, and by OpenCV, when the job loads them
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "OPENCV_FOR_THREADS_NUM"):
+        os.environ[name] = str(threads)

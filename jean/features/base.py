@@ -71,6 +71,7 @@ class FaceTracker(Protocol):
         stable_points: int [K], indices into ``Face.points`` of points that speech and expression hardly move.
 
     Optional attributes:
+        reusable: True if one object may track many videos one after the other, that is, if it ignores ``video``.
         full_frames: True if ``track`` shrinks large frames itself; otherwise ``prepare`` gives it frames of at most
             1920 px.
         variant: text that names what else decides which faces are found, such as optional weights. Clips of different

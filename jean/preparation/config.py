@@ -86,6 +86,21 @@ class PrepareConfig(StageConfig):
         le=LARGEST_SEED,
         description="Seed of the random points that the camera fit leaves out to measure its error.",
     )
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Processes that prepare many videos. By default one per core; the clips do not depend on it.",
+    )
+    match: str | None = Field(
+        None,
+        description="Take all videos below the given folders whose path there matches this pattern (* also stands for "
+        "/), and keep the structure of the folders.",
+    )
+    skip_unusable: bool = Field(
+        False, description="Skip and count videos that cannot be used, instead of failing after the others."
+    )
+    need_sound: bool = Field(False, description="Refuse videos without sound; the audio stages need it.")
     preview: bool = Field(False, description="Also write a contact sheet and a video with the landmarks drawn in.")
     tracks_only: bool = Field(
         False,

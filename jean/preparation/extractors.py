@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from pathlib import Path
+
+from jean.environment import pick_device
 from jean.features import registry
+from jean.features.base import AudioFeatures, EmotionFeatures, FaceTracker, Matting
 from jean.preparation.config import PrepareConfig
 from jean.weights import store as weights
 
@@ -12,6 +17,47 @@ def matting_name(requested: str) -> str:
     if requested != "auto":
         return requested
     return "selfie" if weights.locate("selfie_multiclass_256x256.tflite") is not None else "grabcut"
+
+
+class Extractors:
+    """The extractors that a configuration names, each loaded once and used for any number of videos.
+
+    Args:
+        config: of the preparation.
+    """
+
+    def __init__(self, config: PrepareConfig):
+        self._config = config
+        self._tracker: FaceTracker | None = None
+
+    @cached_property
+    def device(self) -> str:
+        """Where networks run: "cpu" or "cuda"."""
+        return pick_device(self._config.device)
+
+    def tracker(self, video: Path) -> FaceTracker:
+        """The face tracker for a video; one that is ``reusable`` is loaded once."""
+        if self._tracker is None or not getattr(self._tracker, "reusable", False):
+            self._tracker = registry.create("tracker", self._config.tracker, video=video, device=self.device)
+        return self._tracker
+
+    @cached_property
+    def matting(self) -> Matting | None:
+        """The matting method; None for a clip without pictures."""
+        if self._config.tracks_only:
+            return None
+        matting: Matting = registry.create("matting", matting_name(self._config.matting))
+        return matting
+
+    @cached_property
+    def emotion(self) -> list[EmotionFeatures]:
+        """The emotion features."""
+        return [registry.create("emotion", name, device=self.device) for name in self._config.emotion]
+
+    @cached_property
+    def audio(self) -> list[AudioFeatures]:
+        """The audio features."""
+        return [registry.create("audio", name) for name in self._config.audio]
 
 
 def needed_weights(config: PrepareConfig) -> tuple[list[str], list[str]]:

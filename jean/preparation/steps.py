@@ -234,17 +234,17 @@ def extract_sound(folder: Path, source: Path | None, late_s: float, progress: Pr
     """Writes the whole sound of a file as 16 kHz mono, ``late_s`` seconds earlier; writes nothing for None.
 
     Returns:
-        ``samples``, the number of samples.
+        ``samples``, the number of samples, and ``peak``, the largest absolute value.
     """
     if source is None:
-        return {"samples": 0}
+        return {"samples": 0, "peak": 0.0}
     from jean.media import read_audio, write_wav
 
     wave = read_audio(source, RATE_HZ, progress.warn)
     late = round(late_s * RATE_HZ)
     wave = wave[late:] if late >= 0 else np.concatenate([np.zeros(-late, np.float32), wave])
     write_wav(folder / SOUND, wave, RATE_HZ)
-    return {"samples": len(wave)}
+    return {"samples": len(wave), "peak": float(np.abs(wave).max(initial=0.0))}
 
 
 def extract_audio_features(

@@ -34,23 +34,22 @@ from jean.clips.meta import (
     FileFacts,
 )
 from jean.clips.writer import ClipWriter, audio_spec, emotion_spec
-from jean.environment import pick_device
 from jean.errors import InputError
-from jean.features import registry
-from jean.features.base import AudioFeatures, EmotionFeatures, FaceTracker, Matting
+from jean.features.base import Matting
 from jean.files import sha256
 from jean.lips.prior import BUILTIN
 from jean.lips.sync import TRUSTED_S
 from jean.preparation import steps
 from jean.preparation.config import PrepareConfig
 from jean.preparation.crop import centre_crop
-from jean.preparation.extractors import matting_name
+from jean.preparation.extractors import Extractors
 from jean.preparation.store import Step, StepStore
 from jean.preparation.sync_check import measure_sync, sync_warnings
 from jean.preparation.tracking.tracks import Tracks
 from jean.preparation.video_check import choice_warnings
 from jean.progress import Progress
 
+NO_SOUND = "the video has no sound."  # or only digital silence
 VERSION = 1  # of the steps; raised when the same input gives another clip
 
 
@@ -63,6 +62,7 @@ class VideoPreparation:
         folder: the clip folder, locked by the caller.
         config: what to do.
         options: the options that ``clip.json`` records.
+        extractors: those that ``config`` names.
         progress: receives progress and warnings.
 
     Raises:
@@ -77,6 +77,7 @@ class VideoPreparation:
         folder: Path,
         config: PrepareConfig,
         options: dict[str, Any],
+        extractors: Extractors,
         progress: Progress,
     ):
         from jean.media import probe
@@ -87,16 +88,12 @@ class VideoPreparation:
         if config.rotate in (90, 270):
             info = replace(info, width_px=info.height_px, height_px=info.width_px)
         self.info = info
-        device = pick_device(config.device)
-        self.size_px = config.size if config.size != "auto" else (512 if device == "cuda" else 256)
-        self.tracker: FaceTracker = registry.create("tracker", config.tracker, video=video, device=device)
-        self.matting: Matting | None = None
-        if not config.tracks_only:
-            self.matting = registry.create("matting", matting_name(config.matting))
-        self.emotion: list[EmotionFeatures] = [
-            registry.create("emotion", name, device=device) for name in config.emotion
-        ]
-        self.audio: list[AudioFeatures] = [registry.create("audio", name) for name in config.audio]
+        self.sound_source = video if info.audio_duration_s > 0 else mead_sound(video)
+        if config.need_sound and self.sound_source is None:
+            raise InputError(NO_SOUND)
+        self.size_px = config.size if config.size != "auto" else (512 if extractors.device == "cuda" else 256)
+        self.tracker = extractors.tracker(video)
+        self.matting, self.emotion, self.audio = extractors.matting, extractors.emotion, extractors.audio
         self.store = StepStore(folder, on_change=lambda: (folder / META).unlink(missing_ok=True))
         self.source = {"version": VERSION, "sha256": digest, "fps": config.fps}
         self.source |= {"rotate": config.rotate} if config.rotate else {}
@@ -247,7 +244,7 @@ class VideoPreparation:
 
         A silent video in MEAD's layout takes the sound file that belongs to it.
         """
-        source = self.video if self.info.audio_duration_s > 0 else mead_sound(self.video)
+        source = self.sound_source
         digest = self.digest
         if source not in (self.video, None):
             self.progress.say(f"{self.video.name}: the sound comes from {source}")
@@ -259,6 +256,8 @@ class VideoPreparation:
             lambda out: steps.extract_sound(out, source, late_s, self.progress),
             publish=[SOUND],
         )
+        if self.config.need_sound and not sound.info.get("peak", 1.0):
+            raise InputError(NO_SOUND)
         if not sound.info["samples"]:
             self.store.drop("audio_features", AUDIO_FILE)
             return None

@@ -41,6 +41,7 @@ class FanTracker:
 
     name = "face-alignment"
     weights = (DETECTOR_WEIGHTS, POINT_WEIGHTS)
+    reusable = True
 
     def __init__(self, video: Any = None, device: str = "cpu"):
         from jean.weights import store

@@ -117,6 +117,7 @@ class MediaPipeTracker:
     weights = (WEIGHTS,)
     optional_weights = (centerface.WEIGHTS,)
     full_frames = True
+    reusable = True
 
     def __init__(self, video: Any = None, device: str = "cpu"):
         from jean.weights import store
