@@ -182,17 +182,20 @@ def test_several_processes_give_the_clips_of_one(spoken, tmp_path, monkeypatch):
 
 
 def test_only_the_chosen_videos_of_a_joined_clip_are_matted(tmp_path):
-    def aside(t):
-        image = np.full((200, 320, 3), 90, np.uint8)
-        drawn_face.draw_face(image, 30, 50, 70)
-        return image
+    def face_at(left):
+        def scene(t):
+            image = np.full((200, 320, 3), 90, np.uint8)
+            drawn_face.draw_face(image, left + 2 * np.sin(t), 50, 70)
+            return image
+
+        return scene
 
     takes = tmp_path / "takes"
     takes.mkdir()
-    for name in ("a", "b", "c"):
-        film(takes / f"{name}.mp4", one_face if name != "c" else aside, frames=8)
+    for name, left in (("a", 100), ("b", 100), ("c", 30)):
+        film(takes / f"{name}.mp4", face_at(left), frames=8)
     (takes / "d.mp4").write_bytes(b"not a video" * 100)
-    config = PrepareConfig(**{**SMALL, "matting": "counted"}, concat=True, seconds=0.5, workers=1)
+    config = PrepareConfig(**{**SMALL, "matting": "counted"}, concat=True, seconds=0.5, focal_tolerance=10, workers=1)
     notes = Notes()
     result = prepare([takes], tmp_path / "joined", config, notes)
     (clip,) = result["clips"]
