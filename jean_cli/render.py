@@ -27,6 +27,8 @@ if TYPE_CHECKING:
         Option("pose_smoothing", metavar="SECONDS"),
         Option("pose", metavar="SOURCE"),
         "pose_mode",
+        Option("gaze", metavar="X,Y|CLIP|at-camera"),
+        Option("blink", metavar="off|CLIP"),
         Option("background", metavar="WHAT"),
         Option("size", metavar="PX"),
         Option("fps", metavar="RATE"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from jean.drivers.lip_style import STYLE_FEATURES
+from jean.drivers.person_eyes import EYE_WIDTH, LID_POINTS
 from jean.errors import ArtefactError
 from jean.geometry import is_rigid
 from jean.landmarks import COUNT
@@ -27,6 +28,9 @@ _ARRAYS = {
 _SUPPORT = {"mean": "D", "scale": "D", "axes": "K,D", "axis_std": "K", "radius": "1", "residual_radius": "1"}
 # the same of ``jean.drivers.lip_style.LipStyle``, with W lip coordinates
 _STYLE = {"quantiles": f"2,{len(QUANTILES)}", "coefficients": f"{STYLE_FEATURES},W"}
+# the same of ``jean.drivers.person_eyes.PersonEyes``
+_EYES = {"values": f"T,{EYE_WIDTH}", "lids": f"{EYE_WIDTH + 1},{LID_POINTS}", "closed": "2"}
+_EYES |= {"from_expression": f"E1,{EYE_WIDTH}"}
 _WIDTHS = {"upper_offsets": 62, "lower_offsets": 74, "pose": 6}  # D of the supports whose width is fixed
 
 
@@ -74,6 +78,11 @@ def check_person(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     if any(name.startswith("style/") for name in arrays):
         lips = arrays.get("support/lips/mean")
         check("style/", _STYLE, {} if lips is None else {"W": int(lips.size)})
+    if any(name.startswith("eyes/") for name in arrays):
+        check("eyes/", _EYES, {name: sizes[name] for name in ("T", "E1")})
+        check("eyes/gaze/", _SUPPORT, {"D": 2})
+        if arrays["eyes/gaze/scale"].min() <= 0:
+            raise refuse("eyes/gaze/scale is not positive")
     if not any(name.startswith("support/") for name in arrays):  # a run of version 0.1 or earlier
         return
     supports = ["expression", "upper_offsets", "lower_offsets", "pose"]

@@ -19,6 +19,7 @@ from jean.clips.clip import Clip
 from jean.clips.compatibility import ClipSpec
 from jean.drivers.emotion import emotion_track
 from jean.drivers.expression_input import ExpressionInput, ExpressionRequest, ExpressionTrack
+from jean.drivers.eyes import eye_track
 from jean.drivers.offsets import face_offsets
 from jean.drivers.resampling import VIDEO_FPS
 from jean.errors import ArtefactError, InputError
@@ -67,7 +68,7 @@ class Coefficients(ExpressionInput):
             return ExpressionTrack(self._tracked(source, progress)[:, self.selected()], None, VIDEO_FPS)
         clip = Clip.open(source, pictures=False)
         clip.require(ClipSpec.of_run({"expression": self.coefficients}, "coefficients"))
-        return ExpressionTrack(self.vectors(clip), face_offsets(clip), clip.fps)
+        return ExpressionTrack(self.vectors(clip), face_offsets(clip), clip.fps, eye_track(clip))
 
     def _tracked(self, video: Path, progress: Progress) -> np.ndarray:
         """All coefficients of a video, float32 [T, all]; gaps are interpolated."""
@@ -143,7 +144,7 @@ class EmotionFeatures(ExpressionInput):
                 "Prepare the video first, with the features that the run was trained with.",
             )
         clip = Clip.open(source, pictures=False)
-        return ExpressionTrack(self.vectors(clip), None, clip.fps)
+        return ExpressionTrack(self.vectors(clip), None, clip.fps, eye_track(clip))
 
     def encoder(self, width: int, vector_width: int) -> str:
         """The small MLP of Table 2."""

@@ -13,6 +13,7 @@ from torch import nn
 
 from jean.checkpoint import Checkpoint
 from jean.clips.clip import Clip
+from jean.drivers.eyes import EyeTrack
 from jean.progress import Progress
 
 
@@ -24,11 +25,13 @@ class ExpressionTrack:
         vectors: expression vectors [T, E].
         offsets: landmark offsets from the source's own rigid head, [T, 68, 2], cm; None where they are not measured.
         fps: frames per second.
+        eyes: gaze and lids; None where no landmarks are known.
     """
 
     vectors: np.ndarray
     offsets: np.ndarray | None
     fps: float
+    eyes: EyeTrack | None = None
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from jean.clips.clip import Clip
-from jean.drivers.face_points import rigid_offsets
-from jean.geometry import invert_pose, to_camera
-from jean.landmarks import EYES, LEFT_EYE, RIGHT_EYE
+from jean.drivers.face_points import offsets_from
+from jean.geometry import Camera
+from jean.landmarks import LEFT_EYE, RIGHT_EYE
 
 EYE_VALUES = ("gaze_right_deg", "gaze_down_deg", "closure_right", "closure_left")
 GAZE, CLOSURE = slice(0, 2), slice(2, 4)  # columns of eye values
@@ -122,26 +122,34 @@ def eye_track(clip: Clip, rest: EyeRest | None = None) -> EyeTrack:
 
 def measure_eyes(clip: Clip) -> MeasuredEyes:
     """Gaze and opening of a clip's eyes, from landmarks, irises and head pose."""
-    arrays, camera = clip.arrays, clip.camera
-    shape, poses = arrays["shape"].astype(np.float64), arrays["camera_to_world"].astype(np.float64)
-    world_to_camera = invert_pose(poses)
-    # the image axes in head space, see ``rigid_offsets``
-    turn = world_to_camera[:, :2, :2] / np.linalg.norm(world_to_camera[:, :2, :2], axis=1, keepdims=True)
-    offsets = rigid_offsets(clip, EYES)
+    arrays = clip.arrays
+    poses = arrays["camera_to_world"].astype(np.float64)
+    return measured_from(arrays["shape"], arrays["landmarks"], arrays["irises"], poses, clip.camera)
+
+
+def measured_from(
+    shape: np.ndarray, landmarks: np.ndarray, irises: np.ndarray, camera_to_world: np.ndarray, camera: Camera
+) -> MeasuredEyes:
+    """Gaze and opening of the eyes in T frames.
+
+    Args:
+        shape: the rigid head [68, 3], head space, cm.
+        landmarks: [T, 68, 2], px; NaN without a face.
+        irises: the subject's right and left iris [T, 2, 2], px; NaN where unknown.
+        camera_to_world: head poses [T, 4, 4].
+        camera: intrinsics.
+    """
     sines, openings = [], []
     for index, eye in enumerate((RIGHT_EYE, LEFT_EYE)):
-        own = slice(eye.start - EYES.start, eye.stop - EYES.start)
-        corners = [own.start, own.start + 3]
-        rest = shape[eye][[0, 3]].mean(0) - np.array([0.0, 0.0, AHEAD_CM])
-        seen = to_camera(rest[None], poses)[:, 0]
-        pixel = seen[:, :2] / seen[:, 2:] * camera.focal_px + np.asarray(camera.center_px)
-        offset = (arrays["irises"][:, index] - pixel) * seen[:, 2:] / camera.focal_px
+        lids = offsets_from(shape[eye], landmarks[:, eye], camera_to_world, camera)
+        rest = shape[eye][[0, 3]].mean(0, keepdims=True) - np.array([0.0, 0.0, AHEAD_CM])
+        iris = offsets_from(rest, irises[:, [index]], camera_to_world, camera)[:, 0]
         # errors of the pose move the corners as they move the iris
-        sines.append((np.einsum("tji,tj->ti", turn, offset) - offsets[:, corners].mean(1)) / RADIUS_CM)
-        points = shape[eye, :2] + offsets[:, own]
+        sines.append((iris - lids[:, [0, 3]].mean(1)) / RADIUS_CM)
+        points = shape[eye, :2] + lids
         openings.append(np.linalg.norm(points[:, [1, 2]] - points[:, [5, 4]], axis=-1).mean(1))
     gaze = np.degrees(np.arcsin(np.clip(np.mean(sines, 0), -1, 1)))
-    return MeasuredEyes(gaze, np.stack(openings, 1), camera_gaze(poses))
+    return MeasuredEyes(gaze, np.stack(openings, 1), camera_gaze(camera_to_world))
 
 
 def standardised(measured: MeasuredEyes, rest: EyeRest, fps: float) -> EyeTrack:

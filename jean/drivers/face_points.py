@@ -14,7 +14,7 @@ from __future__ import annotations
 import numpy as np
 
 from jean.clips.clip import Clip
-from jean.geometry import invert_pose, to_camera
+from jean.geometry import Camera, invert_pose, to_camera
 from jean.landmarks import INTER_OCULAR_CM, WITHOUT_JAW
 
 FORMS = ("head", "motion", "frame")
@@ -55,12 +55,24 @@ def rigid_offsets(clip: Clip, points: slice, frames: slice = slice(None)) -> np.
         points: which of the 68 landmarks.
         frames: which frames.
     """
-    arrays, camera = clip.arrays, clip.camera
-    poses = arrays["camera_to_world"][frames]
-    world_to_camera = invert_pose(poses)
-    rigid = to_camera(arrays["shape"][points].astype(np.float64), poses)
+    arrays = clip.arrays
+    shape, poses = arrays["shape"][points], arrays["camera_to_world"][frames]
+    return offsets_from(shape, arrays["landmarks"][frames, points], poses, clip.camera)
+
+
+def offsets_from(shape: np.ndarray, seen_px: np.ndarray, camera_to_world: np.ndarray, camera: Camera) -> np.ndarray:
+    """``rigid_offsets`` of any points.
+
+    Args:
+        shape: where the points are on the rigid head [P, 3], head space, cm.
+        seen_px: where they are seen [T, P, 2], px.
+        camera_to_world: head poses [T, 4, 4].
+        camera: intrinsics.
+    """
+    world_to_camera = invert_pose(camera_to_world)
+    rigid = to_camera(np.asarray(shape, np.float64), camera_to_world)
     pixels = rigid[..., :2] / rigid[..., 2:] * camera.focal_px + np.asarray(camera.center_px)
-    offset = (arrays["landmarks"][frames, points] - pixels) * rigid[..., 2:] / camera.focal_px
+    offset = (seen_px - pixels) * rigid[..., 2:] / camera.focal_px
     # the image axes in head space: the upper left block of the rotation, normalised to remove its foreshortening
     turn = world_to_camera[:, :2, :2] / np.linalg.norm(world_to_camera[:, :2, :2], axis=1, keepdims=True)
-    return np.einsum("tji,tpj->tpi", turn, offset)
+    return np.asarray(np.einsum("tji,tpj->tpi", turn, offset))

@@ -17,6 +17,7 @@ from jean.clips.clip import Clip
 from jean.drivers.checks import check_person
 from jean.drivers.lip_style import LipStyle
 from jean.drivers.offsets import fit_offsets, predict_offsets
+from jean.drivers.person_eyes import PersonEyes
 from jean.drivers.person_frames import PersonFrames
 from jean.drivers.support import DriverSupport
 from jean.drivers.voice import voiced
@@ -45,6 +46,7 @@ class Person:
         means: mean expression vector [E] by the name of an emotion or a clip.
         support: the range of the driver values in training; for a run that stored none, that of these tracks.
         style: how the person's lips look; None for a run that stored none, or whose head has no lip coordinates.
+        eyes: how the person's eyes move; None for a head that has no inputs for them.
     """
 
     camera: Camera
@@ -57,6 +59,7 @@ class Person:
     means: dict[str, np.ndarray]
     support: DriverSupport
     style: LipStyle | None = None
+    eyes: PersonEyes | None = None
 
     def predict_offsets(self, expression: np.ndarray) -> np.ndarray:
         """Landmark offsets [T, 68, 2], cm, that this person's face has with expression vectors [T, E]."""
@@ -112,6 +115,9 @@ def write_person(
     }
     if lips is not None:
         arrays |= {f"style/{name}": array for name, array in _style(data, lips).arrays().items()}
+    if data.eyes is not None:
+        eyes = PersonEyes.fit(data.eyes, data.measured_offsets, data.expression, data.train, count)
+        arrays |= {f"eyes/{name}": array for name, array in eyes.arrays().items()}
     clip = str(clips[0].folder.resolve())
     write_safetensors(folder / NAME, arrays, {"clip": clip, "sha256": _content_hash(arrays, clip)})
 
@@ -159,6 +165,7 @@ def read_person(folder: Path) -> Person:
     means = {name.removeprefix("mean/"): array for name, array in arrays.items() if name.startswith("mean/")}
     tracks = {name: arrays[name] for name in ("camera_to_world", "expression", "offsets", "expression_to_offsets")}
     style = {name.removeprefix("style/"): array for name, array in arrays.items() if name.startswith("style/")}
+    eyes = {name.removeprefix("eyes/"): array for name, array in arrays.items() if name.startswith("eyes/")}
     stored = {name.removeprefix("support/"): array for name, array in arrays.items() if name.startswith("support/")}
     if stored:
         support = DriverSupport.from_arrays(stored)
@@ -172,6 +179,7 @@ def read_person(folder: Path) -> Person:
         means=means,
         support=support,
         style=LipStyle.from_arrays(style) if style else None,
+        eyes=PersonEyes.from_arrays(eyes) if eyes else None,
     )
 
 

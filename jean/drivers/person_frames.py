@@ -12,6 +12,7 @@ from jean.drivers.audio_windows import WindowRows, neighbour_rows
 from jean.drivers.expression import UpperFace
 from jean.drivers.method import Method, plain_method
 from jean.drivers.offsets import face_offsets, fit_offsets, predict_offsets
+from jean.drivers.person_eyes import fit_lids, lid_offsets, person_eyes
 from jean.errors import InputError
 from jean.landmarks import EYES, MOUTH
 
@@ -24,6 +25,7 @@ class PersonFrames:
     Args:
         clips: prepared clips of one person, of one size, with the same extractors.
         method: the speech and expression inputs.
+        eyes: whether gaze and lids are inputs too.
 
     Attributes:
         sound_shifts: by how many frames the sound of each clip is late (``Clip.sound_late_s``).
@@ -36,6 +38,7 @@ class PersonFrames:
         landmarks: [T, 68, 2], px.
         valid: bool [T], whether the frame shows the face.
         shape: the rigid head, [68, 3], cm.
+        eyes: eye values float32 [T, 4] (``jean.drivers.eyes``); None where they are no inputs of the head.
         train, held_out: indices of valid frames.
         boxes: see ``region_boxes``.
 
@@ -43,7 +46,7 @@ class PersonFrames:
         InputError: a clip without sound, or clips that differ in size or extractors.
     """
 
-    def __init__(self, clips: Sequence[Clip], method: Method):
+    def __init__(self, clips: Sequence[Clip], method: Method, eyes: bool = False):
         check_alike(clips)
         self.clips, self.method = list(clips), method
         self.size_px = clips[0].size_px
@@ -70,6 +73,10 @@ class PersonFrames:
         if not method.expression.measures_offsets:
             coefficients = fit_offsets(self.expression[self.train], self.measured_offsets[self.train])
             self.offsets = predict_offsets(coefficients, self.expression).astype(np.float32)
+        self.eyes = person_eyes(clips) if eyes else None
+        if self.eyes is not None and not method.expression.measures_offsets:
+            lids = fit_lids(self.eyes[self.train], self.measured_offsets[self.train])
+            self.offsets[:, EYES] = lid_offsets(lids, self.eyes)
 
     def image(self, index: int) -> np.ndarray:
         """One frame, uint8 [H, W, 3], RGB."""

@@ -31,6 +31,7 @@ class DriverTracks:
         lips: the audio part of e_in [T, audio_width], or None.
         lip_motion: lips [T, audio_width] that move the landmarks, see ``Frames``; None for the audio part of e_in.
         torso_camera_to_world: poses [T, 4, 4] that torso and shading follow; None for ``camera_to_world``.
+        eyes: eye values [T, 4], see ``jean.drivers.eyes``; None for a head that has no inputs for them.
     """
 
     camera_to_world: Tensor
@@ -43,6 +44,7 @@ class DriverTracks:
     lips: Tensor | None = None
     lip_motion: Tensor | None = None
     torso_camera_to_world: Tensor | None = None
+    eyes: Tensor | None = None
 
     @classmethod
     def of_person(
@@ -64,6 +66,7 @@ class DriverTracks:
             offsets=torch.from_numpy(data.offsets),
             audio=data.audio,
             neighbours=neighbours,
+            eyes=None if data.eyes is None else torch.from_numpy(data.eyes),
         ).to(device)
 
     def to(self, device: torch.device | str) -> DriverTracks:
@@ -98,6 +101,7 @@ class DriverTracks:
             lips=None if self.lips is None else self.lips[rows],
             lip_motion=None if self.lip_motion is None else self.lip_motion[rows],
             torso_camera_to_world=None if self.torso_camera_to_world is None else self.torso_camera_to_world[rows],
+            eyes=None if self.eyes is None else self.eyes[rows],
         )
 
     def windows(self, rows: Tensor) -> Tensor:

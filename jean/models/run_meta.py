@@ -76,6 +76,7 @@ class HeadArguments(Arguments):
     audio_attention: int = Field(0, ge=0, le=64)
     expression_map: Literal["linear", "mlp", "none"] = "linear"
     size_px: int = Field(256, ge=1, le=1 << 15)
+    eye_width: int = Field(0, ge=0, le=4)
 
 
 class Named(Meta):

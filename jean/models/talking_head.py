@@ -19,6 +19,7 @@ from jean.models.pose import pose_vectors
 from jean.models.run_meta import head_arguments
 
 AUDIO_EMBEDDING_WIDTH = 64  # of e_a, section 3.1
+EYE_CONCEPTS = 6  # directions of the expression vector that the eyes' own inputs replace, at most
 POSE_LIMIT = 3.0  # standard deviations: the torso and the shading must not extrapolate linearly without end
 
 # Names in checkpoints of version 0.1: (old prefix, new prefix); None for what is no longer stored.
@@ -51,6 +52,8 @@ class Frames:
         latent: latent codes of training frames [F, K], for what no driver explains; None for zeros, as in rendering.
         torso_camera_to_world: poses [F, 4, 4] within the support, which torso and shading follow where the head turns
             further; None for ``camera_to_world``.
+        eyes: eye values [F, 4], see ``jean.drivers.eyes.EYE_VALUES``; None for the person's mean, and for heads without
+            them.
     """
 
     camera_to_world: Tensor
@@ -63,6 +66,7 @@ class Frames:
     lip_motion: Tensor | None = None
     latent: Tensor | None = None
     torso_camera_to_world: Tensor | None = None
+    eyes: Tensor | None = None
 
     @property
     def supported_poses(self) -> Tensor:
@@ -117,6 +121,8 @@ class TalkingHead(nn.Module):
         expression_map: map from the expression vector to its part of e_in: "linear"; "mlp", the thin MLP of Table 2's
             (a) and (c); "none", the vector as it is (e_e of the expression transformer, section 3.3).
         size_px: side of the training frames.
+        eye_width: 4 for a head that takes the eyes as inputs of their own (``Frames.eyes``), which are then taken
+            out of the expression vector; 0 for none, as in the paper.
     """
 
     expression_mean: Tensor
@@ -124,6 +130,10 @@ class TalkingHead(nn.Module):
     pose_mean: Tensor
     pose_std: Tensor
     smoothing: Tensor
+    eye_mean: Tensor
+    eye_std: Tensor
+    eye_read: Tensor
+    eye_write: Tensor
     head: Head
 
     def __init__(
@@ -144,6 +154,7 @@ class TalkingHead(nn.Module):
         audio_attention: int = 0,
         expression_map: str = "linear",
         size_px: int = 256,
+        eye_width: int = 0,
     ):
         super().__init__()
         # e_a has 64 values (section 3.1); a projection brings it to the width that F_Θ takes (docs/method.md)
@@ -156,13 +167,21 @@ class TalkingHead(nn.Module):
         self.expression_encoder = _expression_map(expression_map, expression_features, expression_width)
         self.latent_width = latent_width
         self.audio_width = audio_width
+        self.eye_width = eye_width
         widths = (audio_width, expression_width, latent_width)
-        self.head = HEADS.load(preset)(HeadArguments(widths, box, shape, audio_drives_mouth, size_px))
+        arguments = HeadArguments(widths, box, shape, audio_drives_mouth, size_px, eye_width)
+        self.head = HEADS.load(preset)(arguments)
         self.torso = TorsoLayer()
         self.register_buffer("expression_mean", torch.zeros(expression_features))
         self.register_buffer("expression_std", torch.ones(expression_features))
         self.register_buffer("pose_mean", torch.zeros(6))
         self.register_buffer("pose_std", torch.ones(6))
+        if eye_width:
+            self.register_buffer("eye_mean", torch.zeros(eye_width))
+            self.register_buffer("eye_std", torch.ones(eye_width))
+            # of the standardised expression vector: what the eyes' own inputs say already (``jean.drivers.erasure``)
+            self.register_buffer("eye_read", torch.zeros(expression_features, EYE_CONCEPTS))
+            self.register_buffer("eye_write", torch.zeros(expression_features, EYE_CONCEPTS))
         self.register_load_state_dict_pre_hook(_rename_old_names)
 
     @classmethod
@@ -199,7 +218,7 @@ class TalkingHead(nn.Module):
         return self.audio_projection(self.audio_scale * embedding)
 
     def condition(self, frames: Frames) -> Tensor:
-        """e_in [F, audio_width + expression_width + latent_width]."""
+        """e_in [F, audio_width + expression_width + eye_width + latent_width]."""
         if frames.audio is None:
             assert frames.lips is not None
             audio = frames.lips
@@ -208,7 +227,12 @@ class TalkingHead(nn.Module):
             if frames.lips is not None:
                 audio = torch.where(torch.isnan(frames.lips), audio, frames.lips)
         expression = (frames.expression - self.expression_mean) / self.expression_std
+        if self.eye_width:
+            expression = expression - expression @ self.eye_read @ self.eye_write.T
         parts = [audio, self.expression_encoder(expression)]
+        if self.eye_width:
+            eyes = audio.new_zeros(len(audio), self.eye_width)
+            parts.append(eyes if frames.eyes is None else (frames.eyes - self.eye_mean) / self.eye_std)
         if self.latent_width:
             latent = frames.latent
             parts.append(audio.new_zeros(len(audio), self.latent_width) if latent is None else latent)

@@ -10,7 +10,7 @@ from pydantic import Field, field_validator
 from jean.config import StageConfig
 from jean.names import known_name
 
-NAMES = ("white", "source", "still")  # of backgrounds and of a pose
+NAMES = ("white", "source", "still", "at-camera", "off")  # of backgrounds, a pose, a gaze and blinks
 
 
 class RenderConfig(StageConfig):
@@ -54,6 +54,15 @@ class RenderConfig(StageConfig):
         "relative",
         description="How a pose source is used: relative puts its motion about its mean pose onto the person's mean "
         "pose; absolute keeps the rotations of a clip, or the poses of a file, as they are.",
+    )
+    gaze: str | None = Field(
+        None,
+        description="Where the eyes look, within the head: X,Y in degrees to the right and down in the image, 0,0 "
+        "straight out of the face; a prepared clip; or at-camera. By default as in the expression source.",
+    )
+    blink: str | None = Field(
+        None,
+        description="The lids: a prepared clip, or off to keep them open. By default as in the expression source.",
     )
     background: str = Field(
         "white",
@@ -105,10 +114,10 @@ class RenderConfig(StageConfig):
         "that is empty throughout this video (kernels only).",
     )
 
-    @field_validator("background", "pose")
+    @field_validator("background", "pose", "gaze", "blink")
     @classmethod
     def _in_any_case(cls, value: str | None) -> str | None:
-        """``White``, ``Source`` and ``Still`` are names, unless a file is called so."""
+        """``White``, ``Source``, ``Still``, ``At-camera`` and ``Off`` are names, unless a file is called so."""
         if value is None or Path(value).exists():
             return value
         return known_name(value, NAMES) or value

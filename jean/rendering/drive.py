@@ -19,6 +19,7 @@ from jean.models.talking_head import Frames, TalkingHead
 from jean.progress import Progress
 from jean.rendering.config import RenderConfig
 from jean.rendering.expression import expressions
+from jean.rendering.eyes import refuse_eye_options, result_eyes, with_eyes
 from jean.rendering.limits import NOTABLE, Reduction, warn_of_reductions
 from jean.rendering.lips import lip_style, lips_by_encoder, lips_by_prior, prior_path
 from jean.rendering.poses import head_poses, orbit_camera
@@ -81,6 +82,7 @@ def gather_drivers(
     assert config.audio is not None  # checked by the callers
     meta, method, support = checkpoint.payload["meta"], Method.of_run(checkpoint), person.support
     own_fps = float(meta["fps"])
+    refuse_eye_options(config, person.eyes)
     gate = None
     if config.silence_gate:
         provide([], [silero.WEIGHTS], progress)
@@ -97,13 +99,13 @@ def gather_drivers(
         lips, lip_motion = style.coordinates(style.seen(wanted)), style.coordinates(wanted)
     count = len(lips)
     times = (np.arange(count) + 0.5) / fps
-    expression, offsets, mean_kept = expressions(config, method.expression, person, times, own_fps, progress)
+    expressed = expressions(config, method.expression, person, times, own_fps, progress)
     poses, own_frames = head_poses(config, person, times, fps, own_fps, str(meta["tracker"]["name"]), progress)
     remaining: dict[str, np.ndarray] = {}
     if config.expression is not None:
-        remaining["expression_mean"] = np.full(count, mean_kept)
-    expression, remaining["expression"] = support.expression.limit(expression)
-    offsets, remaining["upper_offsets"], lower = support.limit_offsets(offsets)
+        remaining["expression_mean"] = np.full(count, expressed.mean_kept)
+    expression, remaining["expression"] = support.expression.limit(expressed.vectors)
+    offsets, remaining["upper_offsets"], lower = support.limit_offsets(expressed.offsets)
     if not method.audio_drives_mouth:
         remaining["lower_offsets"] = lower
     torso_poses = support.pose.limit(poses)[0]
@@ -112,9 +114,16 @@ def gather_drivers(
         lips, remaining["lips"] = lip_support.limit(lips)
         if lip_motion is not None:
             lip_motion, remaining["lips"] = lip_support.limit(lip_motion)
+    turned = orbit_camera(poses, config, times)
+    eyes = None
+    if person.eyes is not None:
+        assert expressed.eyes is not None
+        asked = result_eyes(config, person.eyes, expressed.eyes, turned, times)
+        eyes, remaining["gaze"], remaining["blink"] = person.eyes.limit(asked)
+        offsets = with_eyes(offsets, person.eyes, eyes)
     reductions = {name: Reduction.of(fraction) for name, fraction in remaining.items()}
     warn_of_reductions(reductions, config, progress.warn)
-    poses = orbit_camera(poses, config, times)
+    poses = turned
     if support.pose.limit(poses)[1].min() < 1 - NOTABLE:
         progress.warn("--yaw, --pitch or --orbit turn the head further than in training: its sides may break up.")
     camera = person.camera.resized(size)
@@ -127,6 +136,7 @@ def gather_drivers(
         lips=torch.from_numpy(lips.astype(np.float32)),
         lip_motion=None if lip_motion is None else torch.from_numpy(lip_motion.astype(np.float32)),
         torso_camera_to_world=torch.from_numpy(torso_poses.astype(np.float32)),
+        eyes=None if eyes is None else torch.from_numpy(eyes.astype(np.float32)),
     )
     return Drive(tracks.to(model.device), size, own_frames, reductions, fps, config.repeat)
 

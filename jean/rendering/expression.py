@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from jean.drivers.expression_input import ExpressionInput
@@ -13,6 +15,25 @@ from jean.files import exists, refuse_url
 from jean.media.write import VIDEO_SUFFIXES
 from jean.progress import Progress
 from jean.rendering.config import RenderConfig
+from jean.rendering.eyes import eyes_of_source, with_lids_of_person, without_eyes
+
+
+@dataclass(frozen=True)
+class ResultExpression:
+    """The expression of a result, before the support limit.
+
+    Attributes:
+        vectors: expression vectors, float32 [T, E].
+        offsets: landmark offsets, float32 [T, 68, 2], cm; for a head with inputs for the eyes, the lids are those of
+            the person's mean eyes.
+        mean_kept: fraction of the distance between the source's mean vector and the person's that remains.
+        eyes: eye values of the source [T, 4]; None for a head without inputs for them.
+    """
+
+    vectors: np.ndarray
+    offsets: np.ndarray
+    mean_kept: float
+    eyes: np.ndarray | None
 
 
 def expressions(
@@ -22,7 +43,7 @@ def expressions(
     times: np.ndarray,
     own_fps: float,
     progress: Progress,
-) -> tuple[np.ndarray, np.ndarray, float]:
+) -> ResultExpression:
     """Expression vectors and landmark offsets of the result, before the support limit.
 
     The mean of a foreign source is brought near the person's (``Support.approach``). Named expressions are means of the
@@ -36,10 +57,6 @@ def expressions(
         own_fps: frames per second of the training clip.
         progress: receives progress while a video is tracked.
 
-    Returns:
-        Vectors float32 [T, E], offsets float32 [T, 68, 2], cm, and the fraction of the distance between the source's
-        mean vector and the person's that remains.
-
     Raises:
         UsageError: a run without an expression, or an unknown name.
         InputError: the source does not exist or shows no face.
@@ -49,12 +66,18 @@ def expressions(
     if (config.expression is not None or keys) and not source.takes_source:
         raise UsageError("this run was trained without an expression (audio-only).", "Leave --expression away.")
     track, offsets, fps, remaining = person.expression, person.offsets, own_fps, 1.0
+    eyes = None if person.eyes is None else person.eyes.values
     if config.expression is not None and not keys:
         source_track = source.track(config.expression, progress)
         track, remaining = person.support.expression.approach(source_track.vectors)
         fps, offsets = source_track.fps, person.retarget_offsets(track, source_track.offsets)
+        eyes = eyes_of_source(person.eyes, source_track, track)
+        offsets = with_lids_of_person(offsets, person.eyes, source_track, eyes)
+    elif person.eyes is not None:
+        offsets = without_eyes(offsets, person.eyes, person.eyes.values)
     positions = source_positions(times, fps, len(track), config.repeat)
     track, offsets = interpolate_rows(track, positions), interpolate_rows(offsets, positions)
+    eyes = None if eyes is None else interpolate_rows(eyes, positions)
     if keys:
         # the training clip's own motion (blinks) is added to the named expression
         mean = person.expression.mean(0)
@@ -71,7 +94,7 @@ def expressions(
         neutral = own.mean(0)
         return (neutral + config.strength * (values - neutral)).astype(np.float32)
 
-    return scaled(track, person.expression), scaled(offsets, person.offsets), remaining
+    return ResultExpression(scaled(track, person.expression), scaled(offsets, person.offsets), remaining, eyes)
 
 
 def _keys(config: RenderConfig, length_s: float) -> list[ExpressionKey]:

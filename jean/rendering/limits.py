@@ -45,6 +45,8 @@ def warn_of_reductions(reductions: Mapping[str, Reduction], config: RenderConfig
         "lower_offsets": "the movement of mouth and jaw in the expression source",
         "pose": f"the head pose ({config.pose or 'of the training clip'})",
         "lips": f"the movement of the lips ({config.audio})",
+        "gaze": f"the gaze ({config.gaze or 'of the expression source'})",
+        "blink": f"the closure of the lids ({config.blink or 'of the expression source'})",
     }
     for name, source in sources.items():
         reduction = reductions.get(name)

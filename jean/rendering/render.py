@@ -32,11 +32,15 @@ from jean.progress import Progress
 from jean.provenance import manifest, metadata_tags
 from jean.rendering.config import RenderConfig
 from jean.rendering.drive import Drive
+from jean.rendering.eyes import eye_clips
 from jean.rendering.frame_store import FrameStore
 from jean.rendering.head import load_configured_head
 from jean.rendering.lips import prior_path
 from jean.rendering.pipeline import in_order
 from jean.rendering.result_files import ResultFiles
+
+# Values of options that name no file
+NAMES_OF = {"background": ("white", "source"), "pose": ("still",), "gaze": ("at-camera",), "blink": ("off",)}
 
 
 def render(run: Path, config: RenderConfig, output: Path, progress: Progress) -> dict[str, Any]:
@@ -163,13 +167,15 @@ def _sources(config: RenderConfig) -> dict[str, Path]:
         inputs["expression"] = config.expression  # otherwise it is a name
     if config.pose not in (None, "still"):
         inputs["pose"] = Path(str(config.pose))
+    for name, value in eye_clips(config).items():
+        inputs[name] = value
     if config.background not in ("white", "source"):
         inputs["background"] = Path(config.background)
     paths = {name: path for name, path in inputs.items() if path is not None}
     for name, path in paths.items():
         refuse_url(path)
         if not exists(path):
-            names = {"background": ("white", "source"), "pose": ("still",)}.get(name, ())
+            names = NAMES_OF.get(name, ())
             raise InputError(f"{path} does not exist.", f"{suggestion(str(path), names)}Check --{name}.")
     return paths
 

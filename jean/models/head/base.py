@@ -37,6 +37,8 @@ class HeadArguments:
 
     Attributes:
         widths: of the parts of e_in: speech, expression, latent code of a training frame.
+        eye_width: of the part of e_in that holds gaze and closure of the lids; it stands between expression and latent
+            code, and may act on the eyes alone. 0: there is none.
         box: low and high corners of the volume, head space, cm.
         shape: the person's rigid head, 68 points of 3 coordinates, head space, cm.
         audio_drives_mouth: whether speech alone decides the lower face.
@@ -48,6 +50,18 @@ class HeadArguments:
     shape: Sequence[Sequence[float]]
     audio_drives_mouth: bool = True
     size_px: int = 256
+    eye_width: int = 0
+
+    @property
+    def condition_width(self) -> int:
+        """Width of e_in."""
+        return sum(self.widths) + self.eye_width
+
+    @property
+    def eye_columns(self) -> tuple[int, int]:
+        """First column of the eyes' part of e_in, and one past its last."""
+        first = self.widths[0] + self.widths[1]
+        return first, first + self.eye_width
 
 
 @dataclass(frozen=True)
@@ -160,6 +174,7 @@ class Head(nn.Module, ABC):
         training_defaults: configuration values of ``train-nerf`` for this head, for fields that the user leaves open.
         draws_pictures: whether ``draw`` computes the whole window around the pixels. Training then draws crops, and
             compares them as pictures.
+        takes_eyes: whether the head can show the eyes' part of e_in in the region of the eyes alone.
     """
 
     backend: Backend
@@ -168,6 +183,7 @@ class Head(nn.Module, ABC):
     rendered_by: ClassVar[str]
     training_defaults: ClassVar[Mapping[str, Any]] = {}
     draws_pictures: ClassVar[bool] = False
+    takes_eyes: ClassVar[bool] = False
 
     def __init__(self, arguments: HeadArguments) -> None:
         super().__init__()

@@ -43,6 +43,7 @@ class FastHead(Head):
     every_ray = False  # whether training keeps rays that meet nothing, so that shapes never change (CUDA graphs)
     operations = ("triplane", "trace", "render_rays", "render_pixels", "march", "composite", "roughness")
     trained_by, rendered_by = "triplane", "render_rays"
+    takes_eyes = True
 
     def __init__(self, arguments: HeadArguments, samples: int = SAMPLES):
         super().__init__(arguments)
@@ -50,8 +51,9 @@ class FastHead(Head):
         widths, box = arguments.widths, arguments.box
         self.face_deformation = FaceDeformation(arguments.shape, box, widths[0], arguments.audio_drives_mouth)
         shape = torch.tensor(arguments.shape)
-        parts = [_part_around(shape[list(EYES_AND_BROWS)], 1.3, widths[0]), _part_around(shape[list(MOUTH)], 2.0, 0)]
-        self.field = TriplaneField(sum(widths), 3, box, parts, widths[2])
+        eyes = _part_around(shape[list(EYES_AND_BROWS)], 1.3, skip=widths[0])
+        mouth = _part_around(shape[list(MOUTH)], 2.0, hidden=arguments.eye_columns)
+        self.field = TriplaneField(arguments.condition_width, 3, box, [eyes, mouth], widths[2])
         self.field.relief.copy_(relief(shape, box))
         self.occupancy = OccupancyGrid(box)
 
@@ -179,9 +181,9 @@ class FastHead(Head):
         return self.field.parameter_groups()
 
 
-def _part_around(points: Tensor, margin: float, skip: int) -> Part:
+def _part_around(points: Tensor, margin: float, skip: int = 0, hidden: tuple[int, int] = (0, 0)) -> Part:
     """The rectangle around points [P, 3] with a margin, cm, on all sides."""
     low, high = points[:, :2].amin(0) - margin, points[:, :2].amax(0) + margin
     cells = ((high - low) / PART_CELL_CM).round().int().tolist()
     (x, y), (width, height) = low.tolist(), (high - low).tolist()
-    return Part((x, y), (width, height), (cells[0], cells[1]), skip)
+    return Part((x, y), (width, height), (cells[0], cells[1]), skip, hidden)

@@ -51,12 +51,25 @@ class Part:
         size: extent along x and y, cm.
         cells: number of cells along x and y.
         skip: number of leading values of e_in that do not act on the part.
+        hidden: first and one past the last of further values that do not; an empty range hides none.
     """
 
     low: tuple[float, float]
     size: tuple[float, float]
     cells: tuple[int, int]
     skip: int = 0
+    hidden: tuple[int, int] = (0, 0)
+
+    def inputs(self, condition: Tensor) -> Tensor:
+        """The values of e_in [F, C] that act on the part, [F, C - skip - hidden]."""
+        first, end = self.hidden
+        if first == end:
+            return condition[:, self.skip :]
+        return torch.cat([condition[:, self.skip : first], condition[:, end:]], 1)
+
+    def width(self, condition_width: int) -> int:
+        """How many values of e_in act on the part."""
+        return condition_width - self.skip - (self.hidden[1] - self.hidden[0])
 
 
 class TriplaneField(nn.Module):
@@ -100,7 +113,7 @@ class TriplaneField(nn.Module):
         self.moving = nn.ModuleList(
             FeaturePlane(part.cells[1], part.cells[0], channels, 0.05, PART_FADE_CELLS) for part in self.parts
         )
-        self.gates = nn.ModuleList(nn.Linear(condition_width - part.skip, channels) for part in self.parts)
+        self.gates = nn.ModuleList(nn.Linear(part.width(condition_width), channels) for part in self.parts)
         self.code_width = code_width
         # static planes times the first layer, by precision
         self._premultiplied = {name: VersionedCache() for name in ("fp32", "bf16")}
@@ -138,7 +151,7 @@ class TriplaneField(nn.Module):
         per_sample = expand_frames(frame, len(condition))
         for plane, gate, part in zip(self.moving, self.gates, self.parts, strict=True):
             across, down = ((positions[:, i] - part.low[i]) / part.size[i] for i in (0, 1))
-            features.append(plane(across, down) * per_sample(gate(condition[:, part.skip :])))
+            features.append(plane(across, down) * per_sample(gate(part.inputs(condition))))
         hidden = self.first(torch.cat(features, -1))
         if self.code_width:
             hidden = hidden + per_sample(self.bias(condition[:, -self.code_width :]))
@@ -182,7 +195,7 @@ class TriplaneField(nn.Module):
         static, moving = self._specs()
         cells = self.shading.table.view(len(self.shading.table), 3, -1)
         light = torch.einsum("pcd,fd->fpc", cells, direction)
-        gated = [gate(condition[:, part.skip :]) for gate, part in zip(self.gates, self.parts, strict=True)]
+        gated = [gate(part.inputs(condition)) for gate, part in zip(self.gates, self.parts, strict=True)]
         gates = torch.cat(gated, -1) if gated else condition.new_zeros(len(condition), 0)
         bias = self.first.bias.expand(len(condition), -1)
         if self.code_width:
@@ -220,7 +233,7 @@ class TriplaneField(nn.Module):
                 for s in merge_planes([replace(s, table=s.table @ w.T) for s, w in zip(static, columns, strict=False)])
             ],
         )
-        gates = [gate(condition[:, part.skip :])[0] for gate, part in zip(self.gates, self.parts, strict=True)]
+        gates = [gate(part.inputs(condition))[0] for gate, part in zip(self.gates, self.parts, strict=True)]
         part_planes = [
             replace(spec, table=layout(spec.table @ (w * gate).T))
             for spec, gate, w in zip(moving, gates, columns[len(static) :], strict=True)

@@ -103,6 +103,12 @@ class NerfConfig(StageConfig):
     )
     audio_width: Width | None = Field(None, description="Width of the audio part of the condition e_in.")
     expression_width: Width | None = Field(None, description="Width of the expression part of the condition e_in.")
+    eyes: bool | None = Field(
+        None,
+        description="Gaze and lids as inputs of their own, which act on the eyes alone and which render --gaze and "
+        "--blink set. By default on for heads that can take them and clips whose tracker finds irises; off beside "
+        "--method, whose rows have the paper's inputs.",
+    )
     lip_weight: float | None = Field(
         None,
         ge=0,

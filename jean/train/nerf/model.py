@@ -9,13 +9,16 @@ import numpy as np
 import torch
 
 from jean.clips.corpus import describe
+from jean.drivers.erasure import Eraser
 from jean.drivers.method import Method
+from jean.drivers.person_eyes import STD_FLOOR, gaze_concepts
 from jean.drivers.person_frames import PersonFrames
 from jean.models.pose import pose_vectors
 from jean.models.talking_head import TalkingHead
 from jean.train.nerf.presets import ResolvedNerfConfig
 
 # Corners of the head's volume, head space, cm: hair, ears and neck of a grown person fit.
+CHANCE = 0.3  # canonical correlation that unrelated eyes and expressions of a short clip may have
 BOX_LOW, BOX_HIGH = (-14.0, -18.0, -10.0), (14.0, 15.0, 12.0)
 
 
@@ -38,6 +41,7 @@ def model_arguments(data: PersonFrames, config: ResolvedNerfConfig) -> dict[str,
         "audio_attention": config.audio_attention,
         "expression_map": data.method.expression.encoder(config.expression_width, vector_width),
         "size_px": data.size_px,
+        "eye_width": 0 if data.eyes is None else data.eyes.shape[1],
     }
 
 
@@ -67,6 +71,15 @@ def set_statistics(model: TalkingHead, data: PersonFrames) -> None:
     model.expression_std.copy_(expression.std(0).clamp_min(0.02))
     model.pose_mean.copy_(poses.mean(0))
     model.pose_std.copy_(poses.std(0).clamp_min(1e-3))
+    if data.eyes is None:
+        return
+    eyes = data.eyes[data.train]
+    model.eye_mean.copy_(torch.from_numpy(eyes.mean(0)))
+    model.eye_std.copy_(torch.from_numpy(np.maximum(eyes.std(0), STD_FLOOR)))
+    standard = ((expression - model.expression_mean.cpu()) / model.expression_std.cpu()).numpy()
+    eraser = Eraser.fit(standard, gaze_concepts(eyes), least=CHANCE)
+    for buffer, values in ((model.eye_read, eraser.read), (model.eye_write, eraser.write)):
+        buffer[:, : values.shape[1]] = torch.from_numpy(values)
 
 
 def load_audio_encoder_weights(model: TalkingHead, method: Method) -> None:

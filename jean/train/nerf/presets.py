@@ -25,6 +25,7 @@ class ResolvedNerfConfig(NerfConfig):
     speech: Literal["sound", "none"]
     audio_width: int
     expression_width: int
+    eyes: bool
     lip_weight: float
     frames_per_step: int
     learning_rate: float
@@ -71,6 +72,7 @@ def resolve(config: NerfConfig, steps: int | None = None) -> ResolvedNerfConfig:
     values = {name: preset.get(name) if value is None else value for name, value in config}
     values |= {"expression": row.expression, "speech": "sound" if row.speech else "none", "row": row}
     values["scale_audio_embedding"] = preset["scale_audio_embedding"]
+    values["eyes"] = _eyes(config, row)
     values["audio_steps"] = values["audio_steps"] or 0
     if config.audio_rate is None:
         fallback = preset.get("audio_rate", values["learning_rate"])
@@ -81,6 +83,20 @@ def resolve(config: NerfConfig, steps: int | None = None) -> ResolvedNerfConfig:
         values["lip_weight"] = 0.0
     values["steps"] = steps or values["steps"]
     return ResolvedNerfConfig(**values)
+
+
+def _eyes(config: NerfConfig, row: MethodRow) -> bool:
+    """Whether gaze and lids are inputs of their own, if the clips show them.
+
+    Raises:
+        UsageError: they were asked for, but the head has no place for them.
+    """
+    possible = HEADS.load(config.preset).takes_eyes
+    if config.eyes and not possible:
+        raise UsageError(f"the head {config.preset} takes no eyes as inputs.", "Leave --set eyes away.")
+    if config.eyes is not None:
+        return config.eyes
+    return possible and config.method is None and EXPRESSION_INPUTS[row.expression].takes_source
 
 
 def _preset(name: str) -> dict[str, Any]:

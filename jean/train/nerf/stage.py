@@ -15,12 +15,14 @@ from jean.drivers.offsets import lip_coordinates
 from jean.drivers.person_frames import PersonFrames
 from jean.drivers.tracks import DriverTracks
 from jean.kernels.backend import Backend
+from jean.kernels.dispatch import camera_rays
 from jean.models.head.base import OccupancyUpdate
 from jean.models.talking_head import Frames, TalkingHead
 from jean.train.nerf.batch import RayBatches
 from jean.train.nerf.crops import CropBatches
 from jean.train.nerf.cuda_graphs import Graphs
 from jean.train.nerf.evaluation import face_and_head_psnr, preview_sheet
+from jean.train.nerf.eye_depth import EYE_DEPTH_WEIGHT, EyeDepth
 from jean.train.nerf.head_sides import SIDES_WEIGHT, HeadSides
 from jean.train.nerf.latents import FrameLatents
 from jean.train.nerf.losses import pixel_losses, priors
@@ -90,6 +92,7 @@ class NerfStage:
         self.batches = batches(data, config.rays, config.frames_per_step, REGION_FRACTIONS, device)
         records = device.type == "cuda" and config.graphs and self.batches.images.resident
         self.graphs = Graphs(device, [self.generator]) if records else None
+        self.eye_depth = None if data.eyes is None else EyeDepth(data.shape.tolist(), device)
         self.smoothing: bool | None = None  # value of the model's buffer; None before the first step
         train = torch.from_numpy(data.train)
         self.model.head.fit_deformation(self.lips.cpu()[train], torch.from_numpy(data.measured_offsets)[train])
@@ -161,6 +164,15 @@ class NerfStage:
         if regularise:
             losses |= priors(self.model, self.latents, config)
             losses |= self._shape_prior(frames)
+        if self.eye_depth is not None:
+            with torch.no_grad():
+                origins, directions = camera_rays(
+                    batch.pixels,
+                    frames.focal_px[batch.frame],
+                    frames.center_px[batch.frame],
+                    frames.camera_to_world[batch.frame],
+                )
+            losses["eye_depth"] = EYE_DEPTH_WEIGHT * self.eye_depth.loss(origins, directions, pixels.head[-1])
         if config.lip_weight:
             losses["lips"] = config.lip_weight * self._lip_error()
         return losses, frames

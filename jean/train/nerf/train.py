@@ -10,13 +10,15 @@ from typing import Any
 import torch
 
 from jean.checkpoint import load_checkpoint, stored_steps
+from jean.clips.clip import Clip
 from jean.drivers.lip_response import LipResponse
 from jean.drivers.method import Method, bind_method
 from jean.drivers.person import is_intact, read_person, write_person
+from jean.drivers.person_eyes import shows_eyes
 from jean.drivers.person_frames import PersonFrames, check_alike, clip_folders, open_clips
 from jean.drivers.same_person import refuse_different_people
 from jean.environment import pick_device
-from jean.errors import ArtefactError
+from jean.errors import ArtefactError, InputError
 from jean.outputs import claim
 from jean.progress import Progress
 from jean.train.engine.loop import run
@@ -61,7 +63,8 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
     for clip in opened:
         if (valid := int(clip.arrays["valid"].sum())) < FEW_VALID * clip.frame_count:
             progress.warn(f"{clip.folder} shows the face in only {valid} of {clip.frame_count} frames.")
-    data = PersonFrames(opened, _method(trial, opened, progress))
+    trial, config = _with_eyes(trial, config, opened, progress)
+    data = PersonFrames(opened, _method(trial, opened, progress), trial.eyes)
     for clip, shift in zip(opened, data.sound_shifts, strict=True):
         if shift:
             word = "late" if shift > 0 else "early"
@@ -138,6 +141,26 @@ def _method(config: ResolvedNerfConfig, clips: Sequence[Any], progress: Progress
         emotion_features=config.emotion_features,
         warn=progress.warn,
     )
+
+
+def _with_eyes(
+    resolved: ResolvedNerfConfig, config: NerfConfig, clips: Sequence[Clip], progress: Progress
+) -> tuple[ResolvedNerfConfig, NerfConfig]:
+    """Both configurations, without the eyes where a clip does not show them.
+
+    Raises:
+        InputError: eyes were asked for, and a clip has no irises.
+    """
+    blind = next((clip for clip in clips if not shows_eyes(clip)), None)
+    if not resolved.eyes or blind is None:
+        return resolved, config
+    if config.eyes:
+        raise InputError(
+            f"{blind.folder} has no irises in most frames, so it does not say where the eyes look.",
+            "Leave --set eyes away, or prepare it with another --tracker.",
+        )
+    progress.say(f"gaze and lids are no inputs of this head: {blind.folder} has no irises in most frames.")
+    return resolved.model_copy(update={"eyes": False}), config.model_copy(update={"eyes": False})
 
 
 def _steps_in(
