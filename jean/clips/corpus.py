@@ -5,7 +5,7 @@ first of these sources that has one:
 
 1. ``corpus.csv`` in the DATA folder, with the columns ``file``, ``person``, ``emotion``, ``level`` and ``sentence``;
    other columns are ignored. ``file`` is the clip's path below DATA, with or without a video suffix.
-2. MEAD's layout below DATA: ``PERSON/[video/front/]EMOTION/level_N/SENTENCE``.
+2. MEAD's layout below DATA: ``PERSON/[video/front/]EMOTION/level_N/NUMBER``, and MEAD's table of sentences.
 3. The path. The first folder below DATA is the person; for a clip directly in DATA, DATA itself is. A name of one of
    MEAD's eight emotions within the clip's name is the emotion, and the number at its end is the sentence.
 """
@@ -18,16 +18,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from jean.clips import mead
 from jean.clips.clip import Clip, is_clip
 from jean.clips.meta import META
 from jean.errors import InputError
 from jean.media.container import VIDEO_SUFFIXES
 
-EMOTIONS = ("neutral", "angry", "contempt", "disgusted", "fear", "happy", "sad", "surprised")  # MEAD's
 TABLE = "corpus.csv"
 _COLUMNS = ("file", "person", "emotion", "level", "sentence")
-_MEAD = re.compile(r"^(?P<person>[^/]+)/(?:video/)?(?:front/)?(?P<emotion>[a-z]+)/level_(?P<level>\d)/(?P<name>[^/]+)$")
-_MEAD_SOUND_SUFFIXES = (".m4a", ".wav")  # MEAD's own, and the synthetic speaker's
 _SEARCH_DEPTH = 6  # folders above a clip that are searched for its description; MEAD's layout has five
 
 
@@ -101,7 +99,7 @@ def describe(folder: Path) -> CorpusClip:
             if _key(folder.relative_to(root).as_posix()) in rows:
                 return _describe(root, folder, rows)
     for root in above[2:]:
-        if _MEAD.match(folder.relative_to(root).as_posix()):
+        if mead.LAYOUT.match(folder.relative_to(root).as_posix()):
             return _describe(root, folder, {})
     return _describe(above[0], folder, {})
 
@@ -130,29 +128,6 @@ def same_sentence_pairs(clips: Sequence[CorpusClip]) -> Iterator[tuple[CorpusCli
                 yield groups[key][first], groups[key][second]
 
 
-def mead_video_path(root: Path, person: str, emotion: str, level: int, sentence: int) -> Path:
-    """The path of a video in MEAD's layout: ``PERSON/video/front/EMOTION/level_N/SENTENCE.mp4``."""
-    return root / person / "video" / "front" / emotion / f"level_{level}" / f"{sentence:03d}.mp4"
-
-
-def mead_sound_path(video: Path, suffix: str = ".wav") -> Path | None:
-    """The path of a video's sound in MEAD's layout: ``PERSON/audio/EMOTION/level_N/SENTENCE`` with ``suffix``.
-
-    Returns:
-        None for a video that does not lie in MEAD's layout.
-    """
-    parts = video.resolve().parts
-    if len(parts) < 7 or parts[-5] != "video":
-        return None
-    return Path(*parts[:-5], "audio", parts[-3], parts[-2], f"{video.stem}{suffix}")
-
-
-def mead_sound(video: Path) -> Path | None:
-    """The sound file of a silent video in MEAD's layout; None if there is none."""
-    paths = (mead_sound_path(video, suffix) for suffix in _MEAD_SOUND_SUFFIXES)
-    return next((path for path in paths if path is not None and path.is_file()), None)
-
-
 def _clips_below(root: Path) -> list[Path]:
     """Clip folders below ``root``, sorted. Hidden folders are skipped: they hold parts of joined clips."""
     folders = sorted(path.parent for path in root.rglob(META))
@@ -165,13 +140,14 @@ def _describe(root: Path, folder: Path, rows: dict[str, dict[str, str]]) -> Corp
     if row is not None:
         level = int(row["level"] or 0)
         return CorpusClip(folder, name, row["person"], row["emotion"] or None, level, row["sentence"] or None)
-    if match := _MEAD.match(name):
-        return CorpusClip(folder, name, match["person"], match["emotion"], int(match["level"]), match["name"])
+    if match := mead.LAYOUT.match(name):
+        said = mead.sentence(match["emotion"], match["name"])
+        return CorpusClip(folder, name, match["person"], match["emotion"], int(match["level"]), said)
     parts = name.split("/")
     # A clip that is DATA itself is a person of its own; a clip directly in DATA belongs to DATA's person.
     person = parts[0] if len(parts) > 1 else (root.resolve().name if folder != root else name)
     words = re.split(r"[^a-z]+", parts[-1].lower())
-    emotion = next((word for word in words if word in EMOTIONS), None)
+    emotion = next((word for word in words if word in mead.EMOTIONS), None)
     number = re.search(r"(\d+)$", parts[-1])
     return CorpusClip(folder, name, person, emotion, 0, number[1] if number else None)
 

@@ -182,7 +182,7 @@ def _strips(run: Path, checkpoint: Checkpoint, config: InspectConfig, progress: 
     """Renders the head from one expression to another, at the pose nearest to the mean head position."""
     import torch
 
-    from jean.clips.corpus import EMOTIONS
+    from jean.clips.mead import EMOTIONS
     from jean.drivers.tracks import DriverTracks
     from jean.models.frame import render_frame
     from jean.rendering.load import load_model

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from jean.clips.corpus import mead_sound
+from jean.clips import mead
 from jean.clips.meta import (
     ARRAYS_FILE,
     AUDIO_FILE,
@@ -88,7 +88,7 @@ class VideoPreparation:
         if config.rotate in (90, 270):
             info = replace(info, width_px=info.height_px, height_px=info.width_px)
         self.info = info
-        self.sound_source = video if info.audio_duration_s > 0 else mead_sound(video)
+        self.sound_source = video if info.audio_duration_s > 0 else mead.sound(video)
         if config.need_sound and self.sound_source is None:
             raise InputError(NO_SOUND)
         self.size_px = config.size if config.size != "auto" else (512 if extractors.device == "cuda" else 256)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from jean.clips.corpus import mead_sound_path, mead_video_path
+from jean.clips import mead
 from jean.errors import UsageError
 from jean.files import write_text
 from jean.synthetic_speaker.language import make_sentence
@@ -50,7 +50,7 @@ class CorpusItem:
 def plan_corpus(
     folder: str | Path,
     people: int = 2,
-    sentences: int = 4,
+    sentences: int | Sequence[int] = 4,
     emotions: tuple[str, ...] = EMOTIONS,
     level: int = 3,
     layout: str = "plain",
@@ -58,7 +58,8 @@ def plan_corpus(
 ) -> list[CorpusItem]:
     """Lists all videos of a corpus in order; writes nothing.
 
-    Neutral has level 1 only, as in MEAD. Arguments as in ``write_video_corpus``.
+    Neutral has level 1 only, as in MEAD. In MEAD's layout, numbers above 13 are another text in each
+    emotion. Arguments as in ``write_video_corpus``.
 
     Raises:
         UsageError: unknown emotion, layout or level, or an empty corpus.
@@ -68,7 +69,8 @@ def plan_corpus(
         raise UsageError(f"there is no emotion called {unknown[0]!r}.", f"Choose from: {', '.join(EMOTIONS)}.")
     if layout not in LAYOUTS or level not in LEVELS:
         raise UsageError(f"no layout {layout!r} with level {level}.", "Choose plain or mead, and a level from 1 to 3.")
-    if min(people, sentences, len(emotions)) < 1:
+    numbers = range(1, sentences + 1) if isinstance(sentences, int) else sentences
+    if min(people, len(numbers), len(emotions)) < 1:
         raise UsageError("a corpus needs a person, a sentence and an emotion.", "Ask for at least one of each.")
     items = []
     for number in range(people):
@@ -77,8 +79,9 @@ def plan_corpus(
         person = f"{'M' if sample_identity(identity_seed).pitch_hz < 155 else 'W'}{number + 1:03d}"
         for emotion in emotions:
             strength_level = 1 if emotion == "neutral" else level
-            for k in range(1, sentences + 1):
-                text = make_sentence(seed * 100_000 + k)
+            for k in numbers:
+                own = layout == "mead" and k > mead.SHARED  # a sentence of this emotion
+                text = make_sentence(seed * 100_000 + k + (1000 * (1 + EMOTIONS.index(emotion)) if own else 0))
                 path = _video_path(Path(folder), layout, person, emotion, strength_level, k)
                 items.append(CorpusItem(person, identity_seed, emotion, strength_level, k, text, path))
     return items
@@ -87,7 +90,7 @@ def plan_corpus(
 def write_video_corpus(
     folder: str | Path,
     people: int = 2,
-    sentences: int = 4,
+    sentences: int | Sequence[int] = 4,
     emotions: tuple[str, ...] = EMOTIONS,
     level: int = 3,
     layout: str = "plain",
@@ -107,7 +110,7 @@ def write_video_corpus(
     Args:
         folder: of the corpus.
         people: number of people.
-        sentences: number of sentences per person and emotion.
+        sentences: number of sentences per person and emotion, or their numbers.
         emotions: of ``speaker_motion.EMOTIONS``.
         level: intensity of all emotions but neutral, 1 to 3.
         layout: ``plain`` or ``mead``.
@@ -158,7 +161,7 @@ def _with_speakers(items: list[CorpusItem]) -> Iterator[tuple[CorpusItem, Speake
 def _video_path(folder: Path, layout: str, person: str, emotion: str, level: int, number: int) -> Path:
     if layout == "plain":
         return folder / person / f"{emotion}_{number:03d}.mp4"
-    return mead_video_path(folder, person, emotion, level, number)
+    return mead.video_path(folder, person, emotion, level, number)
 
 
 def _copy_sound(item: CorpusItem) -> None:
@@ -167,7 +170,7 @@ def _copy_sound(item: CorpusItem) -> None:
 
     from jean.files import atomic_path
 
-    sound = mead_sound_path(item.video)
+    sound = mead.sound_path(item.video)
     assert sound is not None  # the video's path comes from mead_video_path
     with atomic_path(sound) as temporary:
         shutil.copyfile(item.video.with_suffix(".wav"), temporary)

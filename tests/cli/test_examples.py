@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -85,72 +86,132 @@ def test_dub_refuses_two_of_one_name(bench: Path) -> None:
     assert "share the name a.mp4" in err
 
 
-def mead(folder: Path) -> None:
-    """Empty files in MEAD's layout: two people, four emotions, three sentences."""
-    for person in ("M003", "W011"):
+def mead(folder: Path, numbers: int = 5) -> None:
+    """Empty files in MEAD's layout: three people, four emotions."""
+    for person in ("M003", "W009", "W011"):
         for emotion, level in (("neutral", 1), ("angry", 3), ("happy", 3), ("sad", 3)):
-            for number in range(1, 4):
+            for number in range(1, numbers + 1):
                 path = folder / f"{person}/video/front/{emotion}/level_{level}/{number:03d}.mp4"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.touch()
 
 
-def test_mead(bench: Path) -> None:
-    mead(bench / "MEAD")
-    sound = bench / "out/clips/M003/video/front/neutral/level_1/003/audio.wav"
-    sound.parent.mkdir(parents=True)
-    sound.touch()
-    code, calls, err = call(bench, "mead.sh", "MEAD", "M003", "out", EMOTION="emoca", STEPS="9")
-    assert (code, err) == (0, "")
+def held_out_clips(bench: Path, people: tuple[str, ...] = ("M003", "W009"), tests: tuple[int, ...] = (3, 4, 5)) -> None:
+    """The clips that ``jean prepare`` would make of the held-out videos."""
+    for person in people:
+        for emotion, level in (("neutral", 1), ("angry", 3), ("happy", 3), ("sad", 3)):
+            for number in tests:
+                folder = bench / f"out/tests/{person}/video/front/{emotion}/level_{level}/{number:03d}"
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "clip.json").touch()
+                (folder / "audio.wav").touch()
+
+
+def calls_by_name(calls: list[list[str]]) -> dict[str, list[list[str]]]:
     by_name: dict[str, list[list[str]]] = {}
     for each in calls:
         by_name.setdefault(each[0], []).append(each)
-    counts = {name: len(found) for name, found in by_name.items()}
-    assert counts == {
+    return by_name
+
+
+def value(call: list[str], option: str) -> str:
+    return call[call.index(option) + 1]
+
+
+def test_mead(bench: Path) -> None:
+    mead(bench / "MEAD")
+    held_out_clips(bench)
+    (bench / "out/results/eamm").mkdir(parents=True)
+    code, calls, err = call(bench, "mead.sh", "MEAD", "out", "M003", "W009", STEPS="9", SYSTEMS="EAMM=other/eamm")
+    assert (code, err) == (0, "")
+    named = calls_by_name(calls)
+    assert {name: len(found) for name, found in named.items()} == {
         "models": 1,
-        "prepare": 24 + 4,
+        "prepare": 2 * 2 + 1 + 2 * 4,  # training and test videos of two people, the third person, joined clips
         "train-landmarks": 1,
         "train-audio": 1,
-        "train-expr": 2,
-        "train-nerf": 7,
-        "render": 28,
+        "train-expr": 4,
+        "train-nerf": 2 * 8,
+        "render": 2 * 8 * 4 * 3,
         "evaluate": 1,
     }
-    first = by_name["prepare"][0]
-    assert (
-        first[-1] == "MEAD/M003/video/front/angry/level_3/001.mp4"
-        and "out/clips/M003/video/front/angry/level_3/001" in first
-    )
-    joined = [each for each in by_name["prepare"] if "--concat" in each]
-    assert all(("--tracks-only" in each) != ("--concat" in each) for each in by_name["prepare"])
-    # the last video of each emotion is kept back, and the other emotions are like neutral
-    assert all([Path(word).name for word in each[each.index("--") + 1 :]] == ["001.mp4", "002.mp4"] for each in joined)
-    assert ["--like" in each for each in joined] == [False, True, True, True]
-    methods = {each[each.index("--method") + 1]: each for each in by_name["train-nerf"]}
+    assert calls[0] == ["models", "pull", "--for", "evaluate"]
+    assert all("deepspeech" in each and "--skip-unusable" in each for each in named["prepare"])
+    methods = {value(each, "--method"): each for each in named["train-nerf"] if "--method" in each}
     assert set(methods) == {"jean", "audio-only", "expression-only", "a", "b", "c", "d"}
     assert {name for name, each in methods.items() if "--audio" in each} == {"jean", "c", "d"}
     assert {name for name, each in methods.items() if "--expr" in each} == {"jean", "d"}
-    assert all("out/clips/M003/video/front/neutral/level_1/003/audio.wav" in each for each in by_name["render"])
-    assert sum("--expression" in each for each in by_name["render"]) == 24  # audio-only has none
+    (figure6, _) = [each for each in named["train-nerf"] if "--method" not in each]
+    assert value(figure6, "--set") == "expression=none" and value(figure6, "--audio") == "out/audio"
+    assert value(methods["jean"], "--preset") == "paper"
+    (evaluation,) = named["evaluate"]
+    assert "--allow-missing" not in evaluation and "EAMM=other/eamm" in evaluation
+    without = [evaluation[i + 1] for i, word in enumerate(evaluation) if word == "--no-expression"]
+    assert without == [] or set(without) <= {"audio-only", "figure6"}  # results of the stand-in do not exist
 
 
-def test_mead_goes_on_without_an_emotion(bench: Path) -> None:
-    import shutil
+def test_mead_holds_the_tests_out_of_every_stage(bench: Path) -> None:
+    mead(bench / "MEAD")
+    held_out_clips(bench)
+    code, calls, err = call(bench, "mead.sh", "MEAD", "out", "M003", "W009", METHODS="jean")
+    assert (code, err) == (0, "")
+    links = {
+        part: {
+            path.relative_to(bench / "out/videos" / part).as_posix()
+            for path in (bench / f"out/videos/{part}").rglob("*.mp4")
+        }
+        for part in ("train", "test")
+    }
+    assert not links["train"] & links["test"]
+    assert {name.split("/")[-1] for name in links["test"]} == {"003.mp4", "004.mp4", "005.mp4"}
+    assert not any(name.startswith("W011") for name in links["test"]), "nothing of the other people is held out"
+    assert all((bench / "out/videos/train" / name).resolve().is_relative_to(bench / "MEAD") for name in links["train"])
+    for each in calls:
+        if each[0] in ("train-landmarks", "train-audio", "train-expr"):
+            assert each[-1] == "out/clips"
+        if "--concat" in each:
+            assert {Path(word).name for word in each[each.index("--") + 1 :]} == {"001.mp4", "002.mp4"}
+    joined = [each for each in calls if "--concat" in each]
+    assert ["--like" in each for each in joined] == [False] * 8  # the stand-in makes no neutral clip
 
+
+def test_mead_drives_with_several_speeches_and_the_pose_of_the_expression(bench: Path) -> None:
+    mead(bench / "MEAD")
+    held_out_clips(bench)
+    _, calls, _ = call(bench, "mead.sh", "MEAD", "out", "M003", METHODS="jean audio-only figure6")
+    renders = [each for each in calls if each[0] == "render"]
+    assert len(renders) == 3 * 4 * 3
+    speeches = {value(each, "--audio") for each in renders}
+    assert len(speeches) == 3 and all("neutral" in each for each in speeches)
+    for each in renders:
+        driven = Path(value(each, "-o")).parent.name == "jean"
+        assert ("--expression" in each) == driven and value(each, "--pose-mode") == "absolute"
+        assert not driven or value(each, "--pose") == value(each, "--expression")
+        assert not value(each, "--audio").startswith(value(each, "--pose") + "/"), (
+            "no test is driven by one video alone"
+        )
+    rows = (bench / "out/pairs.csv").read_text().splitlines()
+    assert len(rows) == 1 + 12 and rows[0] == "result,person,expression,speech"
+
+
+def test_mead_goes_on_without_an_emotion_and_after_failures(bench: Path) -> None:
     mead(bench / "MEAD")
     shutil.rmtree(bench / "MEAD/M003/video/front/angry")
-    sound = bench / "out/clips/M003/video/front/neutral/level_1/003/audio.wav"
-    sound.parent.mkdir(parents=True)
-    sound.touch()
-    code, calls, err = call(bench, "mead.sh", "MEAD", "M003", "out", METHODS="d")
-    assert (code, err) == (0, "")
-    assert sum(each[0] == "render" for each in calls) == 3 and calls[-1][0] == "evaluate"
+    held_out_clips(bench)
+    shutil.rmtree(bench / "out/tests/M003/video/front/angry")
+    code, calls, err = call(bench, "mead.sh", "MEAD", "out", "M003", METHODS="d bad", EMOTION="none")
+    assert code == 1 and "M003 has no angry videos." in err and "exit 3: jean train-nerf" in err
+    assert sum(each[0] == "render" for each in calls) == 3 * 3 and calls[-1][0] == "evaluate"
 
 
-def test_mead_without_the_person_stops(bench: Path) -> None:
+def test_mead_without_the_person_or_the_weights_stops(bench: Path) -> None:
     mead(bench / "MEAD")
-    code, calls, err = call(bench, "mead.sh", "MEAD", "M999", "out")
+    code, calls, err = call(bench, "mead.sh", "MEAD", "out", "M999")
     assert (code, calls) == (3, []) and "M999" in err
+    stand_in = bench / "bin/jean"
+    stand_in.write_text(STAND_IN.replace("for word", '[ "$1" != models ] || exit 5\nfor word', 1))
+    code, calls, err = call(bench, "mead.sh", "MEAD", "out", "M003")
+    assert (code, calls) == (5, []) and "ALLOW_MISSING=1" in err
 
 
 def test_the_options_used_exist() -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import csv
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-from jean.clips.corpus import find_clips, mead_sound, people, same_sentence_pairs
+from jean.clips import mead
+from jean.clips.corpus import find_clips, people, same_sentence_pairs
 from jean.drivers.face_frames import split_people
 from jean.errors import InputError, UsageError
 
@@ -22,7 +25,26 @@ def test_paths_in_meads_layout_describe_clips(tmp_path):
     clip(tmp_path / "M003/front/neutral/level_1/001")
     clip(tmp_path / "W011/happy/level_2/014")
     found = {(c.person, c.emotion, c.level, c.sentence) for c in find_clips([tmp_path])}
-    assert found == {("M003", "angry", 3, "001"), ("M003", "neutral", 1, "001"), ("W011", "happy", 2, "014")}
+    assert found == {("M003", "angry", 3, "001"), ("M003", "neutral", 1, "001"), ("W011", "happy", 2, "happy-014")}
+
+
+def test_only_the_first_13_numbers_of_mead_are_the_same_sentence_in_every_emotion(tmp_path):
+    for emotion, numbers in (("neutral", 40), ("angry", 30), ("happy", 30), ("sad", 30)):
+        for number in range(1, numbers + 1):
+            clip(tmp_path / f"M003/front/{emotion}/level_{1 if emotion == 'neutral' else 3}/{number:03d}")
+    pairs = list(same_sentence_pairs(find_clips([tmp_path])))
+    assert len(pairs) == 13 * 6, "13 sentences, 6 pairs of four emotions; by number alone it would be 180"
+    assert {a.sentence for a, _ in pairs} == {f"{number:03d}" for number in range(1, 14)}
+    assert mead.sentence("happy", "031") == "happy-031" and mead.sentence("unknown", "take") == "take"
+
+
+def test_the_table_lists_every_number_of_mead_once():
+    with open(mead.SENTENCES, encoding="utf-8", newline="") as handle:
+        rows = list(csv.DictReader(handle))
+    assert len({(row["emotion"], row["number"]) for row in rows}) == len(rows) == 7 * 30 + 40
+    kinds = Counter(row["kind"] for row in rows if row["emotion"] == "sad")
+    assert kinds == {"common": 3, "generic": 10, "own": 17}
+    assert {row["emotion"] for row in rows} == set(mead.EMOTIONS)
 
 
 def test_names_describe_clips_without_table_and_layout(tmp_path):
@@ -105,8 +127,8 @@ def test_of_one_person_the_last_clips_are_held_out(tmp_path):
 
 def test_the_sound_of_a_mead_video_is_found_in_the_audio_folder(tmp_path):
     video = tmp_path / "M003/video/front/angry/level_3/001.mp4"
-    assert mead_sound(video) is None and mead_sound(tmp_path / "a.mp4") is None
+    assert mead.sound(video) is None and mead.sound(tmp_path / "a.mp4") is None
     sound = tmp_path / "M003/audio/angry/level_3/001.m4a"
     sound.parent.mkdir(parents=True)
     sound.write_bytes(b"x")
-    assert mead_sound(video) == sound
+    assert mead.sound(video) == sound

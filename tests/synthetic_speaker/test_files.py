@@ -7,7 +7,7 @@ import csv
 import numpy as np
 import pytest
 
-from jean.clips.corpus import mead_sound_path
+from jean.clips import mead
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.features.trackers.truth_file import Truth, load_matte, load_truth, save_truth, truth_path
 from jean.synthetic_speaker.speaker_video import write_speaker_video
@@ -116,7 +116,7 @@ def test_corpus_plan_has_the_same_sentences_in_all_emotions(tmp_path):
     person = items[0].person
     assert f"{person}/video/front/angry/level_3/001.mp4" in names
     assert f"{person}/video/front/neutral/level_1/002.mp4" in names
-    sound = mead_sound_path(tmp_path / person / "video/front/angry/level_3/001.mp4")
+    sound = mead.sound_path(tmp_path / person / "video/front/angry/level_3/001.mp4")
     assert sound == tmp_path / person / "audio/angry/level_3/001.wav"
     with pytest.raises(UsageError, match="bored"):
         plan_corpus(tmp_path, emotions=("bored",))
@@ -138,7 +138,7 @@ def test_corpus_is_written_in_meads_layout(tmp_path):
     assert calls == [(1, 2), (2, 2)]
     for item in items:
         assert load_truth(item.video).meta["sentences"] == [item.text]
-        assert mead_sound_path(item.video).is_file()
+        assert mead.sound_path(item.video).is_file()
     with open(tmp_path / "corpus.csv", newline="") as handle:
         rows = list(csv.DictReader(handle))
     assert [r["emotion"] for r in rows] == ["neutral", "angry"]

@@ -35,6 +35,11 @@ class ExpressionConfig(EpochConfig):
     emotions: tuple[str, ...] | None = Field(  # 8.3.1
         ("neutral", "angry", "happy", "sad"), description="Emotions that form pairs; null: all."
     )
+    check_sound: bool = Field(
+        True,
+        description="Leave out pairs of clips whose sound agrees no better than that of different sentences, as where "
+        "the numbers of a corpus are shifted.",
+    )
     dtw: Literal["fast", "exact"] = Field("fast", description="Dynamic time warping: fast (fastdtw) or exact.")
     radius: int = Field(1, ge=1, le=100_000, description="Search radius of the fast time warping, in frames.")
     swap_probability: float = Field(  # 8.3.2

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from jean.clips.corpus import CorpusClip, find_clips, people, same_sentence_pairs
+from jean.drivers.sound_match import MatchedPairs, match_pairs
 from jean.errors import InputError, UsageError
 from jean.train.expression.config import ExpressionConfig
 
@@ -26,12 +27,16 @@ class Pairs:
         features: name of the emotion features to train on.
         train: training pairs.
         validation: validation pairs.
+        refused: pairs that were left out, because their sound says that the sentences differ.
+        unchecked: pairs whose sound could not be compared.
     """
 
     person: str
     features: str
     train: list[Pair]
     validation: list[Pair]
+    refused: int = 0
+    unchecked: int = 0
 
     def clips(self) -> list[CorpusClip]:
         """All clips of the pairs, each once, sorted by name."""
@@ -39,12 +44,19 @@ class Pairs:
         return [by_name[name] for name in sorted(by_name)]
 
 
-def find_pairs(data: Sequence[Path], config: ExpressionConfig) -> Pairs:
+def find_pairs(
+    data: Sequence[Path], config: ExpressionConfig, warn: Callable[[str], None] = lambda message: None
+) -> Pairs:
     """Finds the pairs of one person in the DATA folders and splits them.
+
+    Args:
+        data: clip folders, or folders of them.
+        config: of the stage.
+        warn: receives what was found out about wrong pairs.
 
     Raises:
         UsageError: clips of several people and no person chosen, or an unknown person.
-        InputError: no sentence in two emotions.
+        InputError: no sentence in two emotions, or none whose sound agrees.
     """
     clips = find_clips(data, config.table)
     names = people(clips)
@@ -66,7 +78,22 @@ def find_pairs(data: Sequence[Path], config: ExpressionConfig) -> Pairs:
             "no sentence is present in two emotions.",
             "Name clips EMOTION_NUMBER, keep MEAD's layout, or give a --table with emotion and sentence.",
         )
-    return Pairs(clips[0].person, features, *split_pairs(pairs, config))
+    matched = match_pairs(pairs) if config.check_sound else MatchedPairs(pairs, [], None, len(pairs))
+    if matched.refused:
+        (a, b), cost = max(matched.refused, key=lambda each: each[1])
+        warn(
+            f"{len(matched.refused)} of {len(pairs)} pairs are left out: their sound is that of "
+            f"different sentences, for example {a.name} and {b.name} ({cost:.2f}, limit {matched.limit:.2f})."
+        )
+    if config.check_sound and matched.limit is None:
+        warn("there are too few different sentences with sound to find out whether pairs say the same.")
+    if not matched.kept:
+        raise InputError(
+            f"in none of {len(pairs)} pairs the sound agrees.",
+            "Check the sentences of the clips, or use them as they are: --set check_sound=false",
+        )
+    split = split_pairs(matched.kept, config)
+    return Pairs(clips[0].person, features, *split, refused=len(matched.refused), unchecked=matched.unchecked)
 
 
 def split_pairs(pairs: Sequence[Pair], config: ExpressionConfig) -> tuple[list[Pair], list[Pair]]:

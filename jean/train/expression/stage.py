@@ -171,7 +171,7 @@ def train_expression(
         InputError: no sentence in two emotions, or a clip without the features.
         SetupError, ArtefactError, DivergedError, Interrupted: see ``jean.train.engine.loop.run``.
     """
-    pairs = find_pairs(data, config)
+    pairs = find_pairs(data, config, progress.warn)
     claim_run(output, pairs.clips(), data)
     warp = partial(fast_path, radius=config.radius) if config.dtw == "fast" else exact_path
     train, description = pair_windows(pairs.train, pairs.features, config.window, warp)
@@ -180,6 +180,8 @@ def train_expression(
         "train_pairs": len(pairs.train),
         "train_windows": len(train),
         "validation_pairs": len(pairs.validation),
+        "refused_pairs": pairs.refused,
+        "unchecked_pairs": pairs.unchecked,
         "validation_windows": len(validation),
         "clips": len(train.features),
     }
