@@ -81,8 +81,9 @@ OPERATIONS: dict[str, Operation] = {
     "mlp": Operation(("mlp_values", "mlp_half")),
     "mlp_values": Operation(("mlp_values",), ("mlp_half",), cpu_bf16=True),
     "render_mlp_rays": Operation(cpu_bf16=True, dtypes=_FLOAT32),
-    # Gaussians: a whole picture or a window of it
+    # Gaussians in a window of a picture: with gradients; over a background, as bytes
     "splat": Operation(),
+    "splat_picture": Operation(dtypes=_FLOAT32),
     # both heads
     "march": Operation(("march",)),
     "composite": Operation(("composite",)),

@@ -305,6 +305,17 @@ class SplatGradients(ctypes.Structure):
     _fields_ = [(name, _POINTER) for name in ("to_colour", "to_opacity", "to_depth", *_SPLAT_INPUTS, "screen")]
 
 
+class SplatPicture(ctypes.Structure):
+    """``JeanSplatPicture``."""
+
+    _fields_ = [
+        ("background", _POINTER),
+        ("picture", _POINTER),
+        ("depth", _POINTER),
+        ("background_is_bytes", _INT),
+    ]
+
+
 def splat_record(colours: int) -> int:
     """Numbers of a projected Gaussian (``splat.h``): eight, the colours up to 3 or 7, and the depth."""
     return 8 + (4 if colours <= 3 else 8)

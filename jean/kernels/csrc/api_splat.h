@@ -3,7 +3,47 @@
 
 namespace {
 
-constexpr long SPLAT_PART = 256;  // Gaussians of a task
+constexpr long SPLAT_PART = 256;               // Gaussians of a task
+constexpr size_t KEPT_BYTES = (size_t)64 << 20;  // larger memory is given back after the call
+
+// Memory that stays with the calling thread between calls: the pages of fresh memory cost as much as a small picture.
+// One call at a time uses each slot.
+class Scratch {
+ public:
+  Scratch(int slot, size_t bytes) : kept_(kept(slot)) {
+    if (kept_.bytes >= bytes) return;
+    kept_.release();
+    kept_.at = ::operator new(bytes + bytes / 4 + 64, std::nothrow);
+    if (kept_.at) kept_.bytes = bytes + bytes / 4;
+    failed_ = !kept_.at;
+  }
+  ~Scratch() {
+    if (kept_.bytes > KEPT_BYTES) kept_.release();
+  }
+  Scratch(const Scratch&) = delete;
+  template <class T>
+  T* get() const { return (T*)(((uintptr_t)kept_.at + 63) & ~(uintptr_t)63); }
+  bool failed() const { return failed_; }
+
+ private:
+  struct Kept {
+    void* at = nullptr;
+    size_t bytes = 0;
+    void release() {
+      ::operator delete(at);
+      at = nullptr;
+      bytes = 0;
+    }
+    ~Kept() { release(); }
+  };
+  static Kept& kept(int slot) {
+    static thread_local Kept all[8];
+    return all[slot];
+  }
+  Kept& kept_;
+  bool failed_ = false;
+};
+enum { BOXES, ITEMS, ORDERED, STARTS, LISTED, FIRSTS, PAIRS, RECORDS };
 
 // Sorts (key, index) by the key, 11 bits at a time; equal keys keep their order.
 template <class Key>
@@ -15,16 +55,15 @@ struct Keyed {
 template <class Key>
 void radix_sort(Keyed<Key>* items, Keyed<Key>* other, long count) {
   constexpr int BITS = 11, PASSES = (8 * (int)sizeof(Key) + BITS - 1) / BITS, BUCKETS = 1 << BITS;
-  std::vector<long> counts((size_t)PASSES * BUCKETS);
+  uint32_t counts[PASSES * BUCKETS] = {};
   for (long i = 0; i < count; ++i)
     for (int pass = 0; pass < PASSES; ++pass) ++counts[pass * BUCKETS + (items[i].key >> (pass * BITS) & (BUCKETS - 1))];
   Keyed<Key>*from = items, *to = other;
   for (int pass = 0; pass < PASSES; ++pass) {
-    long* at = counts.data() + pass * BUCKETS;
+    uint32_t *at = counts + pass * BUCKETS, sum = 0;
     bool same = false;  // all items in one bucket
-    long sum = 0;
     for (int b = 0; b < BUCKETS; ++b) {
-      const long here = at[b];
+      const uint32_t here = at[b];
       same |= here == count;
       at[b] = sum;
       sum += here;
@@ -38,70 +77,102 @@ void radix_sort(Keyed<Key>* items, Keyed<Key>* other, long count) {
   if (from != items) memcpy((void*)items, (const void*)from, sizeof(Keyed<Key>) * count);
 }
 
-template <class T>
-const T* record_of(const JeanSplats& s, long i) { return (const T*)s.records + i * splat_record(s.channels); }
-
 // The visible Gaussians by depth, those of equal depth by index, then -1. Depths are positive, and so their bits have
-// the order of their values.
+// the order of their values. Returns whether there was memory.
 template <class T, class Key>
 bool order_by_depth(const JeanSplats& s) {
-  Memory memory(2 * sizeof(Keyed<Key>) * s.count);
+  Scratch memory(ITEMS, 2 * sizeof(Keyed<Key>) * s.count);
   if (memory.failed()) return false;
-  Keyed<Key>* items = (Keyed<Key>*)memory.get();
+  Keyed<Key>* items = memory.get<Keyed<Key>>();
   long visible = 0;
-  const int depth = splat_record(s.channels) - 1;
+  const int record = splat_record(s.channels);
   for (long i = 0; i < s.count; ++i) {
-    const T* record = record_of<T>(s, i);
-    if (!(record[EXTENT_X] > 0)) continue;
-    memcpy(&items[visible].key, record + depth, sizeof(Key));
-    items[visible++].index = (int32_t)i;
+    const T* at = (const T*)s.records + i * record;
+    memcpy(&items[visible].key, at + record - 1, sizeof(Key));
+    items[visible].index = (int32_t)i;
+    visible += at[EXTENT_X] > 0;
   }
   radix_sort<Key>(items, items + s.count, visible);
-  for (long i = 0; i < s.count; ++i) s.order[i] = i < visible ? items[i].index : -1;
+  for (long i = 0; i < visible; ++i) s.order[i] = items[i].index;
+  for (long i = visible; i < s.count; ++i) s.order[i] = -1;
   return true;
 }
 
-// The lists of all tiles, and for gradients the places of each Gaussian's pairs.
-struct Lists {
-  std::vector<int64_t> start, first;
-  Memory* list = nullptr;
-  int across;
-  ~Lists() { delete list; }
+// The lists of all tiles. Each thread fills those of a band of tile rows: the lists do not depend on the bands.
+class SplatLists {
+ public:
+  SplatLists(const JeanSplats& s)
+      : across((s.window[2] + SPLAT_SIDE - 1) / SPLAT_SIDE),
+        down((s.window[3] + SPLAT_SIDE - 1) / SPLAT_SIDE),
+        boxes_(BOXES, sizeof(JeanTileBox) * s.count) {}
+  const int across, down;
 
-  template <class T>
-  bool fill(const JeanSplats& s, bool places) {
-    const int width = s.window[2], height = s.window[3];
-    across = (width + SPLAT_SIDE - 1) / SPLAT_SIDE;
-    const long tiles = (long)across * ((height + SPLAT_SIDE - 1) / SPLAT_SIDE);
-    start.assign(tiles + 1, 0);
-    if (places) first.assign(s.count + 1, 0);
+  bool failed() const { return boxes_.failed(); }
+  JeanTileBox* boxes() const { return boxes_.get<JeanTileBox>(); }
+  long tiles() const { return (long)across * down; }
+
+  // Calls use(lists) after filling them; returns whether there was memory.
+  template <class Use>
+  bool fill(const JeanSplats& s, int64_t threads, const Use& use) {
+    struct Placed {
+      JeanTileBox box;
+      int32_t index;
+    };
+    Scratch ordered(ORDERED, sizeof(Placed) * s.count), starts(STARTS, sizeof(int64_t) * (2 * tiles() + 1));
+    if (ordered.failed() || starts.failed()) return false;
+    Placed* placed = ordered.get<Placed>();
+    int64_t *start = starts.get<int64_t>(), *next = start + tiles() + 1;
     long visible = 0;
-    for (; visible < s.count && s.order[visible] >= 0; ++visible) {
-      const TileBox box = tiles_of(record_of<T>(s, s.order[visible]), width, height);
-      if (places) first[s.order[visible] + 1] = box.count();
-      for (int y = box.y0; y <= box.y1; ++y)
-        for (int x = box.x0; x <= box.x1; ++x) ++start[(long)y * across + x + 1];
+    for (; visible < s.count && s.order[visible] >= 0; ++visible)
+      placed[visible] = {boxes()[s.order[visible]], s.order[visible]};
+    memset(start, 0, sizeof(int64_t) * (tiles() + 1));
+    const long bands = threads < down ? (threads > 0 ? threads : 1) : down;
+    const auto each = [&](const auto& work) {
+      share_out(bands, threads, [&](long task, int) {
+        const Part rows(down, bands, task);
+        for (long k = 0; k < visible; ++k) {
+          const JeanTileBox& box = placed[k].box;
+          const long from = box.y0 > rows.begin ? box.y0 : rows.begin, to = box.y1 < rows.end ? box.y1 + 1 : rows.end;
+          for (long y = from; y < to; ++y)
+            for (long x = box.x0; x <= box.x1; ++x) work(y * across + x, placed[k].index);
+        }
+      });
+    };
+    each([&](long tile, int32_t) { ++start[tile + 1]; });
+    for (long t = 0; t < tiles(); ++t) {
+      start[t + 1] += start[t];
+      next[t] = start[t];
     }
-    for (long t = 0; t < tiles; ++t) start[t + 1] += start[t];
-    if (places)
-      for (long i = 0; i < s.count; ++i) first[i + 1] += first[i];
-    list = new (std::nothrow) Memory(sizeof(int32_t) * start[tiles]);
-    if (!list || list->failed()) return false;
-    std::vector<int64_t> next(start.begin(), start.end() - 1);
-    int32_t* to = (int32_t*)list->get();
-    for (long k = 0; k < visible; ++k) {
-      const TileBox box = tiles_of(record_of<T>(s, s.order[k]), width, height);
-      for (int y = box.y0; y <= box.y1; ++y)
-        for (int x = box.x0; x <= box.x1; ++x) to[next[(long)y * across + x]++] = s.order[k];
-    }
+    Scratch list(LISTED, sizeof(int32_t) * start[tiles()]);
+    if (list.failed()) return false;
+    int32_t* to = list.get<int32_t>();
+    each([&](long tile, int32_t index) { to[next[tile]++] = index; });
+    use(JeanTileLists{start, to, nullptr, boxes(), across});
     return true;
   }
-  long tiles() const { return (long)start.size() - 1; }
-  JeanTileLists view() const { return {start.data(), (const int32_t*)list->get(), first.data(), across}; }
+
+ private:
+  Scratch boxes_;
 };
 
-bool fill_lists(const JeanKernels* k, const JeanSplats& s, Lists& lists, bool places) {
-  return k->scalar_bytes == 4 ? lists.fill<float>(s, places) : lists.fill<double>(s, places);
+// Runs work(begin, end, task) over parts of the Gaussians.
+template <class Work>
+void each_part(const JeanSplats& s, int64_t threads, const Work& work) {
+  const long parts = parts_of(s.count, SPLAT_PART);
+  share_out(parts, threads, [&](long task, int) {
+    const Part part(s.count, parts, task);
+    work(part.begin, part.end, task);
+  });
+}
+
+// Projects and orders the Gaussians, then calls use(lists).
+template <class Use>
+int lay_out_splats(const JeanKernels* k, const JeanSplats& s, int64_t threads, const Use& use) {
+  SplatLists lists(s);
+  if (lists.failed()) return FAILED;
+  each_part(s, threads, [&](long begin, long end, long) { k->splat_project(&s, lists.boxes(), begin, end); });
+  const bool ordered = k->scalar_bytes == 4 ? order_by_depth<float, uint32_t>(s) : order_by_depth<double, uint64_t>(s);
+  return ordered && lists.fill(s, threads, use) ? 0 : FAILED;
 }
 
 }  // namespace
@@ -109,18 +180,10 @@ bool fill_lists(const JeanKernels* k, const JeanSplats& s, Lists& lists, bool pl
 // Rasterises Gaussians: records, order, radii and the three pictures.
 JEAN_API int jean_splat(const JeanSplats* splats, int64_t target, int64_t threads) {
   const JeanKernels* k = table(target);
-  const JeanSplats& s = *splats;
-  const long parts = parts_of(s.count, SPLAT_PART);
-  share_out(parts, threads, [&](long task, int) {
-    const Part part(s.count, parts, task);
-    k->splat_project(splats, part.begin, part.end);
+  return lay_out_splats(k, *splats, threads, [&](const JeanTileLists& lists) {
+    const long tiles = (long)lists.across * ((splats->window[3] + SPLAT_SIDE - 1) / SPLAT_SIDE);
+    share_out(tiles, threads, [&](long tile, int) { k->splat_draw(splats, &lists, tile, tile + 1); });
   });
-  Lists lists;
-  const bool ordered = k->scalar_bytes == 4 ? order_by_depth<float, uint32_t>(s) : order_by_depth<double, uint64_t>(s);
-  if (!ordered || !fill_lists(k, s, lists, false)) return FAILED;
-  const JeanTileLists view = lists.view();
-  share_out(lists.tiles(), threads, [&](long tile, int) { k->splat_draw(splats, &view, tile, tile + 1); });
-  return 0;
 }
 
 // Gradients of all inputs. Each pair of a Gaussian and a tile has its own sums, and they are added in the order of the
@@ -128,30 +191,55 @@ JEAN_API int jean_splat(const JeanSplats* splats, int64_t target, int64_t thread
 JEAN_API int jean_splat_backward(const JeanSplats* splats, const JeanSplatGradients* out, int64_t target, int64_t threads) {
   const JeanKernels* k = table(target);
   const JeanSplats& s = *splats;
-  Lists lists;
-  if (!fill_lists(k, s, lists, true)) return FAILED;
+  const size_t scalar = k->scalar_bytes;
   const long parts = parts_of(s.count, SPLAT_PART);
-  Memory pairs((size_t)lists.first[s.count] * 16 * k->scalar_bytes), sums((size_t)parts * 15 * k->scalar_bytes);
-  if (pairs.failed() || sums.failed()) return FAILED;
-  const JeanTileLists view = lists.view();
-  share_out(lists.tiles(), threads,
-            [&](long tile, int) { k->splat_slopes(splats, &view, out, pairs.get(), tile, tile + 1); });
-  share_out(parts, threads, [&](long task, int) {
-    const Part part(s.count, parts, task);
-    k->splat_project_backward(splats, out, lists.first.data(), pairs.get(), part.begin, part.end,
-                              (char*)sums.get() + task * 15 * k->scalar_bytes);
+  SplatLists lists(s);
+  Scratch firsts(FIRSTS, sizeof(int64_t) * (s.count + 1) + 15 * scalar * parts + 64);
+  if (lists.failed() || firsts.failed()) return FAILED;
+  int64_t* first = firsts.get<int64_t>();
+  char* sums = (char*)(first + s.count + 1);
+  each_part(s, threads, [&](long begin, long end, long) { k->splat_boxes(splats, lists.boxes(), begin, end); });
+  first[0] = 0;
+  for (long i = 0; i < s.count; ++i) first[i + 1] = first[i] + tile_count(lists.boxes()[i]);
+  Scratch pairs(PAIRS, (size_t)first[s.count] * 16 * scalar);
+  if (pairs.failed()) return FAILED;
+  const bool filled = lists.fill(s, threads, [&](JeanTileLists view) {
+    view.first = first;
+    share_out(lists.tiles(), threads,
+              [&](long tile, int) { k->splat_slopes(splats, &view, out, pairs.get<void>(), tile, tile + 1); });
+  });
+  if (!filled) return FAILED;
+  each_part(s, threads, [&](long begin, long end, long task) {
+    k->splat_project_backward(splats, out, first, pairs.get<void>(), begin, end, sums + task * 15 * scalar);
   });
   for (int i = 0; i < 15; ++i) {
     double sum = 0;
     for (long part = 0; part < parts; ++part)
-      sum += k->scalar_bytes == 4 ? ((const float*)sums.get())[15 * part + i] : ((const double*)sums.get())[15 * part + i];
+      sum += scalar == 4 ? ((const float*)sums)[15 * part + i] : ((const double*)sums)[15 * part + i];
     void* to = i < 12 ? out->world_to_camera : out->intrinsics;
     const int at = i < 12 ? i : i - 12;
-    if (k->scalar_bytes == 4) {
+    if (scalar == 4) {
       ((float*)to)[at] = (float)sum;
     } else {
       ((double*)to)[at] = sum;
     }
   }
   return 0;
+}
+
+// Renders Gaussians over a background, without gradients; see JeanSplatPicture. Of `splats` the inputs are read alone.
+JEAN_API int jean_splat_picture(const JeanSplats* splats, const JeanSplatPicture* picture, int64_t target,
+                                int64_t threads) {
+  const JeanKernels* k = table(target);
+  JeanSplats s = *splats;
+  const size_t records = sizeof(float) * splat_record(s.channels) * s.count;
+  Scratch memory(RECORDS, records + sizeof(int32_t) * s.count);
+  if (memory.failed()) return FAILED;
+  s.records = memory.get<char>();
+  s.order = (int32_t*)(memory.get<char>() + records);
+  s.radii = nullptr;
+  return lay_out_splats(k, s, threads, [&](const JeanTileLists& lists) {
+    const long tiles = (long)lists.across * ((s.window[3] + SPLAT_SIDE - 1) / SPLAT_SIDE);
+    share_out(tiles, threads, [&](long tile, int) { k->splat_picture(&s, &lists, picture, tile, tile + 1); });
+  });
 }

@@ -190,6 +190,19 @@ typedef struct {
   void *colour, *opacity, *depth;                           // [height, width, channels], [height, width] twice
 } JeanSplats;
 
+// A rendered window of three colours over a background.
+typedef struct {
+  const void* background;  // [height, width, 3], 0 to 1, or 0 to 255 as bytes; null: black
+  uint8_t* picture;        // [height, width, 3]
+  float* depth;            // [height, width], cm, 0 where the Gaussians are not opaque; null: not wanted
+  int32_t background_is_bytes;
+} JeanSplatPicture;
+
+// Tiles [x0, x1] by [y0, y1] of a window; none if x0 > x1. So a window has at most 2^20 px along a side.
+typedef struct {
+  uint16_t x0, x1, y0, y1;
+} JeanTileBox;
+
 // Gradients of the three outputs (null: zeros), and, to be computed, of all inputs; screen [count, 2].
 typedef struct {
   const void *to_colour, *to_opacity, *to_depth;

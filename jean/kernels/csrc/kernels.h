@@ -7,7 +7,8 @@ typedef struct {
   const int64_t* start;  // [tiles + 1]
   const int32_t* list;
   const int64_t* first;  // [count + 1], where each Gaussian's pairs with tiles begin, row by row; for gradients only
-  int across;            // tiles of a row
+  const JeanTileBox* boxes;  // [count]
+  int across;                // tiles of a row
 } JeanTileLists;
 
 // Functions work on a part [begin, end) of tiles or rays; `memory` belongs to that part alone.
@@ -53,12 +54,14 @@ typedef struct {
                        const void* to_rgb, void* sums, void* to_positions, void* memory, long begin, long end);
   void (*mlp_gather)(const void* prepared, void* const* sums, int shares, int layer, const JeanMlpGradients*);
   // Gaussians: projection, then tiles by the lists of api_splat.h; `pairs` holds sums of every Gaussian in every tile
-  void (*splat_project)(const JeanSplats*, long begin, long end);
+  void (*splat_project)(const JeanSplats*, JeanTileBox* boxes, long begin, long end);
+  void (*splat_boxes)(const JeanSplats*, JeanTileBox* boxes, long begin, long end);  // from records
   void (*splat_draw)(const JeanSplats*, const JeanTileLists*, long begin, long end);
   void (*splat_slopes)(const JeanSplats*, const JeanTileLists*, const JeanSplatGradients*, void* pairs, long begin,
                        long end);
   void (*splat_project_backward)(const JeanSplats*, const JeanSplatGradients*, const int64_t* first, const void* pairs,
                                  long begin, long end, void* camera_sums);
+  void (*splat_picture)(const JeanSplats*, const JeanTileLists*, const JeanSplatPicture*, long begin, long end);
 } JeanKernels;
 
 const JeanKernels* jean_kernels_portable(void);

@@ -160,7 +160,7 @@ JEAN_FN bool write_record(const Camera<T>& v, const Gaussian<T>& g, const Projec
   const T half = T(0.5), right = v.width - half, bottom = v.height - half;
   const T x = p.mean_x, y = p.mean_y, wide = to[EXTENT_X], high = to[EXTENT_Y];
   return nothing == T(0) && p.camera[2] > v.near && g.opacity >= T(SPLAT_MIN_ALPHA) && p.opacity >= T(SPLAT_MIN_ALPHA) &&
-         wide * T(0) == T(0) && high * T(0) == T(0) && x + wide >= half && x - wide <= right && y + high >= half &&
+         wide * T(0) == T(0) && high * T(0) == T(0) && right >= half && bottom >= half && x + wide >= half && x - wide <= right && y + high >= half &&
          y - high <= bottom;
 }
 
@@ -241,23 +241,22 @@ JEAN_FN void project_backward(const Camera<T>& v, const Gaussian<T>& g, const Pr
   }
 }
 
-// Tiles that the box of a record touches: [x0, x1] by [y0, y1], which are within the window. The box is that of pixel
-// centres, at half-integers.
-struct TileBox {
-  int x0, x1, y0, y1;
-  JEAN_MEMBER int count() const { return (x1 - x0 + 1) * (y1 - y0 + 1); }
-};
-
+// Tiles that the box of a record touches, within the window. The box is that of pixel centres, at half-integers.
 template <class T>
-JEAN_FN TileBox tiles_of(const T* record, int width, int height) {
+JEAN_FN JeanTileBox tiles_of(const T* record, int width, int height) {
   const T half = T(0.5), right = T(width - 1), bottom = T(height - 1);
   // clamped before they become integers, which hold less than floats do
   const T x0 = clamp(record[MEAN_X] - record[EXTENT_X] - half, T(0), right);
   const T x1 = clamp(record[MEAN_X] + record[EXTENT_X] - half, T(0), right);
   const T y0 = clamp(record[MEAN_Y] - record[EXTENT_Y] - half, T(0), bottom);
   const T y1 = clamp(record[MEAN_Y] + record[EXTENT_Y] - half, T(0), bottom);
-  TileBox box = {(int)x0 / SPLAT_SIDE, (int)x1 / SPLAT_SIDE, (int)y0 / SPLAT_SIDE, (int)y1 / SPLAT_SIDE};
+  const JeanTileBox box = {(uint16_t)((int)x0 / SPLAT_SIDE), (uint16_t)((int)x1 / SPLAT_SIDE),
+                           (uint16_t)((int)y0 / SPLAT_SIDE), (uint16_t)((int)y1 / SPLAT_SIDE)};
   return box;
 }
+
+constexpr JeanTileBox NO_TILES = {1, 0, 1, 0};
+
+JEAN_FN int tile_count(const JeanTileBox& box) { return (box.x1 - box.x0 + 1) * (box.y1 - box.y0 + 1); }
 
 }  // namespace

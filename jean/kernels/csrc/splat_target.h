@@ -4,11 +4,19 @@
 
 namespace {
 
-void splat_project(const JeanSplats* s, long begin, long end) {
+void splat_project(const JeanSplats* s, JeanTileBox* boxes, long begin, long end) {
   if (splat_channels(s->channels) == 4) {
-    project_range<JEAN_SCALAR, 4>(*s, begin, end);
+    project_range<JEAN_SCALAR, 4>(*s, boxes, begin, end);
   } else {
-    project_range<JEAN_SCALAR, 8>(*s, begin, end);
+    project_range<JEAN_SCALAR, 8>(*s, boxes, begin, end);
+  }
+}
+
+void splat_boxes(const JeanSplats* s, JeanTileBox* boxes, long begin, long end) {
+  const int record = splat_record(s->channels);
+  for (long i = begin; i < end; ++i) {
+    const JEAN_SCALAR* at = (const JEAN_SCALAR*)s->records + i * record;
+    boxes[i] = at[EXTENT_X] > 0 ? tiles_of(at, s->window[2], s->window[3]) : NO_TILES;
   }
 }
 
@@ -36,6 +44,17 @@ void splat_project_backward(const JeanSplats* s, const JeanSplatGradients* g, co
     project_range_backward<JEAN_SCALAR, 4>(*s, *g, first, from, begin, end, (JEAN_SCALAR*)camera_sums);
   } else {
     project_range_backward<JEAN_SCALAR, 8>(*s, *g, first, from, begin, end, (JEAN_SCALAR*)camera_sums);
+  }
+}
+
+// In single precision only: rendering has no gradients to check.
+void splat_picture(const JeanSplats* s, const JeanTileLists* lists, const JeanSplatPicture* to, long begin, long end) {
+  if constexpr (sizeof(JEAN_SCALAR) == sizeof(float)) {
+    if (to->depth) {
+      picture_tiles<JEAN_LANES, 4>(*s, *lists, *to, begin, end);
+    } else {
+      picture_tiles<JEAN_LANES, 3>(*s, *lists, *to, begin, end);
+    }
   }
 }
 

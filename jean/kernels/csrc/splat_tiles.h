@@ -2,6 +2,10 @@
 // row of a tile is 16 / N vectors. Gradients go through a tile front to back as well: what lies behind a Gaussian is
 // the pixel's sum without what was in front, so no transmittance is divided out again.
 #pragma once
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 #include "kernels.h"
 #include "splat.h"
 #include "vectors.h"
@@ -37,6 +41,10 @@ JEAN_FN typename Lanes<T, N>::type power_of_two(typename Lanes<T, N>::type x) {
 // Whether a lane of a comparison's result is set.
 template <class Mask>
 JEAN_FN bool any(Mask mask) {
+#if defined(__x86_64__)
+  if constexpr (sizeof(Mask) == 64) return _mm512_test_epi32_mask((__m512i)mask, (__m512i)mask) != 0;
+  if constexpr (sizeof(Mask) == 32) return !_mm256_testz_si256((__m256i)mask, (__m256i)mask);
+#endif
   long long parts[sizeof(Mask) / 8], all = 0;
   __builtin_memcpy(parts, &mask, sizeof(mask));
   for (unsigned i = 0; i < sizeof(Mask) / 8; ++i) all |= parts[i];
@@ -67,10 +75,13 @@ struct Brush {
   }
 };
 
-// Pixels of a tile, channel by channel.
-template <class T, int CHANNELS>
+// Pixels of a tile: for every vector of N pixels `COUNT` quantities side by side. (With one array per quantity, at
+// distances of a power of two, loads would wait for stores to addresses whose last 12 bits are equal.) The first
+// quantity is the transmittance.
+template <class T, int N, int COUNT>
 struct TilePixels {
-  alignas(64) T light[SPLAT_PIXELS], sum[CHANNELS][SPLAT_PIXELS];
+  static constexpr int VECTORS = SPLAT_PIXELS / N, ACROSS = SPLAT_SIDE / N;
+  alignas(64) T cells[VECTORS][COUNT][N];
   int left, top, width, height;  // of the part within the window
 
   JEAN_MEMBER TilePixels(const JeanSplats& s, int across, long tile) {
@@ -78,21 +89,24 @@ struct TilePixels {
     top = (int)(tile / across) * SPLAT_SIDE;
     width = lesser(SPLAT_SIDE, s.window[2] - left);
     height = lesser(SPLAT_SIDE, s.window[3] - top);
-    for (int i = 0; i < SPLAT_PIXELS; ++i)  // pixels outside count as opaque
-      light[i] = i % SPLAT_SIDE < width && i / SPLAT_SIDE < height ? T(1) : T(0);
+    __builtin_memset(cells, 0, sizeof(cells));
+    for (int y = 0; y < height; ++y)  // pixels outside stay opaque
+      for (int x = 0; x < width; ++x) at(y, x, 0) = T(1);
+  }
+  JEAN_MEMBER T& at(int y, int x, int quantity) { return cells[y * ACROSS + x / N][quantity][x % N]; }
+  // The index of a pixel of the tile in the window's pictures.
+  JEAN_MEMBER long pixel(const JeanSplats& s, int y, int x) const { return (long)(top + y) * s.window[2] + left + x; }
+
+  JEAN_MEMBER bool opaque() const {
+    typedef typename Lanes<T, N>::type V;
+    V most = {};
+    for (int i = 0; i < VECTORS; ++i) {
+      const V light = load<T, N>(cells[i][0]);
+      most = most < light ? light : most;
+    }
+    return !any(most >= T(SPLAT_MIN_TRANSMITTANCE));
   }
 };
-
-template <class T, int N>
-JEAN_FN bool opaque(const T* light) {
-  typedef typename Lanes<T, N>::type V;
-  V most = load<T, N>(light);
-  for (int i = N; i < SPLAT_PIXELS; i += N) {
-    const V other = load<T, N>(light + i);
-    most = most < other ? other : most;
-  }
-  return !any(most >= T(SPLAT_MIN_TRANSMITTANCE));
-}
 
 // Numbers 0, 1, … of lanes.
 template <class T, int N>
@@ -102,31 +116,38 @@ JEAN_FN typename Lanes<T, N>::type lane_numbers() {
   return out;
 }
 
-// Sums of all channels of a tile, and the transmittances that are left.
-template <class T, int N, int CHANNELS>
-JEAN_FN void draw_tile(const T* records, const int32_t* list, long count, TilePixels<T, CHANNELS>& tile) {
+// Loads the record after the next ones into the cache: neighbours in a list lie anywhere in memory.
+template <int RECORD, class T>
+JEAN_FN void look_ahead(const T* records, const int32_t* list, long k, long count) {
+  const T* later = records + (long)list[lesser(k + 4, count - 1)] * RECORD;
+  __builtin_prefetch(later);
+  __builtin_prefetch(later + RECORD - 1);
+}
+
+// Quantities of a drawn tile: transmittance, then the channels' sums. `SHOWN` channels of a record are drawn.
+template <class T, int N, int CHANNELS, int SHOWN>
+JEAN_FN void draw_tile(const T* records, const int32_t* list, long count, TilePixels<T, N, 1 + SHOWN>& tile) {
   typedef typename Lanes<T, N>::type V;
-  constexpr int RECORD = RECORD_HEAD + CHANNELS;
+  constexpr int RECORD = RECORD_HEAD + CHANNELS, ACROSS = SPLAT_SIDE / N;
   const V lanes = lane_numbers<T, N>();
-  for (int c = 0; c < CHANNELS; ++c)
-    for (int i = 0; i < SPLAT_PIXELS; ++i) tile.sum[c][i] = T(0);
   for (long k = 0; k < count; ++k) {
+    look_ahead<RECORD>(records, list, k, count);
     const T* record = records + (long)list[k] * RECORD;
     const Brush<T, N> brush(record, tile.left, tile.top);
     for (int row = brush.from; row < brush.to; ++row)
-      for (int column = 0; column < SPLAT_SIDE; column += N) {
-        const int at = row * SPLAT_SIDE + column;
-        V alpha = brush.alphas(lanes + (T(column) - brush.x), T(row) - brush.y);
-        alpha = alpha > T(SPLAT_MAX_ALPHA) ? V{} + T(SPLAT_MAX_ALPHA) : alpha;
-        const V light = load<T, N>(tile.light + at);
+      for (int column = 0; column < ACROSS; ++column) {
+        T(*cell)[N] = tile.cells[row * ACROSS + column];
+        V alpha = brush.alphas(lanes + (T(column * N) - brush.x), T(row) - brush.y);
+        const V light = load<T, N>(cell[0]);
         const auto active = (alpha >= T(SPLAT_MIN_ALPHA)) & (light >= T(SPLAT_MIN_TRANSMITTANCE));
         if (!any(active)) continue;
+        alpha = alpha > T(SPLAT_MAX_ALPHA) ? V{} + T(SPLAT_MAX_ALPHA) : alpha;
         const V weight = (active ? alpha : V{}) * light;
-        store<T, N>(tile.light + at, light - weight);
-        for (int c = 0; c < CHANNELS; ++c)
-          store<T, N>(tile.sum[c] + at, load<T, N>(tile.sum[c] + at) + weight * record[RECORD_HEAD + c]);
+        store<T, N>(cell[0], light - weight);
+        for (int c = 0; c < SHOWN; ++c)
+          store<T, N>(cell[1 + c], load<T, N>(cell[1 + c]) + weight * record[RECORD_HEAD + c]);
       }
-    if (k % SPLAT_LOOK == SPLAT_LOOK - 1 && opaque<T, N>(tile.light)) break;
+    if (k % SPLAT_LOOK == SPLAT_LOOK - 1 && tile.opaque()) break;
   }
 }
 
@@ -134,80 +155,108 @@ JEAN_FN void draw_tile(const T* records, const int32_t* list, long count, TilePi
 template <class T, int N, int CHANNELS>
 JEAN_FN void draw_tiles(const JeanSplats& s, const JeanTileLists& lists, long begin, long end) {
   for (long t = begin; t < end; ++t) {
-    TilePixels<T, CHANNELS> tile(s, lists.across, t);
-    draw_tile<T, N, CHANNELS>((const T*)s.records, lists.list + lists.start[t], lists.start[t + 1] - lists.start[t], tile);
+    TilePixels<T, N, 1 + CHANNELS> tile(s, lists.across, t);
+    const long first = lists.start[t];
+    draw_tile<T, N, CHANNELS, CHANNELS>((const T*)s.records, lists.list + first, lists.start[t + 1] - first, tile);
     for (int y = 0; y < tile.height; ++y)
       for (int x = 0; x < tile.width; ++x) {
-        const long pixel = (long)(tile.top + y) * s.window[2] + tile.left + x;
-        const int i = y * SPLAT_SIDE + x;
-        for (int c = 0; c < s.channels; ++c) ((T*)s.colour)[pixel * s.channels + c] = tile.sum[c][i];
-        ((T*)s.opacity)[pixel] = T(1) - tile.light[i];
-        ((T*)s.depth)[pixel] = tile.sum[CHANNELS - 1][i];
+        const long pixel = tile.pixel(s, y, x);
+        for (int c = 0; c < s.channels; ++c) ((T*)s.colour)[pixel * s.channels + c] = tile.at(y, x, 1 + c);
+        ((T*)s.opacity)[pixel] = T(1) - tile.at(y, x, 0);
+        ((T*)s.depth)[pixel] = tile.at(y, x, CHANNELS);
       }
   }
 }
 
-// Incoming gradients of a tile's pixels, zero outside the window, and the sum of all outputs weighted by them.
-template <class T, int CHANNELS>
-struct TileSlopes {
-  alignas(64) T channel[CHANNELS][SPLAT_PIXELS], opacity[SPLAT_PIXELS], rest[SPLAT_PIXELS];
-
-  JEAN_MEMBER TileSlopes(const JeanSplats& s, const JeanSplatGradients& g, const TilePixels<T, CHANNELS>& tile) {
-    __builtin_memset(this, 0, sizeof(*this));
+// Tiles [begin, end) over the background, as bytes; `SHOWN` is 4 if the depth is wanted.
+template <int N, int SHOWN>
+JEAN_FN void picture_tiles(const JeanSplats& s, const JeanTileLists& lists, const JeanSplatPicture& to, long begin,
+                           long end) {
+  for (long t = begin; t < end; ++t) {
+    TilePixels<float, N, 1 + SHOWN> tile(s, lists.across, t);
+    const long first = lists.start[t];
+    draw_tile<float, N, 4, SHOWN>((const float*)s.records, lists.list + first, lists.start[t + 1] - first, tile);
     for (int y = 0; y < tile.height; ++y)
       for (int x = 0; x < tile.width; ++x) {
-        const long pixel = (long)(tile.top + y) * s.window[2] + tile.left + x;
-        const int i = y * SPLAT_SIDE + x;
-        T sum = T(0);
-        if (g.to_colour)
-          for (int c = 0; c < s.channels; ++c) {
-            channel[c][i] = ((const T*)g.to_colour)[pixel * s.channels + c];
-            sum += channel[c][i] * ((const T*)s.colour)[pixel * s.channels + c];
-          }
-        if (g.to_opacity) {
-          opacity[i] = ((const T*)g.to_opacity)[pixel];
-          sum += opacity[i] * ((const T*)s.opacity)[pixel];
+        const long pixel = tile.pixel(s, y, x);
+        const float light = tile.at(y, x, 0);
+        for (int c = 0; c < 3; ++c) {
+          float behind = 0.0f;
+          if (to.background)
+            behind = to.background_is_bytes ? (float)((const uint8_t*)to.background)[3 * pixel + c]
+                                            : 255.0f * ((const float*)to.background)[3 * pixel + c];
+          const float value = 255.0f * tile.at(y, x, 1 + c) + light * behind;
+          // rounded; a background that is NaN becomes black
+          to.picture[3 * pixel + c] = (uint8_t)(value > 0.0f ? lesser(value, 255.0f) + 0.5f : 0.0f);
         }
-        if (g.to_depth) {
-          channel[CHANNELS - 1][i] = ((const T*)g.to_depth)[pixel];
-          sum += channel[CHANNELS - 1][i] * ((const T*)s.depth)[pixel];
-        }
-        rest[i] = sum;
+        if (SHOWN == 4) to.depth[pixel] = light < 0.5f ? tile.at(y, x, SHOWN) / (1.0f - light) : 0.0f;
       }
   }
-};
+}
+
+// Quantities of a tile in the backward pass, after the transmittance: the sum of what is still behind, weighted by the
+// incoming gradients, and these gradients, of the opacity and of the channels.
+enum { BEHIND = 1, TO_OPACITY, TO_CHANNELS };
+
+template <class T, int N, int CHANNELS>
+JEAN_FN void read_slopes(const JeanSplats& s, const JeanSplatGradients& g, TilePixels<T, N, TO_CHANNELS + CHANNELS>& tile) {
+  const T *to_colour = (const T*)g.to_colour, *to_opacity = (const T*)g.to_opacity, *to_depth = (const T*)g.to_depth;
+  for (int y = 0; y < tile.height; ++y)
+    for (int x = 0; x < tile.width; ++x) {
+      const long pixel = tile.pixel(s, y, x);
+      T sum = T(0);
+      if (to_colour)
+        for (int c = 0; c < s.channels; ++c) {
+          const T slope = to_colour[pixel * s.channels + c];
+          tile.at(y, x, TO_CHANNELS + c) = slope;
+          sum += slope * ((const T*)s.colour)[pixel * s.channels + c];
+        }
+      if (to_opacity) {
+        tile.at(y, x, TO_OPACITY) = to_opacity[pixel];
+        sum += to_opacity[pixel] * ((const T*)s.opacity)[pixel];
+      }
+      if (to_depth) {
+        tile.at(y, x, TO_CHANNELS + CHANNELS - 1) = to_depth[pixel];
+        sum += to_depth[pixel] * ((const T*)s.depth)[pixel];
+      }
+      tile.at(y, x, BEHIND) = sum;
+    }
+}
 
 // One Gaussian of a tile: its 16 sums over pixels. With g = dL/dalpha · alpha and d = pixel - mean: Σ g, Σ g dx, Σ g dy,
 // Σ g dx², Σ g dx dy, Σ g dy², Σ |g (a dx + b dy)|, Σ |g (b dx + c dy)|, then the channels' gradients.
 template <class T, int N, int CHANNELS>
-JEAN_FN void slopes_in_tile(const T* record, TilePixels<T, CHANNELS>& tile, TileSlopes<T, CHANNELS>& slopes, T* to) {
+JEAN_FN void slopes_in_tile(const T* record, TilePixels<T, N, TO_CHANNELS + CHANNELS>& tile, T* to) {
   typedef typename Lanes<T, N>::type V;
+  constexpr int ACROSS = SPLAT_SIDE / N;
   const V lanes = lane_numbers<T, N>(), none = {};
-  V sums[SPLAT_SUMS] = {};
+  constexpr int USED = 8 + CHANNELS;
+  V sums[USED];
+  for (int k = 0; k < USED; ++k) sums[k] = none;
   const Brush<T, N> brush(record, tile.left, tile.top);
   const T a = record[CONIC_A], b = record[CONIC_B], c = record[CONIC_C];
   for (int row = brush.from; row < brush.to; ++row)
-    for (int column = 0; column < SPLAT_SIDE; column += N) {
-      const int at = row * SPLAT_SIDE + column;
-      const V dx = lanes + (T(column) - brush.x);
+    for (int column = 0; column < ACROSS; ++column) {
+      T(*cell)[N] = tile.cells[row * ACROSS + column];
+      const V dx = lanes + (T(column * N) - brush.x);
       const T dy = T(row) - brush.y;
       const V free = brush.alphas(dx, dy);
-      V alpha = free > T(SPLAT_MAX_ALPHA) ? none + T(SPLAT_MAX_ALPHA) : free;
-      const V light = load<T, N>(tile.light + at);
-      const auto active = (alpha >= T(SPLAT_MIN_ALPHA)) & (light >= T(SPLAT_MIN_TRANSMITTANCE));
+      const V light = load<T, N>(cell[0]);
+      const auto active = (free >= T(SPLAT_MIN_ALPHA)) & (light >= T(SPLAT_MIN_TRANSMITTANCE));
       if (!any(active)) continue;
+      V alpha = free > T(SPLAT_MAX_ALPHA) ? none + T(SPLAT_MAX_ALPHA) : free;
       alpha = active ? alpha : none;
       const V weight = alpha * light;
-      store<T, N>(tile.light + at, light - weight);
-      V shown = load<T, N>(slopes.opacity + at);
+      store<T, N>(cell[0], light - weight);
+      V shown = load<T, N>(cell[TO_OPACITY]);
       for (int k = 0; k < CHANNELS; ++k) {
-        const V slope = load<T, N>(slopes.channel[k] + at);
+        const V slope = load<T, N>(cell[TO_CHANNELS + k]);
         shown += record[RECORD_HEAD + k] * slope;
         sums[8 + k] += weight * slope;
       }
-      const V rest = load<T, N>(slopes.rest + at) - weight * shown;
-      store<T, N>(slopes.rest + at, rest);
-      V g = (light * shown - rest / (T(1) - alpha)) * alpha;
+      const V behind = load<T, N>(cell[BEHIND]) - weight * shown;
+      store<T, N>(cell[BEHIND], behind);
+      V g = (light * shown - behind / (T(1) - alpha)) * alpha;
       g = free > T(SPLAT_MAX_ALPHA) ? none : g;
       const V gx = g * dx, gy = g * dy;
       sums[0] += g;
@@ -220,38 +269,40 @@ JEAN_FN void slopes_in_tile(const T* record, TilePixels<T, CHANNELS>& tile, Tile
       sums[6] += along < none ? -along : along;
       sums[7] += down < none ? -down : down;
     }
-  for (int k = 0; k < SPLAT_SUMS; k += N) store<T, N>(to + k, totals<T, N>(sums + k));
+  V all[SPLAT_SUMS];
+  for (int k = 0; k < SPLAT_SUMS; ++k) all[k] = k < USED ? sums[k] : none;
+  for (int k = 0; k < SPLAT_SUMS; k += N) store<T, N>(to + k, totals<T, N>(all + k));
 }
 
 // Tiles [begin, end): the sums of every pair of a Gaussian and a tile, in `pairs` [pairs, 16].
 template <class T, int N, int CHANNELS>
-JEAN_FN void slopes_in_tiles(const JeanSplats& s, const JeanTileLists& lists, const JeanSplatGradients& g, T* pairs, long begin,
-                             long end) {
+JEAN_FN void slopes_in_tiles(const JeanSplats& s, const JeanTileLists& lists, const JeanSplatGradients& g, T* pairs,
+                             long begin, long end) {
   constexpr int RECORD = RECORD_HEAD + CHANNELS;
   for (long t = begin; t < end; ++t) {
-    TilePixels<T, CHANNELS> tile(s, lists.across, t);
-    TileSlopes<T, CHANNELS> slopes(s, g, tile);
+    TilePixels<T, N, TO_CHANNELS + CHANNELS> tile(s, lists.across, t);
+    read_slopes<T, N, CHANNELS>(s, g, tile);
     const int32_t* list = lists.list + lists.start[t];
     const long count = lists.start[t + 1] - lists.start[t];
+    const int x = tile.left / SPLAT_SIDE, y = tile.top / SPLAT_SIDE;
     bool done = false;
     for (long k = 0; k < count; ++k) {
-      const T* record = (const T*)s.records + (long)list[k] * RECORD;
-      const TileBox box = tiles_of(record, s.window[2], s.window[3]);
-      const int x = tile.left / SPLAT_SIDE - box.x0, y = tile.top / SPLAT_SIDE - box.y0;
-      T* to = pairs + (lists.first[list[k]] + y * (box.x1 - box.x0 + 1) + x) * SPLAT_SUMS;
+      look_ahead<RECORD>((const T*)s.records, list, k, count);
+      const JeanTileBox box = lists.boxes[list[k]];
+      T* to = pairs + (lists.first[list[k]] + (y - box.y0) * (box.x1 - box.x0 + 1) + x - box.x0) * SPLAT_SUMS;
       if (done) {
         for (int i = 0; i < SPLAT_SUMS; ++i) to[i] = T(0);
         continue;
       }
-      slopes_in_tile<T, N, CHANNELS>(record, tile, slopes, to);
-      done = k % SPLAT_LOOK == SPLAT_LOOK - 1 && opaque<T, N>(tile.light);
+      slopes_in_tile<T, N, CHANNELS>((const T*)s.records + (long)list[k] * RECORD, tile, to);
+      done = k % SPLAT_LOOK == SPLAT_LOOK - 1 && tile.opaque();
     }
   }
 }
 
 // Records of the Gaussians [begin, end), and their radii.
 template <class T, int CHANNELS>
-JEAN_FN void project_range(const JeanSplats& s, long begin, long end) {
+JEAN_FN void project_range(const JeanSplats& s, JeanTileBox* boxes, long begin, long end) {
   constexpr int RECORD = RECORD_HEAD + CHANNELS;
   const Camera<T> camera = splat_camera<T>(s);
   for (long i = begin; i < end; ++i) {
@@ -266,6 +317,7 @@ JEAN_FN void project_range(const JeanSplats& s, long begin, long end) {
       to[RECORD_HEAD + c] = value;
     }
     to[RECORD_HEAD + CHANNELS - 1] = p.camera[2];
+    boxes[i] = visible ? tiles_of(to, s.window[2], s.window[3]) : NO_TILES;
     if (!visible)
       for (int k = 0; k < RECORD; ++k) to[k] = T(0);
     if (s.radii) ((T*)s.radii)[i] = greater(to[EXTENT_X], to[EXTENT_Y]);

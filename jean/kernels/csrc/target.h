@@ -229,8 +229,10 @@ const JeanKernels* JEAN_TABLE(void) {
                                     mlp_backward,
                                     mlp_gather,
                                     splat_project,
+                                    splat_boxes,
                                     splat_draw,
                                     splat_slopes,
-                                    splat_project_backward};
+                                    splat_project_backward,
+                                    splat_picture};
   return &table;
 }

@@ -2,6 +2,8 @@
 // them, so that no function of the standard library is compiled for a processor that lacks them.
 #include <stdint.h>
 #if defined(__x86_64__)
+#include <immintrin.h>
+
 #include <cmath>
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,bmi2"))), apply_to = function)

@@ -1,4 +1,4 @@
-"""Gaussians rasterised by the compiled kernels (``csrc/splat.h``), as a torch operator with all gradients."""
+"""Gaussians rasterised by the compiled kernels (``csrc/splat.h``): an operator with all gradients, and pictures."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from torch import Tensor
 
 from jean.kernels import library, structures
 from jean.kernels.ops.common import contiguous, pointers, target_number
-from jean.kernels.reference_splat import NEAR_CM, Splat, check_shapes
+from jean.kernels.reference_splat import NEAR_CM, Splat, check_picture, check_shapes
 
 MAX_COLOURS = 7  # of a record in splat.h, whose eighth channel is the depth
+MAX_SIDE_PX = 2**20  # of a window: numbers of tiles have 16 bits
 
 
 def splat(
@@ -38,12 +39,12 @@ def splat(
 
     Raises:
         SetupError: the kernels are not built.
-        ValueError: shapes that do not fit, a negative window, or more than ``MAX_COLOURS`` colours.
+        ValueError: shapes that do not fit, a negative window, one of more than ``MAX_SIDE_PX``, or more than
+            ``MAX_COLOURS`` colours.
         MemoryError: too many pairs of Gaussians and tiles.
     """
     check_shapes(centres, scales, rotations, opacities, colours, world_to_camera, intrinsics, window, screen)
-    if colours.shape[1] > MAX_COLOURS:
-        raise ValueError(f"at most {MAX_COLOURS} colours, not {colours.shape[1]}")
+    _check_limits(colours, window)
     others = [scales, rotations, opacities, colours, world_to_camera, intrinsics]
     inputs = [centres, *(tensor.to(centres.dtype) for tensor in others)]  # as under autocast
     number = target_number(centres.dtype, target)
@@ -51,6 +52,70 @@ def splat(
         *inputs, screen, list(window), near_cm, compensate, number
     )
     return Splat(colour, opacity, depth, radii)
+
+
+@torch.no_grad()
+def splat_picture(
+    centres: Tensor,
+    scales: Tensor,
+    rotations: Tensor,
+    opacities: Tensor,
+    colours: Tensor,
+    world_to_camera: Tensor,
+    intrinsics: Tensor,
+    window: tuple[int, int, int, int],
+    background: Tensor | None = None,
+    *,
+    out: Tensor | None = None,
+    depth: Tensor | None = None,
+    near_cm: float = NEAR_CM,
+    compensate: bool = False,
+    target: str | None = None,
+) -> Tensor:
+    """Renders Gaussians over a background as an 8-bit picture, in one call on the CPU and without gradients.
+
+    The first seven arguments and the window are those of ``splat``; tensors that are float32 and contiguous are not
+    copied. With ``out`` a call allocates no memory once a call of this size has been made in the thread.
+
+    Args:
+        colours: [N, 3], 0 to 1.
+        background: [H, W, 3], float32 from 0 to 1 or uint8; None: black.
+        out: uint8 [H, W, 3], contiguous, receives the picture; None: a new tensor.
+        depth: float32 [H, W], contiguous, receives the mean depth, cm, and 0 where the opacity is at most a half; None:
+            not computed, which saves time.
+        near_cm, compensate: see ``splat``.
+        target: CPU instruction set; None: the fastest.
+
+    Returns:
+        uint8 [H, W, 3]: ``out``, if given.
+
+    Raises:
+        SetupError: the kernels are not built.
+        ValueError: shapes or dtypes that do not fit.
+    """
+    check_shapes(centres, scales, rotations, opacities, colours, world_to_camera, intrinsics, window, None)
+    check_picture(colours, window, background, out, depth)
+    _check_limits(colours, window)
+    given = (centres, scales, rotations, opacities, colours, world_to_camera, intrinsics)
+    inputs = [tensor.float().contiguous() for tensor in given]
+    if out is None:
+        out = torch.empty(window[3], window[2], 3, dtype=torch.uint8)
+    background = None if background is None else background.contiguous()
+    call = structures.Splats(count=len(centres), channels=3, compensate=compensate, near_cm=near_cm)
+    call.window[:] = window
+    call.fill([*pointers(inputs), *[None] * 6])
+    picture = structures.SplatPicture(*pointers([background, out, depth]))
+    picture.background_is_bytes = background is not None and background.dtype == torch.uint8
+    number = target_number(torch.float32, target)
+    library.call("jean_splat_picture", call, picture, number, torch.get_num_threads())
+    return out
+
+
+def _check_limits(colours: Tensor, window: Sequence[int]) -> None:
+    if colours.shape[1] > MAX_COLOURS:
+        raise ValueError(f"at most {MAX_COLOURS} colours, not {colours.shape[1]}")
+    if max(window[2:]) > MAX_SIDE_PX:
+        raise ValueError(f"a window has at most {MAX_SIDE_PX} px along a side, not {max(window[2:])}")
 
 
 @torch.library.custom_op("jean::splat", mutates_args=())
