@@ -135,6 +135,14 @@ class VideoLook(Part):
     sharpness: float = Field(ge=0, description="Median variance of the Laplacian of the face, grey levels squared.")
 
 
+class MatteFacts(Part):
+    """Quality of the mattes, measured without a reference."""
+
+    holes: float = Field(ge=0, le=1, description="Fraction of the person that is a hole, mean over the frames.")
+    holes_worst: float = Field(ge=0, le=1, description="The same in the worst frame.")
+    jumps: float = Field(ge=0, le=1, description="Fraction of frames whose matte changes without motion.")
+
+
 class SyncFacts(Part):
     """How sound and lips go together, measured with the lip prior."""
 
@@ -190,6 +198,7 @@ class ClipMeta(Part):
     no_face: list[Interval] | None = Field(None, description="Frame intervals without the face.")
     several_faces: list[Interval] | None = Field(None, description="Frame intervals with more than one face.")
     look: VideoLook | None = Field(None, description="Measurements on the source video.")
+    mattes: MatteFacts | None = Field(None, description="Quality of the mattes; None without pictures.")
     sync: SyncFacts | None = Field(None, description="Sound against lips; None without sound or moving lips.")
     fit: dict[str, JsonValue] | None = Field(None, description="Report of the head fit, see docs/tracking.md.")
     synthetic: SyntheticSource | None = Field(None, description="Item of a synthetic corpus.")

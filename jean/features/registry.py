@@ -29,6 +29,7 @@ ADAPTERS: dict[str, dict[str, str]] = {
     },
     "matting": {
         "grabcut": "jean.features.matting.grabcut:GrabCutMatting",
+        "person": "jean.features.matting.person:PersonMatting",
         "selfie": "jean.features.matting.selfie:SelfieMatting",
     },
 }

@@ -43,8 +43,8 @@ class PrepareConfig(StageConfig):
     )
     matting: str = Field(
         "auto",
-        description="How head, torso and background are separated: selfie, grabcut, or auto, which is selfie if its "
-        "weights are installed and grabcut otherwise.",
+        description="How head, torso and background are separated: person, selfie, grabcut, or auto, which is person "
+        "or selfie if their weights are installed, and grabcut otherwise.",
     )
     audio: tuple[str, ...] = Field(("logmel",), description="Audio features to extract.")
     crop: Literal["face", "centre"] = Field(

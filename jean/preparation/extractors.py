@@ -5,18 +5,39 @@ from __future__ import annotations
 from functools import cached_property
 from pathlib import Path
 
+from jean.clips.meta import ExtractorSpec
 from jean.environment import pick_device
 from jean.features import registry
 from jean.features.base import AudioFeatures, EmotionFeatures, FaceTracker, Matting
+from jean.features.matting.person import WEIGHTS as PERSON_WEIGHTS
+from jean.features.matting.selfie import WEIGHTS as SELFIE_WEIGHTS
 from jean.preparation.config import PrepareConfig
 from jean.weights import store as weights
 
+FALLBACK = "grabcut"  # needs no weights
+
 
 def matting_name(requested: str) -> str:
-    """The matting method: for "auto" ``selfie`` if its weights are installed, ``grabcut`` otherwise."""
+    """The matting method: for "auto" the first of ``person`` and ``selfie`` with installed weights, or ``grabcut``."""
     if requested != "auto":
         return requested
-    return "selfie" if weights.locate("selfie_multiclass_256x256.tflite") is not None else "grabcut"
+    for name, file in (("person", PERSON_WEIGHTS), ("selfie", SELFIE_WEIGHTS)):
+        if weights.locate(file) is not None:
+            return name
+    return FALLBACK
+
+
+def matting_spec(config: PrepareConfig) -> ExtractorSpec | None:
+    """Name and version of the matting method; None for a preparation without pictures.
+
+    Raises:
+        UsageError: there is no such method.
+        SetupError: its package is missing.
+    """
+    if config.tracks_only:
+        return None
+    name = matting_name(config.matting)
+    return ExtractorSpec(name=name, version=registry.REGISTRIES["matting"].load(name).version)
 
 
 class Extractors:
@@ -68,11 +89,13 @@ def needed_weights(config: PrepareConfig) -> tuple[list[str], list[str]]:
         SetupError: the package of an extractor is missing.
     """
     names = [("tracker", config.tracker)]
-    if not config.tracks_only:
-        names.append(("matting", matting_name(config.matting)))
-    names += [("emotion", name) for name in config.emotion] + [("audio", name) for name in config.audio]
     required: list[str] = []
     optional: list[str] = []
+    if not config.tracks_only:
+        if config.matting == "auto":
+            optional.append(PERSON_WEIGHTS)
+        names.append(("matting", matting_name(config.matting)))
+    names += [("emotion", name) for name in config.emotion] + [("audio", name) for name in config.audio]
     for kind, name in names:
         needed, helpful = registry.weights_of(kind, name)
         required += needed

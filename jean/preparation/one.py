@@ -12,7 +12,8 @@ from jean.errors import ArtefactError, InputError
 from jean.files import folder_lock
 from jean.media import media_digest
 from jean.preparation.config import PrepareConfig
-from jean.preparation.extractors import Extractors
+from jean.preparation.extractors import Extractors, matting_spec
+from jean.preparation.matte_quality import matte_warnings
 from jean.preparation.store import Step
 from jean.preparation.video import NO_SOUND, VERSION, VideoPreparation
 from jean.progress import Progress
@@ -49,7 +50,7 @@ def prepare_clip(
         started = time.monotonic()
         digest = media_digest(video)
         options = config.model_dump(mode="json", exclude=_NOT_RECORDED)
-        if _is_finished(folder, digest, options):
+        if _is_finished(folder, digest, config, options):
             if config.need_sound and Clip.open(folder, pictures=False).audio_path is None:
                 raise InputError(NO_SOUND)
             progress.say(f"{folder}: already prepared.")
@@ -66,26 +67,28 @@ def prepare_clip(
 def is_prepared(video: Path, folder: Path, config: PrepareConfig) -> bool:
     """Whether ``folder`` holds the complete clip of this video with these options."""
     try:
-        return _is_finished(folder, media_digest(video), config.model_dump(mode="json", exclude=_NOT_RECORDED))
+        options = config.model_dump(mode="json", exclude=_NOT_RECORDED)
+        return _is_finished(folder, media_digest(video), config, options)
     except InputError:
         return False
 
 
-def _is_finished(folder: Path, digest: str, options: dict[str, Any]) -> bool:
-    """Whether ``folder`` holds the complete clip of this video with these options."""
+def _is_finished(folder: Path, digest: str, config: PrepareConfig, options: dict[str, Any]) -> bool:
+    """Whether ``folder`` holds the complete clip of this video with these options and today's matting."""
     try:
-        meta = Clip.open(folder, pictures=not options["tracks_only"]).meta
+        meta = Clip.open(folder, pictures=not config.tracks_only).meta
     except (InputError, ArtefactError):
         return False
     source = meta.source.sha256 if meta.source is not None else None
-    return (source, meta.options, meta.prepare_version) == (digest, options, VERSION)
+    found = source, meta.options, meta.prepare_version, meta.matting
+    return found == (digest, options, VERSION, matting_spec(config))
 
 
 def _figures(folder: Path, steps: list[Step], seconds: float) -> dict[str, Any]:
     """The figures of one clip for ``--json``."""
     meta = Clip.open(folder, pictures=False).meta
     document = meta.to_json()
-    names = ("frames", "valid", "fps", "size_px", "crop", "no_face", "several_faces", "look", "fit")
+    names = ("frames", "valid", "fps", "size_px", "crop", "no_face", "several_faces", "look", "mattes", "fit")
     return {
         "clip": str(folder),
         **{name: document.get(name) for name in names},
@@ -102,6 +105,7 @@ def _figures(folder: Path, steps: list[Step], seconds: float) -> dict[str, Any]:
 
 def clip_warnings(meta: ClipMeta) -> list[str]:
     """What a user of the clip should know, one line each."""
-    if meta.valid is None or meta.valid >= NEARLY_ALL * meta.frames:
-        return []
-    return [f"the face is found in {meta.valid} of {meta.frames} frames ({meta.valid / meta.frames:.0%})."]
+    warnings = matte_warnings(meta.mattes) if meta.mattes is not None else []
+    if meta.valid is not None and meta.valid < NEARLY_ALL * meta.frames:
+        warnings.append(f"the face is found in {meta.valid} of {meta.frames} frames ({meta.valid / meta.frames:.0%}).")
+    return warnings

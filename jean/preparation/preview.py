@@ -9,10 +9,12 @@ import numpy as np
 from jean.clips.clip import Clip
 from jean.geometry import project
 from jean.media import open_writer, read_wav, write_png
+from jean.preparation.matte_quality import MatteQuality
 
 HEAD_COLOUR = (255, 90, 90)
 TORSO_COLOUR = (90, 140, 255)
 AXIS_COLOURS = ((255, 60, 60), (60, 220, 60), (70, 110, 255))
+FAULT_COLOUR = (255, 230, 0)
 AXIS_CM = 7.0  # length of the drawn axes
 TINT = 0.35  # opacity of the colours of head and torso
 SHEET = (3, 4)  # rows, columns
@@ -22,7 +24,7 @@ def write_preview(clip_folder: str | Path) -> list[Path]:
     """Writes ``preview/sheet.png`` and ``preview/overlay.mp4`` into a clip folder.
 
     Landmarks are dots. Three axes start at the head's origin: x red, y green, z blue (towards the back of the head).
-    Head and torso are tinted.
+    Head and torso are tinted. Holes in the mattes are yellow; frames whose matte jumps have a yellow border.
 
     Returns:
         The paths of the two files.
@@ -33,13 +35,18 @@ def write_preview(clip_folder: str | Path) -> list[Path]:
     rows, columns = SHEET
     sampled = np.linspace(0, clip.frame_count - 1, rows * columns).round().astype(int)
     sheet = np.concatenate(
-        [np.concatenate([overlay(clip, t) for t in sampled[r * columns : (r + 1) * columns]], 1) for r in range(rows)]
+        [
+            np.concatenate([_with_holes(clip, t) for t in sampled[r * columns : (r + 1) * columns]], 1)
+            for r in range(rows)
+        ]
     )
     write_png(folder / "sheet.png", sheet)
     sound = read_wav(clip.audio_path) if clip.audio_path else None
+    quality = MatteQuality()
     with open_writer(folder / "overlay.mp4", (clip.size_px, clip.size_px), clip.fps, sound) as writer:
         for index in range(clip.frame_count):
-            writer.write(overlay(clip, index))
+            faults = quality.add(np.asarray(clip.matte[index]), clip.arrays["landmarks"][index])
+            writer.write(mark_faults(overlay(clip, index), *faults))
     return [folder / "sheet.png", writer.path]
 
 
@@ -59,6 +66,25 @@ def overlay(clip: Clip, index: int) -> np.ndarray:
     if clip.arrays["valid"][index]:
         for point in clip.arrays["landmarks"][index]:
             cv2.circle(image, _pixel(point), max(1, clip.size_px // 200), (255, 255, 80), -1, cv2.LINE_AA)
+    return image
+
+
+def _with_holes(clip: Clip, index: int) -> np.ndarray:
+    faults = MatteQuality().add(np.asarray(clip.matte[index]), clip.arrays["landmarks"][index])
+    return mark_faults(overlay(clip, index), *faults)
+
+
+def mark_faults(image: np.ndarray, open_pixels: np.ndarray, jumps: bool) -> np.ndarray:
+    """Draws the faults of a matte into its overlay uint8 [H, W, 3]; they come from ``MatteQuality.add``."""
+    import cv2
+
+    mask = cv2.resize(open_pixels.astype(np.uint8), image.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0
+    image = np.where(mask[..., None], np.array(FAULT_COLOUR, np.uint8), image)
+    if jumps:
+        width = max(2, len(image) // 64)
+        inner = image[width:-width, width:-width].copy()
+        image[:] = FAULT_COLOUR
+        image[width:-width, width:-width] = inner
     return image
 
 

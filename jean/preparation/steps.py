@@ -27,6 +27,7 @@ from jean.media.rates import RATE_HZ
 from jean.preparation.clip_arrays import expression_array, face_arrays, head_arrays, landmark_weights
 from jean.preparation.config import PrepareConfig
 from jean.preparation.crop import choose_crop, crop_image
+from jean.preparation.matte_quality import MatteQuality
 from jean.preparation.tracking import choose_face as choosing
 from jean.preparation.tracking.tracks import Tracks, write_tracks
 from jean.preparation.turning import refuse_turned, turned
@@ -187,12 +188,19 @@ def _crop_points(path: Path, tracks: Tracks, chosen: np.ndarray, crop: Crop, siz
 def matte_frames(
     folder: Path, frames: np.ndarray, landmarks: np.ndarray, matting: Matting, progress: Progress
 ) -> dict[str, Any]:
-    """Separates head, torso and background in every frame."""
+    """Separates head, torso and background in every frame.
+
+    Returns:
+        ``mattes``, the values of ``jean.clips.meta.MatteFacts``.
+    """
+    quality = MatteQuality()
     with open(folder / MATTE, "wb") as out, progress.task("matting", len(frames)) as advance:
-        for opacity in matting.segment(_with_landmarks(frames, landmarks)):
-            out.write(np.ascontiguousarray(opacity, np.uint8).tobytes())
+        for opacity, points in zip(matting.segment(_with_landmarks(frames, landmarks)), landmarks, strict=True):
+            opacity = np.ascontiguousarray(opacity, np.uint8)
+            quality.add(opacity, points)
+            out.write(opacity.tobytes())
             advance(1)
-    return {}
+    return {"mattes": quality.facts().to_json()}
 
 
 def extract_emotion_features(

@@ -32,6 +32,7 @@ from jean.clips.meta import (
     EmotionSpec,
     ExtractorSpec,
     FileFacts,
+    MatteFacts,
 )
 from jean.clips.writer import ClipWriter, audio_spec, emotion_spec
 from jean.errors import InputError
@@ -42,7 +43,8 @@ from jean.lips.sync import TRUSTED_S
 from jean.preparation import steps
 from jean.preparation.config import PrepareConfig
 from jean.preparation.crop import centre_crop
-from jean.preparation.extractors import Extractors
+from jean.preparation.extractors import FALLBACK, PERSON_WEIGHTS, Extractors
+from jean.preparation.matte_quality import matte_warnings
 from jean.preparation.store import Step, StepStore
 from jean.preparation.sync_check import measure_sync, sync_warnings
 from jean.preparation.tracking.tracks import Tracks
@@ -129,8 +131,9 @@ class VideoPreparation:
             publish=[ARRAYS_FILE],
         )
         landmarks = crop.points(tracks.values("landmarks", chosen), self.size_px)
+        mattes: dict[str, float] | None = None
         if self.matting is not None:
-            self._matte(self.matting, choice, cut, frames, landmarks)
+            mattes = self._matte(self.matting, choice, cut, frames, landmarks)
         emotion = self._emotion_features(choice, cut, frames, landmarks)
         audio = self._sound(len(chosen))
         sync = self._sync(choice, landmarks) if audio else None
@@ -145,6 +148,7 @@ class VideoPreparation:
             audio=audio,
             emotion=emotion or None,
             look=inspected.info["look"],
+            mattes=mattes,
             sync=sync,
             fit=fitted.info["report"],
             **{name: choice.info[name] for name in ("valid", "no_face", "several_faces")},
@@ -206,9 +210,13 @@ class VideoPreparation:
             lambda out: steps.fit_head(out, tracks, chosen, crop, frames, config, self.tracker, self.progress),
         )
 
-    def _matte(self, matting: Matting, choice: Step, cut: Step, frames: np.ndarray, landmarks: np.ndarray) -> None:
-        """Mattes, and the background that follows from them."""
-        facts = {"matting": matting.name, "matting_version": matting.version}
+    def _matte(
+        self, matting: Matting, choice: Step, cut: Step, frames: np.ndarray, landmarks: np.ndarray
+    ) -> dict[str, float]:
+        """Mattes, and the background that follows from them; returns the quality of the mattes."""
+        if self.config.matting == "auto" and matting.name == FALLBACK:
+            self.progress.say(f"matting: {FALLBACK}. Better separated: jean models pull {PERSON_WEIGHTS}")
+        facts = {"matting": matting.name, "matting_version": matting.version, "quality": 1}
         matted = self.store.run(
             "matte",
             {"crop": cut.key, "choose": choice.key, **facts},
@@ -222,6 +230,9 @@ class VideoPreparation:
             lambda out: steps.write_background(out, frames, mattes),
             publish=[BACKGROUND],
         )
+        facts_of_mattes: dict[str, float] = matted.info["mattes"]
+        self._warn(matte_warnings(MatteFacts(**facts_of_mattes)))
+        return facts_of_mattes
 
     def _emotion_features(
         self, choice: Step, cut: Step, frames: np.ndarray, landmarks: np.ndarray

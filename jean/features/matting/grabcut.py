@@ -11,13 +11,11 @@ from collections.abc import Iterable, Iterator
 
 import numpy as np
 
-from jean.features.matting.common import Frame, brighten_darks, process_blocks, shrink, to_uint8, work_size
-from jean.features.matting.edges import enlarge
+from jean.features.matting.common import Frame, brighten_darks, process_blocks, shrink, work_size
+from jean.features.matting.finish import finish_mattes
 from jean.features.matting.models import KeyFrames, fit_models, frame_guide, frame_mask
 from jean.features.matting.motion import MotionSmoother, motion_log_odds
-from jean.features.matting.refine import soft_alpha
 from jean.features.matting.shape import certain_foreground, upper_head
-from jean.features.matting.split import head_fraction
 from jean.landmarks import fill_gaps
 
 FADE_FRAMES = 12.0  # decay of the confidence in interpolated landmarks with the distance to tracked ones
@@ -31,7 +29,7 @@ class GrabCutMatting:
     """
 
     name = "grabcut"
-    version = "3"
+    version = "4"
 
     def segment(self, frames: Iterable[Frame]) -> Iterator[np.ndarray]:
         """Yields uint8 [H, W, 2] (head, torso) for each frame; reads up to one block (100 frames) ahead."""
@@ -41,8 +39,6 @@ class GrabCutMatting:
 
 def _segment_block(block: list[Frame], key_frames: KeyFrames) -> np.ndarray:
     """Mattes uint8 [N, H, W, 2] of a block; appends its key frames to ``key_frames`` for later blocks."""
-    import cv2
-
     full = [rgb for rgb, _ in block]
     side = full[0].shape[0]
     size = work_size(side)
@@ -60,21 +56,12 @@ def _segment_block(block: list[Frame], key_frames: KeyFrames) -> np.ndarray:
     odds = smoother.smooth(
         np.stack([models.frame_odds(*each) for each in zip(small, landmarks, motion_odds, confidences, strict=True)])
     )
-    alphas, fractions = np.empty_like(odds), np.empty_like(odds)
+    masks = np.empty(odds.shape, bool)
     for i, rgb in enumerate(small):
-        guide = frame_guide(rgb)
         inside = certain_foreground(landmarks[i], size) & (confidences[i] > 0.5)
         expected = upper_head(landmarks[i], size) & (confidences[i] > 0.5)
-        mask = frame_mask(guide, odds[i], inside, expected, models.plate.observed)
-        alphas[i] = soft_alpha(rgb, guide, mask)
-        fractions[i] = head_fraction(rgb, guide, alphas[i], landmarks[i], models.hair)
-    alphas, fractions = smoother.smooth(alphas), smoother.smooth(fractions)
-    mattes = np.empty((len(block), side, side, 2), np.uint8)
-    for i, rgb in enumerate(full):
-        alpha = enlarge(alphas[i], shrink(rgb, size), rgb)
-        fraction = cv2.resize(fractions[i], (side, side), interpolation=cv2.INTER_LINEAR)
-        mattes[i] = to_uint8(alpha * fraction, alpha * (1 - fraction))
-    return mattes
+        masks[i] = frame_mask(frame_guide(rgb), odds[i], inside, expected, models.plate.observed)
+    return finish_mattes(full, small, masks, landmarks, models.hair, smoother)
 
 
 def _frames_from(valid: np.ndarray) -> np.ndarray:

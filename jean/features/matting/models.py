@@ -123,7 +123,7 @@ def fit_models(frames: np.ndarray, landmarks: np.ndarray, valid: np.ndarray, key
         key_frames: key frames of earlier blocks; those of this block are appended.
     """
     tracked = np.flatnonzero(valid)
-    keys = tracked[_evenly_spaced(len(tracked), KEY_FRAMES)]
+    keys = tracked[evenly_spaced(len(tracked), KEY_FRAMES)]
     motion_odds = motion_log_odds(frames, landmarks, keys)
     frames, landmarks = frames[keys], landmarks[keys]
     size = frames.shape[1]
@@ -136,7 +136,7 @@ def fit_models(frames: np.ndarray, landmarks: np.ndarray, valid: np.ndarray, key
     guides = [frame_guide(rgb) for rgb in frames]
     insides = [certain_foreground(points, size) for points in landmarks]
     heads = [upper_head(points, size) for points in landmarks]
-    mosaic = _evenly_spaced(len(frames), MOSAIC_FRAMES)
+    mosaic = evenly_spaced(len(frames), MOSAIC_FRAMES)
     labels = _joint_grabcut(frames[mosaic], landmarks[mosaic], motion_odds[mosaic], areas)
     # GrabCut may cut holes into dark hair before a dark wall; the expected shape keeps them out of the plate.
     expected = np.stack([prior_odds(points, size) > 1.0 for points in landmarks[mosaic]])
@@ -223,6 +223,6 @@ def _add_key_frames(key_frames: KeyFrames, frames: np.ndarray, alphas: np.ndarra
         del key_frames[::2]
 
 
-def _evenly_spaced(count: int, samples: int) -> np.ndarray:
+def evenly_spaced(count: int, samples: int) -> np.ndarray:
     """Up to ``samples`` evenly spaced indices below ``count``."""
     return np.unique(np.linspace(0, count - 1, samples).round().astype(int))

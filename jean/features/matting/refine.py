@@ -39,6 +39,19 @@ def remove_specks(mask: np.ndarray, inside: np.ndarray) -> np.ndarray:
     return (solid > 0) | hole[labels]
 
 
+def connected_to(inside: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """The connected parts of ``mask`` with ``inside``, bool [h, w] both, that touch ``inside``."""
+    import cv2
+
+    solid = (mask | inside).astype(np.uint8)
+    solid = cv2.morphologyEx(solid, cv2.MORPH_OPEN, np.ones((3, 3), np.uint8)) | inside.astype(np.uint8)
+    count, labels = cv2.connectedComponents(solid, connectivity=4)
+    keep = np.zeros(count, bool)
+    keep[np.unique(labels[inside])] = True
+    keep[0] = False
+    return keep[labels]
+
+
 def close_pockets(mask: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """Closes gaps of a mask that touch neither the top nor the sides of the frame.
 

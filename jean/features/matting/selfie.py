@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 import numpy as np
 
-from jean.errors import ArtefactError, SetupError
+from jean.errors import ArtefactError
 from jean.features.matting.common import Frame, process_blocks, shrink, to_uint8, work_size
 from jean.features.matting.edges import ColourGuide, enlarge
 from jean.features.matting.motion import MotionSmoother
+from jean.features.matting.network import Classify, SegmentationNetwork
+from jean.features.matting.whole import fill_enclosed, without_holes
 
 WEIGHTS = "selfie_multiclass_256x256.tflite"
 # its classes: 0 background, 1 hair, 2 body skin, 3 face skin, 4 clothes, 5 other (glasses, scarves)
@@ -22,11 +23,9 @@ TORSO_CLASSES = (2, 4, 5)
 UNCERTAIN = (0.3, 0.7)
 GUIDE_PX, GUIDE_SMOOTHNESS = 2, 4e-4  # of the guided filter, at 256 px
 
-Classify = Callable[[np.ndarray], np.ndarray]
-
 
 class SelfieMatting:
-    """Matting by a network for hair, skin and clothes; landmarks are not used. See ``Matting``.
+    """Matting by a network for hair, skin and clothes; landmarks only close the neck. See ``Matting``.
 
     Args:
         classify: converts RGB uint8 [h, w, 3] to class probabilities [h, w, 6]; None loads MediaPipe's network.
@@ -37,18 +36,21 @@ class SelfieMatting:
 
     name = "selfie"
     weights = (WEIGHTS,)
-    version = "2"
+    version = "3"
 
     def __init__(self, classify: Classify | None = None):
-        self._classify: AbstractContextManager[Classify] = nullcontext(classify) if classify else _Network()
+        self._classify: AbstractContextManager[Classify] = (
+            nullcontext(classify) if classify else SegmentationNetwork(WEIGHTS)
+        )
 
     def segment(self, frames: Iterable[Frame]) -> Iterator[np.ndarray]:
         """Yields uint8 [H, W, 2] (head, torso) for each frame; reads up to one block (100 frames) ahead."""
         with self._classify as classify:
-            yield from process_blocks(frames, lambda block: _segment_block([rgb for rgb, _ in block], classify))
+            yield from process_blocks(frames, lambda block: _segment_block(block, classify))
 
 
-def _segment_block(full: list[np.ndarray], classify: Classify) -> np.ndarray:
+def _segment_block(block: list[Frame], classify: Classify) -> np.ndarray:
+    full = [rgb for rgb, _ in block]
     side = full[0].shape[0]
     small = np.stack([shrink(rgb, work_size(side)) for rgb in full])
     parts = np.stack([_head_and_torso(classify(rgb), small.shape[1]) for rgb in small])
@@ -56,7 +58,8 @@ def _segment_block(full: list[np.ndarray], classify: Classify) -> np.ndarray:
     parts = np.stack([smoother.smooth(np.ascontiguousarray(parts[..., i])) for i in range(2)], -1)
     mattes = np.empty((len(full), side, side, 2), np.uint8)
     for i, rgb in enumerate(full):
-        mattes[i] = opacity(parts[i], small[i], rgb)
+        points = block[i][1] * (small.shape[1] / side)
+        mattes[i] = opacity(parts[i], small[i], rgb, points if np.isfinite(points).all() else None)
     return mattes
 
 
@@ -70,13 +73,14 @@ def _head_and_torso(probabilities: np.ndarray, size: int) -> np.ndarray:
     return np.stack([probabilities[..., list(c)].sum(-1) for c in (HEAD_CLASSES, TORSO_CLASSES)], -1).astype(np.float32)
 
 
-def opacity(parts: np.ndarray, small: np.ndarray, full: np.ndarray) -> np.ndarray:
+def opacity(parts: np.ndarray, small: np.ndarray, full: np.ndarray, landmarks: np.ndarray | None) -> np.ndarray:
     """Converts probabilities to opacities, with a soft step where the person becomes more likely than the background.
 
     Args:
         parts: float32 [h, w, 2], probability of head and of torso.
         small: uint8 [h, w, 3], the frame at the same size.
         full: uint8 [H, W, 3], the full-size frame.
+        landmarks: [68, 2] px of the small frame; None without a face, whose neck is then unknown.
 
     Returns:
         uint8 [H, W, 2].
@@ -86,39 +90,9 @@ def opacity(parts: np.ndarray, small: np.ndarray, full: np.ndarray) -> np.ndarra
     low, high = UNCERTAIN
     person = np.ascontiguousarray(parts.sum(-1), np.float32)
     aligned = ColourGuide(small, max(1, round(GUIDE_PX * small.shape[0] / 256)), GUIDE_SMOOTHNESS).filter(person)
-    alpha = enlarge(np.clip((aligned - low) / (high - low), 0, 1), small, full)
+    alpha = np.clip((aligned - low) / (high - low), 0, 1)
+    alpha = fill_enclosed(alpha) if landmarks is None else without_holes(alpha, landmarks)
+    alpha = enlarge(alpha, small, full)
     head_fraction = np.clip(parts[..., 0] / np.maximum(person, 1e-6), 0, 1)
     fraction = cv2.resize(head_fraction, alpha.shape[::-1], interpolation=cv2.INTER_LINEAR)
     return to_uint8(alpha * fraction, alpha * (1 - fraction))
-
-
-class _Network:
-    """Context manager around MediaPipe's image segmenter; yields the function ``classify``."""
-
-    def __init__(self) -> None:
-        from jean.weights import store as weights
-
-        path = weights.find(WEIGHTS)
-        try:
-            import mediapipe
-            from mediapipe.tasks.python import BaseOptions, vision
-        except ImportError as error:
-            raise SetupError(f"mediapipe cannot be loaded ({error}).", "Run: pip install mediapipe") from error
-        self._mediapipe: Any = mediapipe
-        self._vision: Any = vision
-        self._options = vision.ImageSegmenterOptions(
-            base_options=BaseOptions(model_asset_path=str(path)), output_confidence_masks=True
-        )
-
-    def __enter__(self) -> Classify:
-        self._segmenter = self._vision.ImageSegmenter.create_from_options(self._options)
-        return self._classify
-
-    def __exit__(self, *_: object) -> None:
-        self._segmenter.close()
-
-    def _classify(self, image: np.ndarray) -> np.ndarray:
-        kind = self._mediapipe.ImageFormat.SRGB
-        wrapped = self._mediapipe.Image(image_format=kind, data=np.ascontiguousarray(image))
-        masks = self._segmenter.segment(wrapped).confidence_masks
-        return np.stack([mask.numpy_view().reshape(image.shape[:2]) for mask in masks], -1)

@@ -12,6 +12,7 @@ import numpy as np
 from jean.landmarks import LEFT_EYE, RIGHT_EYE
 
 CHIN_Y = 1.45
+JAW_CORNERS = [3, 13]  # where jaw and cheek meet
 
 
 def head_similarity(landmarks: np.ndarray) -> np.ndarray:
@@ -61,18 +62,36 @@ def prior_odds(landmarks: np.ndarray, size_px: int) -> np.ndarray:
 
 def certain_foreground(landmarks: np.ndarray, size_px: int) -> np.ndarray:
     """Certain foreground: face, forehead, and the middle of the neck down to the border; bool [size, size]."""
-    import cv2
-
     x, y = head_grid(size_px, head_similarity(landmarks))
-    mask = np.zeros((size_px, size_px), np.uint8)
-    points = np.asarray(landmarks, np.float64)
-    # The tracked contour may jump to cheeks and hair at the sides: stay slightly inside it.
-    centre = points.mean(0)
-    hull = cv2.convexHull((centre + 0.9 * (points - centre)).astype(np.float32)).reshape(-1, 2)
-    cv2.fillConvexPoly(mask, np.round(hull * 16 - 8).astype(np.int32), 1, shift=4)
     forehead = (x / 0.75) ** 2 + ((y + 1.0) / 0.75) ** 2 < 1
     neck = (np.abs(x) < 0.45) & (y > 1.0)
-    return mask.astype(bool) | forehead | neck
+    # The tracked contour may jump to cheeks and hair at the sides: the hull stays slightly inside it.
+    return face_hull(landmarks, size_px) | forehead | neck
+
+
+def face_hull(landmarks: np.ndarray, size_px: int, scale: float = 0.9) -> np.ndarray:
+    """The convex hull of the landmarks, scaled about their mean, bool [size, size]."""
+    import cv2
+
+    mask = np.zeros((size_px, size_px), np.uint8)
+    points = np.asarray(landmarks, np.float64)
+    centre = points.mean(0)
+    hull = cv2.convexHull((centre + scale * (points - centre)).astype(np.float32)).reshape(-1, 2)
+    cv2.fillConvexPoly(mask, np.round(hull * 16 - 8).astype(np.int32), 1, shift=4)
+    return mask.astype(bool)
+
+
+def jaw_middle(landmarks: np.ndarray) -> float:
+    """Horizontal position of the neck in head coordinates: the middle of the corners of the jaw.
+
+    The chin of a turned head stands beside the neck.
+
+    Args:
+        landmarks: [68, 2] px.
+    """
+    points = np.asarray(landmarks, np.float64)
+    similarity = head_similarity(points)
+    return float(similarity[0, :2] @ points[JAW_CORNERS].mean(0) + similarity[0, 2])
 
 
 def upper_head(landmarks: np.ndarray, size_px: int) -> np.ndarray:

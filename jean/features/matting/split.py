@@ -8,11 +8,14 @@ import numpy as np
 
 from jean.features.matting.colour import UNIFORM, colour_density, look_up
 from jean.features.matting.edges import ColourGuide
-from jean.features.matting.shape import head_grid, head_similarity, jaw_distance
+from jean.features.matting.shape import face_hull, head_grid, head_similarity, jaw_distance, jaw_middle
 
 SOFT_PX = 1.0  # width of the soft step at the jaw, at 256 px
 # Hanging hair is farther from the middle than this (head coordinates).
 THROAT_HALF_WIDTH = 0.95
+ROOTS_Y = 0.1  # hanging hair starts above this height, beside the nose (head coordinates)
+STRANDS_PX = 4.0  # standard deviation of the surroundings whose colours are averaged, at 256 px
+GAP_PX = 4  # half width of gaps between strands that are closed, at 256 px
 
 
 @dataclass(frozen=True)
@@ -36,10 +39,11 @@ def fit_hair(frames: np.ndarray, alphas: np.ndarray, landmarks: np.ndarray) -> H
     for rgb, alpha, points in zip(frames, alphas, landmarks, strict=True):
         x, y = head_grid(size, head_similarity(points))
         solid = alpha > 0.9
-        hair_area = solid & (y < 0.4) & ((x / 1.3) ** 2 + ((y + 0.1) / 1.75) ** 2 > 1)
+        # Above the eyes: beside them may be ears and cheeks in shadow.
+        hair_area = solid & (y < -0.4) & ((x / 1.3) ** 2 + ((y + 0.1) / 1.75) ** 2 > 1)
         chest = solid & (y > 1.6) & (np.abs(x) < 0.75)
         # The neck has the colour of the face, and so does the crown of a bald head.
-        skin = (np.abs(x) < 0.8) & (np.abs(y) < 0.8)
+        skin = face_hull(points, size) & (np.abs(y) < 0.8)
         hair.append(rgb[hair_area])
         torso.append(rgb[chest | skin])
     densities = [colour_density(colours, np.ones(len(colours))) for colours in map(np.concatenate, (hair, torso))]
@@ -68,12 +72,25 @@ def head_fraction(
     odds = np.log(look_up(model.hair, rgb) / (look_up(model.torso, rgb) + 3 * UNIFORM))
     odds = np.clip(odds, -4, 4) - 0.5
     # Hair hangs at the sides, not over the throat, and seldom far below.
-    odds += np.clip(6 * (np.abs(x) - THROAT_HALF_WIDTH), -6, 1) - 1.5 * np.maximum(y - 1.6, 0)
-    hanging = guide.filter(1 / (1 + np.exp(-odds)))
-    # Hanging hair is connected to hair above the jaw, and is thicker than single strands.
-    hair_mask = cv2.morphologyEx((hanging > 0.5).astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0
-    connected = _connected(hair_mask, hair_mask & (distance > 0) & (alpha > 0.5))
-    return np.maximum(step, connected * np.clip(2 * hanging - 0.5, 0, 1)).astype(np.float32)
+    across = np.abs(x - jaw_middle(landmarks))
+    odds += np.clip(6 * (across - THROAT_HALF_WIDTH), -6, 1) - 1.5 * np.maximum(y - 1.6, 0)
+    # Bright strands have the colour of skin, so the colours around a pixel count more than its own.
+    around = cv2.GaussianBlur(odds, (0, 0), STRANDS_PX * size / 256)
+    hanging = guide.filter(1 / (1 + np.exp(-(0.3 * odds + 0.7 * around))))
+    # Hanging hair is thicker than single strands, and grows beside the eyes: it hangs down from there without a gap.
+    # Clothes of its colour are separated from it by cheek, ear and neck.
+    solid = (alpha > 0.5) & ~face_hull(landmarks, size, 1.05)
+    hair_mask = (
+        cv2.morphologyEx(((hanging > 0.5) & solid).astype(np.uint8), cv2.MORPH_OPEN, np.ones((5, 5), np.uint8)) > 0
+    )
+    connected = _connected(hair_mask, hair_mask & (y < ROOTS_Y))
+    # Gaps within the hair belong to it.
+    gap = 2 * max(1, round(GAP_PX * size / 256)) + 1
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (gap, gap))
+    closed = cv2.morphologyEx(connected.astype(np.uint8), cv2.MORPH_CLOSE, kernel) > 0
+    between = closed & ~connected & (across > THROAT_HALF_WIDTH)
+    below = np.where(between, 1.0, connected * np.clip(2 * hanging - 0.5, 0, 1))
+    return np.maximum(step, below).astype(np.float32)
 
 
 def _connected(mask: np.ndarray, anchor: np.ndarray) -> np.ndarray:

@@ -57,7 +57,7 @@ def test_head_and_torso_never_exceed_255_in_sum():
     random = np.random.default_rng(0)
     parts = random.dirichlet([1, 1, 1], (32, 32))[..., :2].astype(np.float32)
     image = random.integers(0, 255, (32, 32, 3), np.uint8)
-    assert opacity(parts, image, image).sum(-1, dtype=np.int32).max() <= 255
+    assert opacity(parts, image, image, None).sum(-1, dtype=np.int32).max() <= 255
 
 
 def test_another_network_is_rejected():
