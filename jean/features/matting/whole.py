@@ -38,7 +38,7 @@ def fill_enclosed(alpha: np.ndarray, levels: int = LEVELS) -> np.ndarray:
     """
     import cv2
 
-    filled = alpha.astype(np.float32)
+    filled: np.ndarray = alpha.astype(np.float32)
     for level in np.arange(1, levels + 1) / levels:
         # the tolerance keeps opacities that were stored with 8 bits at their own level
         count, labels = cv2.connectedComponents((alpha < level - 0.5 / 255).astype(np.uint8), connectivity=4)
