@@ -80,8 +80,8 @@ def without_holes(alpha: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     import cv2
 
     inside = neck(landmarks, len(alpha)).astype(np.float32)
-    inside = cv2.GaussianBlur(inside, (0, 0), EDGE_PX * len(alpha) / 256)
-    return fill_enclosed(np.maximum(alpha, np.clip(2 * inside, 0, 1)))
+    soft = cv2.GaussianBlur(inside, (0, 0), EDGE_PX * len(alpha) / 256)
+    return fill_enclosed(np.maximum(alpha, np.clip(2 * soft, 0, 1)))
 
 
 def holes(opacity: np.ndarray, landmarks: np.ndarray | None) -> np.ndarray:
