@@ -284,6 +284,15 @@ class Head(nn.Module, ABC):
         """
         return None
 
+    def hold_rigid_parts(self, rigid_fraction: Callable[[Tensor], Tensor]) -> None:
+        """Keeps glasses and other rigid parts out of the deformation.
+
+        Args:
+            rigid_fraction: how rigid the face is at positions [N, 2], head space, cm, of the frontal plane: [N], from
+                0, which moves with the landmarks, to 1, which moves with the head.
+        """
+        return None
+
     def lip_coordinates(self, offsets: Tensor) -> Tensor:
         """Lip coordinates [T, audio_width] whose deformation comes closest to measured offsets.
 

@@ -2,12 +2,13 @@
 
 Where the landmarks of a frame differ from those of the rigid head, the field is read at the position that the skin came
 from. So few frames are enough for a face that moves in ways none of them shows. The displacement is constant along the
-depth axis and falls to zero beside the face.
+depth axis, and zero beside the face and on rigid parts such as glasses.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -61,8 +62,10 @@ class FaceDeformation(nn.Module):
     driven_influence: Tensor
     spoken_influence: Tensor
     lips_to_points: Tensor
+    rigid: Tensor
     low: Tensor
     size: Tensor
+    cells: Tensor
 
     def __init__(self, shape: Sequence[Sequence[float]], box: Corners, lip_width: int, audio_drives_mouth: bool):
         super().__init__()
@@ -74,6 +77,10 @@ class FaceDeformation(nn.Module):
         self.register_buffer("spoken_influence", matrix[:, len(driven) :].contiguous(), persistent=False)
         # set by ``fit``; the last row is the offset of the mean mouth from the rigid head's
         self.register_buffer("lips_to_points", torch.zeros(lip_width + 1, len(spoken) * 2))
+        # how rigid the face is at each cell, set by ``hold``; runs of earlier versions have none
+        self.register_buffer("rigid", torch.zeros(CELLS**2, 1))
+        self.register_load_state_dict_pre_hook(_without_rigid_parts)
+        self.register_buffer("cells", frontal_grid(box), persistent=False)
         self.register_buffer("low", torch.tensor(box[0])[:2], persistent=False)
         self.register_buffer("size", (torch.tensor(box[1]) - torch.tensor(box[0]))[:2], persistent=False)
 
@@ -90,6 +97,14 @@ class FaceDeformation(nn.Module):
         ridge = torch.diag(torch.tensor([1.0] * lips.shape[1] + [0.0]).double())
         targets = offsets[:, list(LOWER)].reshape(len(lips), -1).double()
         self.lips_to_points.copy_(torch.linalg.solve(inputs.T @ inputs + ridge, inputs.T @ targets))
+
+    def hold(self, rigid_fraction: Callable[[Tensor], Tensor]) -> None:
+        """Keeps rigid parts in place.
+
+        Args:
+            rigid_fraction: how rigid the face is at positions [N, 2], cm, of the frontal plane: [N], 0 to 1.
+        """
+        self.rigid.copy_(rigid_fraction(self.cells.cpu())[:, None])
 
     def lip_coordinates(self, offsets: Tensor) -> Tensor:
         """Lip coordinates [T, lip_width] that come closest to offsets [T, 68, 2], cm; the inverse of ``fit``'s map."""
@@ -109,11 +124,16 @@ class FaceDeformation(nn.Module):
         if len(self.spoken_influence.T):
             mouth = torch.cat([lips, torch.ones_like(lips[:, :1])], 1) @ self.lips_to_points
             motion = motion + torch.einsum("gp,fpc->fgc", self.spoken_influence, mouth.view(len(lips), -1, 2))
-        return -motion
+        return -motion * (1 - self.rigid)
 
     def to_canonical(self, positions: Tensor, deformation: Tensor, frame: Tensor) -> Tensor:
         """``to_canonical`` in this deformation's box."""
         return to_canonical(positions, deformation, frame, self.low, self.size)
+
+
+def _without_rigid_parts(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Adds the buffer that runs of earlier versions lack."""
+    state.setdefault(f"{prefix}rigid", torch.zeros(CELLS**2, 1))
 
 
 def to_canonical(positions: Tensor, deformation: Tensor, frame: Tensor, low: Tensor, size: Tensor) -> Tensor:

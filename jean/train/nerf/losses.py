@@ -19,6 +19,7 @@ ABSOLUTE_WEIGHT, STRUCTURE_WEIGHT = 0.05, 0.02
 # Priors are added in every fourth step, so their weights are four times as large.
 TORSO_ROUGHNESS_WEIGHT = 4e-2
 LATENT_WEIGHT = 4e-4
+CERTAIN = 0.02  # opacity up to which a pixel counts as background, and up to which it may miss to the person
 
 
 def pixel_losses(
@@ -35,9 +36,11 @@ def pixel_losses(
     rgb, matte, plate = batch.rgb, batch.matte, batch.plate
     foreground = matte.sum(-1, keepdim=True).clamp(0, 1)
     if config.background == "random":
-        behind = _random_colours(batch, generator)
-        # move the pixel onto another background: replace the fraction of the plate in it
-        target = torch.where(foreground > 0.02, rgb + (1 - foreground) * (behind - plate), behind).clamp(0, 1)
+        # where the matte is uncertain, nobody knows how much of the plate the pixel holds: it stays over the plate
+        uncertain = (foreground > CERTAIN) & (foreground < 1 - CERTAIN)
+        behind = torch.where(uncertain, plate, _random_colours(batch, generator))
+        # other pixels of the person move onto another background
+        target = torch.where(foreground > CERTAIN, rgb + (1 - foreground) * (behind - plate), behind).clamp(0, 1)
     else:
         behind, target = plate, rgb
     visible = pixels

@@ -30,6 +30,7 @@ from jean.train.nerf.model import ema_copy, load_audio_encoder_weights, model_ar
 from jean.train.nerf.noise import add_audio_noise, add_condition_noise
 from jean.train.nerf.optimiser import ema_step, make_optimiser, rearrange, set_rates
 from jean.train.nerf.presets import ResolvedNerfConfig
+from jean.train.nerf.rigid_parts import rigid_fraction
 from jean.train.nerf.visual_hull import dilate_cells, visual_hull
 
 # Fractions of the training pixels drawn from mouth, eyes, face, head, and the whole frame.
@@ -96,6 +97,7 @@ class NerfStage:
         self.smoothing: bool | None = None  # value of the model's buffer; None before the first step
         train = torch.from_numpy(data.train)
         self.model.head.fit_deformation(self.lips.cpu()[train], torch.from_numpy(data.measured_offsets)[train])
+        self.model.head.hold_rigid_parts(partial(rigid_fraction, data))
 
     def step(self, step: int) -> dict[str, Tensor]:
         """One optimisation step over ``rays`` pixels."""

@@ -91,6 +91,20 @@ def test_the_torso_of_the_paper_preset_does_not_learn_the_face(clip, preset):
     assert (slopes[0] == 0) == (preset == "paper")
 
 
+def test_uncertain_pixels_are_compared_over_the_plate_and_certain_ones_over_random_colours(clip):
+    trained = stage(clip)
+    matte = torch.tensor([[0.6, 0.0], [1.0, 0.0], [0.0, 0.0]])  # uncertain, person, background
+    rgb, plate = torch.rand(2, 3, 3)
+    # a renderer that is right: the uncertain pixel holds 0.3 of the person, not the 0.6 of the matte
+    true_opacity = torch.tensor([0.3, 1.0, 0.0])
+    colour = torch.where(true_opacity[:, None] > 0, rgb - (1 - true_opacity[:, None]) * plate, torch.zeros(()))
+    head = Composite(colour, true_opacity, torch.ones(3), torch.ones(3, 1))
+    none = torch.zeros(3, dtype=torch.long)
+    batch = RayBatch(none[:1], none, torch.zeros(3, 2), rgb, matte, plate, torch.rand(3, 5))
+    losses = pixel_losses(Pixels([head], torch.zeros(3, 3), torch.zeros(3)), batch, trained.config, trained.generator)
+    assert losses["photo"] < 1e-10
+
+
 @pytest.mark.parametrize("backend", ["reference", "native"])
 @pytest.mark.parametrize("preset", ["fast", "paper"])
 def test_bf16_applies_to_networks_only(clip, preset, backend, monkeypatch):
