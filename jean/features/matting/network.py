@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
 
 from jean.errors import SetupError
+from jean.features.trackers.native_log import quiet_native_log
 
 # Converts RGB uint8 [h, w, 3] to class probabilities float32 [h, w, C].
 Classify = Callable[[np.ndarray], np.ndarray]
@@ -39,7 +41,9 @@ class SegmentationNetwork:
         )
 
     def __enter__(self) -> Classify:
-        self._segmenter = self._vision.ImageSegmenter.create_from_options(self._options)
+        with quiet_native_log():
+            self._segmenter = self._vision.ImageSegmenter.create_from_options(self._options)
+        self._first = True
         return self._classify
 
     def __exit__(self, *_: object) -> None:
@@ -48,5 +52,7 @@ class SegmentationNetwork:
     def _classify(self, image: np.ndarray) -> np.ndarray:
         kind = self._mediapipe.ImageFormat.SRGB
         wrapped = self._mediapipe.Image(image_format=kind, data=np.ascontiguousarray(image))
-        masks = self._segmenter.segment(wrapped).confidence_masks
+        with quiet_native_log() if self._first else nullcontext():
+            masks = self._segmenter.segment(wrapped).confidence_masks
+        self._first = False
         return np.stack([mask.numpy_view().reshape(image.shape[:2]) for mask in masks], -1)
