@@ -26,7 +26,9 @@ _MODULES = {
     "train_audio": "jean.api",
     "train_expression": "jean.api",
     "train_lips": "jean.api",
+    "train_motion": "jean.api",
     "train_nerf": "jean.api",
+    "act": "jean.api",
     "render": "jean.api",
     "evaluate": "jean.api",
 }

@@ -19,11 +19,13 @@ from jean.results import EvaluateResult, PrepareResult, RenderResult, TrainResul
 if TYPE_CHECKING:
     from jean.evaluation.evaluate import EvaluateConfig
     from jean.preparation.config import PrepareConfig
+    from jean.rendering.act_config import ActConfig
     from jean.rendering.config import RenderConfig
     from jean.train.audio.config import AudioConfig
     from jean.train.expression.config import ExpressionConfig
     from jean.train.landmarks.config import LandmarkConfig
     from jean.train.lips.config import LipsConfig
+    from jean.train.motion.config import MotionConfig
     from jean.train.nerf.config import NerfConfig
 
 
@@ -156,6 +158,54 @@ def train_lips(
 
     configured = _config(LipsConfig, config, options)
     return _trained(output, train(_paths(clips), _path(output), configured, progress or Silent()))
+
+
+def train_motion(
+    clips: Source | Sequence[Source],
+    output: Source,
+    config: MotionConfig | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> TrainResult:
+    """Trains the motion model: expression, gaze, blinks and head pose that fit a voice and an emotion.
+
+    Args:
+        clips: clip folders, or folders of them, of several people, with sound; tracks alone suffice.
+        output: the run folder; ``act`` and ``render(motion=…)`` take it.
+        config: options, see ``MotionConfig``.
+        progress: receives progress, messages and warnings.
+        options: fields of ``MotionConfig``.
+    """
+    from jean.train.motion.config import MotionConfig
+    from jean.train.motion.stage import train_motion as train
+
+    configured = _config(MotionConfig, config, options)
+    return _trained(output, train(_paths(clips), _path(output), configured, progress or Silent()))
+
+
+def act(
+    motion: Source,
+    output: Source,
+    config: ActConfig | None = None,
+    *,
+    progress: Progress | None = None,
+    **options: Any,
+) -> Clip:
+    """Writes a clip without pictures whose face, eyes and head move as a motion model says.
+
+    Args:
+        motion: "builtin", or a run of ``train_motion``.
+        output: the clip folder.
+        config: speech and emotion, see ``ActConfig``.
+        progress: receives messages.
+        options: fields of ``ActConfig``, for example ``audio="speech.wav", emotion="happy:0.7"``.
+    """
+    from jean.rendering.act import act as act_out
+    from jean.rendering.act_config import ActConfig
+
+    act_out(_path(motion), _config(ActConfig, config, options), _path(output), progress or Silent())
+    return Clip.open(_path(output), pictures=False)
 
 
 def train_nerf(

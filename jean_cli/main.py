@@ -16,6 +16,7 @@ from jean import __version__
 from jean.errors import Interrupted, JeanError, SetupError, UsageError, is_out_of_memory
 from jean.tuning import limit_idle_spinning
 from jean_cli import (
+    act,
     console,
     demo,
     doctor,
@@ -29,6 +30,7 @@ from jean_cli import (
     train_expr,
     train_landmarks,
     train_lips,
+    train_motion,
     train_nerf,
     verify,
 )
@@ -44,7 +46,9 @@ COMMANDS = (
     train_audio.train_audio,
     train_expr.train_expr,
     train_lips.train_lips,
+    train_motion.train_motion,
     train_nerf.train_nerf,
+    act.act,
     render.render,
     evaluate.evaluate,
     inspect.inspect,

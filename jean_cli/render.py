@@ -21,6 +21,9 @@ if TYPE_CHECKING:
         Option("audio", metavar="FILE"),
         Option("expression", metavar="SOURCE"),
         Option("expression_timeline", metavar="FILE.csv"),
+        Option("motion", metavar="builtin|RUN|CLIP"),
+        Option("emotion", metavar="NAME[:STRENGTH]|auto"),
+        Option("emotion_timeline", metavar="FILE.csv"),
         Option("lips", metavar="prior|own|RUN"),
         Option("articulation", metavar="FACTOR"),
         "silence_gate",
@@ -42,7 +45,7 @@ if TYPE_CHECKING:
         "backend",
         "precision",
         "sampling",
-        Option("seed", metavar="N", hidden=True),  # a render draws no random number; scripts may still pass it
+        Option("seed", metavar="N"),
     ],
     example="jean render runs/me --audio speech.wav --expression happy:0.7 -o result.mp4",
 )
@@ -52,7 +55,7 @@ def render(
     config: RenderConfig,
     reporter: Reporter,
 ) -> None:
-    """Render a video of a trained head: speech drives the lips, other sources drive expression and head pose."""
+    """Render a video of a trained head: speech drives the lips, other sources or a motion model the rest."""
     from jean.rendering.render import render
 
     reporter.finish(render(run, config, output, reporter))

@@ -21,7 +21,9 @@ FUNCTIONS = [
     "train_audio",
     "train_expression",
     "train_lips",
+    "train_motion",
     "train_nerf",
+    "act",
     "render",
     "evaluate",
 ]

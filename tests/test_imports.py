@@ -13,7 +13,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 # A module may import what stands in a lower row, and its own unit. Rows as in docs/architecture.md;
 # a unit is the longest of these names that a module's name begins with.
-STAGES = ["jean.train.landmarks", "jean.train.audio", "jean.train.expression", "jean.train.lips", "jean.train.nerf"]
+NAMES = ("landmarks", "audio", "expression", "lips", "motion", "nerf")
+STAGES = [f"jean.train.{name}" for name in NAMES]
 LAYERS = [
     ["jean_cli"],
     ["jean.api", "jean.demo", "jean.inspection"],

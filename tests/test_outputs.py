@@ -68,6 +68,8 @@ COMMANDS = {
     "train-audio": ["train-audio", "clip", "--landmarks", "run", "-o", "run"],
     "train-expr": ["train-expr", "person", "-o", "person/happy_001/run"],
     "train-lips": ["train-lips", "clip", "-o", "clip/run"],
+    "train-motion": ["train-motion", "clip", "-o", "clip/run"],
+    "act": ["act", "builtin", "--audio", "clip/audio.wav", "-o", "clip/audio.wav"],
     "train-nerf": ["train-nerf", "clip", "-o", "clip"],
     "train-nerf-holder": ["train-nerf", "person", "-o", "person"],
     "evaluate": ["evaluate", "clip", "--reference", "other", "--set", "tracker=reference", "-o", "other"],

@@ -162,6 +162,15 @@ class SyntheticSource(Part):
     level: int = Field(description="Intensity, 1 to 3.")
     sentence: int = Field(description="Number of the sentence.")
     text: str = Field(description="Text of the sentence.")
+    cohesion: float | None = Field(None, description="How far the cues follow each other; None for not at all.")
+
+
+class GeneratedMotion(Part):
+    """What a clip of ``jean act`` was generated from."""
+
+    model_sha256: str = Field(pattern=r"^[0-9a-f]{64}$", description="Hex sha256 of the motion model.")
+    emotion: str = Field(description="The emotion that was asked for.")
+    seed: int = Field(description="Seed of the noise.")
 
 
 class FileFacts(Part):
@@ -202,6 +211,7 @@ class ClipMeta(Part):
     sync: SyncFacts | None = Field(None, description="Sound against lips; None without sound or moving lips.")
     fit: dict[str, JsonValue] | None = Field(None, description="Report of the head fit, see docs/tracking.md.")
     synthetic: SyntheticSource | None = Field(None, description="Item of a synthetic corpus.")
+    generated: GeneratedMotion | None = Field(None, description="Motion model that generated the tracks.")
     joined: list[str] | None = Field(None, description="Names of the clips that were joined.")
     left_out: dict[str, list[str]] | None = Field(None, description="Clips that were not joined, with the reasons.")
     files: dict[str, FileFacts] = Field(default_factory=dict, description="Size and sha256 of the content files.")

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from jean.clips.clip import Clip, is_clip
-from jean.clips.meta import ARRAYS_FILE, FRAMES, MATTE
+from jean.clips.meta import ARRAYS_FILE, FRAMES, MATTE, META, ClipMeta
 from jean.errors import InputError, UsageError
 from jean.files import refuse_url
 from jean.media.container import VIDEO_SUFFIXES
@@ -38,6 +38,11 @@ class Source:
         """The name for pairing: without parent folders, and without a file's suffix."""
         return self.path.name if self.clip is not None else self.path.stem
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether there is anything to see; a clip of tracks has none."""
+        return self.clip is None or self.clip.meta.pictures
+
     def fps(self) -> float:
         """Frames per second; the mean for a variable frame rate."""
         if self.clip is not None:
@@ -59,7 +64,8 @@ class Source:
             warn: called with each message about skipped damage.
 
         Yields:
-            Seconds since ``start_s``, RGB uint8 [H, W, 3], and the matte uint8 [H, W, 2] (None for a video file).
+            Seconds since ``start_s``, RGB uint8 [H, W, 3], and the matte uint8 [H, W, 2] (None for a video file). The
+            frames of a clip without pictures are black, and have no matte.
         """
         if self.clip is not None:
             yield from _clip_frames(self.clip, fps, start_s)
@@ -83,7 +89,7 @@ class Source:
         """Hex sha256 of everything that evaluation reads; the sound has its own hash."""
         if self.clip is None:
             return media_digest(self.path)
-        return self.clip.digest(FRAMES, MATTE, ARRAYS_FILE)
+        return self.clip.digest(*([FRAMES, MATTE] if self.has_pictures else []), ARRAYS_FILE)
 
 
 def clip_index(clip: Clip, time_s: float) -> int:
@@ -98,10 +104,13 @@ def clip_index(clip: Clip, time_s: float) -> int:
     return min(ceil(position - 0.5 - 1e-6), clip.frame_count - 1)
 
 
-def _clip_frames(clip: Clip, fps: float, start_s: float) -> Iterator[tuple[float, np.ndarray, np.ndarray]]:
-    number = 0
+def _clip_frames(clip: Clip, fps: float, start_s: float) -> Iterator[tuple[float, np.ndarray, np.ndarray | None]]:
+    number, black = 0, np.broadcast_to(np.uint8(0), (clip.size_px, clip.size_px, 3))
     while (index := clip_index(clip, start_s + number / fps)) < clip.frame_count:
-        yield number / fps, np.array(clip.frames[index]), np.array(clip.matte[index])
+        if clip.meta.pictures:
+            yield number / fps, np.array(clip.frames[index]), np.array(clip.matte[index])
+        else:
+            yield number / fps, black, None
         number += 1
 
 
@@ -113,7 +122,7 @@ def open_source(path: Path) -> Source:
         ArtefactError: a malformed clip.
     """
     if is_clip(path):
-        return Source(path, Clip.open(path))
+        return Source(path, Clip.open(path, pictures=ClipMeta.read(path / META).pictures))
     refuse_url(path)
     if path.is_file() or is_sequence(path):
         return Source(path, None)

@@ -59,6 +59,9 @@ class Coefficients(ExpressionInput):
         """Mask of the coefficients that the vector contains, bool, one per coefficient."""
         return np.ones(len(self.coefficients["upper"]), bool)
 
+    def coefficient_names(self) -> list[str]:  # noqa: D102
+        return [str(name) for name, used in zip(self.coefficients["names"], self.selected(), strict=True) if used]
+
     def vectors(self, clip: Clip) -> np.ndarray:  # noqa: D102
         return clip.arrays["expression"][:, self.selected()]
 

@@ -97,6 +97,10 @@ class ExpressionInput(ABC):
             ArtefactError: the source was prepared with other features than the run's.
         """
 
+    def coefficient_names(self) -> list[str] | None:
+        """Names of the tracker's coefficients that the vector holds, [E]; None for a vector of another kind."""
+        return None
+
     def encoder(self, width: int, vector_width: int) -> str:
         """Kind of the map from the vector to its part of e_in, see ``TalkingHead``.
 

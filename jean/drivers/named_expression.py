@@ -39,12 +39,13 @@ class ExpressionKey:
     strength: float
 
 
-def parse_expression(text: str, length_s: float) -> list[ExpressionKey]:
+def parse_expression(text: str, length_s: float, option: str = "--expression") -> list[ExpressionKey]:
     """Keyframes of an ``--expression`` that is a name or a transition.
 
     Args:
         text: ``NAME[:STRENGTH]`` or ``NAME[:STRENGTH]..NAME[:STRENGTH]``.
         length_s: length of the result, which a transition fills.
+        option: where the text comes from, for messages.
 
     Raises:
         UsageError: the text has another form.
@@ -56,20 +57,23 @@ def parse_expression(text: str, length_s: float) -> list[ExpressionKey]:
     """
     parts = text.split("..")
     if not 1 <= len(parts) <= 2:
-        raise UsageError(f"--expression {text} names more than two expressions.", "Use --expression-timeline FILE.")
+        raise UsageError(f"{option} {text} names more than two expressions.", f"Use {option}-timeline FILE.")
     times = [0.0] if len(parts) == 1 else [0.0, length_s]
-    return [ExpressionKey(time_s, *_name_and_strength(part, text)) for time_s, part in zip(times, parts, strict=True)]
+    return [
+        ExpressionKey(time_s, *_name_and_strength(part, f"{option} {text}"))
+        for time_s, part in zip(times, parts, strict=True)
+    ]
 
 
-def _name_and_strength(part: str, text: str) -> tuple[str, float]:
+def _name_and_strength(part: str, where: str) -> tuple[str, float]:
     name, number = part, "1"
     if ":" in part:
         name, _, number = part.rpartition(":")
     try:
         strength = float(number)
     except ValueError:
-        raise UsageError(f"--expression {text}: {number!r} is not a number.", "Write, for example: happy:0.7") from None
-    return name, _checked(strength, f"--expression {text}")
+        raise UsageError(f"{where}: {number!r} is not a number.", "Write, for example: happy:0.7") from None
+    return name, _checked(strength, where)
 
 
 def _checked(strength: float, where: str) -> float:

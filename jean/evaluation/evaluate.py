@@ -161,7 +161,10 @@ def _settings(config: EvaluateConfig, metrics: Mapping[str, MetricOptions], plan
     """The settings shared by all jobs; raises errors that would otherwise stop the first job."""
     device = _device(config, metrics)
     tracker_version = ""
-    if config.tracker == REFERENCE_TRACKER:
+    videos = {path for job in plan.jobs for path in (job.result, job.reference, job.expression_source) if path}
+    if not any(open_source(path).has_pictures for path in videos):
+        progress.say("no result has pictures: the tracks of the clips are compared.")
+    elif config.tracker == REFERENCE_TRACKER:
         for path in {job.reference for job in plan.jobs} | {job.expression_source for job in plan.jobs}:
             if path is not None and open_source(path).clip is None:
                 raise UsageError(

@@ -53,7 +53,8 @@ def score(
     fps = settings.fps or min(own_fps.values())
     cache = None if folder is None else folder / "rows" / _row_key(sources, settings, fps)
     base = None if cache is None else _cached(cache / "base.json")
-    needs_sound = any(registry.load(name).role is None for name in settings.metrics)
+    kinds = [registry.load(name) for name in settings.metrics]
+    needs_sound = any(kind.role is None or kind.uses_sound for kind in kinds)
     sounds = sounds_of(job, sources, settings) if needs_sound else ()
 
     scores: dict[str, dict[str, Any]] = {}
@@ -66,6 +67,9 @@ def score(
         if partner is None and kind.needs_partner:
             if job.system != TRUTH:
                 notes.append(f"{name} needs --{'expression-source' if kind.role == 'expression' else 'reference'}.")
+            continue
+        if kind.needs_pictures and not all(source.has_pictures for source in (sources["result"], partner) if source):
+            notes.append(f"{name} needs pictures, which a clip of tracks does not have.")
             continue
         context = metric_context(job, sources, partner, settings, kind.rate_hz or fps, sounds)
         try:
@@ -114,12 +118,14 @@ def _compute(
     Metrics of equal frame rate share one pass over the videos.
     """
     thumbnails = Thumbnails()
+    shown = all(source.has_pictures for source in sources.values())
     groups: dict[float, list[Metric]] = {fps: []} if base is None else {}
     for _, _, metric in pending:
         groups.setdefault(metric.rate_hz or fps, []).append(metric)
     for rate, metrics in groups.items():
         is_main_pass = base is None and rate == fps
-        counts = stream(job, sources, metrics, settings, rate, thumbnails if is_main_pass else None, progress)
+        pictures = thumbnails if is_main_pass and shown else None
+        counts = stream(job, sources, metrics, settings, rate, pictures, progress)
         if is_main_pass:
             base = {"frames": counts, "thumbnails": thumbnails.write(cache) if cache is not None else []}
             if cache is not None:

@@ -6,7 +6,8 @@ few numbers per frame.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import cast
 
 import numpy as np
 
@@ -51,7 +52,8 @@ def stream(
     """
     needed = {id(partner_of(sources, metric.role)) for metric in metrics}
     roles = [role for role in sources if role != "result" and (thumbnails or id(sources[role]) in needed)]
-    result = TrackedVideo(sources["result"].frames(fps, warn=progress.warn), _tracker(settings, sources["result"]))
+    tracker = _tracker(settings, sources["result"], fps, 0.0)
+    result = TrackedVideo(sources["result"].frames(fps, warn=progress.warn), tracker)
     partners = {id(sources[role]): _Partner(sources[role], role, settings, fps, progress) for role in roles}
     without_partner = [metric for metric in metrics if partner_of(sources, metric.role) is None]
     compared = 0
@@ -89,7 +91,8 @@ class _Partner:
     def __init__(self, source: Source, role: str, settings: Settings, fps: float, progress: Progress):
         # a separate expression source starts together with the result
         start_s = settings.reference_start_s if role == "reference" else 0.0
-        self.video = TrackedVideo(source.frames(fps, start_s, progress.warn), _tracker(settings, source))
+        tracker = _tracker(settings, source, fps, start_s)
+        self.video = TrackedVideo(source.frames(fps, start_s, progress.warn), tracker)
         self._frames = iter(self.video)
         self._stored_face = _stored_faces(source, fps, start_s) if settings.tracker == REFERENCE_TRACKER else None
         self.compared = 0
@@ -124,7 +127,22 @@ def _counts(result: TrackedVideo, partners: Mapping[str, _Partner], compared: in
     return counts
 
 
-def _tracker(settings: Settings, source: Source) -> FaceTracker | None:
+class _StoredTracks:
+    """A tracker that returns the faces that a clip stores."""
+
+    def __init__(self, source: Source, fps: float, start_s: float):
+        self._face = _stored_faces(source, fps, start_s)
+
+    def track(self, frames: Iterable[tuple[float, np.ndarray]]) -> Iterator[list[Face]]:
+        """Yields the stored face of each frame, or none."""
+        for number, _ in enumerate(frames):
+            face = self._face(number)
+            yield [] if face is None else [face]
+
+
+def _tracker(settings: Settings, source: Source, fps: float, start_s: float) -> FaceTracker | None:
+    if not source.has_pictures:  # its tracks are all there is
+        return cast(FaceTracker, _StoredTracks(source, fps, start_s))
     if settings.tracker == REFERENCE_TRACKER:
         return None
     return adapters.create("tracker", settings.tracker, video=source.path, device=settings.device)

@@ -164,6 +164,8 @@ class Metric(ABC):
         needs_partner: skip the metric if that partner is missing.
         rate_hz: frame rate that the metric requires; None for any.
         uses_torch: runs a torch network, on the GPU if there is one.
+        uses_sound: needs the speech, ``MetricContext.sounds``.
+        needs_pictures: looks at pixels; such a metric is not computed for clips without pictures.
     """
 
     name: ClassVar[str]
@@ -174,6 +176,8 @@ class Metric(ABC):
     needs_partner: ClassVar[bool] = True
     rate_hz: ClassVar[float | None] = None
     uses_torch: ClassVar[bool] = False
+    uses_sound: ClassVar[bool] = False
+    needs_pictures: ClassVar[bool] = True
 
     def __init__(self, context: MetricContext, options: MetricOptions | None = None):
         self.context = context

@@ -87,6 +87,7 @@ class Blinks(Metric):
     """Blinks per minute of the result and of the reference."""
 
     name = "blinks"
+    needs_pictures = False
     version = "1"
     needs_partner = False
     columns = (
@@ -122,6 +123,7 @@ class Gaze(Metric):
     """Angle between the gaze directions of the result and the reference, within the head."""
 
     name = "gaze"
+    needs_pictures = False
     version = "1"
     columns = (
         Column("gaze_error_deg", "Gaze", "lower", 1, "Angle between the gaze directions within the head, degrees."),

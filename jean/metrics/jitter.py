@@ -57,6 +57,7 @@ class Jitter(Metric):
 
     name = "jitter"
     needs_partner = False
+    needs_pictures = False
     version = "1"
     columns = (
         Column("jitter", "Jitter", "lower", 2, "Acceleration of nose and eye corners, inter-ocular distances per s²."),

@@ -49,6 +49,7 @@ class LandmarkDistance(Metric):
     """Landmark distances, averaged over the frames with both faces."""
 
     name = "landmarks"
+    needs_pictures = False
     version = "2"
     columns = (
         Column("lmd_all", "LMD all", "lower", 4, "All 68 points, same frame, in inter-ocular distances."),

@@ -59,6 +59,7 @@ class MouthAgreement(Metric):
     """Correlation and delay of the mouth opening against the reference."""
 
     name = "mouth"
+    needs_pictures = False
     version = "1"
     columns = (
         Column(

@@ -68,6 +68,7 @@ class PoseError(Metric):
     """Rotation and translation error of the head, averaged over the frames in which both heads have a pose."""
 
     name = "pose"
+    needs_pictures = False
     version = "2"
     columns = (
         Column("pose_error_deg", "Pose", "lower", 2, "Angle between the rotations of the heads, degrees."),

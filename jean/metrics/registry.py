@@ -32,6 +32,11 @@ METRICS: dict[str, str] = {
     "jitter": "jean.metrics.jitter:Jitter",
     "blinks": "jean.metrics.eyes:Blinks",
     "gaze": "jean.metrics.eyes:Gaze",
+    "lip_motion": "jean.metrics.lip_motion:LipMotion",
+    "upper_motion": "jean.metrics.upper_motion:UpperMotion",
+    "pose_spread": "jean.metrics.head_motion:PoseSpread",
+    "beats": "jean.metrics.head_motion:Beats",
+    "gaze_use": "jean.metrics.gaze_use:GazeUse",
     "face_integrity": "jean.metrics.face_integrity:FaceIntegrity",
     "picture_integrity": "jean.metrics.picture_integrity:PictureIntegrity",
 }

@@ -28,6 +28,19 @@ class RenderConfig(StageConfig):
     expression_timeline: Path | None = Field(
         None, description="Expressions over time, instead of --expression: a CSV file of time_s, expression, strength."
     )
+    motion: str | None = Field(
+        None,
+        description="What moves brows, eyes and head instead of the training clip: builtin, the motion model that "
+        "comes with the package; a run of train-motion; or a clip of act. Other sources replace single cues.",
+    )
+    emotion: str | None = Field(
+        None,
+        description="The emotion of a motion model: a name such as happy, happy:0.7 or sad..happy, or auto, by the "
+        "voice. Implies --motion builtin.",
+    )
+    emotion_timeline: Path | None = Field(
+        None, description="Emotions over time, instead of --emotion: a CSV file of time_s, expression, strength."
+    )
     lips: str | None = Field(
         None,
         description="What decides the lips: prior, the lip prior that comes with the package, which follows any voice; "

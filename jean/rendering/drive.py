@@ -18,10 +18,11 @@ from jean.features.audio import silero
 from jean.models.talking_head import Frames, TalkingHead
 from jean.progress import Progress
 from jean.rendering.config import RenderConfig
-from jean.rendering.expression import expressions
+from jean.rendering.expression import ResultExpression, expressions
 from jean.rendering.eyes import refuse_eye_options, result_eyes, with_eyes
 from jean.rendering.limits import NOTABLE, Reduction, warn_of_reductions
 from jean.rendering.lips import lip_style, lips_by_encoder, lips_by_prior, prior_path
+from jean.rendering.motion import held_lips, motion_source, moved_person
 from jean.rendering.poses import head_poses, orbit_camera
 from jean.weights.provide import provide
 
@@ -101,6 +102,16 @@ def gather_drivers(
     times = (np.arange(count) + 0.5) / fps
     expressed = expressions(config, method.expression, person, times, own_fps, progress)
     poses, own_frames = head_poses(config, person, times, fps, own_fps, str(meta["tracker"]["name"]), progress)
+    moving = motion_source(config)
+    if moving is not None:
+        given = poses if config.pose is not None else None
+        moved = moved_person(moving, config, checkpoint, model, person, times, given, progress)
+        if config.expression is None and config.expression_timeline is None:
+            expressed = ResultExpression(moved.expression, moved.offsets, 1.0, moved.eyes)
+        if config.pose is None:
+            poses, own_frames = moved.poses, None
+        if prior is not None:
+            lips = lips + held_lips(model, person, moved)
     remaining: dict[str, np.ndarray] = {}
     if config.expression is not None:
         remaining["expression_mean"] = np.full(count, expressed.mean_kept)
@@ -124,7 +135,7 @@ def gather_drivers(
     reductions = {name: Reduction.of(fraction) for name, fraction in remaining.items()}
     warn_of_reductions(reductions, config, progress.warn)
     poses = turned
-    if support.pose.limit(poses)[1].min() < 1 - NOTABLE:
+    if (config.yaw or config.pitch or config.orbit) and support.pose.limit(poses)[1].min() < 1 - NOTABLE:
         progress.warn("--yaw, --pitch or --orbit turn the head further than in training: its sides may break up.")
     camera = person.camera.resized(size)
     tracks = DriverTracks(

@@ -39,11 +39,12 @@ def warn_of_reductions(reductions: Mapping[str, Reduction], config: RenderConfig
 
     That a foreign source's resting face is brought to the person (``expression_mean``) needs no warning.
     """
+    own = "generated" if config.motion or config.emotion or config.emotion_timeline else "of the training clip"
     sources = {
-        "expression": f"the expression ({config.expression_timeline or config.expression or 'of the training clip'})",
+        "expression": f"the expression ({config.expression_timeline or config.expression or own})",
         "upper_offsets": "the movement of brows and eyes in the expression source",
         "lower_offsets": "the movement of mouth and jaw in the expression source",
-        "pose": f"the head pose ({config.pose or 'of the training clip'})",
+        "pose": f"the head pose ({config.pose or own})",
         "lips": f"the movement of the lips ({config.audio})",
         "gaze": f"the gaze ({config.gaze or 'of the expression source'})",
         "blink": f"the closure of the lids ({config.blink or 'of the expression source'})",

@@ -36,6 +36,7 @@ from jean.rendering.eyes import eye_clips
 from jean.rendering.frame_store import FrameStore
 from jean.rendering.head import load_configured_head
 from jean.rendering.lips import prior_path
+from jean.rendering.motion import motion_source
 from jean.rendering.pipeline import in_order
 from jean.rendering.result_files import ResultFiles
 
@@ -75,6 +76,8 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     prior = prior_path(config, checkpoint, Method.of_run(checkpoint))
     inputs = sources | {"head": checkpoint.tensors_path, "person": run / PERSON}
     inputs |= {"lips": prior} if prior is not None else {}
+    moving = motion_source(config)
+    inputs |= {"motion": moving} if moving is not None else {}
     if config.background == "source" and is_clip(person.clip):
         inputs["training-clip"] = person.clip
     options = _recorded(config, sources)
@@ -163,6 +166,7 @@ def _sources(config: RenderConfig) -> dict[str, Path]:
     if config.expression is not None and config.expression_timeline is not None:
         raise UsageError("--expression and --expression-timeline contradict each other.", "Give one of them.")
     inputs = {"audio": config.audio, "expression-timeline": config.expression_timeline}
+    inputs["emotion-timeline"] = config.emotion_timeline
     if config.expression is not None and exists(config.expression):
         inputs["expression"] = config.expression  # otherwise it is a name
     if config.pose not in (None, "still"):
@@ -182,9 +186,12 @@ def _sources(config: RenderConfig) -> dict[str, Path]:
 
 def _recorded(config: RenderConfig, sources: Mapping[str, Path]) -> dict[str, Any]:
     """The options as key and manifest record them: files by their names, as their content is recorded by its hash."""
-    options = config.model_dump(mode="json", exclude={"shard", "device", "seed"})
+    unused = {"shard", "device"} | ({"seed"} if motion_source(config) is None else set())
+    options = config.model_dump(mode="json", exclude=unused)
     named = {name.replace("-", "_"): path for name, path in sources.items()}
     named |= {"frames": config.frames} if config.frames is not None else {}
+    if config.motion not in (None, "builtin"):
+        named["motion"] = Path(str(config.motion))
     if config.lips not in (None, "prior", "own"):
         named["lips"] = Path(str(config.lips))
     return options | {name: path.name for name, path in named.items()}

@@ -69,6 +69,7 @@ def perform(
     seconds: float | None = None,
     fps: float = 25.0,
     seed: int = 0,
+    cohesion: float = 0.0,
 ) -> Performance:
     """Generates a performance; deterministic in its arguments.
 
@@ -80,14 +81,17 @@ def perform(
         seconds: duration, reached by a longer last silence; None: as long as the sentences take.
         fps: frame rate, Hz.
         seed: of everything except the identity.
+        cohesion: how far gaze, blinks and head pose follow emotion, speech and each other, 0 (not at all) to 1.
 
     Raises:
-        UsageError: unknown emotion or word, strength outside [0, 1], or too many words for ``seconds``.
+        UsageError: unknown emotion or word, strength or cohesion outside [0, 1], or too many words for ``seconds``.
     """
     if emotion not in PROSODY:
         raise UsageError(f"there is no emotion called {emotion!r}.", f"Choose one of: {', '.join(PROSODY)}.")
     if not 0 <= strength <= 1:
         raise UsageError(f"the strength {strength} is outside the range 0 to 1.", "Choose a value in this range.")
+    if not 0 <= cohesion <= 1:
+        raise UsageError(f"the cohesion {cohesion} is outside the range 0 to 1.", "Choose a value in this range.")
     if not (fps > 0 and (seconds is None or seconds > 0)):
         raise UsageError("the frame rate and the length must be positive.", "Choose other values.")
     voice = emotion_prosody(emotion, strength)
@@ -106,7 +110,7 @@ def perform(
         utterance = pad_silence(utterance, int(np.ceil(utterance.duration_s * fps - 1e-9)) / fps)
     wave = synthesise_speech(utterance, identity, voice, sound_rng)
     count = int(np.ceil(utterance.duration_s * fps - 1e-9))
-    motion = sample_motion(utterance, emotion, strength, count, fps, motion_rng)
+    motion = sample_motion(utterance, emotion, strength, count, fps, motion_rng, cohesion)
     return Performance(identity, emotion, strength, seed, tuple(sentences), fps, utterance, wave, motion)
 
 

@@ -1,4 +1,7 @@
-"""Motion of the speaker: independent tracks for speech, expression, blinks, gaze and head pose."""
+"""Motion of the speaker: independent tracks for speech, expression, blinks, gaze and head pose.
+
+With ``cohesion``, blinks, gaze and head pose follow emotion, speech and each other (``cohesive_motion``).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jean.synthetic_speaker.cohesive_motion import CohesiveTracks, cohesive_tracks, rule
 from jean.synthetic_speaker.controls import CONTROLS, SPEECH_CONTROLS
 from jean.synthetic_speaker.phonemes import phoneme_table
 from jean.synthetic_speaker.speech_synthesis import Utterance
@@ -39,12 +43,14 @@ class SpeakerMotion:
         turn_rad: float64 [T, 3], yaw (to the image's right), pitch (down) and roll of the head.
         shift_cm: float64 [T, 3], translation of the head, camera axes.
         strength: float64 [T], strength of the emotion.
+        cohesive: the cohesive tracks and their events; None without cohesion.
     """
 
     controls: np.ndarray
     turn_rad: np.ndarray
     shift_cm: np.ndarray
     strength: np.ndarray
+    cohesive: CohesiveTracks | None = None
 
 
 def frame_times(count: int, fps: float) -> np.ndarray:
@@ -53,9 +59,15 @@ def frame_times(count: int, fps: float) -> np.ndarray:
 
 
 def sample_motion(
-    utterance: Utterance, emotion: str, strength: float, count: int, fps: float, rng: np.random.Generator
+    utterance: Utterance,
+    emotion: str,
+    strength: float,
+    count: int,
+    fps: float,
+    rng: np.random.Generator,
+    cohesion: float = 0.0,
 ) -> SpeakerMotion:
-    """Samples all tracks; each has its own generator, so that none depends on another.
+    """Samples all tracks; each has its own generator, so that without cohesion none depends on another.
 
     Args:
         utterance: the timed phonemes that move the mouth.
@@ -64,6 +76,7 @@ def sample_motion(
         count: number of frames T.
         fps: frame rate, Hz.
         rng: source of all randomness.
+        cohesion: how far blinks, gaze and pose follow emotion, speech and each other, 0 to 1.
     """
     times = frame_times(count, fps)
     speech_rng, expression_rng, blink_rng, gaze_rng, pose_rng = rng.spawn(5)
@@ -76,15 +89,22 @@ def sample_motion(
         controls[:, CONTROLS.index(name)] += value * level * (1 + 0.12 * wander)
     for name, std in _IDLE.items():
         controls[:, CONTROLS.index(name)] += std * slow_noise(times, expression_rng, 0.5)
-    blink = blink_track(times, blink_rng)
-    gaze = gaze_track(times, gaze_rng)
+    turn, shift = pose_track(times, pose_rng)
+    cohesive = None
+    if cohesion:
+        cohesive = cohesive_tracks(utterance, emotion, strength, cohesion, times, rng.spawn(1)[0])
+        blink, gaze = cohesive.blink, cohesive.gaze
+        sway = rule(emotion, cohesion * strength).sway
+        turn, shift = sway * turn + cohesive.turn_rad, sway * shift
+    else:
+        blink, gaze = blink_track(times, blink_rng), gaze_track(times, gaze_rng)
+        gaze[:, 1] += 0.12 * (emotion == "sad") * level
+        turn[:, 1] += 0.06 * level * {"sad": 1.0, "angry": 0.5}.get(emotion, 0.0)
     controls[:, CONTROLS.index("blink_right")] = blink
     controls[:, CONTROLS.index("blink_left")] = blink
     controls[:, CONTROLS.index("gaze_x")] = gaze[:, 0]
-    controls[:, CONTROLS.index("gaze_y")] = gaze[:, 1] + 0.12 * (emotion == "sad") * level
-    turn, shift = pose_track(times, pose_rng)
-    turn[:, 1] += 0.06 * level * {"sad": 1.0, "angry": 0.5}.get(emotion, 0.0)
-    return SpeakerMotion(controls, turn, shift, level)
+    controls[:, CONTROLS.index("gaze_y")] = gaze[:, 1]
+    return SpeakerMotion(controls, turn, shift, level, cohesive)
 
 
 def mouth_track(utterance: Utterance, times: np.ndarray, rng: np.random.Generator) -> np.ndarray:

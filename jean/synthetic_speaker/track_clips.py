@@ -36,14 +36,16 @@ def performance_of(item: CorpusItem) -> Performance:
     """The performance of one clip of ``plan_corpus``, as ``write_video_corpus`` draws it."""
     strength = 1.0 if item.emotion == "neutral" else LEVELS[item.level]
     seed = 1000 * EMOTIONS.index(item.emotion) + item.sentence
-    return perform(sample_identity(item.identity_seed), item.emotion, strength, [item.text], None, 25.0, seed)
+    sentences = item.text.split(". ")
+    identity = sample_identity(item.identity_seed)
+    return perform(identity, item.emotion, strength, sentences, None, 25.0, seed, item.cohesion)
 
 
 def write_track_clip(
     folder: Path,
     item: CorpusItem,
     speaker: Speaker,
-    audio: str = "logmel",
+    audio: str | None = "logmel",
     emotion_of: EmotionOf | None = None,
     picture_px: int | None = None,
 ) -> Path:
@@ -55,7 +57,7 @@ def write_track_clip(
         folder: the clip folder.
         item: person, emotion and sentence.
         speaker: the built speaker of the item.
-        audio: name of the audio features.
+        audio: name of the audio features; None: the clip has sound alone.
         emotion_of: computes emotion features; None: the clip has none.
         picture_px: side of the frames; None: no pictures, and tracks in pixels of a frame of ``SIZE_PX``.
 
@@ -81,9 +83,12 @@ def write_track_clip(
         }
     )
     writer.sound(performance.wave)
-    extractor = registry.create("audio", audio)
-    wave = performance.wave.astype(np.float32)
-    writer.audio_features({audio: extract_track(extractor, wave, count, performance.fps)})
+    specs = None
+    if audio is not None:
+        extractor = registry.create("audio", audio)
+        wave = performance.wave.astype(np.float32)
+        writer.audio_features({audio: extract_track(extractor, wave, count, performance.fps)})
+        specs = {audio: audio_spec(extractor)}
     if picture_px is not None:
         _write_pictures(writer, performance, speaker, picture_px)
     emotion = None
@@ -100,7 +105,7 @@ def write_track_clip(
         camera=facts["camera"],
         tracker=TRUTH,
         expression=ExpressionSpec(name="truth", version="1", **facts["expression"]),
-        audio={audio: audio_spec(extractor)},
+        audio=specs,
         emotion=emotion,
         matting=TRUTH if picture_px else None,
         valid=count,
@@ -141,7 +146,8 @@ def write_track_corpus(
 
 def _source(item: CorpusItem) -> SyntheticSource:
     names = ("identity_seed", "emotion", "level", "sentence", "text")
-    return SyntheticSource(**{name: getattr(item, name) for name in names})
+    source = SyntheticSource(**{name: getattr(item, name) for name in names})
+    return source.model_copy(update={"cohesion": item.cohesion}) if item.cohesion else source
 
 
 def _is_finished(folder: Path, item: CorpusItem, picture_px: int | None) -> bool:

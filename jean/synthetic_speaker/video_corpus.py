@@ -34,8 +34,9 @@ class CorpusItem:
         emotion: one of ``speaker_motion.EMOTIONS``.
         level: intensity, 1 to 3.
         sentence: number of the sentence, from 1.
-        text: the sentence.
+        text: the sentence, or several with ". " between them.
         video: path of the mp4.
+        cohesion: see ``performance.perform``.
     """
 
     person: str
@@ -45,6 +46,7 @@ class CorpusItem:
     sentence: int
     text: str
     video: Path
+    cohesion: float = 0.0
 
 
 def plan_corpus(

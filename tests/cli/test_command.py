@@ -28,9 +28,12 @@ OPTIONS = {
     "train-audio": "output landmarks preset audio-features table epochs steps",
     "train-expr": "output preset person emotion-features table epochs steps",
     "train-lips": "output table steps synthetic-steps",
+    "train-motion": "output preset table epochs steps",
+    "act": "output audio emotion emotion-timeline pose expression gaze fps",
     "train-nerf": "output preset steps minutes audio expr method expression backend allow-different-people",
-    "render": "output audio expression expression-timeline lips articulation silence-gate pose-smoothing pose "
-    "pose-mode background size fps yaw pitch orbit depth layers frames shard backend precision sampling",
+    "render": "output audio expression expression-timeline motion emotion emotion-timeline lips articulation "
+    "silence-gate pose-smoothing pose pose-mode background size fps yaw pitch orbit depth layers frames shard "
+    "backend precision sampling",
     "evaluate": "output system reference expression-source audio-source pairs no-audio no-expression metrics landmarks "
     "audio-encoder metric-option allow-missing workers",
     "inspect": "output data strip",

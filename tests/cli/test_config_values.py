@@ -22,6 +22,17 @@ ZERO: dict[str, set[str]] = {
     "train-audio": {"audio_noise", "dropout"},
     "train-expr": {"swap_probability", "dropout", "weight_decay"},
     "train-lips": {"anchor", "synthetic_steps", "dropout"},
+    "train-motion": {
+        "label_dropout",
+        "step_weight",
+        "emotion_weight",
+        "cohesion_weight",
+        "sound_weight",
+        "moment_weight",
+        "critic_steps",
+        "average",
+    },
+    "act": set(),
     "train-nerf": {
         "lip_weight",
         "audio_rate",

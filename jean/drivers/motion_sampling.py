@@ -1,0 +1,307 @@
+"""Sampling of the motion model: cues, lips and blinks for a sound of any length, window after window.
+
+The noise of all frames is drawn first, frame by frame, so that the same features give the same beginning whatever
+follows. Cues that are given are held: at time t of the flow, x_t of a given cue is (1 - t) x_0 + t · given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from jean.drivers.motion_sound import FPS
+from jean.drivers.motion_vector import CUES, LID, LID_UNIT, WIDTH
+from jean.models.motion_flow import CONTEXT, MotionFlow
+
+PAST, NEW = 10, 50  # frames of a window that are known from the one before, and that are generated
+WINDOW = PAST + NEW
+STEPS = 6  # steps of Heun's method along the flow; they give the spread of 32 Euler steps
+# Standard deviation of the Gaussian over each generated cue, frames. What the network leaves of the noise is seen as
+# trembling: without it the jitter of the pose is three times that of true motion, with it as much.
+SMOOTHING = {"face": 0.5, "eyes": 0.7, "pose": 0.9}
+CLOSING_S, OPENING_S = 0.08, 0.15  # of a blink
+SHORTEST_BLINK_S, REFRACTORY_S = 0.12, 0.2
+_SHIFT_FRAMES = 4  # for which a shift of gaze counts as recent
+_PIECE = 3000  # frames whose lips and blink states are computed at once
+
+
+@dataclass(frozen=True)
+class EmotionTrack:
+    """Emotion of T frames.
+
+    Attributes:
+        weights: strength of each emotion besides neutral, and 1 in the last column where nothing is known,
+            [T, E + 1]; zeros mean neutral.
+        guidance: [T], at least 1; beyond 1 the difference that the emotion makes is exaggerated.
+    """
+
+    weights: np.ndarray
+    guidance: np.ndarray
+
+    @classmethod
+    def of_strengths(cls, strengths: np.ndarray) -> EmotionTrack:
+        """A track of strengths [T, E] from 0 to 2: what exceeds 1 becomes guidance."""
+        total = strengths.sum(1)
+        scale = np.where(total > 1, 1 / np.maximum(total, 1e-9), 1.0)
+        weights = np.concatenate([strengths * scale[:, None], np.zeros((len(strengths), 1))], 1)
+        return cls(weights, np.maximum(total, 1.0))
+
+
+@dataclass(frozen=True)
+class Sampled:
+    """Generated motion of T frames at 25 frames per second.
+
+    Attributes:
+        vectors: motion vectors [T, 19].
+        lips: lip components [T, 8].
+        closure: of the eyes [T], 0 to 1, with blinks.
+        onsets: frames at which blinks begin, int [N]; lengths_s: their durations, [N].
+    """
+
+    vectors: np.ndarray
+    lips: np.ndarray
+    closure: np.ndarray
+    onsets: np.ndarray
+    lengths_s: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.vectors)
+
+
+def sample_motion(
+    model: MotionFlow,
+    sound: np.ndarray,
+    emotion: EmotionTrack,
+    seed: int,
+    given: Mapping[str, np.ndarray] | None = None,
+    blinks: tuple[np.ndarray, np.ndarray] | None = None,
+    steps: int = STEPS,
+) -> Sampled:
+    """Generates motion for a sound.
+
+    Args:
+        model: the motion model, in evaluation mode.
+        sound: features [T, F], from ``jean.drivers.motion_sound``.
+        emotion: of the T frames.
+        seed: of all noise.
+        given: values of known cues [T, K] by name of ``CUES``; they come back unchanged, and the rest fits them.
+        blinks: known beginnings [N] and durations in s [N], instead of generated ones.
+        steps: of Heun's method along the flow.
+    """
+    vectors = _flow(model, sound, emotion, seed, given or {}, steps)
+    features_of = _Features(model, sound, emotion)
+    lips = features_of.lips()
+    if blinks is None:
+        blinks = _blinks(model, features_of, vectors, np.random.default_rng([0xB1, seed]))
+    lid = np.clip(vectors[:, LID] * LID_UNIT, 0, 1)
+    closure = lid + (1 - lid) * blink_curve(len(vectors), *blinks)
+    return Sampled(vectors, lips, closure, *blinks)
+
+
+def sample_lips(model: MotionFlow, sound: np.ndarray, emotion: EmotionTrack) -> np.ndarray:
+    """Lip components [T, 8] of a sound; they have one right value, and no noise.
+
+    Args:
+        model: the motion model.
+        sound: features [T, F].
+        emotion: of the T frames.
+    """
+    return _Features(model, sound, emotion).lips()
+
+
+def _flow(
+    model: MotionFlow,
+    sound: np.ndarray,
+    emotion: EmotionTrack,
+    seed: int,
+    given: Mapping[str, np.ndarray],
+    steps: int,
+) -> np.ndarray:
+    """Motion vectors [T, 19]."""
+    count = len(sound)
+    noise = np.random.default_rng([0xF1, seed]).standard_normal((count, WIDTH)).astype(np.float32)
+    known, mask = np.zeros((count, WIDTH), np.float32), np.zeros((count, WIDTH), np.float32)
+    for name, values in given.items():
+        known[:, CUES[name]], mask[:, CUES[name]] = values, 1.0
+    out = np.zeros((count, WIDTH), np.float32)
+    from scipy.ndimage import gaussian_filter1d
+
+    rows = np.arange(count)
+    for first in range(0, count, NEW):
+        wanted = np.arange(first - PAST, first + NEW)
+        index = np.clip(wanted, 0, count - 1)
+        window_mask, window_known = mask[index].copy(), known[index].copy()
+        if first:
+            window_mask[:PAST], window_known[:PAST] = 1.0, out[index[:PAST]]
+        around = np.clip(np.arange(first - PAST - CONTEXT, first + NEW + CONTEXT), 0, count - 1)
+        values = _integrate(
+            model,
+            _tensor(noise[index]),
+            _tensor(window_known),
+            _tensor(window_mask),
+            _tensor(sound[around]),
+            _tensor(emotion.weights[index]),
+            _tensor(emotion.guidance[index][:, None]),
+            steps,
+        )
+        inside = rows[first : first + NEW]
+        out[inside] = values[0, PAST : PAST + len(inside)].numpy()
+    for name, std in SMOOTHING.items():
+        out[:, CUES[name]] = gaussian_filter1d(out[:, CUES[name]], std, axis=0, mode="nearest")
+    return np.where(mask > 0, known, out).astype(np.float64)
+
+
+def _tensor(rows: np.ndarray) -> Tensor:
+    """A batch of one window, [1, L, D]."""
+    return torch.from_numpy(np.ascontiguousarray(rows, np.float32))[None]
+
+
+@torch.no_grad()
+def _integrate(
+    model: MotionFlow,
+    noise: Tensor,
+    known: Tensor,
+    mask: Tensor,
+    sound: Tensor,
+    emotion: Tensor,
+    guidance: Tensor,
+    steps: int,
+) -> Tensor:
+    """Carries noise [1, L, D] to motion by Heun's method, with classifier-free guidance where it exceeds 1."""
+    features = model.sound_features(sound)
+    unknown = torch.zeros_like(emotion)
+    unknown[..., -1] = 1.0
+    guided = bool((guidance > 1).any())
+
+    def held(values: Tensor, time: float) -> Tensor:
+        return torch.where(mask > 0, (1 - time) * noise + time * known, values)
+
+    def velocity(values: Tensor, time: float) -> Tensor:
+        at = torch.full((1,), time)
+        wanted = model.velocity(values, at, known, mask, features, emotion)
+        if not guided:
+            return wanted
+        free = model.velocity(values, at, known, mask, features, unknown)
+        return free + guidance * (wanted - free)
+
+    values = noise
+    for step in range(steps):
+        start, end = step / steps, (step + 1) / steps
+        values = held(values, start)
+        slope = velocity(values, start)
+        if step + 1 < steps:  # at time 1 nothing is left to correct
+            slope = (slope + velocity(held(values + slope / steps, end), end)) / 2
+        values = values + slope / steps
+    return held(values, 1.0)
+
+
+class _Features:
+    """Sound features of the model and the emotion, piece by piece."""
+
+    def __init__(self, model: MotionFlow, sound: np.ndarray, emotion: EmotionTrack):
+        self._model, self._count = model, len(sound)
+        self._sound = np.pad(sound, ((CONTEXT, CONTEXT), (0, 0)), mode="edge").astype(np.float32)
+        self._weights = emotion.weights.astype(np.float32)
+
+    @torch.no_grad()
+    def pieces(self) -> list[tuple[slice, Tensor, Tensor]]:
+        """(frames, features [1, L, H], emotion [1, L, E + 1]) of each piece."""
+        found = []
+        for first in range(0, self._count, _PIECE):
+            span = slice(first, min(first + _PIECE, self._count))
+            sound = torch.from_numpy(self._sound[first : span.stop + 2 * CONTEXT])[None]
+            found.append((span, self._model.sound_features(sound), torch.from_numpy(self._weights[span])[None]))
+        return found
+
+    @torch.no_grad()
+    def lips(self) -> np.ndarray:
+        """Lip components [T, 8]."""
+        parts = [self._model.lips(features, emotion)[0] for _, features, emotion in self.pieces()]
+        return torch.cat(parts).double().numpy()
+
+
+@torch.no_grad()
+def _blinks(
+    model: MotionFlow, features_of: _Features, vectors: np.ndarray, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Samples the beginnings of blinks and their durations from the hazard, frame after frame."""
+    cues = torch.from_numpy(blink_cues(vectors).astype(np.float32))[None]
+    onsets, lengths, since_s, free_s = [], [], 2.0, 0.0
+    since_weight = model.blink_since.weight.double().numpy()
+    out_weight, out_bias = model.blink_out.weight[0].double().numpy(), float(model.blink_out.bias)
+    for span, features, emotion in features_of.pieces():
+        states = model.blink_state(features, emotion, cues[:, span])[0].double().numpy()
+        means, stds = (values[0].double().numpy() for values in model.blink_lengths(features, emotion))
+        for row, frame in enumerate(range(span.start, span.stop)):
+            chance, normal = random.random(), random.standard_normal()
+            if free_s <= 0:
+                since = np.array([np.exp(-since_s / 1.5), np.log1p(since_s)])
+                logit = out_bias + out_weight @ _gelu(states[row] + since_weight @ since)
+                if chance < 1 / (1 + np.exp(-logit)):
+                    length = max(SHORTEST_BLINK_S, float(np.exp(means[row] + stds[row] * normal)))
+                    onsets.append(frame)
+                    lengths.append(length)
+                    since_s, free_s = 0.0, length + REFRACTORY_S
+            since_s += 1 / FPS
+            free_s -= 1 / FPS
+    return np.array(onsets, int), np.array(lengths, float)
+
+
+def _gelu(values: np.ndarray) -> np.ndarray:
+    from scipy.special import erf
+
+    return np.asarray(0.5 * values * (1 + erf(values / np.sqrt(2))))
+
+
+def blink_cues(vectors: np.ndarray) -> np.ndarray:
+    """What blinks follow besides the sound, [T, 2]: the size of a recent shift of gaze, and the lids."""
+    gaze = vectors[:, CUES["eyes"]][:, :2]
+    shift = np.linalg.norm(np.diff(gaze, axis=0, prepend=gaze[:1]), axis=1)
+    recent = np.max([np.concatenate([np.zeros(k), shift[: len(shift) - k]]) for k in range(_SHIFT_FRAMES)], 0)
+    return np.stack([recent, vectors[:, LID]], 1)
+
+
+def blink_curve(count: int, onsets: np.ndarray, lengths_s: np.ndarray) -> np.ndarray:
+    """Closure [T] of blinks that begin at frames ``onsets``: they close in 0.08 s, stay, and open in 0.15 s.
+
+    Example:
+        >>> blink_curve(8, np.array([1]), np.array([0.24])).round(2).tolist()
+        [0.0, 0.16, 0.84, 0.99, 0.74, 0.35, 0.05, 0.0]
+    """
+    curve = np.zeros(count)
+    for onset, length_s in zip(onsets, lengths_s, strict=True):
+        frames = np.arange(onset, min(count, onset + int(np.ceil(length_s * FPS)) + 1))
+        since_s = (frames - onset + 0.5) / FPS
+        level = np.minimum(np.clip(since_s / CLOSING_S, 0, 1), np.clip((length_s - since_s) / OPENING_S, 0, 1))
+        curve[frames] = np.maximum(curve[frames], level * level * (3 - 2 * level))
+    return curve
+
+
+def mean_emotion(model: MotionFlow, sound: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
+    """What the voice sounds like: posterior [E + 1] of neutral and the emotions, and a strength, over all windows.
+
+    Args:
+        model: the motion model.
+        sound: features [T, F].
+        weight: how much each frame counts, [T].
+    """
+    features_of = _Features(model, sound, EmotionTrack(np.zeros((len(sound), model.emotions + 1)), np.ones(len(sound))))
+    posteriors, strengths, shares = [], [], []
+    with torch.no_grad():
+        for span, features, _ in features_of.pieces():
+            for first in range(0, features.shape[1], NEW):
+                piece = features[:, first : first + WINDOW]
+                counts = torch.from_numpy(weight[span][first : first + WINDOW].astype(np.float32))[None]
+                if counts.sum() <= 0:
+                    continue
+                logits, strength = model.voice(piece, counts)
+                posteriors.append(torch.softmax(logits[0], -1).double().numpy())
+                strengths.append(float(strength[0]))
+                shares.append(float(counts.sum()))
+    if not shares:
+        return np.eye(model.emotions + 1)[0], 0.0
+    return np.average(posteriors, 0, weights=shares), float(np.average(strengths, weights=shares))

@@ -1,0 +1,1 @@
+"""Training of the motion model: cues and blinks from sound and emotion."""

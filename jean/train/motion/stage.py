@@ -1,0 +1,361 @@
+"""Training of the motion model: ``jean train-motion``.
+
+The critics learn first, from true motion. Then the flow, the lips, the blinks and the emotion of the voice are learned
+together; the running mean of the weights is stored.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from jean.checkpoint import load_checkpoint
+from jean.clips.corpus import find_clips, people
+from jean.clips.meta import ARRAYS_FILE
+from jean.drivers.face_frames import split_people
+from jean.drivers.motion_model import MOTION_FILE, MotionFacts, NetworkSizes, save_motion_model
+from jean.drivers.motion_sampling import PAST, WINDOW
+from jean.drivers.motion_sound import WIDTH as SOUND_WIDTH
+from jean.drivers.motion_vector import CUES, LIPS, WIDTH, MotionBasis
+from jean.drivers.named_expression import NEUTRAL
+from jean.environment import pick_device
+from jean.models.motion_flow import MotionFlow
+from jean.progress import Progress
+from jean.train.engine.epoch_config import VALIDATION_FRACTION, claim_run, fingerprint
+from jean.train.engine.epoch_stage import step_generator
+from jean.train.engine.loop import run
+from jean.train.engine.stage import Schedule
+from jean.train.motion.config import MotionConfig
+from jean.train.motion.critics import Critics, spread_loss
+from jean.train.motion.data import Batch, MotionClip, Windows, expression_map, read_corpus
+
+LIPS_WEIGHT, BLINK_WEIGHT, VOICE_WEIGHT = 1.0, 1.0, 0.05  # of the other heads' losses beside the flow's
+SURE_TIME = 0.3  # of the flow, from which the critics look at the predicted motion
+SURE_STRENGTH = 0.69  # of an emotion that critics must recognise
+_PAST_GIVEN = 0.85  # probability that a window's past is known
+_CUES_GIVEN, _CUE_GIVEN = 0.5, 0.4  # probability that cues are given at all, and that each of them is
+_PAST_NOISE = 0.05  # on the known past, as generated motion has errors, too
+_CRITIC_RATE = 2e-3
+_EVALUATED = 64  # windows
+HEADS = 4
+
+
+class MotionStage:
+    """The stage of the training loop.
+
+    Args:
+        train: windows of the training people.
+        validation: windows of people who are not trained on, or the training windows.
+        model: the network, with its statistics.
+        config: of the stage.
+        device: where to train.
+    """
+
+    name = "motion"
+
+    def __init__(
+        self, train: Windows, validation: Windows, model: MotionFlow, config: MotionConfig, device: torch.device
+    ):
+        self.train, self.validation, self.config, self.device = train, validation, config, device
+        self.live, self.model = model.to(device), copy.deepcopy(model).to(device)
+        self.modules: dict[str, torch.nn.Module] = {"model": self.model, "live": self.live}
+        adam = torch.optim.Adam(self.live.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
+        self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": adam}
+        self.critics: Critics | None = None
+        if config.uses_critics:
+            torch.manual_seed(config.seed + 1)
+            self.critics = Critics(WIDTH, SOUND_WIDTH, len(train.emotions) + 1).to(device)
+            self.modules["critics"] = self.critics
+            self.optimisers["critics"] = torch.optim.Adam(self.critics.parameters(), lr=_CRITIC_RATE)
+        self.generator = torch.Generator().manual_seed(config.seed)
+        self.critic_steps = config.critic_steps if self.critics else 0
+        self.steps = self.critic_steps + config.total_steps(max(1, len(train) // config.batch))
+        seen = seen_by_critics({clip.person for clip in train.clips})
+        self._critics_see = np.flatnonzero([clip.person in seen for clip in train.clips])
+
+    def step(self, step: int) -> dict[str, float]:
+        """Takes one step of the critics or of the model."""
+        random = step_generator(step, self.config.seed)
+        torch.manual_seed(int(random.integers(1 << 40)))
+        if step < self.critic_steps:
+            return self._critic_step(self._tensors(self.train.draw(self.config.batch, random, self._critics_see)))
+        if self.critics is not None:
+            self.critics.requires_grad_(False)
+        losses = self._losses(self._tensors(self.train.draw(self.config.batch, random)))
+        loss = torch.stack(list(losses.values())).sum()
+        adam = self.optimisers["adam"]
+        done = (step - self.critic_steps) / max(1, self.steps - self.critic_steps)
+        for group in adam.param_groups:
+            group["lr"] = self.config.learning_rate * min(1.0, 20 * done + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
+        adam.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        torch.nn.utils.clip_grad_norm_(self.live.parameters(), 1.0)
+        adam.step()
+        with torch.no_grad():
+            keep = min(self.config.average, (step - self.critic_steps + 1) / (step - self.critic_steps + 10))
+            for mean, value in zip(self.model.parameters(), self.live.parameters(), strict=True):
+                mean.lerp_(value, 1 - keep)
+        return {"loss": float(loss.detach())} | {name: float(value.detach()) for name, value in losses.items()}
+
+    def _critic_step(self, batch: dict[str, Tensor]) -> dict[str, float]:
+        assert self.critics is not None
+        new, sure = batch["vectors"][:, PAST:], self._sure(batch)
+        sound = self._standardised_sound(batch)
+        cues, sounds = self.critics.agreement_losses(new, sound, batch["label"], self._complete(batch))
+        loss = self.critics.emotion_loss(new, batch["label"], sure) + cues + sounds
+        optimiser = self.optimisers["critics"]
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        optimiser.step()
+        return {"loss": float(loss.detach())}
+
+    def _sure(self, batch: dict[str, Tensor]) -> Tensor:
+        """Windows whose emotion is clear, bool [B]."""
+        clear = (batch["label"] == 0) | (batch["strength"] > SURE_STRENGTH)
+        return clear & (batch["label"] >= 0) & self._complete(batch)
+
+    def _complete(self, batch: dict[str, Tensor]) -> Tensor:
+        """Windows whose new frames all lie in the clip and show the face, bool [B]."""
+        return batch["inside"][:, PAST:].min(1).values > 0
+
+    def _standardised_sound(self, batch: dict[str, Tensor]) -> Tensor:
+        context = (batch["sound"].shape[1] - WINDOW) // 2
+        new = batch["sound"][:, context + PAST : context + WINDOW]
+        return ((new - self.live.sound_mean) / self.live.sound_std).clamp(-4, 4)
+
+    def _losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
+        config, vectors = self.config, batch["vectors"]
+        size = len(vectors)
+        emotion = batch["emotion"]
+        hidden = torch.rand(size, 1, 1) < config.label_dropout
+        unknown = torch.zeros_like(emotion)
+        unknown[..., -1] = 1.0
+        emotion = torch.where(hidden.to(self.device), unknown, emotion)
+        features = self.live.sound_features(batch["sound"])
+        given, mask = self._given(batch)
+        time = torch.rand(size).to(self.device)
+        noise = torch.randn(vectors.shape).to(self.device)
+        t = time[:, None, None]
+        mixed = (1 - t) * noise + t * vectors
+        velocity = self.live.velocity(mixed, time, given, mask, features, emotion)
+        weight = batch["inside"][..., None] * (1 - mask)
+        total = weight.sum().clamp_min(1.0)
+        losses = {"flow": (weight * (velocity - (vectors - noise)).square()).sum() / total}
+        made = torch.where(mask > 0, vectors, mixed + (1 - t) * velocity)  # the motion that x_t leads to
+        change = (made.diff(dim=1) - vectors.diff(dim=1)).square() * weight[:, 1:]
+        losses["step"] = config.step_weight * (t.square() * change).sum() / total
+        losses["lips"] = LIPS_WEIGHT * self._lip_loss(batch, features, emotion)
+        losses["blink"] = BLINK_WEIGHT * self._blink_loss(batch, features, emotion)
+        known = batch["label"] >= 0
+        if bool(known.any()):
+            logits, strength = self.live.voice(features, batch["inside"])
+            losses["voice"] = VOICE_WEIGHT * (
+                functional.cross_entropy(logits[known], batch["label"][known])
+                + (strength - batch["strength"])[known].square().mean()
+            )
+        new, late = made[:, PAST:], (time > SURE_TIME) & ~hidden[:, 0, 0].to(self.device)
+        if self.critics is not None:
+            losses["emotion"] = config.emotion_weight * self.critics.emotion_loss(
+                new, batch["label"], self._sure(batch) & late
+            )
+            agree = self.critics.agreement_losses(
+                new, self._standardised_sound(batch), batch["label"], self._complete(batch) & late
+            )
+            losses["cohesion"], losses["sound"] = config.cohesion_weight * agree[0], config.sound_weight * agree[1]
+        if config.moment_weight:
+            spread = weight * (time > 0.6)[:, None, None]
+            losses["moments"] = config.moment_weight * spread_loss(made, vectors, spread.amax(2, keepdim=True))
+        return losses
+
+    def _given(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+        """Known values and their mask [B, L, D]: often the past, sometimes whole cues."""
+        vectors = batch["vectors"]
+        size, device = len(vectors), vectors.device
+        mask = torch.zeros_like(vectors)
+        past = (torch.rand(size) < _PAST_GIVEN).to(device) & batch["begins"].bool()
+        mask[:, :PAST] = past[:, None, None].float() * batch["inside"][:, :PAST, None]
+        some = torch.rand(size) < _CUES_GIVEN
+        for cue in CUES.values():
+            chosen = (some & (torch.rand(size) < _CUE_GIVEN)).to(device)
+            mask[..., cue] = torch.where(chosen[:, None, None], batch["inside"][..., None], mask[..., cue])
+        given = vectors.clone()
+        given[:, :PAST] += _PAST_NOISE * torch.randn(given[:, :PAST].shape).to(device)
+        return given * mask, mask
+
+    def _lip_loss(self, batch: dict[str, Tensor], features: Tensor, emotion: Tensor) -> Tensor:
+        error = self.live.lips(features, emotion) - batch["lips"]
+        inside = batch["inside"][..., None]
+        total = inside.sum().clamp_min(1.0) * error.shape[-1]
+        change = error.diff(dim=1).square() * inside[:, 1:]
+        return ((inside * error.square()).sum() + 2 * change.sum()) / total
+
+    def _blink_loss(self, batch: dict[str, Tensor], features: Tensor, emotion: Tensor) -> Tensor:
+        state = self.live.blink_state(features, emotion, batch["blink_cues"])
+        logit = self.live.blink_logit(state, batch["since_s"])
+        each = functional.binary_cross_entropy_with_logits(logit, batch["onset"], reduction="none")
+        hazard = (batch["inside"] * each).sum() / batch["inside"].sum().clamp_min(1.0)
+        mean, std = self.live.blink_lengths(features, emotion)
+        begins = batch["onset"] * batch["inside"]
+        log_length = batch["length_s"].clamp_min(0.04).log()
+        length = 0.5 * ((log_length - mean) / std).square() + std.log()
+        return 4 * hazard + 0.1 * (begins * length).sum() / begins.sum().clamp_min(1.0)
+
+    def _tensors(self, batch: Batch) -> dict[str, Tensor]:
+        def tensor(array: np.ndarray) -> Tensor:
+            kind = np.int64 if array.dtype.kind == "i" else np.float32
+            return torch.from_numpy(np.ascontiguousarray(array, kind)).to(self.device)
+
+        return {name: tensor(getattr(batch, name)) for name in Batch.__dataclass_fields__}
+
+    @torch.no_grad()
+    def evaluate(self, step: int) -> dict[str, float]:
+        """Losses of the stored model on fixed windows of the validation people."""
+        random = np.random.default_rng([0xE7, self.config.seed])
+        batch = self._tensors(self.validation.draw(_EVALUATED, random))
+        torch.manual_seed(self.config.seed)
+        live, self.live = self.live, self.model
+        try:
+            losses = self._losses(batch)
+        finally:
+            self.live = live
+        lips = self.model.lips(self.model.sound_features(batch["sound"]), batch["emotion"])
+        inside = batch["inside"][..., None]
+        error, spread = (inside * (lips - batch["lips"]).square()).sum(), (inside * batch["lips"].square()).sum()
+        names = ("flow", "lips", "blink", "voice")
+        scores = {f"validation_{name}": float(losses[name]) for name in names if name in losses}
+        return scores | {"validation_lips_r2": 1 - float(error / spread.clamp_min(1e-6))}
+
+    def preview(self, step: int, folder: Path) -> None:
+        """Draws nothing."""
+
+    def extra_state(self) -> dict[str, Tensor]:
+        """No state beside networks and optimisers."""
+        return {}
+
+    def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
+        """Restores nothing, see ``extra_state``."""
+
+    def schedule(self) -> Schedule:
+        """Saves and evaluates ten times."""
+        tenth = max(1, self.steps // 10)
+        return Schedule(
+            self.steps, save_every=tenth, evaluate_every=tenth, log_every=max(1, self.steps // 200), preview_every=0
+        )
+
+
+def seen_by_critics(names: set[str]) -> set[str]:
+    """The training people whose motion the critics learn from: every second one; judges can take the others."""
+    return set(sorted(names)[::2])
+
+
+def build_model(
+    clips: Sequence[MotionClip], basis: MotionBasis, sizes: NetworkSizes, shape: np.ndarray, pose: np.ndarray, seed: int
+) -> MotionFlow:
+    """A new network that knows the statistics of a corpus.
+
+    Args:
+        clips: the training clips.
+        basis: of their cues.
+        sizes: of the network.
+        shape: mean rigid head [68, 3], cm.
+        pose: a neutral camera_to_world [4, 4].
+        seed: of the weights.
+    """
+    torch.manual_seed(seed)
+    model = MotionFlow(**sizes.model_dump())
+    sound = np.concatenate([clip.sound for clip in clips])
+    statistics = {
+        "sound_mean": sound.mean(0),
+        "sound_std": np.maximum(sound.std(0), 0.05),
+        **basis.arrays(),
+        "shape": shape,
+        "pose": pose,
+        "expression": expression_map(clips, basis),
+    }
+    for name, value in statistics.items():
+        getattr(model, name).copy_(torch.from_numpy(np.ascontiguousarray(value, np.float32)))
+    return model
+
+
+def train_motion(data: Sequence[Path], output: Path, config: MotionConfig, progress: Progress) -> dict[str, Any]:
+    """Trains the motion model, or resumes an interrupted run; writes ``motion.safetensors`` in the end.
+
+    Args:
+        data: clip folders, or folders of them (``jean.clips.corpus``), with sound; tracks alone suffice.
+        output: the run folder, which ``act`` and ``render --motion`` take.
+        config: of the stage.
+        progress: receives messages, warnings and the progress.
+
+    Returns:
+        Losses of the validation people (``validation_flow`` …), ``steps``, ``seconds``, counts, and ``emotions``.
+
+    Raises:
+        InputError, ArtefactError, UsageError: unusable data, see ``find_clips``, ``read_corpus`` and ``split_people``.
+        SetupError, DivergedError, Interrupted: see ``jean.train.engine.loop.run``.
+    """
+    clips = sorted(find_clips(data, config.table), key=lambda clip: (clip.person, clip.name))
+    claim_run(output, clips, data)
+    emotions = sorted({clip.emotion for clip in clips if clip.emotion} - {NEUTRAL})
+    _warn_of_gaps(clips, emotions, progress)
+    train_clips, validation_clips = split_people(clips, VALIDATION_FRACTION, config.validation, config.seed)
+    counts = {"clips": len(clips), "people": len(people(clips)), "validation_people": len(people(validation_clips))}
+    progress.say(", ".join(f"{value} {name.replace('_', ' ')}" for name, value in counts.items()))
+    read = read_corpus(clips, config.eyes, progress)
+    names = {clip.name for clip in train_clips}
+    train = [clip for clip in read if clip.name in names]
+    held_out = {clip.name for clip in validation_clips}
+    validation = [clip for clip in read if clip.name in held_out]
+    basis = MotionBasis.fit([clip.track for clip in train])
+    first = train_clips[0].open()
+    sizes = NetworkSizes(
+        width=WIDTH,
+        lips=LIPS,
+        sound=SOUND_WIDTH,
+        emotions=len(emotions),
+        hidden=config.hidden,
+        layers=config.layers,
+        heads=HEADS,
+        expressions=len(first.meta.expression.names),
+    )
+    shape = np.mean([clip.open().arrays["shape"] for clip in train_clips], 0)
+    pose = np.asarray(first.arrays["camera_to_world"], np.float64)[first.frame_count // 2]
+    model = build_model(train, basis, sizes, shape, pose, config.seed)
+    stage = MotionStage(
+        Windows(train, basis, emotions), Windows(validation, basis, emotions), model, config,
+        torch.device(pick_device(config.device)),
+    )  # fmt: skip
+    facts = MotionFacts(
+        format=1,
+        network=sizes,
+        emotions=emotions,
+        tracker=first.meta.tracker,
+        expression=first.meta.expression,
+        focal=first.camera.focal_px / first.size_px,
+        people=len(people(train_clips)),
+        synthetic=first.meta.synthetic is not None,
+    )
+    meta = {"model": sizes.model_dump(), "held_out": people(validation_clips), **facts.model_dump(mode="json")} | counts
+    result = run(stage, output, stage.schedule(), progress, config=fingerprint(config, clips, ARRAYS_FILE), meta=meta)
+    trained = load_checkpoint(output, stage=MotionStage.name, warn=progress.warn).module_state("model")
+    save_motion_model(output / MOTION_FILE, trained, facts)
+    return result | counts | {"emotions": emotions}
+
+
+def _warn_of_gaps(clips: Sequence[Any], emotions: list[str], progress: Progress) -> None:
+    """Says what a corpus cannot teach."""
+    if len(people(clips)) == 1:
+        progress.warn("there is only one person: the motion will be hers or his, and validation is on the same person.")
+    if not any(clip.emotion == NEUTRAL for clip in clips):
+        progress.warn(
+            "no clip is called neutral: emotions cannot be told from faces at rest, and --emotion knows none."
+        )
+    elif not emotions:
+        progress.warn("all clips are neutral: --emotion will know no other emotion.")
