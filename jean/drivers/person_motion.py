@@ -19,6 +19,8 @@ from jean.landmarks import EYES
 RIDGE = 10.0  # of the regression of expression vectors on the face
 TOLD = 0.3  # R² from which an expression vector counts as told by the face
 WIDE = 0.75  # quantile of a person's lid opening that counts as open, as in ``jean.drivers.eyes``
+SLOW_S = 0.3  # standard deviation of the low-pass that separates sway from nods
+WIDER = 1.3  # than the person's own spread may a generated one be
 # Coefficients of MediaPipe that tell gaze: sign and axis (0 right, 1 down) of the gaze that raises them, and the rise
 # per degree. Means of linear fits on four clips of real people (r 0.72 to 0.98).
 GAZE_COEFFICIENTS = {
@@ -90,8 +92,32 @@ def move_person(
     expression, told = _expression(person, offsets)
     if eyes is None:
         expression = _with_gaze(expression, person, names or [], gaze_deg)
-    poses = poses_from_motion(interpolate_rows(motion.pose, positions), person.support.pose.mean)
+    pose = pose_in_range(motion.pose, person.support.pose.motion.scale)
+    poses = poses_from_motion(interpolate_rows(pose, positions), person.support.pose.mean)
     return MovedPerson(expression, offsets, poses, eyes, held, told)
+
+
+def pose_in_range(pose: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """Pose motion [T, 6] whose slow part spreads no wider than the person's own; nods stay as they are.
+
+    How far a head sways differs between people, and beyond their range necks tear. The slow part keeps its course.
+
+    Args:
+        pose: generated motion, 25 frames per second.
+        spread: standard deviations of the person's pose motion in training, [6].
+
+    Example:
+        >>> sway = 3 * np.sin(np.arange(200) / 30)[:, None] * np.ones(6)
+        >>> pose_in_range(sway, np.full(6, 0.5)).std(0).round(1).tolist()
+        [0.7, 0.7, 0.7, 0.7, 0.7, 0.7]
+        >>> np.abs(pose_in_range(sway, np.full(6, 5.0)) - sway).max() < 1e-12
+        True
+    """
+    from scipy.ndimage import gaussian_filter1d
+
+    slow = gaussian_filter1d(pose, SLOW_S * FPS, axis=0, mode="nearest")
+    size = np.sqrt(np.square(slow).mean(0))  # about the neutral pose, so that a lowered head counts
+    return pose - slow + slow * np.minimum(1.0, WIDER * spread / np.maximum(size, 1e-9))
 
 
 def _expression(person: Person, offsets: np.ndarray) -> tuple[np.ndarray, float]:
