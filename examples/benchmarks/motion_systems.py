@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from jean.drivers.blinks import blink_curve
 from jean.drivers.motion_model import MotionModel
-from jean.drivers.motion_sampling import EmotionTrack, blink_curve, sample_motion
+from jean.drivers.motion_sampling import EmotionTrack, sample_motion
 from jean.drivers.motion_vector import LID, LID_UNIT, MotionBasis
 from jean.drivers.named_expression import NEUTRAL
 from jean.train.motion.data import MotionClip

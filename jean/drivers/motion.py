@@ -12,8 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from jean.clips.clip import Clip
+from jean.drivers.blinks import blink_curve
 from jean.drivers.motion_model import MotionModel
-from jean.drivers.motion_sampling import EmotionTrack, Sampled, blink_curve, mean_emotion, sample_lips, sample_motion
+from jean.drivers.motion_sampling import EmotionTrack, Sampled, mean_emotion, sample_lips, sample_motion
 from jean.drivers.motion_sound import FPS, LOUDNESS, SPEAKING, sound_features
 from jean.drivers.motion_vector import CUES, GAZE_UNIT_DEG, POSE_UNIT, cue_tracks
 from jean.drivers.named_expression import NEUTRAL, ExpressionKey, parse_expression, read_timeline

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from jean.drivers.motion_sound import FPS
+from jean.drivers.blinks import BlinkModel, blink_curve, blink_inputs
 from jean.drivers.motion_vector import CUES, LID, LID_UNIT, WIDTH
 from jean.models.motion_flow import CONTEXT, MotionFlow
 
@@ -23,10 +23,7 @@ STEPS = 6  # steps of Heun's method along the flow; they give the spread of 32 E
 # Standard deviation of the Gaussian over each generated cue, frames. What the network leaves of the noise is seen as
 # trembling: without it the jitter of the pose is three times that of true motion, with it as much.
 SMOOTHING = {"face": 0.5, "eyes": 0.7, "pose": 0.9}
-CLOSING_S, OPENING_S = 0.08, 0.15  # of a blink
-SHORTEST_BLINK_S, REFRACTORY_S = 0.12, 0.2
-_SHIFT_FRAMES = 4  # for which a shift of gaze counts as recent
-_PIECE = 3000  # frames whose lips and blink states are computed at once
+_PIECE = 3000  # frames whose lips are computed at once
 
 
 @dataclass(frozen=True)
@@ -96,10 +93,17 @@ def sample_motion(
     features_of = _Features(model, sound, emotion)
     lips = features_of.lips()
     if blinks is None:
-        blinks = _blinks(model, features_of, vectors, np.random.default_rng([0xB1, seed]))
+        inputs = blink_inputs(sound, vectors, emotion.weights[:, :-1])
+        blinks = blink_model(model).sample(inputs, np.random.default_rng([0xB1, seed]))
     lid = np.clip(vectors[:, LID] * LID_UNIT, 0, 1)
     closure = lid + (1 - lid) * blink_curve(len(vectors), *blinks)
     return Sampled(vectors, lips, closure, *blinks)
+
+
+def blink_model(model: MotionFlow) -> BlinkModel:
+    """The blinks that a motion model stores."""
+    arrays = {name: getattr(model, f"blink_{name}").double().numpy() for name in BlinkModel.sizes(model.emotions)}
+    return BlinkModel.from_arrays(arrays)
 
 
 def sample_lips(model: MotionFlow, sound: np.ndarray, emotion: EmotionTrack) -> np.ndarray:
@@ -138,7 +142,7 @@ def _flow(
         if first:
             window_mask[:PAST], window_known[:PAST] = 1.0, out[index[:PAST]]
         around = np.clip(np.arange(first - PAST - CONTEXT, first + NEW + CONTEXT), 0, count - 1)
-        values = _integrate(
+        window = _integrate(
             model,
             _tensor(noise[index]),
             _tensor(window_known),
@@ -149,7 +153,7 @@ def _flow(
             steps,
         )
         inside = rows[first : first + NEW]
-        out[inside] = values[0, PAST : PAST + len(inside)].numpy()
+        out[inside] = window[0, PAST : PAST + len(inside)].numpy()
     for name, std in SMOOTHING.items():
         out[:, CUES[name]] = gaussian_filter1d(out[:, CUES[name]], std, axis=0, mode="nearest")
     return np.where(mask > 0, known, out).astype(np.float64)
@@ -222,63 +226,6 @@ class _Features:
         """Lip components [T, 8]."""
         parts = [self._model.lips(features, emotion)[0] for _, features, emotion in self.pieces()]
         return torch.cat(parts).double().numpy()
-
-
-@torch.no_grad()
-def _blinks(
-    model: MotionFlow, features_of: _Features, vectors: np.ndarray, random: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Samples the beginnings of blinks and their durations from the hazard, frame after frame."""
-    cues = torch.from_numpy(blink_cues(vectors).astype(np.float32))[None]
-    onsets, lengths, since_s, free_s = [], [], 2.0, 0.0
-    since_weight = model.blink_since.weight.double().numpy()
-    out_weight, out_bias = model.blink_out.weight[0].double().numpy(), float(model.blink_out.bias)
-    for span, features, emotion in features_of.pieces():
-        states = model.blink_state(features, emotion, cues[:, span])[0].double().numpy()
-        means, stds = (values[0].double().numpy() for values in model.blink_lengths(features, emotion))
-        for row, frame in enumerate(range(span.start, span.stop)):
-            chance, normal = random.random(), random.standard_normal()
-            if free_s <= 0:
-                since = np.array([np.exp(-since_s / 1.5), np.log1p(since_s)])
-                logit = out_bias + out_weight @ _gelu(states[row] + since_weight @ since)
-                if chance < 1 / (1 + np.exp(-logit)):
-                    length = max(SHORTEST_BLINK_S, float(np.exp(means[row] + stds[row] * normal)))
-                    onsets.append(frame)
-                    lengths.append(length)
-                    since_s, free_s = 0.0, length + REFRACTORY_S
-            since_s += 1 / FPS
-            free_s -= 1 / FPS
-    return np.array(onsets, int), np.array(lengths, float)
-
-
-def _gelu(values: np.ndarray) -> np.ndarray:
-    from scipy.special import erf
-
-    return np.asarray(0.5 * values * (1 + erf(values / np.sqrt(2))))
-
-
-def blink_cues(vectors: np.ndarray) -> np.ndarray:
-    """What blinks follow besides the sound, [T, 2]: the size of a recent shift of gaze, and the lids."""
-    gaze = vectors[:, CUES["eyes"]][:, :2]
-    shift = np.linalg.norm(np.diff(gaze, axis=0, prepend=gaze[:1]), axis=1)
-    recent = np.max([np.concatenate([np.zeros(k), shift[: len(shift) - k]]) for k in range(_SHIFT_FRAMES)], 0)
-    return np.stack([recent, vectors[:, LID]], 1)
-
-
-def blink_curve(count: int, onsets: np.ndarray, lengths_s: np.ndarray) -> np.ndarray:
-    """Closure [T] of blinks that begin at frames ``onsets``: they close in 0.08 s, stay, and open in 0.15 s.
-
-    Example:
-        >>> blink_curve(8, np.array([1]), np.array([0.24])).round(2).tolist()
-        [0.0, 0.16, 0.84, 0.99, 0.74, 0.35, 0.05, 0.0]
-    """
-    curve = np.zeros(count)
-    for onset, length_s in zip(onsets, lengths_s, strict=True):
-        frames = np.arange(onset, min(count, onset + int(np.ceil(length_s * FPS)) + 1))
-        since_s = (frames - onset + 0.5) / FPS
-        level = np.minimum(np.clip(since_s / CLOSING_S, 0, 1), np.clip((length_s - since_s) / OPENING_S, 0, 1))
-        curve[frames] = np.maximum(curve[frames], level * level * (3 - 2 * level))
-    return curve
 
 
 def mean_emotion(model: MotionFlow, sound: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:

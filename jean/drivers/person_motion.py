@@ -20,7 +20,7 @@ RIDGE = 10.0  # of the regression of expression vectors on the face
 TOLD = 0.3  # R² from which an expression vector counts as told by the face
 WIDE = 0.75  # quantile of a person's lid opening that counts as open, as in ``jean.drivers.eyes``
 SLOW_S = 0.3  # standard deviation of the low-pass that separates sway from nods
-WIDER = 1.3  # than the person's own spread may a generated one be
+WIDER = 1.0  # than the person's own spread may a generated one be
 # Coefficients of MediaPipe that tell gaze: sign and axis (0 right, 1 down) of the gaze that raises them, and the rise
 # per degree. Means of linear fits on four clips of real people (r 0.72 to 0.98).
 GAZE_COEFFICIENTS = {
@@ -108,8 +108,8 @@ def pose_in_range(pose: np.ndarray, spread: np.ndarray) -> np.ndarray:
 
     Example:
         >>> sway = 3 * np.sin(np.arange(200) / 30)[:, None] * np.ones(6)
-        >>> pose_in_range(sway, np.full(6, 0.5)).std(0).round(1).tolist()
-        [0.7, 0.7, 0.7, 0.7, 0.7, 0.7]
+        >>> pose_in_range(sway, np.full(6, 0.5)).std(0).round(2).tolist()
+        [0.55, 0.55, 0.55, 0.55, 0.55, 0.55]
         >>> np.abs(pose_in_range(sway, np.full(6, 5.0)) - sway).max() < 1e-12
         True
     """

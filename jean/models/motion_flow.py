@@ -1,9 +1,9 @@
 """The motion model: flow matching over windows of cues, conditioned on sound, emotion and given cues.
 
 A cue has many right values (a head may nod or not), and their mean is no motion. The flow therefore learns the velocity
-v(x_t, t) that carries Gaussian noise x_0 to a motion x_1 along x_t = (1 - t) x_0 + t x_1 (Lipman et al., 2023). Two
-further heads share the sound's features: lips have one right value and are regressed; blinks are events, so a hazard
-per frame and a duration are predicted (a discrete-time renewal process).
+v(x_t, t) that carries Gaussian noise x_0 to a motion x_1 along x_t = (1 - t) x_0 + t x_1 (Lipman et al., 2023). Lips
+have one right value and are regressed on the sound's features. Blinks are events, see ``jean.drivers.blinks``; the
+network only stores their weights.
 """
 
 from __future__ import annotations
@@ -15,9 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 CONTEXT = 8  # frames of sound before and after a window that its features depend on
-_SINCE_S = 1.5  # unit of the time since the last blink
-_BLINK_WIDTH = 48
-_GAZE_FEATURES = 2  # of the blink head: size of the last shift of gaze, lowered lids
 
 
 class MotionFlow(nn.Module):
@@ -69,18 +66,15 @@ class MotionFlow(nn.Module):
         self.velocity_out = nn.Linear(hidden, width)
         nn.init.zeros_(self.velocity_out.weight)
         self.lips_out = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, lips))
-        self.blink_in = nn.Linear(hidden + _GAZE_FEATURES, _BLINK_WIDTH)
-        self.blink_since = nn.Linear(2, _BLINK_WIDTH, bias=False)
-        self.blink_out = nn.Linear(_BLINK_WIDTH, 1)
-        self.blink_length = nn.Linear(hidden, 2)
         self.voice_weight = nn.Linear(hidden, 1)
         self.voice_out = nn.Linear(hidden, emotions + 2)  # logits of neutral and the emotions, and a strength
         self.register_buffer("sound_mean", torch.zeros(sound))
         self.register_buffer("sound_std", torch.ones(sound))
-        # maps and means of the corpus: see ``jean.drivers.motion_vector.MotionBasis``, and a mean face
+        # of the corpus: maps (``jean.drivers.motion_vector.MotionBasis``), a mean face, blinks (``BlinkModel``)
         shapes = {
             "face_mean": (62,), "face_axes": (10, 62), "face_dual": (62, 10), "lip_mean": (46,), "lip_axes": (lips, 46),
             "lip_dual": (46, lips), "shape": (68, 3), "pose": (4, 4), "expression": (width + lips + 3, expressions),
+            "blink_hazard": (9 + emotions,), "blink_length": (1 + emotions,), "blink_length_std": (1,),
         }  # fmt: skip
         for name, shape in shapes.items():
             self.register_buffer(name, torch.zeros(shape))
@@ -114,30 +108,6 @@ class MotionFlow(nn.Module):
     def lips(self, features: Tensor, emotion: Tensor) -> Tensor:
         """Lip components [B, L, lips] of sound features and emotion, see ``velocity``."""
         return self.lips_out(features + self.emotion(emotion))
-
-    def blink_state(self, features: Tensor, emotion: Tensor, eyes: Tensor) -> Tensor:
-        """What the hazard of blinks depends on besides the last blink, [B, L, 48].
-
-        Args:
-            features, emotion: see ``velocity``.
-            eyes: [B, L, 2], see ``jean.drivers.motion_sampling.blink_cues``.
-        """
-        return self.blink_in(torch.cat([features + self.emotion(emotion), eyes], -1))
-
-    def blink_logit(self, state: Tensor, since_s: Tensor) -> Tensor:
-        """Logit [...] of the probability that a blink begins in a frame.
-
-        Args:
-            state: from ``blink_state``.
-            since_s: time since the beginning of the last blink, [...].
-        """
-        since = torch.stack([torch.exp(-since_s / _SINCE_S), torch.log1p(since_s)], -1)
-        return self.blink_out(functional.gelu(state + self.blink_since(since)))[..., 0]
-
-    def blink_lengths(self, features: Tensor, emotion: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation of the logarithm of a blink's duration in s, both [B, L]."""
-        mean, spread = self.blink_length(features + self.emotion(emotion)).unbind(-1)
-        return mean - 1.4, 0.05 + 0.3 * torch.sigmoid(spread)
 
     def voice(self, features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
         """Emotion of a voice: logits [B, E + 1], neutral first, and a strength [B] in [0, 1].

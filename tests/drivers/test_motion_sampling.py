@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import torch
 
 from jean.drivers.motion_sampling import (
     NEW,
     EmotionTrack,
-    blink_cues,
-    blink_curve,
     mean_emotion,
     sample_lips,
     sample_motion,
 )
-from jean.drivers.motion_sound import FPS
 from jean.drivers.motion_sound import WIDTH as SOUND_WIDTH
-from jean.drivers.motion_vector import CUES, LID, LID_UNIT, WIDTH
+from jean.drivers.motion_vector import CUES, WIDTH
 from tests.helpers.tiny_motion import random_network
 
 COUNT = 130
@@ -74,32 +70,6 @@ def test_guidance_exaggerates_what_the_emotion_changes(network, sound):
     plain = sample_motion(network, sound, emotion(sad=1.0), 3).vectors
     strong = sample_motion(network, sound, emotion(sad=2.0), 3).vectors
     assert np.abs(strong - plain).max() > 1e-3 and np.isfinite(strong).all()
-
-
-def test_blinks_follow_the_hazard(sound):
-    network = random_network()
-    with torch.no_grad():
-        for part in (network.blink_out.weight, network.blink_length.weight):
-            part.zero_()
-        network.blink_out.bias.fill_(float(np.log(0.02 / 0.98)))
-        network.blink_length.bias.copy_(torch.tensor([np.log(0.25) + 1.4, -20.0]))
-    long = np.tile(sound, (40, 1))
-    sampled = sample_motion(network, long, emotion(len(long)), 0)
-    assert sampled.lengths_s == pytest.approx(0.25, rel=0.2)  # standard deviation of the logarithm: 0.05
-    # a renewal process: a mean wait of 1 / 0.02 frames after 0.25 + 0.2 s, in which no blink begins
-    period = 1 / 0.02 + 0.45 * FPS
-    assert len(sampled.onsets) == pytest.approx(len(long) / period, rel=0.25)
-    assert np.diff(sampled.onsets).min() > 0.45 * FPS - 1
-    assert blink_curve(len(long), sampled.onsets, sampled.lengths_s).max() > 0.9
-
-
-def test_blink_cues_are_the_recent_shift_of_gaze_and_the_lids():
-    vectors = np.zeros((8, WIDTH))
-    vectors[3:, CUES["eyes"].start] = 2.0
-    vectors[:, LID] = 0.5 / LID_UNIT
-    cues = blink_cues(vectors)
-    assert cues[:, 0].tolist() == [0, 0, 0, 2, 2, 2, 2, 0]
-    assert cues[:, 1].tolist() == pytest.approx([5.0] * 8)
 
 
 def test_the_voice_is_judged_by_its_weighted_frames(network, sound):

@@ -47,6 +47,7 @@ def random_network(seed: int = 0) -> MotionFlow:
     network.shape.copy_(torch.from_numpy(face_shape()))
     network.pose.copy_(torch.from_numpy(invert_pose(make_pose(np.eye(3), np.array([0.0, 0.0, 60.0])))))
     network.expression.copy_(0.1 * torch.randn(network.expression.shape))
+    network.blink_hazard[0], network.blink_length[0], network.blink_length_std[0] = -3.5, -1.4, 0.1
     return network.eval()
 
 

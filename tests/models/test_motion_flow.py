@@ -33,8 +33,6 @@ def test_shapes():
     assert model.velocity(*arguments).shape == (2, 12, 3)
     features, emotion = arguments[4:]
     assert model.lips(features, emotion).shape == (2, 12, 2)
-    state = model.blink_state(features, emotion, torch.zeros(2, 12, 2))
-    assert model.blink_logit(state, torch.ones(2, 12)).shape == (2, 12)
     assert model.voice(features, torch.ones(2, 12))[0].shape == (2, 3)
 
 

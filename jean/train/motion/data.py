@@ -9,8 +9,9 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.clips.corpus import CorpusClip, people
+from jean.drivers.blinks import BlinkModel, blink_inputs
 from jean.drivers.eyes import CLOSURE, GAZE, measure_eyes, standardised
-from jean.drivers.motion_sampling import NEW, PAST, WINDOW, blink_cues
+from jean.drivers.motion_sampling import NEW, PAST, WINDOW
 from jean.drivers.motion_sound import FPS, sound_features
 from jean.drivers.motion_vector import CueTracks, MotionBasis, Neutral, cue_tracks, expression_inputs
 from jean.drivers.named_expression import NEUTRAL
@@ -23,7 +24,6 @@ from jean.progress import Progress
 from jean.synthetic_speaker.video_corpus import LEVELS
 
 _FEW = 50  # clips that are read sooner than other processes start
-_UNKNOWN_SINCE_S = 2.0  # time since the last blink at the beginning of a clip
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,6 @@ class Batch:
         emotion: strengths [B, L, E + 1], the last column for an unknown emotion.
         label: index of the emotion [B]: 0 neutral, -1 unknown; strength: [B].
         inside: 1 for frames with a measured face, [B, L].
-        onset: 1 where a blink begins [B, L]; length_s: its duration, [B, L]; since_s: time since the last one, [B, L].
-        blink_cues: [B, L, 2].
         begins: whether the window's past lies in the clip, [B].
     """
 
@@ -125,10 +123,6 @@ class Batch:
     label: np.ndarray
     strength: np.ndarray
     inside: np.ndarray
-    onset: np.ndarray
-    length_s: np.ndarray
-    since_s: np.ndarray
-    blink_cues: np.ndarray
     begins: np.ndarray
 
 
@@ -146,18 +140,7 @@ class Windows:
         self._rows: list[dict[str, np.ndarray]] = []
         for clip in clips:
             track = clip.track
-            count, vectors = len(track), basis.vectors(track)
-            onset, length = np.zeros(count), np.zeros(count)
-            onset[track.onsets], length[track.onsets] = 1.0, track.lengths_s
-            rows = {
-                "vectors": vectors,
-                "lips": basis.lips(track),
-                "inside": track.known.astype(float),
-                "onset": onset,
-                "length_s": length,
-                "since_s": _since(track.onsets, count),
-                "blink_cues": blink_cues(vectors),
-            }
+            rows = {"vectors": basis.vectors(track), "lips": basis.lips(track), "inside": track.known.astype(float)}
             padded = {
                 name: np.pad(value, [(PAST, NEW), *[(0, 0)] * (value.ndim - 1)]).astype(np.float32)
                 for name, value in rows.items()
@@ -188,7 +171,7 @@ class Windows:
         """The windows whose new frames begin at (clip, frame)."""
         columns = {
             name: np.stack([self._rows[clip][name][start : start + WINDOW] for clip, start in places])
-            for name in ("vectors", "lips", "inside", "onset", "length_s", "since_s", "blink_cues")
+            for name in ("vectors", "lips", "inside")
         }
         sound = np.stack([self._rows[clip]["sound"][start : start + WINDOW + 2 * CONTEXT] for clip, start in places])
         described = [self.clips[clip] for clip, _ in places]
@@ -207,14 +190,19 @@ class Windows:
         return 0 if emotion == NEUTRAL else 1 + self.emotions.index(emotion)
 
 
-def _since(onsets: np.ndarray, count: int) -> np.ndarray:
-    """Time since the beginning of the last blink before each frame, [T], s."""
-    last, out, at = -_UNKNOWN_SINCE_S * FPS, np.zeros(count), set(onsets.tolist())
-    for t in range(count):
-        out[t] = (t - last) / FPS
-        if t in at:
-            last = t
-    return out
+def fit_blinks(clips: Sequence[MotionClip], basis: MotionBasis, emotions: Sequence[str]) -> BlinkModel:
+    """The blinks of a corpus.
+
+    Args:
+        clips: the training clips.
+        basis: makes motion vectors.
+        emotions: names of the emotions besides neutral.
+    """
+    inputs = []
+    for clip in clips:
+        strengths = np.tile([clip.strength * (clip.emotion == name) for name in emotions], (len(clip.track), 1))
+        inputs.append(blink_inputs(clip.sound, basis.vectors(clip.track), strengths.reshape(len(clip.track), -1)))
+    return BlinkModel.fit(inputs, [clip.track.onsets for clip in clips], [clip.track.lengths_s for clip in clips])
 
 
 def expression_map(clips: Sequence[MotionClip], basis: MotionBasis, ridge: float = 1.0) -> np.ndarray:

@@ -1,7 +1,7 @@
 """Training of the motion model: ``jean train-motion``.
 
-The critics learn first, from true motion. Then the flow, the lips, the blinks and the emotion of the voice are learned
-together; the running mean of the weights is stored.
+The blinks are fitted at once. The critics learn first, from true motion; then the flow, the lips and the emotion of the
+voice are learned together. The running mean of the weights is stored.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from torch.nn import functional
 from jean.checkpoint import load_checkpoint
 from jean.clips.corpus import find_clips, people
 from jean.clips.meta import ARRAYS_FILE
+from jean.drivers.blinks import BlinkModel
 from jean.drivers.face_frames import split_people
 from jean.drivers.motion_model import MOTION_FILE, MotionFacts, NetworkSizes, save_motion_model
 from jean.drivers.motion_sampling import PAST, WINDOW
@@ -35,9 +36,9 @@ from jean.train.engine.loop import run
 from jean.train.engine.stage import Schedule
 from jean.train.motion.config import MotionConfig
 from jean.train.motion.critics import Critics, spread_loss
-from jean.train.motion.data import Batch, MotionClip, Windows, expression_map, read_corpus
+from jean.train.motion.data import Batch, MotionClip, Windows, expression_map, fit_blinks, read_corpus
 
-LIPS_WEIGHT, BLINK_WEIGHT, VOICE_WEIGHT = 1.0, 1.0, 0.05  # of the other heads' losses beside the flow's
+LIPS_WEIGHT, VOICE_WEIGHT = 1.0, 0.05  # of the other heads' losses beside the flow's
 SURE_TIME = 0.3  # of the flow, from which the critics look at the predicted motion
 SURE_STRENGTH = 0.69  # of an emotion that critics must recognise
 _PAST_GIVEN = 0.85  # probability that a window's past is known
@@ -153,7 +154,6 @@ class MotionStage:
         change = (made.diff(dim=1) - vectors.diff(dim=1)).square() * weight[:, 1:]
         losses["step"] = config.step_weight * (t.square() * change).sum() / total
         losses["lips"] = LIPS_WEIGHT * self._lip_loss(batch, features, emotion)
-        losses["blink"] = BLINK_WEIGHT * self._blink_loss(batch, features, emotion)
         known = batch["label"] >= 0
         if bool(known.any()):
             logits, strength = self.live.voice(features, batch["inside"])
@@ -197,17 +197,6 @@ class MotionStage:
         change = error.diff(dim=1).square() * inside[:, 1:]
         return ((inside * error.square()).sum() + 2 * change.sum()) / total
 
-    def _blink_loss(self, batch: dict[str, Tensor], features: Tensor, emotion: Tensor) -> Tensor:
-        state = self.live.blink_state(features, emotion, batch["blink_cues"])
-        logit = self.live.blink_logit(state, batch["since_s"])
-        each = functional.binary_cross_entropy_with_logits(logit, batch["onset"], reduction="none")
-        hazard = (batch["inside"] * each).sum() / batch["inside"].sum().clamp_min(1.0)
-        mean, std = self.live.blink_lengths(features, emotion)
-        begins = batch["onset"] * batch["inside"]
-        log_length = batch["length_s"].clamp_min(0.04).log()
-        length = 0.5 * ((log_length - mean) / std).square() + std.log()
-        return 4 * hazard + 0.1 * (begins * length).sum() / begins.sum().clamp_min(1.0)
-
     def _tensors(self, batch: Batch) -> dict[str, Tensor]:
         def tensor(array: np.ndarray) -> Tensor:
             kind = np.int64 if array.dtype.kind == "i" else np.float32
@@ -229,7 +218,7 @@ class MotionStage:
         lips = self.model.lips(self.model.sound_features(batch["sound"]), batch["emotion"])
         inside = batch["inside"][..., None]
         error, spread = (inside * (lips - batch["lips"]).square()).sum(), (inside * batch["lips"].square()).sum()
-        names = ("flow", "lips", "blink", "voice")
+        names = ("flow", "lips", "voice")
         scores = {f"validation_{name}": float(losses[name]) for name in names if name in losses}
         return scores | {"validation_lips_r2": 1 - float(error / spread.clamp_min(1e-6))}
 
@@ -257,13 +246,20 @@ def seen_by_critics(names: set[str]) -> set[str]:
 
 
 def build_model(
-    clips: Sequence[MotionClip], basis: MotionBasis, sizes: NetworkSizes, shape: np.ndarray, pose: np.ndarray, seed: int
+    clips: Sequence[MotionClip],
+    basis: MotionBasis,
+    blinks: BlinkModel,
+    sizes: NetworkSizes,
+    shape: np.ndarray,
+    pose: np.ndarray,
+    seed: int,
 ) -> MotionFlow:
     """A new network that knows the statistics of a corpus.
 
     Args:
         clips: the training clips.
         basis: of their cues.
+        blinks: of these clips.
         sizes: of the network.
         shape: mean rigid head [68, 3], cm.
         pose: a neutral camera_to_world [4, 4].
@@ -276,6 +272,7 @@ def build_model(
         "sound_mean": sound.mean(0),
         "sound_std": np.maximum(sound.std(0), 0.05),
         **basis.arrays(),
+        **{f"blink_{name}": value for name, value in blinks.arrays().items()},
         "shape": shape,
         "pose": pose,
         "expression": expression_map(clips, basis),
@@ -327,7 +324,7 @@ def train_motion(data: Sequence[Path], output: Path, config: MotionConfig, progr
     )
     shape = np.mean([clip.open().arrays["shape"] for clip in train_clips], 0)
     pose = np.asarray(first.arrays["camera_to_world"], np.float64)[first.frame_count // 2]
-    model = build_model(train, basis, sizes, shape, pose, config.seed)
+    model = build_model(train, basis, fit_blinks(train, basis, emotions), sizes, shape, pose, config.seed)
     stage = MotionStage(
         Windows(train, basis, emotions), Windows(validation, basis, emotions), model, config,
         torch.device(pick_device(config.device)),

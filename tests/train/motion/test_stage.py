@@ -49,6 +49,7 @@ def test_training_writes_a_model_that_can_be_loaded(run):
     trained = load_checkpoint(folder).module_state("model")
     assert torch.allclose(model.network.token.weight, trained["token.weight"], atol=1e-3)
     assert np.isfinite(model.basis.face_axes).all()
+    assert -6 < float(model.network.blink_hazard[0]) < -1  # 2 blinks in 90 frames of every clip
 
 
 def test_losses_fall(corpus, tmp_path):
