@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from jean.kernels.backend import Backend
 from jean.kernels.dispatch import Composite, cached_list, over
 from jean.models.audio_encoder import AudioAttention, AudioEncoder
-from jean.models.head.base import Box, CameraPixels, Head, HeadArguments, PaintsPixels
+from jean.models.head.base import Box, CameraPixels, Head, HeadArguments, PaintsPixels, PosedGaussians
 from jean.models.head.registry import HEADS
 from jean.models.head.torso import TorsoLayer
 from jean.models.pose import pose_vectors
@@ -20,6 +20,9 @@ from jean.models.run_meta import head_arguments
 
 AUDIO_EMBEDDING_WIDTH = 64  # of e_a, section 3.1
 EYE_CONCEPTS = 6  # directions of the expression vector that the eyes' own inputs replace, at most
+OPAQUE = 0.998  # opacity of a head behind which no 8-bit image shows the torso
+# A crop has ten times as many pixels of the torso as a batch of rays: its gradient would take a fifth of a step
+TORSO_STRIDE = 3
 POSE_LIMIT = 3.0  # standard deviations: the torso and the shading must not extrapolate linearly without end
 
 # Names in checkpoints of version 0.1: (old prefix, new prefix); None for what is no longer stored.
@@ -260,6 +263,20 @@ class TalkingHead(nn.Module):
         deformation = self.deformation(frames, condition)
         return self.head.frame_scene(condition, view, deformation, lambda: self.torso.frame_torso(pose[0]))
 
+    @torch.no_grad()
+    def posed_gaussians(self, frames: Frames, at_rest: bool = False) -> PosedGaussians | None:
+        """The Gaussians of one frame; None for a head that consists of something else.
+
+        Args:
+            frames: one frame.
+            at_rest: whether landmarks leave the face as it is in canonical space.
+        """
+        condition = self.condition(frames)
+        deformation = None if at_rest else self.deformation(frames, condition)
+        return self.head.posed_gaussians(
+            condition, self.head.view(frames.supported_poses, self._pose(frames)), deformation
+        )
+
     def _pose(self, frames: Frames) -> Tensor:
         """Standardised pose vectors [F, 6]."""
         return ((pose_vectors(frames.supported_poses) - self.pose_mean) / self.pose_std).clamp(-POSE_LIMIT, POSE_LIMIT)
@@ -292,18 +309,31 @@ class TalkingHead(nn.Module):
             camera = CameraPixels(pixels, frame, frames.camera_to_world, frames.focal_px, frames.center_px)
             pose = self._pose(frames)
             deformation, view = self.deformation(frames, condition), self.head.view(frames.supported_poses, pose)
-            torso_rgb, torso_opacity = self._torso(pixels / size_px, pose, frame, with_torso)
         head = self.head.draw(camera, condition, view, generator, deformation)
+        with torch.autocast(pixels.device.type, enabled=False):
+            if self.head.draws_pictures and generator is None and not torch.is_grad_enabled():
+                with_torso = head[-1].opacity < OPAQUE
+            torso_rgb, torso_opacity = self._torso(pixels / size_px, pose, frame, with_torso)
         return Pixels(head, torso_rgb, torso_opacity)
 
     def _torso(self, coordinates: Tensor, pose: Tensor, frame: Tensor, where: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Colours [R, 3] and opacities [R] of the torso at image positions [R, 2]; zeros where not ``where`` [R]."""
+        """Colours [R, 3] and opacities [R] of the torso at image positions [R, 2]; zeros where not ``where`` [R].
+
+        In training, every ``TORSO_STRIDE``-th pixel has a gradient.
+        """
         if where is None:
             return self.torso(coordinates, pose, frame)
         rows = where.nonzero()[:, 0]
-        rgb, opacity = self.torso(coordinates[rows], pose, frame[rows])
-        zeros = coordinates.new_zeros(len(where), 3)
-        return zeros.index_copy(0, rows, rgb), zeros[:, 0].index_copy(0, rows, opacity)
+        rgb, opacity = coordinates.new_zeros(len(where), 3), coordinates.new_zeros(len(where))
+        learning = torch.is_grad_enabled()
+        parts = [(rows[::TORSO_STRIDE], True)] if learning else [(rows, False)]
+        if learning:
+            parts += [(rows[first::TORSO_STRIDE], False) for first in range(1, TORSO_STRIDE)]
+        for own, learns in parts:
+            with torch.set_grad_enabled(learns):
+                own_rgb, own_opacity = self.torso(coordinates[own], pose, frame[own])
+            rgb, opacity = rgb.index_copy(0, own, own_rgb), opacity.index_copy(0, own, own_opacity)
+        return rgb, opacity
 
 
 def _expression_map(kind: str, features: int, width: int) -> nn.Module:

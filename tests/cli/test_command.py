@@ -36,6 +36,7 @@ OPTIONS = {
     "backend precision sampling",
     "evaluate": "output system reference expression-source audio-source pairs no-audio no-expression metrics landmarks "
     "audio-encoder metric-option allow-missing workers",
+    "export": "output frame",
     "inspect": "output data strip",
     "demo": "output short",
     "verify": "",

@@ -121,6 +121,25 @@ class OccupancyUpdate:
     generator: torch.Generator = field(repr=False)
 
 
+@dataclass(frozen=True)
+class PosedGaussians:
+    """N Gaussians of one frame, as ``jean.kernels.ops.splat`` takes them.
+
+    Attributes:
+        centres: [N, 3], head space, cm.
+        scales: standard deviations [N, 3], cm.
+        rotations: quaternions [N, 4], w first.
+        opacities: [N], in [0, 1].
+        colours: [N, 3], in [0, 1].
+    """
+
+    centres: Tensor
+    scales: Tensor
+    rotations: Tensor
+    opacities: Tensor
+    colours: Tensor
+
+
 class PaintsPixels(Protocol):
     """One frame with head and torso, ready for a fused kernel."""
 
@@ -325,6 +344,16 @@ class Head(nn.Module, ABC):
     def primitives(self) -> tuple[Tensor, Tensor] | None:
         """Centres [N, 3], head space, cm, and opacities [N] of a head that consists of primitives, for priors on the
         shape; None for others."""
+        return None
+
+    def posed_gaussians(self, condition: Tensor, view: Tensor, deformation: Tensor | None) -> PosedGaussians | None:
+        """The Gaussians of one frame, for export; None for heads that consist of something else.
+
+        Args:
+            condition: [1, C], e_in.
+            view: [1, 3].
+            deformation: of one frame, or None for the face at rest.
+        """
         return None
 
     def regularisers(self) -> dict[str, Tensor]:

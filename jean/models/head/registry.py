@@ -8,5 +8,9 @@ from jean.plugins import Registry
 HEADS: Registry[type[Head]] = Registry(
     "head",
     "jean.heads",
-    {"fast": "jean.models.head.fast:FastHead", "paper": "jean.models.head.paper:PaperHead"},
+    {
+        "fast": "jean.models.head.fast:FastHead",
+        "gaussian": "jean.models.head.gaussian:GaussianHead",
+        "paper": "jean.models.head.paper:PaperHead",
+    },
 )

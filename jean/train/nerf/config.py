@@ -30,6 +30,25 @@ PRESETS: dict[str, dict[str, Any]] = {
         "opacity_weight": 0.0,
         "scale_audio_embedding": False,
     },
+    "gaussian": {
+        "steps": 8_000,
+        "rays": 20_000,
+        "frames_per_step": 1,
+        "learning_rate": 5e-3,
+        "audio_rate": 2e-3,
+        "fine_tune_rate": 2e-4,
+        "audio_steps": 1000,
+        "dropout": 0.1,
+        "audio_width": 6,
+        "expression_width": 16,
+        "lip_weight": 0.02,
+        "latent_width": 16,
+        "ema_decay": 0.995,
+        "audio_noise": 0.1,
+        "expression_noise": 0.1,
+        "opacity_weight": 0.1,
+        "scale_audio_embedding": True,
+    },
     "fast": {
         "steps": 8_000,
         "rays": 2048,
@@ -62,8 +81,8 @@ class NerfConfig(StageConfig):
 
     preset: str = Field(
         "fast",
-        description="The head: fast (tri-planes, minutes on a CPU), paper (the MLP of sections 3.3 and 8.4), or a head "
-        "that another package registers.",
+        description="The head: fast (tri-planes, minutes on a CPU), gaussian (3D Gaussians, likewise, fast to render), "
+        "paper (the MLP of sections 3.3 and 8.4), or a head that another package registers.",
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Precision of training on a GPU.")
     backend: Literal["auto", "native", "reference"] = Field(

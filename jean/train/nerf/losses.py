@@ -80,9 +80,10 @@ def _picture_losses(shown: Tensor, target: Tensor, batch: RayBatch) -> dict[str,
     width, height = batch.crop_px
     pictures = [values.view(-1, height, width, 3) for values in (shown, target)]
     weight = batch.weight.view(-1, height, width)
+    window = min(7, (min(width, height) - 1) // 2 * 2 + 1)  # of SSIM, odd
     return {
         "absolute": ABSOLUTE_WEIGHT * (batch.weight[:, None] * (shown - target).abs()).mean(),
-        "structure": STRUCTURE_WEIGHT * structural_loss(pictures[0], pictures[1], weight),
+        "structure": STRUCTURE_WEIGHT * structural_loss(pictures[0], pictures[1], weight, window),
     }
 
 

@@ -15,10 +15,10 @@ from jean.drivers.offsets import lip_coordinates
 from jean.drivers.person_frames import PersonFrames
 from jean.drivers.tracks import DriverTracks
 from jean.kernels.backend import Backend
-from jean.kernels.dispatch import camera_rays
+from jean.kernels.dispatch import Composite, camera_rays
 from jean.models.head.base import OccupancyUpdate
-from jean.models.talking_head import Frames, TalkingHead
-from jean.train.nerf.batch import RayBatches
+from jean.models.talking_head import Frames, Pixels, TalkingHead
+from jean.train.nerf.batch import RayBatch, RayBatches
 from jean.train.nerf.crops import CropBatches
 from jean.train.nerf.cuda_graphs import Graphs
 from jean.train.nerf.evaluation import face_and_head_psnr, preview_sheet
@@ -36,6 +36,7 @@ from jean.train.nerf.visual_hull import dilate_cells, visual_hull
 # Fractions of the training pixels drawn from mouth, eyes, face, head, and the whole frame.
 REGION_FRACTIONS = (0.15, 0.1, 0.35, 0.25, 0.15)
 REGULARISE_EVERY = 4  # steps: gradients of positions cost half a step more, and poses and priors need few of them
+CROP_STRIDE = 4  # pixels of a crop per ray of the prior on the eyes' depth, which takes long per ray
 LIP_WINDOWS = 64  # audio windows per step for the lip regression
 
 
@@ -167,17 +168,21 @@ class NerfStage:
             losses |= priors(self.model, self.latents, config)
             losses |= self._shape_prior(frames)
         if self.eye_depth is not None:
-            with torch.no_grad():
-                origins, directions = camera_rays(
-                    batch.pixels,
-                    frames.focal_px[batch.frame],
-                    frames.center_px[batch.frame],
-                    frames.camera_to_world[batch.frame],
-                )
-            losses["eye_depth"] = EYE_DEPTH_WEIGHT * self.eye_depth.loss(origins, directions, pixels.head[-1])
+            losses["eye_depth"] = EYE_DEPTH_WEIGHT * self._eye_depth_error(self.eye_depth, batch, frames, pixels)
         if config.lip_weight:
             losses["lips"] = config.lip_weight * self._lip_error()
         return losses, frames
+
+    def _eye_depth_error(self, prior: EyeDepth, batch: RayBatch, frames: Frames, pixels: Pixels) -> Tensor:
+        """The prior on the depth of the eyes, over all rays, or over a fourth of a crop's."""
+        part = slice(None, None, 1 if batch.crop_px is None else CROP_STRIDE)
+        frame, head = batch.frame[part], pixels.head[-1]
+        with torch.no_grad():
+            origins, directions = camera_rays(
+                batch.pixels[part], frames.focal_px[frame], frames.center_px[frame], frames.camera_to_world[frame]
+            )
+        traced = Composite(head.channels[part], head.opacity[part], head.depth[part], head.weights[part])
+        return prior.loss(origins, directions, traced)
 
     def _shape_prior(self, frames: Frames) -> dict[str, Tensor]:
         """The prior on the sides of the head, under the condition of the batch's first frame."""

@@ -6,6 +6,7 @@ import pytest
 
 from jean.checkpoint import load_checkpoint
 from jean.errors import Interrupted
+from jean.models.head import density_control
 from jean.progress import Silent
 from jean.train.nerf.train import NerfConfig, NerfStage, train_nerf
 from tests.helpers.tiny_clip import make_clip
@@ -13,6 +14,8 @@ from tests.helpers.tiny_clip import make_clip
 CASES = {
     "fast": {"rays": 64, "frames_per_step": 4},
     "paper": {"preset": "paper", "rays": 8},
+    # interrupted before and after its number of Gaussians changes (steps 2 and 4, see ``control``)
+    "gaussian": {"preset": "gaussian", "rays": 100},
     # interrupted before and after smoothing starts (step 4)
     "attention": {"rays": 64, "frames_per_step": 4, "audio_attention": 8},
 }
@@ -40,12 +43,26 @@ def whole(clip, tmp_path_factory):
     return run
 
 
+@pytest.fixture(autouse=True)
+def control(monkeypatch):
+    """Changes the number of Gaussians in a training of eight steps."""
+    monkeypatch.setattr(density_control, "EVERY", 2)
+
+
 def config(case):
     return NerfConfig(steps=8, device="cpu", **CASES[case])
 
 
 @pytest.mark.parametrize(
-    "case, stop_at", [("fast", 6), pytest.param("paper", 6, marks=SLOW), ("attention", 3), ("attention", 6)]
+    "case, stop_at",
+    [
+        ("fast", 6),
+        pytest.param("paper", 6, marks=SLOW),
+        ("gaussian", 3),
+        ("gaussian", 6),
+        ("attention", 3),
+        ("attention", 6),
+    ],
 )
 def test_an_interrupted_run_ends_with_the_same_weights(case, stop_at, clip, whole, tmp_path, monkeypatch):
     folder, result = whole(case)

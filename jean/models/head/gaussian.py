@@ -1,0 +1,226 @@
+"""The Gaussian head: 3D Gaussians that landmarks and the condition move, drawn as whole pictures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from jean.kernels.backend import Backend
+from jean.kernels.dispatch import splat
+from jean.kernels.reference import Composite
+from jean.models.head.base import CameraPixels, Head, HeadArguments, ParameterGroup, PosedGaussians, Rearrangement
+from jean.models.head.deformation import FaceDeformation
+from jean.models.head.density_control import densify, due, reset_opacities
+from jean.models.head.gaussian_start import start, surface_depth
+from jean.models.head.gaussians import Gaussians, Region
+from jean.models.head.prior import relief
+
+EYES_AND_BROWS = (*range(17, 27), *range(36, 48))  # iBUG numbers
+MOUTH = tuple(range(48, 68))
+BUDGET = 20_000  # Gaussians at 256 px
+BUDGET_GROWTH = math.log2(3)  # 60,000 at 512 px: detail grows more slowly than the number of pixels
+START_FRACTION = 0.6  # of the budget; density control places the rest
+# learning rates at the first step; Adam's eps is small because gradients per Gaussian are
+CENTRE_RATE, SCALE_RATE, ROTATION_RATE, OPACITY_RATE, COLOUR_RATE, FEATURE_RATE = 2e-3, 2e-2, 1e-2, 3e-2, 6e-2, 2e-2
+LIGHT_RATE = 5e-3
+EPS = 1e-15
+# prior losses, for every fourth step
+DEPTH_WEIGHT = 4e-3  # of Gaussians on the face off its measured surface
+DEPTH_SLACK_CM = 0.4  # which the surface's own error explains
+CHANGE_WEIGHT = 4e-3  # of offsets by the condition
+
+
+class GaussianHead(Head):
+    """3D Gaussians in canonical head space.
+
+    Args:
+        arguments: what every head is built from.
+    """
+
+    operations = ("splat",)
+    trained_by = rendered_by = "splat"
+    draws_pictures = takes_eyes = True
+    shape: Tensor
+    relief: Tensor
+    gradient_sum: Tensor
+    seen: Tensor
+
+    def __init__(self, arguments: HeadArguments):
+        super().__init__(arguments)
+        widths, self.box = arguments.widths, arguments.box
+        self.face_deformation = FaceDeformation(arguments.shape, self.box, widths[0], arguments.audio_drives_mouth)
+        self.register_buffer("shape", torch.tensor(arguments.shape), persistent=False)
+        self.register_buffer("relief", relief(torch.tensor(arguments.shape), self.box), persistent=False)
+        capacity = max(64, round(BUDGET * (arguments.size_px / 256) ** BUDGET_GROWTH))
+        shape = torch.tensor(arguments.shape)
+        eyes = _around(shape[list(EYES_AND_BROWS)], 1.3, skip=widths[0])
+        mouth = _around(shape[list(MOUTH)], 2.0, hidden=arguments.eye_columns)
+        self.gaussians = Gaussians(capacity, arguments.condition_width, 3, widths[2], self.box, [eyes, mouth])
+        self.register_buffer("gradient_sum", torch.zeros(capacity))
+        self.register_buffer("seen", torch.zeros(capacity))
+        self._screens: list[Tensor] = []  # of the step's pictures; their gradients are the screen-space gradients
+
+    def use(self, backend: Backend) -> None:  # noqa: D102
+        self.backend = backend
+
+    def prepare_training(self, device: torch.device, visual_hull: Callable[[Tensor], Tensor]) -> None:
+        """Begins on the person's face and on a rounded head inside the visual hull."""
+        generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
+        gaussians, capacity = self.gaussians, len(self.gaussians.centre)
+        began = start(
+            round(START_FRACTION * capacity), self.shape.cpu(), self.relief.cpu(), self.box, visual_hull, generator
+        )
+        count = min(len(began.centres), capacity)
+        with torch.no_grad():
+            gaussians.centre[:count] = began.centres[:count].to(device)
+            gaussians.log_scale[:count] = torch.log(0.6 * began.spacing[:count, None]).to(device)
+            gaussians.opacity[:count] = torch.logit(torch.tensor(0.5))
+            gaussians.interior[:count] = began.interior[:count].float().to(device)
+            gaussians.colour[:count] = torch.where(began.interior[:count, None], -1.5, 0.0).to(device)
+            gaussians.count.fill_(count)
+
+    def view(self, camera_to_world: Tensor, pose: Tensor) -> Tensor:
+        """Standardised slants of the head (yaw, roll, pitch): colours change linearly with them."""
+        return pose[:, 3:]
+
+    def deformation(self, offsets: Tensor, lips: Tensor) -> Tensor:
+        """Displacements of the frontal plane [F, cells², 2], cm; see ``FaceDeformation``."""
+        return self.face_deformation(offsets[:, self.face_deformation.points].flatten(1), lips)
+
+    def fit_deformation(self, lips: Tensor, offsets: Tensor) -> None:  # noqa: D102
+        self.face_deformation.fit(lips, offsets)
+
+    def lip_coordinates(self, offsets: Tensor) -> Tensor:  # noqa: D102
+        return self.face_deformation.lip_coordinates(offsets)
+
+    def draw(self, camera: CameraPixels, condition, view, generator, deformation=None):  # noqa: D102
+        learning = generator is not None and torch.is_grad_enabled()
+        channels: list[Tensor] = []
+        opacity: list[Tensor] = []
+        depth: list[Tensor] = []
+        order: list[Tensor] = []
+        for index in range(len(condition)):
+            own = (camera.frame == index).nonzero()[:, 0] if len(condition) > 1 else None
+            pixels = camera.pixels if own is None else camera.pixels[own]
+            if not len(pixels):
+                continue
+            picture = self._picture(camera, index, pixels, condition, view, deformation, learning)
+            for values, part in zip((channels, opacity, depth), picture, strict=True):
+                values.append(part)
+            if own is not None:
+                order.append(own)
+        if not channels:
+            empty = camera.pixels.new_zeros(0)
+            return [Composite(camera.pixels.new_zeros(0, 3), empty, empty, empty[:, None])]
+        parts = [torch.cat(values) for values in (channels, opacity, depth)]
+        if order:
+            back = torch.empty(len(camera.pixels), dtype=torch.long, device=camera.pixels.device)
+            where = torch.cat(order)
+            back[where] = torch.arange(len(where), device=where.device)
+            parts = [values[back] for values in parts]
+        return [Composite(parts[0], parts[1], parts[2], parts[1][:, None])]
+
+    def _picture(self, camera, index, pixels, condition, view, deformation, learning):
+        """Colours, opacity and depth of one frame's pixels."""
+        low, high = pixels.amin(0).floor().long(), pixels.amax(0).floor().long()
+        x0, y0, x1, y1 = (int(value) for value in (*low, *high))
+        width, height = x1 - x0 + 1, y1 - y0 + 1
+        posed = self.gaussians.pose(condition[index], view[index], None if deformation is None else deformation[index])
+        screen = None
+        if learning:
+            screen = torch.zeros(len(posed.centres), 2, device=pixels.device, requires_grad=True)
+            self._screens.append(screen)
+        world_to_camera = _inverse(camera.camera_to_world[index])
+        intrinsics = torch.cat([camera.focal_px[index : index + 1], camera.center_px[index]])
+        drawn = splat(
+            posed.centres,
+            posed.scales,
+            posed.rotations,
+            posed.opacities,
+            posed.colours,
+            world_to_camera,
+            intrinsics,
+            (x0, y0, width, height),
+            self.backend,
+            screen=screen,
+        )
+        rows = (pixels[:, 1].long() - y0) * width + pixels[:, 0].long() - x0
+        slopes = (pixels - camera.center_px[index]) / camera.focal_px[index]
+        along = (1 + slopes.square().sum(-1)).sqrt()  # depth along the ray, as heads of rays give it
+        flat = drawn.colour.reshape(-1, 3), drawn.opacity.reshape(-1), drawn.depth.reshape(-1)
+        if len(pixels) != width * height:
+            colour, opacity, depth = (values[rows] for values in flat)
+        else:
+            same = bool((rows == torch.arange(len(rows), device=rows.device)).all())
+            colour, opacity, depth = flat if same else tuple(values[rows] for values in flat)
+        return colour, opacity, depth * along
+
+    def after_step(self, step: int, steps: int, generator: torch.Generator) -> Rearrangement | None:
+        """Collects screen-space gradients, and applies density control where it is due."""
+        with torch.no_grad():
+            for screen in self._screens:
+                if screen.grad is not None:
+                    size = screen.grad.square().sum(1).sqrt()
+                    self.gradient_sum[: len(size)] += size
+                    self.seen[: len(size)] += (size > 0).float()
+        self._screens.clear()
+        todo = due(step, steps)
+        rearrangement = None
+        if todo.densify:
+            gradient = self.gradient_sum / self.seen.clamp_min(1)
+            rearrangement = densify(self.gaussians, gradient, generator)
+            self.gradient_sum.zero_()
+            self.seen.zero_()
+        if todo.reset:
+            reset_opacities(self.gaussians)
+        return rearrangement
+
+    @torch.no_grad()
+    def posed_gaussians(self, condition: Tensor, view: Tensor, deformation: Tensor | None) -> PosedGaussians:  # noqa: D102
+        of_frame = None if deformation is None else deformation[0]
+        return self.gaussians.pose(condition[0], view[0], of_frame)
+
+    def primitives(self) -> tuple[Tensor, Tensor]:  # noqa: D102
+        count = int(self.gaussians.count)
+        return self.gaussians.centre[:count], torch.sigmoid(self.gaussians.opacity[:count])
+
+    def regularisers(self) -> dict[str, Tensor]:
+        """The surface of the face, and small offsets by the condition."""
+        count = int(self.gaussians.count)
+        centres = self.gaussians.centre[:count]
+        depth, on_face = surface_depth(centres[:, :2].detach(), self.relief, self.box)
+        on_face = on_face & (self.gaussians.interior[:count] == 0) & (centres[:, 2].detach() < depth + 4)
+        off = ((centres[:, 2] - depth).abs() - DEPTH_SLACK_CM).clamp_min(0)
+        return {
+            "depth": DEPTH_WEIGHT * (off.square() * on_face).mean(),
+            "change": CHANGE_WEIGHT * self.gaussians.features[:count].square().mean(),
+        }
+
+    def parameter_groups(self) -> list[ParameterGroup]:
+        """Every kind of parameter of the Gaussians at its own rate."""
+        g = self.gaussians
+        rates = (
+            (g.centre, CENTRE_RATE),
+            (g.log_scale, SCALE_RATE),
+            (g.rotation, ROTATION_RATE),
+            (g.opacity, OPACITY_RATE),
+            (g.colour, COLOUR_RATE),
+            (g.features, FEATURE_RATE),
+        )
+        groups = [ParameterGroup([parameter], rate, EPS) for parameter, rate in rates]
+        return [*groups, ParameterGroup([g.light, g.code], LIGHT_RATE, EPS)]
+
+
+def _around(points: Tensor, margin: float, skip: int = 0, hidden: tuple[int, int] = (0, 0)) -> Region:
+    """The rectangle around points [P, 3] with a margin, cm, on all sides."""
+    (left, top), (right, bottom) = (points[:, :2].amin(0) - margin).tolist(), (points[:, :2].amax(0) + margin).tolist()
+    return Region((left, top), (right, bottom), skip, hidden)
+
+
+def _inverse(camera_to_world: Tensor) -> Tensor:
+    """World to camera [3, 4] of a rigid camera to world [4, 4]."""
+    rotation = camera_to_world[:3, :3].T
+    return torch.cat([rotation, -rotation @ camera_to_world[:3, 3:]], 1)
