@@ -33,7 +33,7 @@ from jean.checkpoint import load_checkpoint
 from jean.drivers.person_frames import PersonFrames, open_person
 from jean.drivers.tracks import DriverTracks
 from jean.kernels import library
-from jean.kernels.backend import Backend
+from jean.kernels.backend import OPERATIONS, Backend
 from jean.models.frame import render_frame
 from jean.models.talking_head import TalkingHead
 from jean.rendering.load import load_model
@@ -80,7 +80,7 @@ def flicker(model: TalkingHead, data: PersonFrames, backend: str, precision: str
     """Largest change of a still head; median and largest mean change per frame of a moving one; in 1/255."""
     index = int(data.held_out[len(data.held_out) // 2])
     frames, white = DriverTracks.of_person(data).frames(index), np.full((data.size_px, data.size_px, 3), 255, np.uint8)
-    model.head.use(Backend.resolve(backend, "cpu", precision))
+    model.use(Backend.resolve(backend, "cpu", precision, model.operations))
     images = []
     for step in range(DRIFT_FRAMES):
         moved = replace(frames, center_px=frames.center_px + torch.tensor([[DRIFT_PX * step, 0.0]]))
@@ -104,12 +104,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    precisions = ["fp32", *(["bf16"] if library.bf16_targets() else [])]
+    checkpoint = load_checkpoint(options.run, stage="nerf")
+    model, data = load_model(checkpoint, "cpu"), open_person([options.clip])
+    bf16 = library.bf16_targets() and any(OPERATIONS[name].cpu_bf16 for name in model.operations)
+    precisions = ["fp32", *(["bf16"] if bf16 else [])]
     before = stolen_s()
     c5 = real_time(options, precisions)
     after = stolen_s()
-    checkpoint = load_checkpoint(options.run, stage="nerf")
-    model, data = load_model(checkpoint, "cpu"), open_person([options.clip])
     kinds = [("reference", "fp32"), *(("native", name) for name in precisions)]
     result = {
         "C5": c5,

@@ -1,6 +1,7 @@
 """Measures C1 to C4: the time of a frame in torch and with the compiled kernels, in turn.
 
-    python examples/benchmarks/render_speed.py RUN CLIP [--paper PAPER_RUN] [--json] [--rounds 3] [--threads 2]
+    python examples/benchmarks/render_speed.py RUN CLIP [--paper PAPER_RUN] [--gaussian GAUSSIAN_RUN] [--json]
+        [--rounds 3] [--threads 2]
 
 RUN is a trained run of the preset fast, PAPER_RUN of the preset paper (default: random weights). The baseline of C1 to
 C4 is the paper's field in torch with 64 + 128 samples at its best chunk size. It is timed on 1024 pixels and scaled to
@@ -13,6 +14,8 @@ import argparse
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +24,7 @@ from paper_speed import convergence, exact, image_decibels, make_case, skipping
 from train_speed import stolen_s
 
 from jean.checkpoint import load_checkpoint
-from jean.drivers.person_frames import open_person
+from jean.drivers.person_frames import PersonFrames, open_person
 from jean.drivers.tracks import DriverTracks
 from jean.files import read_json
 from jean.kernels import library
@@ -63,12 +66,41 @@ def fast_against_paper(
     return c4 | {"heldout_face_psnr_db": scores, "paper_converged": converged["held"], "held": held}
 
 
+def gaussian_against_fast(options: argparse.Namespace, data: PersonFrames, index: int) -> dict[str, object]:
+    """Time of a frame of the Gaussian and of the fast head with kernels, in turn, at the clip's size and twice it."""
+    if options.gaussian is None:
+        return {"value": None, "reason": "give a trained run of the preset gaussian: --gaussian RUN"}
+    models = {}
+    for name, run in (("fast", options.run), ("gaussian", options.gaussian)):
+        models[name] = load_model(load_checkpoint(run, stage="nerf"), "cpu")
+        models[name].use(Backend.resolve("native", "cpu", operations=models[name].operations))
+    result: dict[str, object] = {}
+    for scale in (1, 2):
+        size = scale * data.size_px
+        frames = DriverTracks.of_person(data).frames(index)
+        frames = replace(frames, focal_px=frames.focal_px * scale, center_px=frames.center_px * scale)
+        white = np.full((size, size, 3), 255, np.uint8)
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in models}
+        for _ in range(options.rounds + 1):  # the first round fills caches
+            for name, model in models.items():
+                times[name].append(timed(partial(render_frame, model, frames, white)))
+        best = {name: np.min(rounds[1:], axis=0) for name, rounds in times.items()}
+        result[f"{size} px"] = {
+            **{f"{name}_s": round(float(values[0]), 4) for name, values in best.items()},
+            **{f"{name}_cpu_s": round(float(values[1]), 4) for name, values in best.items()},
+            "ratio": round(float(best["fast"][0] / best["gaussian"][0]), 2),
+            "ratio_cpu": round(float(best["fast"][1] / best["gaussian"][1]), 2),
+        }
+    return result
+
+
 def main() -> None:
     """Runs all measurements and prints them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("run", type=Path)
     parser.add_argument("clip", type=Path)
     parser.add_argument("--paper", type=Path, help="a trained run of the preset paper, of the same clip")
+    parser.add_argument("--gaussian", type=Path, help="a trained run of the preset gaussian, of the same clip")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -116,6 +148,7 @@ def main() -> None:
             "native_s": round(best["native"], 4),
             "native_cpu_s": round(min(cpu["native"]), 4),
         },
+        "gaussian": gaussian_against_fast(options, data, index),
         "size_px": data.size_px,
         "threads": options.threads,
         "stolen_s": None if before is None or after is None else round(after - before, 2),

@@ -1,6 +1,6 @@
 """Measures the time of a training step in torch and with the compiled kernels, in turn; with ``--paper`` also C6.
 
-    python examples/benchmarks/train_speed.py CLIP [--preset fast] [--rays 2048] [--json] [--steps 64] [--threads 2]
+    python examples/benchmarks/train_speed.py CLIP [--preset fast] [--rays N] [--json] [--steps 64] [--threads 2]
         [--paper PAPER_RUN]
 
 Both trainings have the same seed and do the same steps. CPU time is that of this process. Stolen time is what the
@@ -40,8 +40,8 @@ def main() -> None:
     """Runs all measurements and prints them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clip", type=Path)
-    parser.add_argument("--preset", choices=("fast", "paper"), default="fast")
-    parser.add_argument("--rays", type=int, default=2048)
+    parser.add_argument("--preset", choices=("fast", "gaussian", "paper"), default="fast")
+    parser.add_argument("--rays", type=int, help="pixels per step; by default the preset's")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--steps", type=int, default=64)
     parser.add_argument(
@@ -83,7 +83,7 @@ def main() -> None:
         "ratio_cpu": round(float(np.median(cpu["reference"]) / np.median(cpu["native"])), 2),
         "stolen_s": None if before is None or after is None else round(after - before, 2),
         "preset": options.preset,
-        "rays": options.rays,
+        "rays": config.rays,
         "threads": options.threads,
         "dispatch": library.target(),
         "C6": reach(options.paper, data, 8) if options.paper else {"value": None, "reason": C6},

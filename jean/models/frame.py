@@ -11,6 +11,7 @@ from torch import Tensor
 
 from jean.models.talking_head import Frames, TalkingHead
 
+_ALL = slice(None)
 CHUNK = 16384  # rays per pass of the reference path: about 100 MB with the fast preset's samples
 
 
@@ -69,7 +70,7 @@ def render_frame(model: TalkingHead, frames: Frames, background: np.ndarray) -> 
     """
     size = background.shape[0]
     device = model.device
-    order = tile_order(size)
+    order = _pixel_order(model, size)
     background_bytes = background.reshape(-1, 3)[order]
     if device.type == "cpu":
         # numpy, because torch would split the conversion over its threads, which other renderers occupy
@@ -77,7 +78,7 @@ def render_frame(model: TalkingHead, frames: Frames, background: np.ndarray) -> 
     else:
         # uint8 crosses to the GPU: a quarter of the bytes of float32
         background_rgb = torch.from_numpy(background_bytes).to(device).float() / 255
-    rgb, depth = render_pixels(model, frames, _pixels(size, device), background_rgb, size)
+    rgb, depth = render_pixels(model, frames, _pixels(size, device, order is not _ALL), background_rgb, size)
     image, depth_cm = np.empty((size * size, 3), np.uint8), np.empty(size * size, np.float32)
     if rgb.device.type == "cpu":
         image[order] = np.clip(rgb.numpy(), 0, 1) * np.float32(255) + np.float32(0.5)
@@ -98,8 +99,8 @@ def render_opacity(model: TalkingHead, frames: Frames, size_px: int) -> np.ndarr
         frames: the inputs of one frame.
         size_px: side of the frame.
     """
-    order, condition = tile_order(size_px), model.condition(frames)
-    pixels = _pixels(size_px, model.device)
+    order, condition = _pixel_order(model, size_px), model.condition(frames)
+    pixels = _pixels(size_px, model.device, order is not _ALL)
     parts, size = [], _chunk(model, pixels)
     for start in range(0, len(pixels), size):
         chunk = pixels[start : start + size]
@@ -122,10 +123,15 @@ def as_bytes(rgb: Tensor) -> Tensor:
     return (rgb.clamp(0, 1) * 255 + 0.5).byte()
 
 
+def _pixel_order(model: TalkingHead, size: int) -> np.ndarray | slice:
+    """Order in which a frame's pixels are rendered: by tiles, or row by row for heads that draw pictures."""
+    return _ALL if model.head.draws_pictures else tile_order(size)
+
+
 @lru_cache(maxsize=4)
-def _pixels(size: int, device: torch.device) -> Tensor:
-    """Pixel centres (x, y) of a frame, [size², 2], in ``tile_order``."""
-    order = tile_order(size)
+def _pixels(size: int, device: torch.device, by_tiles: bool) -> Tensor:
+    """Pixel centres (x, y) of a frame, [size², 2], in ``tile_order`` or row by row."""
+    order = tile_order(size) if by_tiles else np.arange(size * size)
     return torch.from_numpy(np.stack([order % size, order // size], -1).astype(np.float32) + 0.5).to(device)
 
 

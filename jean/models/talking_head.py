@@ -325,12 +325,12 @@ class TalkingHead(nn.Module):
             return self.torso(coordinates, pose, frame)
         rows = where.nonzero()[:, 0]
         rgb, opacity = coordinates.new_zeros(len(where), 3), coordinates.new_zeros(len(where))
-        learning = torch.is_grad_enabled()
-        parts = [(rows[::TORSO_STRIDE], True)] if learning else [(rows, False)]
-        if learning:
-            parts += [(rows[first::TORSO_STRIDE], False) for first in range(1, TORSO_STRIDE)]
-        for own, learns in parts:
-            with torch.set_grad_enabled(learns):
+        if not torch.is_grad_enabled():
+            rgb[rows], opacity[rows] = self.torso(coordinates[rows], pose, frame[rows])
+            return rgb, opacity
+        for first in range(TORSO_STRIDE):
+            own = rows[first::TORSO_STRIDE]
+            with torch.set_grad_enabled(first == 0):
                 own_rgb, own_opacity = self.torso(coordinates[own], pose, frame[own])
             rgb, opacity = rgb.index_copy(0, own, own_rgb), opacity.index_copy(0, own, own_opacity)
         return rgb, opacity
