@@ -20,6 +20,7 @@ SIDE_FRACTION = 0.15  # of the Gaussians that lie on the sides of the head, whic
 INTERIOR_FRACTION = 0.04  # of those behind the lips
 INTERIOR_DEPTH_CM = (0.7, 1.6)  # behind the lips' landmarks
 CELL_CM = 0.5  # of the grid on which the visual hull is asked for
+RIM_CELLS = 2  # of the visual hull, whose margin is about 1 cm; Gaussians in it would show as specks for long
 MOUTH = tuple(range(48, 68))
 
 
@@ -84,7 +85,7 @@ def start(
     # cells of the frontal plane [H, W] whose surface lies in the hull
     depth, _ = surface_depth(torch.stack([x[0], y[0]], -1).view(-1, 2), relief, box)
     layer = ((depth - low[2]) / CELL_CM).long().clamp(0, len(axes[2]) - 1).view(1, *x[0].shape)
-    silhouette = possible.gather(0, layer)[0]
+    silhouette = _inner(possible.gather(0, layer))[0]
     lips = int(INTERIOR_FRACTION * count)
     sides = int(SIDE_FRACTION * count)
     front = count - lips - sides
@@ -101,12 +102,19 @@ def start(
     flat = flat[silhouette[row, column]]
     depth, _ = surface_depth(flat, relief, box)
     skin = torch.cat([flat, depth[:, None]], -1)
-    side = _sides(possible[int((axes[2] - HEAD_CENTRE[2]).abs().argmin())], axes, sides, generator)
+    middle = int((axes[2] - HEAD_CENTRE[2]).abs().argmin())
+    side = _sides(_inner(possible[middle : middle + 1])[0], axes, sides, generator)
     mouth = _interior(shape[list(MOUTH)], lips, generator)
     centres = torch.cat([skin, side, mouth])
     interior = torch.zeros(len(centres), dtype=torch.bool)
     interior[len(centres) - len(mouth) :] = True
     return Start(centres, torch.full((len(centres),), spacing), interior)
+
+
+def _inner(cells: Tensor) -> Tensor:
+    """Cells [1, H, W], bool, without a rim of ``RIM_CELLS``; the volume's border has none."""
+    outside = torch.nn.functional.max_pool2d((~cells).float(), 2 * RIM_CELLS + 1, 1, RIM_CELLS)
+    return outside == 0
 
 
 def _sides(widest: Tensor, axes: list[Tensor], count: int, generator: torch.Generator) -> Tensor:

@@ -4,7 +4,7 @@ The Gaussians lie in canonical head space, the space of the rigid head. A frame 
 
 - the landmark deformation displaces the skin (``jean.models.head.deformation``), exactly as it bends the fast head;
 - in the regions of mouth, eyes and brows, the condition e_in adds offsets of centre, scale, rotation, colour and
-  opacity: linear in gated features, ``W (f_i * gate(e_in))`` with features f_i of each Gaussian;
+  opacity: linear in gated features, ``W (f_i * gate(e_in))`` with features f_i of each Gaussian, and bounded;
 - a few cosine waves over the frontal plane add what changes slowly over the head: light, linear in the head's slants,
   and what only the latent code of a training frame knows (light and hair of that frame).
 
@@ -28,8 +28,10 @@ FEATURES = 16  # per Gaussian, gated by the condition
 WAVES = 6  # cosines along each axis of the frontal plane: distant lights on smooth skin change slowly over the face
 FADE_CM = 0.9  # over which a region's influence falls to zero at its border
 REGION_DEPTH_CM = 4.0  # behind the face's surface, up to which Gaussians belong to a region
-# offsets by the condition and their numbers of values: cm, log of cm, quaternion, logit, logits
+# Offsets by the condition: numbers of values (cm, log of cm, quaternion, logit, logits), and bounds. Without bounds,
+# another person's expression opens holes in lids.
 OFFSETS = {"centre": 3, "scale": 3, "rotation": 4, "opacity": 1, "colour": 3}
+LIMITS = {"centre": 1.0, "scale": 0.7, "rotation": 1.0, "opacity": 1.5, "colour": 3.0}
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class Gaussians(nn.Module):
 
     count: Tensor
     interior: Tensor
+    limits: Tensor
     low: Tensor
     size: Tensor
 
@@ -126,6 +129,8 @@ class Gaussians(nn.Module):
         self.light = nn.Parameter(torch.zeros(WAVES**2, 3 * view_width))
         self.code = nn.Parameter(torch.zeros(WAVES**2, 6 * code_width))
         self._layout = VersionedCache()
+        limits = [LIMITS[name] for name, count in OFFSETS.items() for _ in range(count)]
+        self.register_buffer("limits", torch.tensor(limits), persistent=False)
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
         self.register_buffer("interior", torch.zeros(capacity))  # 1: behind the lips, which the skin does not move
         self.register_buffer("low", torch.tensor(box[0]), persistent=False)
@@ -183,7 +188,8 @@ class Gaussians(nn.Module):
         """Offsets [M, ·] of the moving Gaussians by the condition, in the order of ``OFFSETS``."""
         regions = (*self.regions, self.regions[-1])
         gates = torch.stack([gate(own.inputs(condition)) for gate, own in zip(self.gates, regions, strict=True)])
-        return (self.features[layout.moving] * (layout.weights @ gates)) @ self.offsets
+        raw = (self.features[layout.moving] * (layout.weights @ gates)) @ self.offsets
+        return self.limits * torch.tanh(raw / self.limits)
 
     def waves(self, canonical: Tensor) -> Tensor:
         """Values [N, WAVES²] of the cosine waves at canonical positions [N, 3]."""

@@ -12,7 +12,7 @@ from jean.models.head.base import CameraPixels, HeadArguments
 from jean.models.head.deformation import CELLS
 from jean.models.head.gaussian import GaussianHead
 from jean.models.head.gaussian_start import start, surface_depth
-from jean.models.head.gaussians import FADE_CM, OFFSETS, Gaussians, Region
+from jean.models.head.gaussians import FADE_CM, LIMITS, OFFSETS, Gaussians, Region
 from jean.models.head.prior import relief
 
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
@@ -117,6 +117,14 @@ def test_the_eyes_own_inputs_reach_the_eyes_alone():
     difference = (g.change(layout, gazing) - g.change(layout, condition)).abs().sum(1)
     eyes = layout.weights[:, 0] > 0
     assert (difference[eyes] > 0).all() and (difference[~eyes] == 0).all() and eyes.any() and (~eyes).any()
+
+
+def test_offsets_are_bounded():
+    head = made()
+    g, layout = head.gaussians, head.gaussians.layout()
+    change = g.change(layout, torch.full((sum(WIDTHS),), 1e6)).abs()
+    bounds = torch.tensor([LIMITS[name] for name, count in OFFSETS.items() for _ in range(count)])
+    assert (change <= bounds).all() and torch.allclose(change.amax(0), bounds, rtol=1e-3)
 
 
 def test_landmarks_move_the_skin_and_not_the_mouths_inside():
