@@ -82,8 +82,8 @@ OPERATIONS: dict[str, Operation] = {
     "mlp_values": Operation(("mlp_values",), ("mlp_half",), cpu_bf16=True),
     "render_mlp_rays": Operation(cpu_bf16=True, dtypes=_FLOAT32),
     # Gaussians in a window of a picture: with gradients; over a background, as bytes
-    "splat": Operation(),
-    "splat_picture": Operation(dtypes=_FLOAT32),
+    "splat": Operation(("splat",)),
+    "splat_picture": Operation(("splat",), dtypes=_FLOAT32),
     # both heads
     "march": Operation(("march",)),
     "composite": Operation(("composite",)),

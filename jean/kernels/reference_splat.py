@@ -148,14 +148,18 @@ def splat_picture(
     check_picture(colours, window, background, None, depth)
     gaussians = (centres, scales, rotations, opacities, colours)
     front = splat(*gaussians, world_to_camera, intrinsics, window, near_cm=near_cm, compensate=compensate)
+    return over_background(front, background, depth)
+
+
+def over_background(front: Splat, background: Tensor | None, depth: Tensor | None) -> Tensor:
+    """Gaussians over a background as bytes; writes ``depth``. See ``jean.kernels.ops.splat.splat_picture``."""
+    rgb = front.colour
     if background is not None:
         back = background.float() if background.is_floating_point() else background.float() / 255
-        front_rgb = front.colour + (1 - front.opacity)[..., None] * back
-    else:
-        front_rgb = front.colour
+        rgb = rgb + (1 - front.opacity)[..., None] * back
     if depth is not None:
         depth.copy_(torch.where(front.opacity > 0.5, front.depth / front.opacity.clamp_min(0.5), 0.0))
-    return (front_rgb.nan_to_num(0.0).clamp(0, 1) * 255 + 0.5).byte()
+    return (rgb.nan_to_num(0.0).clamp(0, 1) * 255 + 0.5).byte()
 
 
 def project(

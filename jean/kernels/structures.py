@@ -316,9 +316,14 @@ class SplatPicture(ctypes.Structure):
     ]
 
 
+def splat_channels(colours: int) -> int:
+    """Channels of a projected Gaussian (``splat.h``): up to 3 or 7 colours, and the depth."""
+    return 4 if colours <= 3 else 8
+
+
 def splat_record(colours: int) -> int:
-    """Numbers of a projected Gaussian (``splat.h``): eight, the colours up to 3 or 7, and the depth."""
-    return 8 + (4 if colours <= 3 else 8)
+    """Numbers of a projected Gaussian (``splat.h``)."""
+    return 8 + splat_channels(colours)
 
 
 def check_cells(cells: int) -> None:

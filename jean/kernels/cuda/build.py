@@ -21,7 +21,8 @@ from jean.kernels.cuda import nvrtc
 CUDA_SOURCES = SOURCES / "cuda"
 # NVRTC has no standard headers; nvcc would provide these types
 HEADERS = {
-    "stdint.h": "typedef int int32_t; typedef unsigned uint32_t; typedef long long int64_t; typedef unsigned long long "
+    "stdint.h": "typedef unsigned char uint8_t; typedef unsigned short uint16_t; typedef int int32_t; "
+    "typedef unsigned uint32_t; typedef long long int64_t; typedef unsigned long long "
     "uint64_t; typedef unsigned long long uintptr_t;\n"
 }
 # -v: the log, which is cached too, lists registers and spills

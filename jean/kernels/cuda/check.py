@@ -12,11 +12,12 @@ import torch
 from torch import Tensor
 
 from jean.errors import JeanError
-from jean.kernels import reference
+from jean.kernels import reference, reference_splat
 from jean.kernels.arguments import RenderCall
 from jean.kernels.cuda.example import (
     COARSE,
     example,
+    example_gaussians,
     example_mlp,
     example_triplane,
     readable_mlp,
@@ -27,6 +28,7 @@ from jean.kernels.cuda.launch import launch_render
 from jean.kernels.cuda.mlp import launch_mlp, launch_mlp_backward
 from jean.kernels.ops import rays as ray_ops
 from jean.kernels.ops.mlp import MlpCall
+from jean.kernels.ops.splat import splat
 from jean.kernels.ops.triplane import triplane_field
 
 SAMPLES, FULL_SAMPLES_OPACITY = 10, 0.6  # rays of a lower opacity get fewer samples
@@ -183,6 +185,26 @@ def check_composite(device: torch.device, rays: int = 300) -> float:
     return _maximum([_mean_error(got, want) / float(want.std()) for got, want in zip(*results, strict=True)])
 
 
+def check_splat(device: torch.device, size: int = 48) -> float:
+    """Largest of the mean errors of rasterised Gaussians, in pictures and in all gradients, relative to the mean
+    absolute value; the larger one of 3 and of 5 colours."""
+    errors = []
+    for colours in (3, 5):
+        gaussians, camera = example_gaussians(device, colours)
+        results = []
+        for function in (splat, reference_splat.splat):
+            inputs = [tensor.clone().requires_grad_() for tensor in (*gaussians, *camera)]
+            screen = torch.zeros(len(inputs[0]), 2, device=device, requires_grad=True)
+            with torch.enable_grad():
+                out = function(*inputs, (2, -3, size, size - 5), screen=screen, compensate=colours == 3)
+                loss = out.colour.square().sum() + out.opacity.square().sum() + 1e-4 * out.depth.square().sum()
+            gradients = torch.autograd.grad(loss, [*inputs, screen])
+            values = [out.colour, out.opacity, out.depth, out.radii]
+            results.append([*(value.detach() for value in values), *gradients])
+        errors += [_mean_error(got, want) / float(want.abs().mean()) for got, want in zip(*results, strict=True)]
+    return _maximum(errors)
+
+
 def _maximum(errors: list[float]) -> float:
     return float(torch.tensor(errors).max())  # NaN if any error is NaN, unlike Python's own max
 
@@ -204,4 +226,5 @@ CHECKS: dict[str, tuple[Callable[[torch.device], float], float]] = {
     "mlp_half": (check_mlp_half, 3e-2),
     "march": (check_march, 1e-3),
     "composite": (check_composite, 1e-4),
+    "splat": (check_splat, 1e-3),
 }

@@ -207,3 +207,22 @@ def readable_mlp(positions: Tensor, frame: Tensor, spec: MlpSpec) -> tuple[Tenso
             density = functional.relu(functional.linear(values, spec.ends[0], spec.ends[1]))[:, 0]
         values = functional.relu(functional.linear(values, weight) + (bias[frame] if bias.dim() == 2 else bias))
     return density, torch.sigmoid(functional.linear(values, spec.ends[2], spec.ends[3]))
+
+
+def example_gaussians(device: torch.device, colours: int, count: int = 400) -> tuple[list[Tensor], list[Tensor]]:
+    """Random Gaussians, some of them behind the camera or off the picture, and a camera of 48 px.
+
+    Returns:
+        Centres, scales, rotations, opacities and colours; world_to_camera and intrinsics.
+    """
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    centres, scales = normal(count, 3) * 5, (normal(count, 3) * 0.5).exp() * 0.6
+    centres[::40] *= 20
+    gaussians = [centres, scales, normal(count, 4), (2 * normal(count)).sigmoid(), normal(count, colours)]
+    pose = torch.tensor([[0.8, 0.0, 0.6, 1.0], [0.0, 1.0, 0.0, -1.0], [-0.6, 0.0, 0.8, 50.0]])
+    camera = [pose, torch.tensor([130.0, 25.0, 22.0])]
+    return [tensor.to(device) for tensor in gaussians], [tensor.to(device) for tensor in camera]

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from jean.kernels import library, structures
-from jean.kernels.ops.common import contiguous, pointers, target_number
-from jean.kernels.reference_splat import NEAR_CM, Splat, check_picture, check_shapes
+from jean.kernels.ops.common import contiguous, on_gpu, pointers, target_number
+from jean.kernels.reference_splat import NEAR_CM, Splat, check_picture, check_shapes, over_background
 
 MAX_COLOURS = 7  # of a record in splat.h, whose eighth channel is the depth
 MAX_SIDE_PX = 2**20  # of a window: numbers of tiles have 16 bits
@@ -47,7 +47,7 @@ def splat(
     _check_limits(colours, window)
     others = [scales, rotations, opacities, colours, world_to_camera, intrinsics]
     inputs = [centres, *(tensor.to(centres.dtype) for tensor in others)]  # as under autocast
-    number = target_number(centres.dtype, target)
+    number = 0 if on_gpu(centres) else target_number(centres.dtype, target)
     colour, opacity, depth, radii, _, _ = torch.ops.jean.splat(
         *inputs, screen, list(window), near_cm, compensate, number
     )
@@ -72,7 +72,7 @@ def splat_picture(
     compensate: bool = False,
     target: str | None = None,
 ) -> Tensor:
-    """Renders Gaussians over a background as an 8-bit picture, in one call on the CPU and without gradients.
+    """Renders Gaussians over a background as an 8-bit picture, without gradients; on the CPU in one call.
 
     The first seven arguments and the window are those of ``splat``; tensors that are float32 and contiguous are not
     copied. With ``out`` a call allocates no memory once a call of this size has been made in the thread.
@@ -97,6 +97,10 @@ def splat_picture(
     check_picture(colours, window, background, out, depth)
     _check_limits(colours, window)
     given = (centres, scales, rotations, opacities, colours, world_to_camera, intrinsics)
+    if on_gpu(centres):
+        front = splat(*given, window, near_cm=near_cm, compensate=compensate)
+        made = over_background(front, background, depth)
+        return made if out is None else out.copy_(made)
     inputs = [tensor.float().contiguous() for tensor in given]
     if out is None:
         out = torch.empty(window[3], window[2], 3, dtype=torch.uint8)
@@ -136,7 +140,12 @@ def _splat(
     inputs = contiguous([centres, scales, rotations, opacities, colours, world_to_camera, intrinsics])
     outputs = _empty(inputs[0], inputs[4], window)
     call = _call(inputs, outputs, window, near_cm, compensate)
-    library.call("jean_splat", call, target, torch.get_num_threads())
+    if on_gpu(centres):
+        from jean.kernels.cuda.splat import launch_splat  # the CPU needs none of it
+
+        launch_splat(call, outputs[5])
+    else:
+        library.call("jean_splat", call, target, torch.get_num_threads())
     return outputs
 
 
@@ -174,7 +183,15 @@ def _splat_backward(
     gradients.append(inputs[0].new_empty(len(inputs[0]), 2))
     call = _call(inputs, outputs, window, near_cm, compensate)
     out = structures.SplatGradients(*pointers([*flow, *gradients]))
-    library.call("jean_splat_backward", call, out, target, torch.get_num_threads())
+    if on_gpu(inputs[0]):
+        from jean.kernels.cuda.splat import SUMS, launch_splat_backward  # the CPU needs none of it
+
+        to_camera = inputs[0].new_empty(SUMS)
+        launch_splat_backward(call, out, outputs[5], to_camera)
+        gradients[5].copy_(to_camera[:12].view(3, 4))
+        gradients[6].copy_(to_camera[12:15])
+    else:
+        library.call("jean_splat_backward", call, out, target, torch.get_num_threads())
     return tuple(gradients)  # type: ignore[return-value]
 
 

@@ -4,6 +4,7 @@
 #include "picture.cu"
 #include "products.cu"
 #include "rays.cu"
+#include "splat.cu"
 #include "triplane.cu"
 
 namespace {
@@ -131,4 +132,32 @@ extern "C" void launch_composite(unsigned blocks, unsigned threads, const JeanCo
 extern "C" void launch_composite_backward(unsigned blocks, unsigned threads, const JeanComposite* rays,
                                           const JeanCompositeGradients* gradients) {
   on_cpu::launch(blocks, threads, jean_composite_backward, *rays, *gradients);
+}
+
+extern "C" void launch_splat_project(unsigned blocks, unsigned threads, const JeanSplats* splats, int32_t* keys) {
+  on_cpu::launch(blocks, threads, jean_splat_project, *splats, keys);
+}
+
+extern "C" void launch_splat_boxes(unsigned blocks, unsigned threads, const JeanSplats* splats, uint2* boxes) {
+  on_cpu::launch(blocks, threads, jean_splat_boxes, *splats, boxes);
+}
+
+// A block of a tile has a thread for every pixel.
+#define LAUNCH_SPLAT(CHANNELS)                                                                                     \
+  extern "C" void launch_splat_draw_##CHANNELS(unsigned blocks, unsigned threads, const JeanSplats* splats,        \
+                                               const uint2* boxes) {                                               \
+    on_cpu::launch(blocks * threads / PIXELS, PIXELS, jean_splat_draw_##CHANNELS, *splats, boxes);                 \
+  }                                                                                                                \
+  extern "C" void launch_splat_slopes_##CHANNELS(unsigned blocks, unsigned threads, const JeanSplats* splats,      \
+                                                 const JeanSplatGradients* gradients, const uint2* boxes,          \
+                                                 float* sums) {                                                    \
+    on_cpu::launch(blocks * threads / PIXELS, PIXELS, jean_splat_slopes_##CHANNELS, *splats, *gradients, boxes,    \
+                   sums);                                                                                          \
+  }
+LAUNCH_SPLAT(4)
+LAUNCH_SPLAT(8)
+
+extern "C" void launch_splat_project_back(unsigned blocks, unsigned threads, const JeanSplats* splats,
+                                          const JeanSplatGradients* gradients, const float* sums, float* camera_sums) {
+  on_cpu::launch(blocks, threads, jean_splat_project_back, *splats, *gradients, sums, camera_sums);
 }

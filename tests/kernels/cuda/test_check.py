@@ -12,10 +12,12 @@ from jean.kernels import backend as backends
 from jean.kernels.backend import Backend
 from jean.kernels.cuda import check as cuda_check
 from jean.kernels.cuda import example as cuda_example
+from jean.kernels.cuda import splat as cuda_splat
 from jean.kernels.cuda import triplane as cuda_triplane
 from jean.kernels.cuda.example import readable_picture
 from jean.kernels.cuda.launch import launch_rays
 from jean.kernels.ops import rays as ray_ops
+from jean.kernels.ops import splat as splat_op
 from jean.kernels.ops import triplane as triplane_op
 from jean.models.head.fast import FastHead
 from jean.models.head.mlp import MlpField
@@ -76,8 +78,20 @@ def test_the_readable_triplane_equals_the_cpu_kernels():
     assert cuda_check.check_triplane(CPU) < limit("triplane")
 
 
+def splat_kernels(monkeypatch, launcher):
+    """Makes the rasteriser use ``launcher``."""
+    monkeypatch.setattr(splat_op, "on_gpu", lambda tensor: True)
+    monkeypatch.setattr(cuda_splat, "Launcher", lambda device: launcher)
+
+
+def test_the_readable_rasteriser_equals_the_cpu_kernels():
+    assert cuda_check.check_splat(CPU) < limit("splat") / 20
+
+
 def test_right_kernels_pass(emulator, ray_kernels, monkeypatch):
     field_kernels(monkeypatch, emulator)
+    splat_kernels(monkeypatch, emulator)
+    assert cuda_check.check_splat(CPU, size=30) < limit("splat") / 20
     # of 200 samples one, at whose place a hidden value is zero but for rounding, would be half of what is allowed
     assert cuda_check.check_triplane(CPU, samples=600) < limit("triplane") / 2
     assert cuda_check.check_picture(CPU, emulator, rays=200) < limit("picture") / 2
@@ -85,6 +99,18 @@ def test_right_kernels_pass(emulator, ray_kernels, monkeypatch):
     assert cuda_check.check_mlp_half(CPU, emulator, samples=200) < limit("mlp_half") / 2
     assert cuda_check.check_march(CPU, rays=200) < limit("march") / 2
     assert cuda_check.check_composite(CPU, rays=50) < limit("composite") / 2
+
+
+def test_wrong_gradients_of_gaussians_fail(monkeypatch):
+    backward = torch.ops.jean.splat_backward
+
+    def swapped(*given):
+        made = list(backward(*given))
+        made[1] = made[1].flip(1)  # of scales, in the wrong order
+        return made
+
+    monkeypatch.setattr(torch.ops.jean, "splat_backward", swapped)
+    assert cuda_check.check_splat(CPU) > 2 * limit("splat")
 
 
 def test_wrong_gradients_fail(emulator, monkeypatch):
@@ -115,6 +141,8 @@ def test_wrong_kernels_fail(monkeypatch):
     with monkeypatch.context() as patch:
         field_kernels(patch, Wrong())
         assert not cuda_check.check_triplane(CPU, samples=50) < limit("triplane")
+        splat_kernels(patch, Wrong())
+        assert not cuda_check.check_splat(CPU) < limit("splat")
     monkeypatch.setattr(ray_ops.torch, "empty", lambda *a, **k: torch.zeros(*a, **k))  # nothing is written there
     monkeypatch.setattr(ray_ops, "_run", lambda *given: None)
     assert not cuda_check.check_march(CPU, rays=50) < limit("march")

@@ -3,12 +3,6 @@
 #include "rays.h"
 #include "warp.h"
 
-namespace {
-
-JEAN_FN long thread_number() { return (long)blockIdx.x * blockDim.x + threadIdx.x; }
-
-}  // namespace
-
 JEAN_KERNEL void jean_march_hits(const __grid_constant__ JeanMarch m, unsigned char* hit) {
   const long ray = thread_number();
   if (ray >= m.rays) return;

@@ -108,3 +108,9 @@ JEAN_FN void multiply_add_tf32(float* d, const float* a, float b0, float b1) {
 #else
 #include "on_cpu.h"
 #endif
+
+namespace {
+
+JEAN_FN long thread_number() { return (long)blockIdx.x * blockDim.x + threadIdx.x; }
+
+}  // namespace
