@@ -1,13 +1,18 @@
-"""Measures G1 to G5 on a GPU: builds and checks the kernels, trains both heads, times rendering and training.
+"""Measures a GPU: builds and checks the kernels, times Gaussians, trains both heads, times rendering and training.
 
-    python examples/benchmarks/gpu.py CLIP [--json] [--paper-steps 5000] [--fast-steps 1600] [--rounds 20]
+    python examples/benchmarks/gpu.py CLIP [-o gpu.json] [--minutes 5] [--paper-steps 5000] [--fast-steps 1600]
 
-CLIP is a prepared clip. Needs torch, numpy, opencv-python, pydantic, PyYAML, safetensors and the project itself.
-The exit code is 5 without a GPU, and 4 if a kernel disagrees with torch on this GPU.
+CLIP is a prepared clip. Needs torch, numpy, opencv-python, pydantic, PyYAML, safetensors and the project itself. The
+exit code is 5 without a GPU, and 4 if a kernel disagrees with torch on this GPU or a part fails.
 
-Training steps are recorded as CUDA graphs and compared with steps launched one by one. Both heads are trained with
-the kernels. The paper's head uses half-precision factors and runs only a part of its 400,000 iterations. So G4 is
-extrapolated, and G5 compares with an unfinished head. The result states both.
+Parts run in this order: environment, kernels, Gaussians, the sanitizer, trainings, G1 to G5, training steps. If a part
+fails, its error is reported and the next one runs. Parts that would begin after the time limit are left out. The JSON
+file is written after every part, so a run that is cut off keeps what it has measured.
+
+Training steps are recorded as CUDA graphs and compared with steps launched one by one. Both heads are trained with the
+kernels; where a check fails, torch takes the place of that operation. The paper's head uses half-precision factors and
+runs only a part of its 400,000 iterations. So G4 is extrapolated, and G5 compares with an unfinished head. The result
+states both.
 """
 
 from __future__ import annotations
@@ -23,13 +28,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from gpu_kernels import environment, gaussians, kernels, sanitizer
+from gpu_report import Report
 from torch import Tensor
 
 from jean.drivers.person_frames import PersonFrames, open_person
 from jean.kernels.backend import Backend
-from jean.kernels.cuda import build as cuda_build
-from jean.kernels.cuda import check as cuda_check
-from jean.kernels.cuda import launch as cuda_launch
 from jean.models.head.paper import PaperHead
 from jean.models.talking_head import Frames, TalkingHead
 from jean.train.nerf.config import NerfConfig
@@ -39,7 +43,11 @@ from jean.train.nerf.train import NerfStage
 Precision = Literal["fp32", "bf16"]
 PAPER_ITERATIONS = 400_000
 BLOCK = 100  # steps between two evaluations
-CHUNK = {"paper": 1 << 13, "fast": 1 << 18}  # rays per call; the paper's head has 255 samples per ray
+# Bytes of GPU memory that a ray takes. The paper's head has 255 samples per ray; torch keeps their hidden layers.
+RAY_BYTES = {
+    "paper": {"auto": 1 << 15, "reference": 1 << 20},
+    "fast": {"auto": 1 << 12, "reference": 1 << 16},
+}
 
 
 def wait(device: torch.device) -> None:
@@ -68,6 +76,14 @@ def decibels(a: Tensor, b: Tensor) -> float:
 def resized(frames: Frames, factor: float) -> Frames:
     """The same frame for an image whose side is ``factor`` times as large."""
     return replace(frames, focal_px=frames.focal_px * factor, center_px=frames.center_px * factor)
+
+
+def chunk_size(preset: str, backend: str, device: torch.device) -> int:
+    """Rays per call: as many as half of the free memory holds, since every call costs launches."""
+    if device.type != "cuda":
+        return 1 << 13
+    free, _ = torch.cuda.mem_get_info(device)
+    return max(1 << 13, free // 2 // RAY_BYTES[preset][backend])
 
 
 @torch.no_grad()
@@ -111,7 +127,7 @@ def frame_speed(
         model.head.use(Backend.resolve(backend, device, used_precision))
 
         def work(backend: str = backend) -> None:
-            images[backend] = image(model, frames, size, CHUNK[preset])
+            images[backend] = image(model, frames, size, chunk_size(preset, backend, device))
 
         times[backend] = seconds(work, device, rounds)
     return {
@@ -189,21 +205,8 @@ def step_speed(
     }
 
 
-def checks(device: torch.device) -> dict[str, Any]:
-    """Builds every kernel for this GPU and compares it with torch there."""
-    began = time.perf_counter()
-    built = [cuda_build.build_unit(unit, cuda_launch.architecture(device)) for unit in cuda_build.units()]
-    taken = round(time.perf_counter() - began, 2)
-    verdicts = {name: cuda_check.verdict(name, device) for name in cuda_check.CHECKS}
-    return {
-        "architecture": cuda_launch.architecture(device),
-        "built_s": taken,
-        "kernels": [kernel.__dict__ for unit in built for kernel in unit.kernels],
-        "checks": {name: {"passed": v.passed, "error": v.error, "line": v.line} for name, v in verdicts.items()},
-    }
-
-
 def measure(
+    report: Report,
     clip: Path,
     device: torch.device,
     paper_steps: int,
@@ -212,10 +215,11 @@ def measure(
     sizes: tuple[int, int],
     precision: Precision = "bf16",
     timed_steps: int = 320,
-) -> dict[str, Any]:
-    """Measures G1 to G5.
+) -> None:
+    """Trains both heads and measures G1 to G5 and training steps, each as a part of the report.
 
     Args:
+        report: receives the parts.
         clip: a prepared clip.
         device: for everything.
         paper_steps: training steps of the paper's head.
@@ -227,57 +231,70 @@ def measure(
     """
     data = open_person([clip])
     index = int(data.held_out[len(data.held_out) // 2])
-    paper, paper_run = train(data, "paper", paper_steps, device, None, precision)
-    fast, fast_run = train(data, "fast", fast_steps, device, paper_run["heldout_face_psnr_db"])
-    frames, head = paper.frames([index]), paper.ema.head
-    assert isinstance(head, PaperHead)
-    large = resized(frames, sizes[1] / data.size_px)
-    g1 = frame_speed(paper.ema, resized(frames, sizes[0] / data.size_px), sizes[0], "paper", precision, rounds)
-    head.use(Backend.resolve("reference", device))
-    exact = image(paper.ema, large, sizes[1], CHUNK["paper"])
-    head.use(Backend.resolve("auto", device, precision))
-    with torch.no_grad():
-        conditions = [paper.ema.condition(paper.frames([int(i)])) for i in data.held_out[:24]]
-        head.skip_empty(torch.cat(conditions))
-    g2 = frame_speed(paper.ema, large, sizes[1], "paper", precision, rounds, exact)
-    g3 = frame_speed(fast.ema, resized(fast.frames([index]), sizes[1] / data.size_px), sizes[1], "fast", "fp32", rounds)
-    hours = paper_run["ms_per_step"] * PAPER_ITERATIONS / 3.6e6
-    return {
-        "G1": g1 | {"target_fps": 10, "moonshot_fps": 20},
-        "G2": g2 | {"target_fps": 200, "moonshot_fps": 400, "samples": head.few_samples},
-        "G3": g3 | {"target_fps": 500, "moonshot_fps": 1000},
-        "G4": {
-            "minutes_extrapolated": round(60 * hours, 1),
-            "from_steps": paper_steps,
-            "ms_per_step": paper_run["ms_per_step"],
-            "launched": paper_run["launched"],
-            "trained_by": f"CUDA kernels, {precision}",
-            "target_minutes": 30,
-            "moonshot_minutes": 12,
-        },
-        "G5": {
-            "seconds": fast_run["reached_s"],
-            "reason": None if fast_run["reached_s"] else f"not reached in {fast_run['steps']} steps",
-            "launched": fast_run["launched"],
+    stages: dict[str, NerfStage] = {}
+
+    def trained(preset: str, steps: int, until: float | None, precision: Precision = "fp32") -> dict[str, Any]:
+        stages[preset], figures = train(data, preset, steps, device, until, precision)
+        return figures
+
+    def picture(preset: str, size: int, precision: Precision, against: Tensor | None = None) -> dict[str, Any]:
+        frames = resized(stages[preset].frames([index]), size / data.size_px)
+        return frame_speed(stages[preset].ema, frames, size, preset, precision, rounds, against)
+
+    def without_empty_space() -> dict[str, Any]:
+        paper = stages["paper"]
+        head = paper.ema.head
+        assert isinstance(head, PaperHead)
+        head.use(Backend.resolve("reference", device))
+        frames = resized(paper.frames([index]), sizes[1] / data.size_px)
+        exact = image(paper.ema, frames, sizes[1], chunk_size("paper", "reference", device))
+        head.use(Backend.resolve("auto", device, precision))
+        with torch.no_grad():
+            conditions = [paper.ema.condition(paper.frames([int(i)])) for i in data.held_out[:24]]
+            head.skip_empty(torch.cat(conditions))
+        return picture("paper", sizes[1], precision, exact) | {"samples": head.few_samples}
+
+    report.part("fast_run", lambda: trained("fast", fast_steps, None))
+    report.part("G3", lambda: picture("fast", sizes[1], "fp32"), target_fps=500, moonshot_fps=1000)
+    paper = report.part("paper_run", lambda: trained("paper", paper_steps, None, precision))
+    report.part("G1", lambda: picture("paper", sizes[0], precision), target_fps=10, moonshot_fps=20)
+    report.part("G2", without_empty_space, target_fps=200, moonshot_fps=400)
+    report.part("G4", lambda: whole_training(paper, paper_steps, precision), target_minutes=30, moonshot_minutes=12)
+
+    def fast_against_paper() -> dict[str, Any]:
+        goal = paper["heldout_face_psnr_db"]
+        figures = trained("fast", fast_steps, goal)
+        return {
+            "seconds": figures["reached_s"],
+            "reason": None if figures["reached_s"] else f"not reached in {figures['steps']} steps",
+            "launched": figures["launched"],
             "of": f"the paper's head after {paper_steps} of {PAPER_ITERATIONS} iterations",
-            "psnr_db": paper_run["heldout_face_psnr_db"],
-            "target_s": 180,
-            "moonshot_s": 60,
-        },
-        "paper_run": paper_run,
-        "fast_run": fast_run,
-        "steps": {
-            preset: step_speed(data, preset, device, timed_steps, trained)
-            for preset, trained in (("paper", precision), ("fast", "fp32"))
-        },
+            "psnr_db": goal,
+        }
+
+    report.part("G5", fast_against_paper, target_s=180, moonshot_s=60)
+    for preset, used in (("fast", "fp32"), ("paper", precision)):
+        report.part(f"steps_{preset}", lambda p=preset, u=used: step_speed(data, p, device, timed_steps, u))
+
+
+def whole_training(paper: dict[str, Any], steps: int, precision: str) -> dict[str, Any]:
+    """G4: minutes of the paper's 400,000 iterations, extrapolated from those of a training."""
+    return {
+        "minutes_extrapolated": round(paper["ms_per_step"] * PAPER_ITERATIONS / 6e4, 1),
+        "from_steps": steps,
+        "ms_per_step": paper["ms_per_step"],
+        "launched": paper["launched"],
+        "trained_by": f"CUDA kernels, {precision}",
     }
 
 
 def main() -> int:
-    """Runs all measurements and prints them; returns the exit code."""
+    """Runs all parts and prints the result; returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("clip", type=Path)
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("-o", "--output", type=Path, default=Path("gpu.json"), help="written after every part")
+    parser.add_argument("--json", action="store_true", help="on one line")
+    parser.add_argument("--minutes", type=float, default=5.0, help="no part begins later")
     parser.add_argument("--paper-steps", type=int, default=5000)
     parser.add_argument("--fast-steps", type=int, default=1600)
     parser.add_argument("--rounds", type=int, default=20)
@@ -286,17 +303,15 @@ def main() -> int:
         print("error: torch finds no GPU, so G1 to G5 stay open. See: jean doctor", file=sys.stderr)
         return 5
     device = torch.device("cuda", torch.cuda.current_device())
-    result: dict[str, Any] = {"gpu": torch.cuda.get_device_name(device), "torch": torch.__version__}
-    result |= checks(device)
-    wrong = [name for name, check in result["checks"].items() if not check["passed"]]
-    if wrong:
-        reason = f"kernels that disagree with torch on this GPU: {', '.join(wrong)}"
-        result |= {name: {"value": None, "reason": reason} for name in ("G1", "G2", "G3", "G4", "G5")}
-    else:
-        counts = (options.paper_steps, options.fast_steps, options.rounds)
-        result |= measure(options.clip, device, *counts, (450, 512))
-    print(json.dumps(result, indent=None if options.json else 2))
-    return 4 if wrong else 0
+    report = Report(options.output, 60 * options.minutes)
+    report.part("environment", lambda: environment(device))
+    kernels(report, device)
+    report.part("gaussians", lambda: gaussians(device, options.rounds))
+    report.part("sanitizer", sanitizer)
+    counts = (options.paper_steps, options.fast_steps, options.rounds)
+    measure(report, options.clip, device, *counts, (450, 512))
+    print(json.dumps(report.result, indent=None if options.json else 2))
+    return 4 if report.failed else 0
 
 
 if __name__ == "__main__":

@@ -72,42 +72,43 @@ def figures(taken: list[tuple[float, float]]) -> dict[str, float]:
     }
 
 
+def measure(count: int, size: int, targets: list[str], rounds: int) -> dict[str, object]:
+    """Pictures and steps of one case, by every instruction set and by torch."""
+    case, window = head_of_gaussians(count, size), (0, 0, size, size)
+    back, out = torch.full((size, size, 3), 0.5), torch.empty(size, size, 3, dtype=torch.uint8)
+    works: dict[str, Callable[[], object]] = {}
+    for name in targets:
+        works[f"picture_{name}"] = lambda name=name: splat_picture(*case, window, back, out=out, target=name)
+        works[f"step_{name}"] = lambda name=name: step(splat, case, window, target=name)
+    taken: dict[str, list[tuple[float, float]]] = {kind: [] for kind in works}
+    for _ in range(rounds + 1):
+        for kind, work in works.items():
+            taken[kind].append(timed(work))
+    slow = {
+        "picture": timed(lambda: reference_splat.splat_picture(*case, window, back)),
+        "step": timed(lambda: step(reference_splat.splat, case, window)),
+    }
+    ratios = {kind: times[1] / min(cpu for _, cpu in taken[f"{kind}_{targets[0]}"][1:]) for kind, times in slow.items()}
+    return {
+        "gaussians": count,
+        **{kind: figures(times[1:]) for kind, times in taken.items()},  # the first round warms up
+        **{f"{kind}_torch": figures([times]) for kind, times in slow.items()},
+        "ratio_cpu": {kind: round(ratio, 1) for kind, ratio in ratios.items()},
+    }
+
+
 def main() -> None:
     """Runs all measurements and prints them as JSON."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
     parser.add_argument("--targets", nargs="+", default=library.targets())
-    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--json", action="store_true", help="on one line")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     result: dict[str, object] = {"threads": options.threads, "sigma_px": SIGMA_PX}
     for name, (count, size) in CASES.items():
-        case, window = head_of_gaussians(count, size), (0, 0, size, size)
-        back, out = torch.full((size, size, 3), 0.5), torch.empty(size, size, 3, dtype=torch.uint8)
-        works: dict[str, Callable[[], object]] = {}
-        for target in options.targets:
-            works[f"picture_{target}"] = lambda target=target: splat_picture(
-                *case, window, back, out=out, target=target
-            )
-            works[f"step_{target}"] = lambda target=target: step(splat, case, window, target=target)
-        taken: dict[str, list[tuple[float, float]]] = {work: [] for work in works}
-        for _ in range(options.rounds + 1):
-            for kind, work in works.items():
-                taken[kind].append(timed(work))
-        slow = {
-            "picture": timed(lambda: reference_splat.splat_picture(*case, window, back)),
-            "step": timed(lambda: step(reference_splat.splat, case, window)),
-        }
-        result[name] = {
-            "gaussians": count,
-            **{kind: figures(times[1:]) for kind, times in taken.items()},  # the first round warms up
-            **{f"{kind}_torch": figures([times]) for kind, times in slow.items()},
-            "ratio_cpu": {
-                kind: round(times[1] / min(cpu for _, cpu in taken[f"{kind}_{options.targets[0]}"]), 1)
-                for kind, times in slow.items()
-            },
-        }
+        result[name] = measure(count, size, options.targets, options.rounds)
     print(json.dumps(result, indent=None if options.json else 2))
 
 
