@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 import torch
 from torch import Tensor
@@ -230,6 +232,18 @@ def test_pictures_of_different_sizes_follow_each_other(path):
     assert all(torch.equal(a, b) for a, b in zip(first, reversed(again), strict=True))
     for (case, window), picture in zip(cases, first, strict=True):
         assert (picture - 255 * splat(*case, window, target=path).colour).abs().max() <= 0.501
+
+
+def test_several_callers_at_once_each_get_their_own_picture():
+    """``jean render`` draws frames side by side; every thread has its own memory."""
+    cases = [gaussians(400, 60, seed=seed) for seed in range(4)]
+    expected = [splat_picture(*case, (0, 0, 60, 60)) for case in cases]
+
+    def same(number: int) -> bool:
+        return all(torch.equal(splat_picture(*cases[number], (0, 0, 60, 60)), expected[number]) for _ in range(20))
+
+    with ThreadPoolExecutor(4) as callers:
+        assert all(callers.map(same, range(4), timeout=120))
 
 
 def test_many_large_gaussians_give_their_memory_back():
