@@ -10,6 +10,7 @@ namespace {
 
 constexpr double SPLAT_LOW_PASS = 0.3, SPLAT_MAX_SLOPE = 2.0, SPLAT_MAX_ALPHA = 0.99, SPLAT_MIN_ALPHA = 1.0 / 255.0;
 constexpr double SPLAT_MIN_TRANSMITTANCE = 1e-4, SPLAT_MIN_COMPENSATION = 0.005;
+constexpr double SPLAT_LOG_MIN_ALPHA = -5.541263545158426, SPLAT_BINARY = 1.4426950408889634;  // ln 1/255, 1 / ln 2
 constexpr int SPLAT_SIDE = 16;  // of a tile, px
 
 // Numbers of a projected Gaussian, a record. Behind them come its channels: colours, zeros up to the width of a record,
@@ -20,7 +21,7 @@ enum {
   CONIC_A,
   CONIC_B,
   CONIC_C,
-  OPACITY,
+  LOG_OPACITY,  // to the base 2
   EXTENT_X,  // 0: not visible
   EXTENT_Y,
   RECORD_HEAD
@@ -148,13 +149,13 @@ JEAN_FN void project(const Camera<T>& v, const Gaussian<T>& g, Projection<T>& p)
 template <class T>
 JEAN_FN bool write_record(const Camera<T>& v, const Gaussian<T>& g, const Projection<T>& p, T* to) {
   const T nothing = (p.mean_x + p.mean_y + p.a + p.b + p.c + p.opacity + p.camera[2]) * T(0);  // or NaN
-  const T reach = T(2) * logarithm(p.opacity * T(255));
+  const T log_opacity = logarithm(p.opacity), reach = T(2) * (log_opacity - T(SPLAT_LOG_MIN_ALPHA));
   to[MEAN_X] = p.mean_x;
   to[MEAN_Y] = p.mean_y;
   to[CONIC_A] = p.a;
   to[CONIC_B] = p.b;
   to[CONIC_C] = p.c;
-  to[OPACITY] = p.opacity;
+  to[LOG_OPACITY] = log_opacity * T(SPLAT_BINARY);
   to[EXTENT_X] = square_root(reach * (p.var_x + T(SPLAT_LOW_PASS)));
   to[EXTENT_Y] = square_root(reach * (p.var_y + T(SPLAT_LOW_PASS)));
   const T half = T(0.5), right = v.width - half, bottom = v.height - half;

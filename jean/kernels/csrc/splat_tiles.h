@@ -55,25 +55,30 @@ JEAN_FN bool any(Mask mask) {
 template <class T, int N>
 struct Brush {
   typedef typename Lanes<T, N>::type V;
-  T x, y, ka, kb, kc, opacity;
+  T x, y, ka, kb, kc, log_opacity;
   int from, to;
 
   JEAN_MEMBER Brush(const T* record, int left, int top) {
-    const T half = T(0.5), scale = T(-1.44269504088896341);
+    const T half = T(0.5), scale = T(-SPLAT_BINARY);
     x = record[MEAN_X] - T(left) - half;  // relative to the centre of the tile's first pixel
     y = record[MEAN_Y] - T(top) - half;
     ka = T(0.5) * scale * record[CONIC_A];
     kb = scale * record[CONIC_B];
     kc = T(0.5) * scale * record[CONIC_C];
-    opacity = record[OPACITY];
+    log_opacity = record[LOG_OPACITY];
     from = (int)std::ceil(clamp(y - record[EXTENT_Y], T(0), T(SPLAT_SIDE)));
     to = (int)std::floor(clamp(y + record[EXTENT_Y], T(-1), T(SPLAT_SIDE - 1))) + 1;
   }
-  // Alphas of N pixels before the limit.
-  JEAN_MEMBER V alphas(V dx, T dy) const {
-    return opacity * power_of_two<T, N>((ka * dx + kb * dy) * dx + kc * dy * dy);
-  }
+  // Logarithms, to the base 2, of the alphas of N pixels before the limit.
+  JEAN_MEMBER V exponents(V dx, T dy) const { return (ka * dx + kb * dy) * dx + (kc * dy * dy + log_opacity); }
 };
+
+// Whether pixels take a Gaussian: decided before the exponential, which is left out where no pixel does.
+template <class T, class V>
+JEAN_FN auto reached(V exponent, V light) {
+  const T least = T(SPLAT_LOG_MIN_ALPHA * SPLAT_BINARY);
+  return (exponent >= least) & (light >= T(SPLAT_MIN_TRANSMITTANCE));
+}
 
 // Pixels of a tile: for every vector of N pixels `COUNT` quantities side by side. (With one array per quantity, at
 // distances of a power of two, loads would wait for stores to addresses whose last 12 bits are equal.) The first
@@ -137,10 +142,11 @@ JEAN_FN void draw_tile(const T* records, const int32_t* list, long count, TilePi
     for (int row = brush.from; row < brush.to; ++row)
       for (int column = 0; column < ACROSS; ++column) {
         T(*cell)[N] = tile.cells[row * ACROSS + column];
-        V alpha = brush.alphas(lanes + (T(column * N) - brush.x), T(row) - brush.y);
+        const V exponent = brush.exponents(lanes + (T(column * N) - brush.x), T(row) - brush.y);
         const V light = load<T, N>(cell[0]);
-        const auto active = (alpha >= T(SPLAT_MIN_ALPHA)) & (light >= T(SPLAT_MIN_TRANSMITTANCE));
+        const auto active = reached<T>(exponent, light);
         if (!any(active)) continue;
+        V alpha = power_of_two<T, N>(exponent);
         alpha = alpha > T(SPLAT_MAX_ALPHA) ? V{} + T(SPLAT_MAX_ALPHA) : alpha;
         const V weight = (active ? alpha : V{}) * light;
         store<T, N>(cell[0], light - weight);
@@ -240,10 +246,11 @@ JEAN_FN void slopes_in_tile(const T* record, TilePixels<T, N, TO_CHANNELS + CHAN
       T(*cell)[N] = tile.cells[row * ACROSS + column];
       const V dx = lanes + (T(column * N) - brush.x);
       const T dy = T(row) - brush.y;
-      const V free = brush.alphas(dx, dy);
+      const V exponent = brush.exponents(dx, dy);
       const V light = load<T, N>(cell[0]);
-      const auto active = (free >= T(SPLAT_MIN_ALPHA)) & (light >= T(SPLAT_MIN_TRANSMITTANCE));
+      const auto active = reached<T>(exponent, light);
       if (!any(active)) continue;
+      const V free = power_of_two<T, N>(exponent);
       V alpha = free > T(SPLAT_MAX_ALPHA) ? none + T(SPLAT_MAX_ALPHA) : free;
       alpha = active ? alpha : none;
       const V weight = alpha * light;
@@ -346,7 +353,7 @@ JEAN_FN void project_range_backward(const JeanSplats& s, const JeanSplatGradient
                                       T(-0.5) * sums[3],
                                       -sums[4],
                                       T(-0.5) * sums[5],
-                                      sums[0] / record[OPACITY],
+                                      sums[0] / p.opacity,
                                       sums[8 + CHANNELS - 1]};
       project_backward(camera, g, p, slopes, to, to_camera);
     }

@@ -18,7 +18,7 @@ constexpr int INVISIBLE = 0x7fffffff;  // key behind all depths
 // scaled for powers of two.
 template <int CHANNELS>
 struct Shown {
-  float x, y, ka, kb, kc, opacity, channel[CHANNELS];
+  float x, y, ka, kb, kc, log_opacity, channel[CHANNELS];
 };
 
 // Shared memory of a tile.
@@ -81,14 +81,14 @@ JEAN_FN int take(SplatTile<CHANNELS>& tile, const JeanSplats& s, int left, int t
     const int32_t index = tile.ring[(at.taken + thread) % RING];
     const float* record = (const float*)s.records + (long)index * (RECORD_HEAD + CHANNELS);
     Shown<CHANNELS>& to = tile.shown[thread];
-    const float scale = -1.44269504088896341f;
+    const float scale = (float)-SPLAT_BINARY;
     tile.index[thread] = index;
     to.x = record[MEAN_X] - (float)left - 0.5f;
     to.y = record[MEAN_Y] - (float)top - 0.5f;
     to.ka = 0.5f * scale * record[CONIC_A];
     to.kb = scale * record[CONIC_B];
     to.kc = 0.5f * scale * record[CONIC_C];
-    to.opacity = record[OPACITY];
+    to.log_opacity = record[LOG_OPACITY];
     for (int c = 0; c < CHANNELS; ++c) to.channel[c] = record[RECORD_HEAD + c];
   }
   at.taken += (unsigned)count;
@@ -109,7 +109,7 @@ JEAN_FN bool any_thread(SplatTile<CHANNELS>& tile, bool yes) {
 
 template <int CHANNELS>
 JEAN_FN float alpha_at(const Shown<CHANNELS>& g, float dx, float dy) {
-  return g.opacity * exp2f((g.ka * dx + g.kb * dy) * dx + g.kc * dy * dy);
+  return exp2f((g.ka * dx + g.kb * dy) * dx + (g.kc * dy * dy + g.log_opacity));
 }
 
 // Calls draw(shown, index, dx, dy) for the Gaussians of the block's tile, the nearest first, as long as pixels need
@@ -300,7 +300,7 @@ JEAN_KERNEL void jean_splat_project_back(const __grid_constant__ JeanSplats s, c
                                           -0.5f * own[3],
                                           -own[4],
                                           -0.5f * own[5],
-                                          own[0] / head[OPACITY],
+                                          own[0] / p.opacity,
                                           own[8 + record - RECORD_HEAD - 1]};
       project_backward(camera, one, p, slopes, to, to_camera);
     }
