@@ -30,6 +30,7 @@ from jean.kernels.ops import rays as ray_ops
 from jean.kernels.ops.mlp import MlpCall
 from jean.kernels.ops.splat import splat
 from jean.kernels.ops.triplane import triplane_field
+from jean.kernels.reference_splat import Splat
 
 SAMPLES, FULL_SAMPLES_OPACITY = 10, 0.6  # rays of a lower opacity get fewer samples
 
@@ -191,8 +192,9 @@ def check_splat(device: torch.device, size: int = 48) -> float:
     errors = []
     for colours in (3, 5):
         gaussians, camera = example_gaussians(device, colours)
+        functions: list[Callable[..., Splat]] = [splat, reference_splat.splat]
         results = []
-        for function in (splat, reference_splat.splat):
+        for function in functions:
             inputs = [tensor.clone().requires_grad_() for tensor in (*gaussians, *camera)]
             screen = torch.zeros(len(inputs[0]), 2, device=device, requires_grad=True)
             with torch.enable_grad():
