@@ -20,6 +20,7 @@ from jean.lips.spectrum import ROWS_HZ
 
 TRUSTED_S = 1.0  # of speech after which a sound's own range counts as much as the prior's general one
 BEYOND = 0.25  # of the person's range by which lips may exceed it, before the support limit
+SEEN = 0.1  # of the range by which lips may exceed it and still look as learned
 REST = QUANTILES.index(0.1)  # the opening at rest; articulation scales the distance to it
 MIDDLE = QUANTILES.index(0.5)  # the width at rest
 RIDGE = 1e-4
@@ -85,8 +86,9 @@ class LipStyle:
         return lips if response is None else response.ask_for(lips)
 
     def seen(self, lips: np.ndarray) -> np.ndarray:
-        """The nearest lips [T, 2], cm, that the person has shown."""
-        return np.clip(lips, self.quantiles[:, 0], self.quantiles[:, -1])
+        """The nearest lips [T, 2], cm, that look as the person has shown."""
+        low, high = self.quantiles[:, 0], self.quantiles[:, -1]
+        return np.clip(lips, low - SEEN * (high - low), high + SEEN * (high - low))
 
     def coordinates(self, lips: np.ndarray) -> np.ndarray:
         """Lip coordinates [T, W] of opening and width [T, 2], cm."""

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from jean.lips.parameters import PARAMETERS
+from jean.lips.parameters import OPENING, PARAMETERS
 from jean.lips.spectrum import BANDS, ROWS_HZ, mel_power, normalise, speaking
 
 PRIOR_FILE = "prior.safetensors"  # in a run folder of train-lips: the trained prior, in half precision
@@ -20,6 +20,7 @@ WIDTH = 128
 # 10 ms of the first layer and half a window: less than 0.2 s plus one row.
 BLOCKS = ((1, 3, 3), (2, 3, 3), (4, 3, 2))
 PHONEMES = 40  # classes of the auxiliary output, see ``jean.train.lips.articulation``
+BILABIALS = (15, 16, 17)  # of these classes: b, p and m
 QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # at which ranges of lip parameters are compared
 SMOOTHING_S = 0.02  # standard deviation of the Gaussian over the predicted tracks
 
@@ -76,8 +77,13 @@ class LipPrior(nn.Module):
         if not len(power):
             return LipTrack(np.zeros((1, len(PARAMETERS))), np.zeros(1, bool), self.quantiles.numpy())
         device = self.quantiles.device
-        values = self(torch.from_numpy(normalise(power))[None].to(device))[0][0].double().cpu().numpy()
-        return LipTrack(_smooth(values, SMOOTHING_S * ROWS_HZ), speaking(power), self.quantiles.cpu().numpy())
+        lips, logits = self(torch.from_numpy(normalise(power))[None].to(device))
+        values, general = lips[0].double().cpu().numpy(), self.quantiles.cpu().numpy()
+        voice = speaking(power)
+        bilabial = logits[0].softmax(-1)[:, list(BILABIALS)].sum(-1).double().cpu().numpy()
+        closed = float(np.quantile(values[voice, OPENING], QUANTILES[0])) if voice.any() else float(general[OPENING, 0])
+        values[:, OPENING] = _close(values[:, OPENING], _smooth(bilabial, 1.0), closed)
+        return LipTrack(_smooth(values, SMOOTHING_S * ROWS_HZ), voice, general)
 
 
 @dataclass(frozen=True)
@@ -123,6 +129,11 @@ def load_prior(path: Path | None = None) -> LipPrior:
     except RuntimeError as error:
         raise ArtefactError(f"{path or BUILTIN} holds no lip prior.", "Train one with: jean train-lips") from error
     return prior.eval()
+
+
+def _close(opening: np.ndarray, bilabial: np.ndarray, closed: float) -> np.ndarray:
+    """The expected opening [N], if it is ``closed`` with the probability of a bilabial [N]."""
+    return np.asarray(opening - bilabial * np.maximum(opening - closed, 0))
 
 
 def _smooth(values: np.ndarray, std_rows: float) -> np.ndarray:

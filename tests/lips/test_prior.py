@@ -8,9 +8,21 @@ import torch
 
 from jean.errors import ArtefactError
 from jean.files import write_safetensors
-from jean.lips.prior import BUILTIN, LipPrior, load_prior
+from jean.lips.prior import BILABIALS, BUILTIN, LipPrior, _close, load_prior
 from jean.lips.spectrum import BANDS
 from jean.media import RATE_HZ
+
+
+def test_a_probable_bilabial_closes_the_lips():
+    opening = np.array([2.0, 2.0, 2.0, 0.1])
+    closed = _close(opening, np.array([0.0, 0.5, 1.0, 1.0]), 0.5)
+    np.testing.assert_allclose(closed, [2.0, 1.25, 0.5, 0.1])  # what is closed further stays
+
+
+def test_the_bilabials_are_the_classes_of_the_training():
+    from jean.train.lips.articulation import NAMES
+
+    assert [NAMES[index] for index in BILABIALS] == ["B", "P", "M"]
 
 
 def noise(seconds=2.0, seed=0):

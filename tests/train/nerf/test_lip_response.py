@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from jean.drivers.lip_response import LipResponse
-from jean.drivers.lip_style import LipStyle
+from jean.drivers.lip_style import SEEN, LipStyle
 from jean.drivers.support import Support
 from jean.errors import SetupError
 from jean.features.base import Face
@@ -104,8 +104,9 @@ def test_beyond_the_persons_range_only_the_landmarks_move_on(person, monkeypatch
         return moved
 
     measure(style, data, head, monkeypatch)
-    top = style.quantiles[0, -1]
-    assert max(seen_openings) == pytest.approx(top, abs=0.05) and max(moved_openings) > 1.2 * top
+    low, high = style.quantiles[0, [0, -1]]
+    assert max(seen_openings) == pytest.approx(high + SEEN * (high - low), abs=0.05)
+    assert max(moved_openings) > high + 0.3 * (high - low)
 
 
 def test_lips_that_do_not_follow_or_are_not_seen_are_no_measurement(person, monkeypatch):
