@@ -42,6 +42,7 @@ ZERO: dict[str, set[str]] = {
         "latent_width",
         "ema_decay",
         "audio_noise",
+        "lip_noise",
         "expression_noise",
         "opacity_weight",
     },

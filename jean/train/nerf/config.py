@@ -26,6 +26,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "latent_width": 0,
         "ema_decay": 0.0,
         "audio_noise": 0.0,
+        "lip_noise": 0.0,
         "expression_noise": 0.0,
         "opacity_weight": 0.0,
         "scale_audio_embedding": False,
@@ -64,6 +65,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "latent_width": 16,
         "ema_decay": 0.995,
         "audio_noise": 0.1,
+        "lip_noise": 0.1,
         "expression_noise": 0.1,
         "opacity_weight": 0.1,
         "scale_audio_embedding": True,
@@ -197,6 +199,13 @@ class NerfConfig(StageConfig):
     )
     audio_noise: float | None = Field(
         None, ge=0, le=100, description="Standard deviation of the noise that training adds to audio windows."
+    )
+    lip_noise: float | None = Field(
+        None,
+        ge=0,
+        le=100,
+        description="Standard deviation of the noise that training adds to lip coordinates, in units of the first "
+        "one's own, where lip_weight is not 0.",
     )
     expression_noise: float | None = Field(
         None,

@@ -14,20 +14,23 @@ from jean.train.nerf.presets import ResolvedNerfConfig
 
 
 def add_condition_noise(frames: Frames, config: ResolvedNerfConfig, std: Tensor, generator: torch.Generator) -> Frames:
-    """Frames with noise on audio windows and expression vectors.
+    """Frames with noise on expression vectors, and on lip coordinates or, without them, on audio windows.
 
     Args:
-        frames: F frames with their sound.
+        frames: F frames with their sound or their lips.
         config: how strong the noise is.
         std: standard deviation of the expression vectors over the training frames [E].
         generator: draws the noise.
     """
-    assert frames.audio is not None  # training frames come with their sound
-    audio, expression = add_audio_noise(frames.audio, config.audio_noise, generator), frames.expression
+    audio, lips, expression = frames.audio, frames.lips, frames.expression
+    if audio is not None:
+        audio = add_audio_noise(audio, config.audio_noise, generator)
+    if lips is not None and config.lip_noise:
+        lips = lips + config.lip_noise * torch.randn(lips.shape, generator=generator, device=lips.device)
     if config.expression_noise:
         normal = torch.randn(expression.shape, generator=generator, device=expression.device)
         expression = expression + std * config.expression_noise * normal
-    return replace(frames, audio=audio, expression=expression)
+    return replace(frames, audio=audio, lips=lips, expression=expression)
 
 
 def add_audio_noise(audio: Tensor, std: float, generator: torch.Generator) -> Tensor:

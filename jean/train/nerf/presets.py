@@ -35,6 +35,7 @@ class ResolvedNerfConfig(NerfConfig):
     latent_width: int
     ema_decay: float
     audio_noise: float
+    lip_noise: float
     expression_noise: float
     opacity_weight: float
     row: MethodRow

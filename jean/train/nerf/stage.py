@@ -151,13 +151,14 @@ class NerfStage:
         """Losses of a newly drawn batch by name, and the batch's frames; ``regularise`` as for ``learn``."""
         config = self.config
         batch = self.batches.draw(self.generator)
-        frames = add_condition_noise(self.frames(batch.frames), config, self.model.expression_std, self.generator)
+        frames = self.frames(batch.frames)
+        if config.lip_weight:
+            # The measured lips drive the field. Those of the speech are wrong by half, so that a field that also sees
+            # them learns to open the mouth less (docs/guides/lips.md); the encoder learns by ``_lip_error``.
+            frames = replace(frames, audio=None, lips=self.lips[batch.frames])
+        frames = add_condition_noise(frames, config, self.model.expression_std, self.generator)
         if config.latent_width:
             frames = self.latents.apply_to(frames, batch.frames, self._half(batch.frames).float())
-            if config.lip_weight:
-                # half of the frames drive the field with the measured lips, half with those of the speech
-                from_speech = self._half(batch.frames)[:, None]
-                frames = replace(frames, lips=self.lips[batch.frames].masked_fill(from_speech, torch.nan))
             if not regularise:
                 frames = replace(frames, camera_to_world=frames.camera_to_world.detach())
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
