@@ -17,7 +17,7 @@ from jean.documents import validated
 from jean.integrity import read_sealed, write_sealed
 
 FILE = "lip_response.json"  # in the run folder
-LEAST_SLOPE = 0.25  # of the response: where the lips hardly respond, asking for more only amplifies noise
+LEAST_SLOPE = 0.5  # of the response: where the lips hardly respond, asking for more only amplifies noise
 _REMEDY = "Delete it and run the same train-nerf command again."
 
 Track = Annotated[list[float], Field(min_length=2, max_length=1000)]
