@@ -17,6 +17,7 @@ from jean.documents import validated
 from jean.integrity import read_sealed, write_sealed
 
 FILE = "lip_response.json"  # in the run folder
+REACHED = 0.97  # of the range of the response: who asks for more than gives this only breaks the mouth
 LEAST_SLOPE = 0.5  # of the response: where the lips hardly respond, asking for more only amplifies noise
 _REMEDY = "Delete it and run the same train-nerf command again."
 
@@ -43,8 +44,10 @@ class Curve(BaseModel):
         >>> Curve(asked=[0.0, 1.0, 2.0], rendered=[0.0, 0.5, 2.5]).ask_for(np.array([0.25, 1.5, 9.0])).tolist()
         [0.5, 1.5, 2.0]
         """
-        asked = np.array(self.asked)
-        return np.interp(wanted, _increasing(asked, np.array(self.rendered)), asked)
+        asked, rendered = np.array(self.asked), np.array(self.rendered)
+        full = rendered.min() + REACHED * np.ptp(rendered)
+        end = max(2, int(np.argmax(rendered >= full)) + 1)
+        return np.interp(wanted, _increasing(asked[:end], rendered[:end]), asked[:end])
 
 
 class LipResponse(BaseModel):

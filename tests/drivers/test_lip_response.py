@@ -30,10 +30,15 @@ def test_the_inverse_asks_for_what_renders_the_wanted_lips():
 
 
 def test_a_flat_or_falling_response_does_not_amplify_noise():
-    curve = Curve(asked=[0.0, 1.0, 2.0, 3.0], rendered=[0.0, 1.0, 1.0, 0.9])
+    curve = Curve(asked=[0.0, 1.0, 2.0, 3.0], rendered=[0.0, 0.1, 0.0, 0.9])
     asked = curve.ask_for(np.linspace(-1, 3, 400))
     assert (np.diff(asked) >= 0).all() and asked.min() == 0 and asked.max() == 3
     assert np.diff(asked).max() <= 4 / 399 / LEAST_SLOPE * (1 + 1e-9)
+
+
+def test_nothing_is_asked_for_beyond_what_still_opens_the_lips():
+    curve = Curve(asked=[0.0, 1.0, 2.0, 3.0, 4.0], rendered=[0.0, 1.0, 1.99, 2.0, 1.5])
+    assert curve.ask_for(np.array([1.5, 1.99, 9.0])).tolist() == pytest.approx([1.505, 2.0, 2.0], abs=0.01)
 
 
 @pytest.mark.parametrize("asked", [[0.0, 0.0], [1.0, 0.0], [0.0, 1.0, 2.0], [0.0, float("nan")]])
