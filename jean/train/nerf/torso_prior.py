@@ -18,6 +18,8 @@ SEEN = 0.1  # fraction of the frames that must show a pixel without the head
 # Depth behind the head, as a fraction of the frame's width, up to which the target counts. Heads do not move further.
 # Deep behind the face the layer stays free: it backs the face while that is not yet opaque (1 dB on held-out frames).
 DEPTH = 0.08
+# Factor on that depth above the neck: a raised chin uncovers more of it than a turn uncovers beside the hair.
+NECK_ROOM = 1.75
 ACROSS = 2  # factor on distances across: a neck continues upwards rather than the background sideways
 SMOOTHING = 0.01  # standard deviation of the blur of hidden pixels, as a fraction of the frame's width
 
@@ -51,10 +53,19 @@ def torso_behind_head(
     opacity = _continued(torso_sum / np.maximum(shown, 1), known)
     mean_colour = colour / np.maximum(torso_sum, 1e-6)[..., None]
     rgb = _continued(mean_colour, known & (torso_sum > 0.5))
-    depth = cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5) / (DEPTH * width)
-    weight = np.clip(2 - depth, 0, 1) if known.any() else np.zeros((height, width))
+    depth = _distance(known)
+    if (below := known & (opacity > 0.5)).any():
+        depth = np.minimum(depth, _distance(below) / NECK_ROOM)
+    weight = np.clip(2 - depth / (DEPTH * width), 0, 1) if known.any() else np.zeros((height, width))
     result = np.concatenate([rgb, 255 * opacity[..., None], 255 * weight[..., None]], -1)
     return np.clip(result + 0.5, 0, 255).astype(np.uint8)
+
+
+def _distance(known: np.ndarray) -> np.ndarray:
+    """Distance (px) of each pixel to the nearest known one."""
+    import cv2
+
+    return np.asarray(cv2.distanceTransform((~known).astype(np.uint8), cv2.DIST_L2, 5))
 
 
 def _continued(values: np.ndarray, known: np.ndarray) -> np.ndarray:

@@ -56,6 +56,7 @@ def test_the_neck_continues_upwards_where_the_background_is_a_little_nearer():
 def test_deep_behind_the_head_the_target_does_not_count():
     weight = torso_behind_head(*pictures())[..., 4]
     assert weight[50, 40] == 255 and weight[70, 40] == 255  # under the chin, and where the torso is visible
+    assert weight[44, 40] == 255 and weight[30, 28] < 80  # a raised chin uncovers more than a turn does
     assert weight[30, 40] == 0  # in the middle of the face, 23 px deep
 
 
