@@ -1,6 +1,7 @@
 # Everything sets itself up: type `make demo` or `make test`.
 #   make demo DEMO_FLAGS=--short    the short form
 #   make test PYTEST_FLAGS="-m ''"  slow tests too
+#   make faults                     kills, full disks, damaged files: docs/reliability.md (an hour or more)
 #   make docs                       the documentation, in site/
 #   make PYTHON=python3.12 …        another Python, 3.10 to 3.13
 
@@ -10,7 +11,7 @@ DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
 BIN := .venv/bin
 
-.PHONY: demo test lint format docs setup clean
+.PHONY: demo test faults lint format docs setup clean
 
 demo: .venv/.ready
 	$(BIN)/jean demo -o "$(DEMO_DIR)" $(DEMO_FLAGS)
@@ -18,6 +19,9 @@ demo: .venv/.ready
 
 test: .venv/.ready
 	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+
+faults: .venv/.ready
+	$(BIN)/python -m pytest -m '' --timeout 7200 --faults docs/reliability.md
 
 lint: .venv/.ready
 	$(BIN)/ruff check .

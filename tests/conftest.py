@@ -13,6 +13,7 @@ import pytest
 
 from jean import tuning
 
+pytest_plugins = ["tests.helpers.fault_report"]
 ROOT = Path(__file__).resolve().parents[1]
 
 

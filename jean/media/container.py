@@ -1,4 +1,4 @@
-"""Opens media files safely and reports decoder failures as ``InputError``."""
+"""Opens media files safely; reports failures of decoders as ``InputError``, of encoders as ``SetupError``."""
 
 from __future__ import annotations
 
@@ -177,3 +177,19 @@ def _first_choice(streams: list[Any]) -> Any:
     from av.stream import Disposition
 
     return min(streams, key=lambda stream: (not stream.disposition & Disposition.default, stream.index))
+
+
+@contextmanager
+def encoder_errors(path: Path) -> Iterator[None]:
+    """Converts failures of an encoder, or of the disk below it, to ``SetupError``.
+
+    Args:
+        path: the file that is written, for the message.
+    """
+    import av
+
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        reason = error.strerror or str(error)
+        raise SetupError(f"cannot write {path}: {reason}.", "Free some space or choose another --output.") from error

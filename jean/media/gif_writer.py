@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from jean.errors import InputError, SetupError
+from jean.errors import InputError
 from jean.files import atomic_path
-from jean.media.container import import_av
+from jean.media.container import encoder_errors, import_av
 from jean.media.image import check_rgb
 from jean.media.rates import rational_fps
 
@@ -62,10 +62,8 @@ class GifWriter:
 
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self.path, self._before_rename))
-            try:
-                self._container: Any = stack.enter_context(av.open(f"file:{temporary.absolute()}", "w", format="gif"))
-            except av.error.FFmpegError as error:
-                raise SetupError(f"cannot write {self.path}: {error.strerror}.", "Choose another --output.") from error
+            stack.enter_context(encoder_errors(self.path))  # also while the file is closed
+            self._container: Any = stack.enter_context(av.open(f"file:{temporary.absolute()}", "w", format="gif"))
             self._video: Any = self._container.add_stream("gif", rate=min(self._rate, Fraction(TICKS_PER_S)))
             self._video.width, self._video.height = self._size
             self._video.pix_fmt = "pal8"
@@ -92,10 +90,8 @@ class GifWriter:
         self._graph.push(frame)
         coloured = self._graph.pull()
         coloured.pts, coloured.time_base = round(number * TICKS_PER_S / self._rate), Fraction(1, TICKS_PER_S)
-        try:
+        with encoder_errors(self.path):
             self._container.mux(self._video.encode(coloured))
-        except av.error.FFmpegError as error:
-            raise SetupError(f"cannot write {self.path}: {error.strerror}.", "Free some space.") from error
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from jean.errors import InputError, SetupError, UsageError
+from jean.errors import InputError, UsageError
 from jean.files import atomic_path
-from jean.media.container import import_av
+from jean.media.container import encoder_errors, import_av
 from jean.media.frame import BICUBIC, BT709, EXACT, FULL, LIMITED
 from jean.media.image import check_rgb
 from jean.media.rates import rational_fps
@@ -121,7 +121,7 @@ class VideoWriter:
         self._reformatter = VideoReformatter()  # reuses its tables for all frames
         with ExitStack() as stack:
             temporary = stack.enter_context(atomic_path(self.path, self._before_rename))
-            stack.enter_context(self._errors())
+            stack.enter_context(encoder_errors(self.path))
             options = {} if self.path.suffix.lower() in (".mkv", ".webm") else {"movflags": "+faststart"}
             if self._sound is not None and options:  # otherwise durations are rounded to milliseconds
                 options["movie_timescale"] = str(self._sound[1])
@@ -169,7 +169,7 @@ class VideoWriter:
             interpolation=EXACT | BICUBIC,
         )
         frame.pts, frame.time_base = self._frames, 1 / self._rate
-        with self._errors():
+        with encoder_errors(self.path):
             self._container.mux(self._video.encode(frame))
             self._frames += 1
             self._write_sound(float(self._frames / self._rate))
@@ -203,19 +203,6 @@ class VideoWriter:
             self._write_sound(math.inf)
             if self._audio is not None:
                 self._container.mux(self._audio.encode(None))
-
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Converts failures of the encoder or the disk to ``SetupError``."""
-        import av
-
-        try:
-            yield
-        except av.error.FFmpegError as error:
-            reason = error.strerror or str(error)
-            raise SetupError(
-                f"cannot write {self.path}: {reason}.", "Free some space or choose another --output."
-            ) from error
 
 
 def _add_stream(container: Any, codec: str, rate: int | Fraction) -> Any:

@@ -165,13 +165,13 @@ FULL_DISK = """
 import resource, signal, sys
 import numpy as np
 from jean.errors import SetupError
-from jean.media import VideoWriter, read_frames
+from jean.media import open_writer
 limit = int(sys.argv[2])
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 noise = np.random.default_rng(0)
 try:
-    with VideoWriter(sys.argv[1], (96, 64), 25, (noise.uniform(-1, 1, 16000), 16000)) as writer:
+    with open_writer(sys.argv[1], (96, 64), 25, (noise.uniform(-1, 1, 16000), 16000)) as writer:
         for _ in range(25):
             writer.write(noise.integers(0, 255, (64, 96, 3), dtype=np.uint8))
 except SetupError as error:
@@ -179,9 +179,12 @@ except SetupError as error:
 """
 
 
-@pytest.mark.parametrize("limit", [0, 100, 40_000, 100_000])
-def test_a_full_disk_gives_one_line_and_leaves_no_file(tmp_path, limit):
-    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / "o.mp4"), str(limit)]
+@pytest.mark.parametrize(
+    "name, limit",
+    [*(("o.mp4", n) for n in (0, 100, 40_000, 100_000)), ("o.gif", 100), ("o.gif", 100_000), ("o.webm", 100)],
+)
+def test_a_full_disk_gives_one_line_and_leaves_no_file(tmp_path, name, limit):
+    command = [sys.executable, "-c", FULL_DISK, str(tmp_path / name), str(limit)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert done.stdout.startswith("cannot write") and done.stdout.count("\n") == 1
