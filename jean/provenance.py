@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,12 +20,14 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 from jean import __version__
 from jean.clips.clip import Clip, is_clip
 from jean.clips.meta import CONTENT_FILES, META, ClipMeta
-from jean.errors import ArtefactError, InputError
+from jean.errors import ArtefactError, InputError, SetupError
 from jean.files import plain, read_json, write_json
 from jean.integrity import content_facts
+from jean.marks import credentials, watermark
 
 FORMAT = 1  # of the manifest
 STATEMENT = "Synthetic: made by a computer, not a recording of what anyone said or did."
+_LOOKED_AT = 40  # frames in which the invisible mark is looked for: more than half a second at 60 per second
 TAGGED = (".mp4", ".m4v", ".mov", ".mkv", ".webm")  # video formats that hold tags
 
 
@@ -144,8 +148,11 @@ def check(path: str | Path) -> dict[str, Any]:
         path: the result, a file or folder.
 
     Returns:
-        ``ok``: no problem was found; ``synthetic``: the manifest or the tags mark it as synthetic; ``tagged``: whether
+        ``ok``: no problem was found; ``synthetic``: a mark says that it is synthetic; ``tagged``: whether
         the tags inside do, also where the manifest is lost or belongs to another file (None: no tags can be read);
+        ``credentials``: what signed credentials inside say, see ``jean.marks.credentials.read``;
+        ``watermarked``: whether an invisible mark was found (None: not looked for, because the other marks speak, or
+        because the file or this machine does not allow it);
         ``hash_matches`` and ``tags_match``: True, False, or None if not checked; ``problems``: one line each;
         ``manifest``: its content, or None.
 
@@ -175,16 +182,38 @@ def check(path: str | Path) -> dict[str, Any]:
         tags_match = tagged is True and (document is None or fields.get("manifest") == document["id"])
         if not tags_match:
             problems.append(f"the tags inside {path.name} " + ("name another manifest" if tagged else "are missing"))
+    signed = credentials.read(path) if path.is_file() else None
+    if signed is not None and not signed["valid"]:
+        problems.append(f"the signature inside {path.name} does not belong to this content")
+    says = marked or tagged is True or (signed is not None and signed["synthetic"])
+    watermarked = None if says else _watermarked(path)
     return {
         "path": str(path),
         "ok": not problems,
-        "synthetic": marked or tagged is True,
+        "synthetic": says or watermarked is True,
         "tagged": tagged,
+        "credentials": signed,
+        "watermarked": watermarked,
         "hash_matches": hash_matches,
         "tags_match": tags_match,
         "problems": problems,
         "manifest": document,
     }
+
+
+def _watermarked(path: Path) -> bool | None:
+    """Whether the first seconds of a video hold the invisible mark; None if that cannot be told here."""
+    if not path.is_file() or path.suffix.lower() not in TAGGED:
+        return None
+    try:
+        from jean.media import read_frames
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            frames = [image for _, image in islice(read_frames(path, warn=lambda message: None), _LOOKED_AT)]
+        return watermark.find(frames)
+    except (InputError, SetupError):
+        return None
 
 
 def _plain(value: Any) -> Any:

@@ -22,12 +22,14 @@ def verify(
 
     report = check(result)
     if not report["ok"]:
-        raise ArtefactError(f"{result}: {'; '.join(report['problems'])}. {_tags(report)}", facts=report)
+        raise ArtefactError(f"{result}: {'; '.join(report['problems'])}. {_marks(report)}", facts=report)
     reporter.finish(report, f"{result}: synthetic, unchanged, made by {report['manifest']['kind']}")
 
 
-def _tags(report: dict[str, Any]) -> str:
-    """What the tags inside the file say, for a file that fails the check."""
+def _marks(report: dict[str, Any]) -> str:
+    """What the marks inside the file say, for a file that fails the check."""
+    if report["watermarked"]:
+        return "An invisible watermark says that it is synthetic."
     if report["tagged"] is None:
         return "No tags could be read."
     return "The tags inside say that it is synthetic." if report["tagged"] else "No tag inside says what it is."

@@ -24,7 +24,7 @@ LAYERS = [
     ["jean.metrics"],
     ["jean.drivers", "jean.provenance"],
     ["jean.clips", "jean.models"],
-    ["jean.features", "jean.environment", "jean.lips"],
+    ["jean.features", "jean.environment", "jean.lips", "jean.marks"],
     [
         "jean.media",
         "jean.weights",

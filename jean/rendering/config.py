@@ -113,6 +113,16 @@ class RenderConfig(StageConfig):
         "the video.",
     )
     crf: int = Field(18, ge=0, le=51, description="Quality of the H.264 video: 0 is lossless, 51 the worst.")
+    label: str | None = Field(
+        None, max_length=200, description="Draw this text into the lower left corner of every frame."
+    )
+    watermark: bool = Field(
+        False, description="Put an invisible mark that says synthetic into a frame of every half second."
+    )
+    certificate: Path | None = Field(
+        None, description="Sign the video with content credentials (C2PA): a PEM file of the certificate chain."
+    )
+    private_key: Path | None = Field(None, description="The private key of --certificate, a PEM file.")
     backend: Literal["auto", "native", "reference"] = Field(
         "auto",
         description="Renderer: native, the compiled kernels; reference, readable torch; or auto, the kernels where "

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import closing
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +35,7 @@ from jean.rendering.eyes import eye_clips
 from jean.rendering.frame_store import FrameStore
 from jean.rendering.head import load_configured_head
 from jean.rendering.lips import prior_path
+from jean.rendering.marks import Marks
 from jean.rendering.motion import motion_source
 from jean.rendering.pipeline import in_order
 from jean.rendering.result_files import ResultFiles
@@ -93,6 +93,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     head = load_configured_head(run, config, progress)
     drive, model, backend = head.gather(config), head.model, head.implementation
     fps, size = float(config.fps or head.fps), drive.size_px
+    marks = Marks.of(config, output, fps, size)
     progress.say(f"backend: {backend}, {config.precision}; lips: {'audio encoder' if prior is None else 'lip prior'}.")
     backgrounds = head.backgrounds(drive, config.background)
     part = _part(config.shard, len(drive))
@@ -108,8 +109,9 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
                 return stored
             frame = render_frame(model, drive.frame(index), backgrounds.at(index))
             opacity = render_opacity(model, drive.frame(index), size) if config.layers else None
-            store.write(index, frame.rgb, frame.depth_cm, opacity)
-            return frame.rgb
+            rgb = marks.apply(frame.rgb, index)
+            store.write(index, rgb, frame.depth_cm, opacity)
+            return rgb
 
         def report() -> dict[str, Any]:
             seconds = time.perf_counter() - began
@@ -131,7 +133,12 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         with folder_lock(files.work / "encode"):
             files.clear()
             document = manifest("render", inputs, options, result | {"key": key["sha256"]})
-            before_rename = partial(files.publish, store, document)
+
+            def before_rename(complete: Path) -> None:
+                if marks.signer is not None:
+                    marks.signer.sign(complete, output.name, document)
+                files.publish(store, document, complete)
+
             _encode(frames, len(drive), output, config, fps, size, document, before_rename, progress)
             final = report()
             store.remove()
@@ -165,8 +172,12 @@ def _sources(config: RenderConfig) -> dict[str, Path]:
     """
     if config.expression is not None and config.expression_timeline is not None:
         raise UsageError("--expression and --expression-timeline contradict each other.", "Give one of them.")
-    inputs = {"audio": config.audio, "expression-timeline": config.expression_timeline}
-    inputs["emotion-timeline"] = config.emotion_timeline
+    inputs = {
+        "audio": config.audio,
+        "expression-timeline": config.expression_timeline,
+        "emotion-timeline": config.emotion_timeline,
+        "certificate": config.certificate,
+    }
     if config.expression is not None and exists(config.expression):
         inputs["expression"] = config.expression  # otherwise it is a name
     if config.pose not in (None, "still"):
@@ -186,7 +197,7 @@ def _sources(config: RenderConfig) -> dict[str, Path]:
 
 def _recorded(config: RenderConfig, sources: Mapping[str, Path]) -> dict[str, Any]:
     """The options as key and manifest record them: files by their names, as their content is recorded by its hash."""
-    unused = {"shard", "device"} | ({"seed"} if motion_source(config) is None else set())
+    unused = {"shard", "device", "private_key"} | ({"seed"} if motion_source(config) is None else set())
     options = config.model_dump(mode="json", exclude=unused)
     named = {name.replace("-", "_"): path for name, path in sources.items()}
     named |= {"frames": config.frames} if config.frames is not None else {}

@@ -14,7 +14,7 @@ from jean.drivers.support import NECK
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.geometry import Camera, invert_pose, make_pose, project, rotation_matrix
 from jean.kernels import library
-from jean.media import probe, read_audio, read_frames, read_opacity, write_wav
+from jean.media import open_writer, probe, read_audio, read_frames, read_image, read_opacity, write_wav
 from jean.models.head import paper as head_paper
 from jean.progress import Silent
 from jean.provenance import check
@@ -23,6 +23,7 @@ from jean.rendering.poses import orbit_camera
 from jean.rendering.render import render
 from jean.train.nerf.train import NerfConfig, train_nerf
 from tests.helpers.tiny_clip import make_clip, rewrite
+from tests.marks.test_credentials import make_certificate
 
 
 def test_the_result_is_as_long_as_the_sound(trained, speech, tmp_path):
@@ -335,3 +336,47 @@ def test_own_poses_do_not_depend_on_the_training_clip_folder(tmp_path):
     positions = np.maximum((np.arange(len(with_folder)) + 0.5) * 25 / 50 - 0.5, 0)
     x = np.interp(positions, np.arange(20), person.camera_to_world[:, 0, 3])
     np.testing.assert_allclose(with_folder[:, 0, 3], x, atol=0.05)
+
+
+def test_marks_are_in_every_frame_and_found_when_nothing_else_is_left(trained, speech, tmp_path):
+    signer = make_certificate(tmp_path)
+    marked = tmp_path / "marked.mp4"
+    config = RenderConfig(
+        audio=speech,
+        size=256,
+        label="synthetic",
+        watermark=True,
+        frames=tmp_path / "frames",
+        certificate=signer.certificate,
+        private_key=signer.key,
+    )
+    result = render(trained / "run", config, marked, Silent())
+    frames = [read_image(tmp_path / "frames" / f"{index:06d}.png") for index in range(result["frames"])]
+    assert all((frame[-4:, :4] < 200).all() for frame in frames)  # the shaded strip before a white wall
+    report = check(marked)
+    assert report["ok"] and report["credentials"]["valid"] and report["watermarked"] is None
+    text = (tmp_path / "marked.mp4.json").read_text()
+    assert "key.pem" not in text and "PRIVATE" not in text
+    copy = tmp_path / "copy.mp4"  # a stranger's recording of it
+    with open_writer(copy, (256, 256), 25) as writer:
+        for frame in frames:
+            writer.write(frame)
+    report = check(copy)
+    assert not report["ok"] and report["synthetic"] and report["watermarked"] and not report["tagged"]
+
+
+@pytest.mark.parametrize(
+    "options, name, reason",
+    [
+        ({"watermark": True}, "a.mp4", "256 pixels"),
+        ({"label": " "}, "a.mp4", "one line"),
+        ({"certificate": "a.pem"}, "a.mp4", "belong together"),
+    ],
+)
+def test_marks_that_cannot_be_made_are_refused_before_any_work(trained, speech, tmp_path, options, name, reason):
+    (tmp_path / "a.pem").write_text("")
+    if "certificate" in options:
+        options = {"certificate": tmp_path / options["certificate"]}
+    with pytest.raises(UsageError, match=reason):
+        render(trained / "run", RenderConfig(audio=speech, **options), tmp_path / name, Silent())
+    assert not (tmp_path / name).exists()

@@ -1,0 +1,1 @@
+"""Marks of synthetic pictures: a visible label, an invisible watermark, and signed content credentials (C2PA)."""
