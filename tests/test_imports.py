@@ -33,6 +33,7 @@ LAYERS = [
         "jean.geometry",
         "jean.config",
         "jean.pool",
+        "jean.cluster",
         "jean.report",
     ],
     ["jean.documents", "jean.integrity", "jean.outputs"],

@@ -77,6 +77,7 @@ def measure(videos: list[Path], size: int, count: int) -> dict[str, float]:
 
 
 def main() -> None:
+    """Reads the command line, measures and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("videos", nargs="+", type=Path)
     parser.add_argument("--size", type=int, action="append", help="side of the frames, px")
