@@ -67,6 +67,7 @@ def parse_metric_options(entries: list[str]) -> dict[str, dict[str, str]]:
         Option("metrics", metavar="NAME,…", separator=","),
         Option("metric_options", flag="--metric-option", metavar="METRIC.OPTION=VALUE", parse=parse_metric_options),
         Option("workers", metavar="N"),
+        Option("cluster", metavar="ADDRESS"),
     ],
     example="jean evaluate --system ours=results/ours --reference videos/ -o tables",
 )

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         "skip_unusable",
         "need_sound",
         Option("workers", metavar="N"),
+        Option("cluster", metavar="ADDRESS"),
         "preview",
     ],
     example="jean prepare me.mp4 -o clips/me --preview",

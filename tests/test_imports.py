@@ -32,7 +32,6 @@ LAYERS = [
         "jean.checkpoint",
         "jean.geometry",
         "jean.config",
-        "jean.pool",
         "jean.cluster",
         "jean.report",
     ],

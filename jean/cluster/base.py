@@ -13,8 +13,11 @@ Item = TypeVar("Item")
 Output = TypeVar("Output")
 ItemIn = TypeVar("ItemIn", contravariant=True)
 OutputOut = TypeVar("OutputOut", covariant=True)
+_LOST = "a worker was lost while it had this item, perhaps because memory ran out."
 
-LOST = "a worker was lost while it had this item, perhaps because memory ran out"
+
+class LostError(SetupError):
+    """The failure of an item whose workers were lost; it says nothing about other items."""
 
 
 class Task(Protocol[ItemIn, OutputOut]):
@@ -88,7 +91,7 @@ def attempt(function: Callable[[Item], Output], index: int, item: Item) -> Done[
 
 def lost(index: int) -> Done[Output]:
     """The failure of an item whose workers were lost too often."""
-    return Done(index, error=SetupError(f"{LOST}.", "Use fewer workers, or more memory."))
+    return Done(index, error=LostError(_LOST, "Use fewer workers, or more memory."))
 
 
 def in_order(outcomes: Iterable[Done[Output]]) -> Iterator[Done[Output]]:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jean.cluster.calls import map_in_processes
 from jean.demo.config import DemoConfig
-from jean.pool import map_in_processes
 from jean.progress import Progress, Silent
 
 TRAIN, SPEECH, EXPRESSION, POSE = "train", "speech", "expression", "pose"  # roles of the clips

@@ -53,7 +53,18 @@ class EvaluateConfig(StageConfig):
     resamples: int = Field(
         2000, ge=0, le=1_000_000, description="Bootstrap samples for confidence intervals; 0: no intervals."
     )
-    workers: int = Field(1, ge=1, le=64, description="Number of results scored at the same time.")
+    workers: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="Number of results scored at the same time. By default 1, or all that the cluster has room for.",
+    )
+    cluster: str | None = Field(
+        None,
+        description="Score on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT. Its machines need the same files "
+        "under the same paths.",
+    )
+    gpus: float = Field(0.0, ge=0, le=64, description="GPUs of each worker on the cluster; fractions share one.")
     device: Literal["auto", "cpu", "cuda"] = Field(
         "auto",
         description="Where trackers and networks run: cpu, cuda, or auto, which is the GPU if there is one.",

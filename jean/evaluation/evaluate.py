@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from functools import partial
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from jean.clips.sources import open_source
+from jean.cluster.base import LostError, in_order
+from jean.cluster.local import InProcess
+from jean.cluster.select import engine_for
 from jean.environment import pick_device
 from jean.errors import InputError, JeanError, UsageError
 from jean.evaluation.config import EvaluateConfig
@@ -23,7 +26,6 @@ from jean.files import folder_lock
 from jean.metrics import registry
 from jean.metrics.base import REFERENCE_TRACKER, MetricOptions
 from jean.outputs import claim
-from jean.pool import map_in_processes
 from jean.progress import Progress, Silent
 from jean.weights.provide import provide
 
@@ -76,7 +78,7 @@ def evaluate(
         | {f"{role}s": paths for role, paths in plan.unused.items()},
     }
     with folder_lock(output) if output is not None else nullcontext():
-        for job, outcome in _outcomes([*plan.jobs, *truth], settings, output, config.workers, progress):
+        for job, outcome in _outcomes([*plan.jobs, *truth], settings, output, config, progress):
             if isinstance(outcome, JeanError):
                 table["failed"][job.label] = str(outcome)
                 progress.warn(f"{job.label} is not scored: {outcome}")
@@ -117,16 +119,23 @@ def _files_of(plan: Plan) -> set[Path]:
 
 
 def _outcomes(
-    jobs: list[Job], settings: Settings, output: Path | None, workers: int, progress: Progress
+    jobs: list[Job], settings: Settings, output: Path | None, config: EvaluateConfig, progress: Progress
 ) -> Iterator[tuple[Job, Outcome]]:
     """Scores the jobs in order; an unusable file fails only its own job, except if it is the only result."""
-    if workers > 1 and len(jobs) > 1:
-        function = partial(_score_in_process, settings=settings, output=output)
-        outputs = map_in_processes(function, jobs, "evaluate", progress, workers, limit_threads=True)
-        for job, (outcome, warnings) in zip(jobs, outputs, strict=True):
+    workers = config.workers if config.workers is not None or config.cluster is not None else 1
+    engine = engine_for(workers, config.cluster, len(jobs), gpus=config.gpus)
+    if not isinstance(engine, InProcess):
+        for done in in_order(engine.run(_ScoreTask(settings, output), jobs, "evaluate", progress, len(jobs))):
+            if done.output is None:
+                assert done.error is not None
+                if not isinstance(done.error, LostError):
+                    raise done.error
+                yield jobs[done.index], done.error
+                continue
+            outcome, warnings = done.output
             for warning in warnings:
                 progress.warn(warning)
-            yield job, outcome
+            yield jobs[done.index], outcome
         return
     n_results = sum(job.system != TRUTH for job in jobs)
     for job in jobs:
@@ -149,12 +158,24 @@ class _WarningCollector(Silent):
         self.warnings.append(message)
 
 
-def _score_in_process(job: Job, settings: Settings, output: Path | None) -> tuple[Outcome, list[str]]:
-    progress = _WarningCollector()
-    try:
-        return score(job, settings, output, progress), progress.warnings
-    except InputError as error:
-        return error, progress.warnings
+@dataclass(frozen=True)
+class _ScoreTask:
+    """Scores results in a worker; the outcome comes with its warnings."""
+
+    settings: Settings
+    output: Path | None
+
+    def start(self) -> Callable[[Job], tuple[Outcome, list[str]]]:
+        """Nothing is loaded before the first result: the metrics keep their networks."""
+        return self.score
+
+    def score(self, job: Job) -> tuple[Outcome, list[str]]:
+        """Scores one result."""
+        progress = _WarningCollector()
+        try:
+            return score(job, self.settings, self.output, progress), progress.warnings
+        except InputError as error:
+            return error, progress.warnings
 
 
 def _settings(config: EvaluateConfig, metrics: Mapping[str, MetricOptions], plan: Plan, progress: Progress) -> Settings:

@@ -92,6 +92,12 @@ class PrepareConfig(StageConfig):
         le=1024,
         description="Processes that prepare many videos. By default one per core; the clips do not depend on it.",
     )
+    cluster: str | None = Field(
+        None,
+        description="Prepare on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT. Its machines need the same files "
+        "under the same paths.",
+    )
+    gpus: float = Field(0.0, ge=0, le=64, description="GPUs of each worker on the cluster; fractions share one.")
     match: str | None = Field(
         None,
         description="Take all videos below the given folders whose path there matches this pattern (* also stands for "

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from jean.errors import ArtefactError, InputError, is_out_of_memory
-from jean.pool import core_count, map_in_processes
+from jean.cluster.base import LostError, in_order
+from jean.cluster.local import InProcess
+from jean.cluster.select import engine_for
+from jean.errors import ArtefactError, InputError, SetupError, is_out_of_memory
 from jean.preparation.config import PrepareConfig
 from jean.preparation.extractors import Extractors
 from jean.preparation.one import prepare_clip
@@ -52,9 +54,23 @@ class Recorder:
         self.messages.append(("warn", message))
 
 
-Job = tuple[Path, Path, PrepareConfig]
+@dataclass(frozen=True)
+class PrepareTask:
+    """Prepares (video, clip folder) pairs; a worker loads its extractors once."""
 
-_of_worker: dict[str, Extractors] = {}  # the extractors of a worker process, by configuration
+    config: PrepareConfig
+
+    def start(self) -> Callable[[tuple[Path, Path]], Outcome]:
+        """Loads the extractors."""
+        extractors = Extractors(self.config)
+
+        def prepare_pair(pair: tuple[Path, Path]) -> Outcome:
+            recorder = Recorder()
+            outcome = _attempt(*pair, self.config, extractors, recorder)
+            outcome.messages = recorder.messages
+            return outcome
+
+        return prepare_pair
 
 
 def prepare_many(folders: Mapping[Path, Path], config: PrepareConfig, progress: Progress) -> Iterator[Outcome]:
@@ -62,34 +78,27 @@ def prepare_many(folders: Mapping[Path, Path], config: PrepareConfig, progress: 
 
     Args:
         folders: clip folder of each video.
-        config: options; ``workers`` is the number of processes.
+        config: options; ``workers`` and ``cluster`` say where.
         progress: receives the messages of each video when it is finished. With one process, it also shows its progress.
 
     Raises:
         SetupError: the output cannot be written, or something is missing; the other videos would fail as well.
     """
-    jobs: list[Job] = [(video, folder, config) for video, folder in folders.items()]
-    if min(config.workers or core_count(), len(jobs)) == 1:
+    pairs = list(folders.items())
+    engine = engine_for(config.workers, config.cluster, len(pairs), gpus=config.gpus)
+    if isinstance(engine, InProcess):
         extractors = Extractors(config)
-        for video, folder, _ in jobs:
+        for video, folder in pairs:
             yield _attempt(video, folder, config, extractors, progress)
         return
-    for outcome in map_in_processes(_in_worker, jobs, "preparing", progress, config.workers, limit_threads=True):
+    progress.say(f"preparing {len(pairs)} videos with {engine.place}.")
+    for done in in_order(engine.run(PrepareTask(config), pairs, "preparing", progress, len(pairs))):
+        if done.error is not None and isinstance(done.error, SetupError) and not isinstance(done.error, LostError):
+            raise done.error
+        outcome = done.output or Outcome(pairs[done.index][0], error=str(done.error))
         for kind, message in outcome.messages:
             (progress.warn if kind == "warn" else progress.say)(message)
         yield outcome
-
-
-def _in_worker(job: Job) -> Outcome:
-    """Prepares one video in a worker, which loads its extractors once."""
-    video, folder, config = job
-    key = config.model_dump_json()
-    if key not in _of_worker:
-        _of_worker[key] = Extractors(config)
-    recorder = Recorder()
-    outcome = _attempt(video, folder, config, _of_worker[key], recorder)
-    outcome.messages = recorder.messages
-    return outcome
 
 
 def _attempt(video: Path, folder: Path, config: PrepareConfig, extractors: Extractors, progress: Progress) -> Outcome:

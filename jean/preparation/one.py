@@ -21,7 +21,7 @@ from jean.progress import Progress
 # Options that do not change the clip of one video.
 _NOT_RECORDED = {
     *("preview", "device", "concat", "seconds", "like", "focal_tolerance", "min_valid"),
-    *("workers", "match", "skip_unusable", "need_sound"),
+    *("workers", "cluster", "gpus", "match", "skip_unusable", "need_sound"),
 }
 
 NEARLY_ALL = 0.9  # fraction of frames with the face below which the result says so

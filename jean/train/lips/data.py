@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jean.clips.corpus import CorpusClip
+from jean.cluster.calls import map_in_processes
 from jean.drivers.lip_style import clip_lips
 from jean.errors import InputError
 from jean.lips.parameters import OPENING, WIDTH
@@ -15,7 +16,6 @@ from jean.lips.prior import LipPrior
 from jean.lips.spectrum import ROWS_HZ, mel_power
 from jean.lips.sync import NATURAL_S, Sync, find_sync
 from jean.media import read_audio
-from jean.pool import map_in_processes
 from jean.progress import Progress
 from jean.train.lips.articulation import lip_targets, phoneme_classes
 from jean.train.lips.augment import augment, resampled_rows

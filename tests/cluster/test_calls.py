@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from jean.cluster.calls import map_in_processes
 from jean.errors import InputError, SetupError
-from jean.pool import map_in_processes
 from jean.progress import Silent
 
 
