@@ -1,8 +1,8 @@
 """An invisible watermark that says "synthetic", in one frame of every half second.
 
 The marks are singular values of wavelet and cosine coefficients, by the package ``invisible-watermark``. They survive
-re-encoding at usual qualities and, if the reader knows the former size, resizing; they do not survive cropping or
-turning. docs/guides/provenance.md has the figures.
+re-encoding at good quality and enlarging; they do not survive strong compression, cropping or mirroring.
+docs/guides/provenance.md has the figures.
 """
 
 from __future__ import annotations

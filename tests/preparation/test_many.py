@@ -195,7 +195,7 @@ def test_only_the_chosen_videos_of_a_joined_clip_are_matted(tmp_path):
     for name, left in (("a", 100), ("b", 100), ("c", 30)):
         film(takes / f"{name}.mp4", face_at(left), frames=8)
     (takes / "d.mp4").write_bytes(b"not a video" * 100)
-    config = PrepareConfig(**{**SMALL, "matting": "counted"}, concat=True, seconds=0.5, focal_tolerance=10, workers=1)
+    config = PrepareConfig(**{**SMALL, "matting": "counted"}, concat=True, seconds=0.5, focal_tolerance=10)
     notes = Notes()
     result = prepare([takes], tmp_path / "joined", config, notes)
     (clip,) = result["clips"]
