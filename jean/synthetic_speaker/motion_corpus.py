@@ -9,8 +9,8 @@ import csv
 import io
 from pathlib import Path
 
+from jean.cluster.calls import map_in_processes
 from jean.files import write_text
-from jean.pool import map_in_processes
 from jean.progress import Progress, Silent
 from jean.synthetic_speaker.language import make_sentence
 from jean.synthetic_speaker.speaker import build_speaker

@@ -9,6 +9,7 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.clips.corpus import CorpusClip, people
+from jean.cluster.calls import map_in_processes
 from jean.drivers.blinks import BlinkModel, blink_inputs
 from jean.drivers.eyes import CLOSURE, GAZE, measure_eyes, standardised
 from jean.drivers.motion_sampling import NEW, PAST, WINDOW
@@ -19,7 +20,6 @@ from jean.drivers.resampling import interpolate_rows
 from jean.errors import InputError
 from jean.media import read_audio
 from jean.models.motion_flow import CONTEXT
-from jean.pool import map_in_processes
 from jean.progress import Progress
 from jean.synthetic_speaker.video_corpus import LEVELS
 
