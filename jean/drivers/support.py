@@ -130,6 +130,8 @@ class Support:
 
 def _shrink(distance: np.ndarray, radius: float) -> np.ndarray:
     """Factors [T] in (0, 1] for distances [T]: 1 up to ``radius``, then a smooth approach to ``LARGEST`` radii."""
+    if np.isinf(radius):
+        return np.ones_like(distance)
     radius = max(radius, 1e-6)  # rounding errors do not count as distance
     beyond = (LARGEST - 1) * radius
     target = radius + beyond * np.tanh((distance - radius) / beyond)
@@ -252,6 +254,20 @@ class DriverSupport:
             Support.fit(_flat(offsets, LOWER), scale_floor=0.02, room=OFFSET_ROOM),
             PoseSupport.fit(camera_to_world),
             None if lips is None else Support.fit(lips, scale_floor=0.02),
+        )
+
+    def unlimited(self) -> DriverSupport:
+        """The same means without any limit: what ``limit`` and ``approach`` return is what they are given."""
+
+        def free(support: Support) -> Support:
+            return replace(support, radius=np.inf, residual_radius=np.inf)
+
+        return DriverSupport(
+            free(self.expression),
+            free(self.upper_offsets),
+            free(self.lower_offsets),
+            replace(self.pose, motion=free(self.pose.motion)),
+            None if self.lips is None else free(self.lips),
         )
 
     def limit_offsets(self, offsets: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

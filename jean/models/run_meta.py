@@ -77,6 +77,7 @@ class HeadArguments(Arguments):
     expression_map: Literal["linear", "mlp", "none"] = "linear"
     size_px: int = Field(256, ge=1, le=1 << 15)
     eye_width: int = Field(0, ge=0, le=4)
+    torso: bool = True
 
 
 class Named(Meta):

@@ -126,6 +126,7 @@ class TalkingHead(nn.Module):
         size_px: side of the training frames.
         eye_width: 4 for a head that takes the eyes as inputs of their own (``Frames.eyes``), which are then taken
             out of the expression vector; 0 for none, as in the paper.
+        torso: whether a layer behind the head shows the torso.
     """
 
     expression_mean: Tensor
@@ -158,6 +159,7 @@ class TalkingHead(nn.Module):
         expression_map: str = "linear",
         size_px: int = 256,
         eye_width: int = 0,
+        torso: bool = True,
     ):
         super().__init__()
         # e_a has 64 values (section 3.1); a projection brings it to the width that F_Θ takes (docs/method.md)
@@ -174,7 +176,7 @@ class TalkingHead(nn.Module):
         widths = (audio_width, expression_width, latent_width)
         arguments = HeadArguments(widths, box, shape, audio_drives_mouth, size_px, eye_width)
         self.head = HEADS.load(preset)(arguments)
-        self.torso = TorsoLayer()
+        self.torso = TorsoLayer() if torso else None
         self.register_buffer("expression_mean", torch.zeros(expression_features))
         self.register_buffer("expression_std", torch.ones(expression_features))
         self.register_buffer("pose_mean", torch.zeros(6))
@@ -200,12 +202,13 @@ class TalkingHead(nn.Module):
     @property
     def operations(self) -> tuple[str, ...]:
         """The operations of ``jean.kernels.backend.OPERATIONS`` that head and torso use."""
-        return tuple(dict.fromkeys((*self.head.operations, *self.torso.operations)))
+        return tuple(dict.fromkeys((*self.head.operations, *(self.torso.operations if self.torso else ()))))
 
     def use(self, backend: Backend) -> None:
         """Uses a backend that was resolved for ``operations``."""
         self.head.use(backend)
-        self.torso.backend = backend
+        if self.torso is not None:
+            self.torso.backend = backend
 
     def audio_embedding(self, audio: Tensor) -> Tensor:
         """The audio part of e_in [F, audio_width], from audio windows as ``Frames`` has them.
@@ -258,10 +261,12 @@ class TalkingHead(nn.Module):
             frames: one frame.
             condition: its e_in.
         """
-        pose = self._pose(frames)
+        torso, pose = self.torso, self._pose(frames)
+        if torso is None:
+            return None
         view = self.head.view(frames.supported_poses, pose)
         deformation = self.deformation(frames, condition)
-        return self.head.frame_scene(condition, view, deformation, lambda: self.torso.frame_torso(pose[0]))
+        return self.head.frame_scene(condition, view, deformation, lambda: torso.frame_torso(pose[0]))
 
     @torch.no_grad()
     def posed_gaussians(self, frames: Frames, at_rest: bool = False) -> PosedGaussians | None:
@@ -321,6 +326,8 @@ class TalkingHead(nn.Module):
 
         In training, every ``TORSO_STRIDE``-th pixel has a gradient.
         """
+        if self.torso is None:
+            return coordinates.new_zeros(len(coordinates), 3), coordinates.new_zeros(len(coordinates))
         if where is None:
             return self.torso(coordinates, pose, frame)
         rows = where.nonzero()[:, 0]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -144,6 +144,8 @@ def load_configured_head(run: Path, config: RenderConfig, progress: Progress) ->
     checkpoint = load_checkpoint(run, stage="nerf", warn=progress.warn)
     person = read_person(run)
     model = load_model(checkpoint, config.device)
+    if not model.head.limits_drivers:
+        person = replace(person, support=person.support.unlimited())
     backend = Backend.resolve(config.backend, model.device, config.precision, model.operations, progress.say)
     model.use(backend)
     return LoadedHead(checkpoint, person, model, backend, progress)

@@ -186,3 +186,19 @@ def test_a_source_that_turns_over_does_not_make_the_head_jump():
     turned = support.turn_further(source, limited)[0]
     steps, limits = (np.degrees(rotation_angle(poses[1:, :3, :3], poses[:-1, :3, :3])) for poses in (turned, limited))
     assert steps.max() <= limits.max() + 0.1  # the limit itself changes sides there
+
+
+def test_an_unlimited_support_returns_what_it_is_given():
+    random = np.random.default_rng(0)
+    poses = poses_from_motion(random.normal(size=(50, 6)), np.eye(4))
+    support = DriverSupport.fit(random.normal(size=(50, 8)), random.normal(size=(50, 68, 2)), poses, None).unlimited()
+    values, far = 100 * random.normal(size=(9, 8)), poses_from_motion(5 * random.normal(size=(9, 6)), np.eye(4))
+    limited, remaining = support.expression.limit(values)
+    assert np.array_equal(limited, values) and (remaining == 1).all()
+    moved, kept = support.expression.approach(values)
+    np.testing.assert_allclose(moved, values)
+    assert kept == 1
+    near = support.pose.limit(far)[0]
+    assert np.array_equal(near, far) and np.array_equal(support.pose.turn_further(far, near)[0], far)
+    offsets = 50 * random.normal(size=(9, 68, 2))
+    assert np.array_equal(support.limit_offsets(offsets)[0], offsets)

@@ -44,7 +44,7 @@ class Truth:
 
 def truth_path(video: str | Path) -> Path:
     """Path of the ground-truth file of a video."""
-    return Path(video).with_suffix(".truth.safetensors")
+    return Path(video).resolve().with_suffix(".truth.safetensors")
 
 
 def save_truth(path: Path, truth: Truth) -> None:
@@ -82,7 +82,7 @@ def load_truth(video: str | Path) -> Truth:
 
 def matte_path(video: str | Path) -> Path:
     """Path of the file with the true mattes of a video."""
-    return Path(video).with_suffix(".matte.npz")
+    return Path(video).resolve().with_suffix(".matte.npz")
 
 
 def save_matte(path: Path, matte: np.ndarray) -> None:

@@ -191,6 +191,7 @@ class Head(nn.Module, ABC):
         trained_by: the one that decides the speed of training.
         rendered_by: the one that decides the speed of rendering.
         training_defaults: configuration values of ``train-nerf`` for this head, for fields that the user leaves open.
+        limits_drivers: whether rendering keeps drivers within the range of the training (``jean.drivers.support``).
         draws_pictures: whether ``draw`` computes the whole window around the pixels. Training then draws crops, and
             compares them as pictures.
         takes_eyes: whether the head can show the eyes' part of e_in in the region of the eyes alone.
@@ -201,6 +202,7 @@ class Head(nn.Module, ABC):
     trained_by: ClassVar[str]
     rendered_by: ClassVar[str]
     training_defaults: ClassVar[Mapping[str, Any]] = {}
+    limits_drivers: ClassVar[bool] = True
     draws_pictures: ClassVar[bool] = False
     takes_eyes: ClassVar[bool] = False
 

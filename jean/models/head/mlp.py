@@ -14,6 +14,9 @@ from jean.models.encoding import encode, encoded_width, expand_frames
 
 POSITION_FREQUENCIES = 10  # section 8.4.2
 DIRECTION_FREQUENCIES = 4  # section 8.4.2
+# Positions are encoded in metres about the head's origin, as in AD-NeRF: the shortest period is 1.23 cm. In a smaller
+# unit the same frequencies are finer than what a short clip shows, and fit its noise.
+UNIT_CM = 100.0
 
 
 class MlpField(nn.Module):
@@ -24,7 +27,7 @@ class MlpField(nn.Module):
 
     Args:
         condition_width: width of e_in.
-        box: (low, high) corners of the volume, head space, cm; positions are scaled to [-1, 1].
+        box: (low, high) corners of a volume, head space, cm, that is scaled to [-1, 1]; None: positions in metres.
         width: hidden size (the paper: 128).
         depth: layers (the paper: 8).
         skip: index of the layer after which the input is concatenated again.
@@ -40,14 +43,15 @@ class MlpField(nn.Module):
     def __init__(
         self,
         condition_width: int,
-        box: tuple[tuple[float, float, float], tuple[float, float, float]],
+        box: tuple[tuple[float, float, float], tuple[float, float, float]] | None = None,
         width: int = 128,
         depth: int = 8,
         skip: int = 4,
     ):
         super().__init__()
-        low, high = torch.tensor(box[0]), torch.tensor(box[1])
         self.backend = REFERENCE
+        # what positions are encoded as: (x - middle) / reach. Stored, because earlier heads have the scale of their box
+        low, high = torch.tensor([[-UNIT_CM] * 3, [UNIT_CM] * 3] if box is None else box)
         self.register_buffer("middle", (low + high) / 2)
         self.register_buffer("reach", (high - low) / 2)
         inputs = encoded_width(3, POSITION_FREQUENCIES) + condition_width

@@ -39,6 +39,7 @@ class PaperHead(Head):
     high: Tensor
     operations = ("mlp", "mlp_values", "render_mlp_rays", "march", "composite")
     trained_by, rendered_by = "mlp", "mlp_values"
+    limits_drivers = False
     few_samples = 13
     # Few-sample rendering. The grid averages over conditions and can miss density of single frames, so a fraction of
     # the samples is distributed uniformly over occupied space. Rays with a smaller opacity get fewer samples.
@@ -50,8 +51,8 @@ class PaperHead(Head):
         self.coarse_samples, self.fine_samples = coarse_samples, fine_samples
         self.register_buffer("low", torch.tensor(box[0]))
         self.register_buffer("high", torch.tensor(box[1]))
-        self.coarse = MlpField(sum(widths), box)
-        self.fine = MlpField(sum(widths), box)
+        self.coarse = MlpField(sum(widths))
+        self.fine = MlpField(sum(widths))
         self.occupancy: OccupancyGrid | None = None
 
     def use(self, backend: Backend) -> None:  # noqa: D102

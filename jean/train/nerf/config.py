@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from jean.config import StageConfig, Width
 
@@ -30,6 +30,13 @@ PRESETS: dict[str, dict[str, Any]] = {
         "expression_noise": 0.0,
         "opacity_weight": 0.0,
         "scale_audio_embedding": False,
+        "background": "plate",
+        "regions": (0.0, 0.0, 0.0, 0.95, 0.05),
+        "torso": False,
+        "adam_beta2": 0.999,
+        "adam_eps": 1e-8,
+        "warm_up_steps": 0,
+        "fine_tune_decay": 1.0,
     },
     "gaussian": {
         "steps": 8_000,
@@ -69,8 +76,17 @@ PRESETS: dict[str, dict[str, Any]] = {
         "expression_noise": 0.1,
         "opacity_weight": 0.1,
         "scale_audio_embedding": True,
+        "background": "random",
+        "regions": (0.15, 0.1, 0.35, 0.25, 0.15),
+        "torso": True,
+        "adam_beta2": 0.99,
+        "adam_eps": 1e-12,
+        "warm_up_steps": 20,
+        "fine_tune_decay": 0.1,
     },
 }
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
 
 
 class NerfConfig(StageConfig):
@@ -179,8 +195,34 @@ class NerfConfig(StageConfig):
         "of the training on: 8 in AD-NeRF, 0 for none.",
     )
     decay: float = Field(0.1, gt=0, le=1, description="Factor by which the learning rates decay over the training.")
-    background: Literal["random", "plate"] = Field(
-        "random", description="Background while training: random colours, or the clip's clean plate."
+    fine_tune_decay: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Factor by which the learning rate of the audio encoder of --audio decays over the training; the "
+        "paper states one rate.",
+    )
+    adam_beta2: float | None = Field(
+        None, ge=0, lt=1, description="Decay of Adam's second moments: 0.999 in AD-NeRF and the preset paper."
+    )
+    adam_eps: float | None = Field(None, gt=0, le=1, description="Adam's ε, for networks.")
+    warm_up_steps: int | None = Field(
+        None, ge=0, le=1_000_000_000, description="Steps in which the learning rates rise linearly to their values."
+    )
+    background: Literal["random", "plate"] | None = Field(
+        None,
+        description="Background while training: plate, the clip's clean plate behind the last sample (section 8.4.2), "
+        "or random colours.",
+    )
+    regions: tuple[Fraction, Fraction, Fraction, Fraction, Fraction] | None = Field(
+        None,
+        description="Fractions of the training pixels that are drawn from the boxes around mouth, eyes, face and head, "
+        "and from the whole frame. The preset paper draws 95 % from the box of the head, as AD-NeRF does.",
+    )
+    torso: bool | None = Field(
+        None,
+        description="Whether a flat layer behind the head shows the torso. Without one, the head is trained and "
+        "rendered over the background alone, as the paper's.",
     )
     dropout: float | None = Field(None, ge=0, lt=1, description="Dropout probability of the audio encoder.")
     latent_width: int | None = Field(
@@ -216,3 +258,9 @@ class NerfConfig(StageConfig):
     opacity_weight: float | None = Field(
         None, ge=0, le=1000, description="Weight of the loss between opacity and matte."
     )
+
+    @model_validator(mode="after")
+    def _require_a_region(self) -> NerfConfig:
+        if self.regions is not None and not sum(self.regions):
+            raise ValueError("regions: at least one fraction must be positive")
+        return self

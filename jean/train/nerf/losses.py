@@ -34,6 +34,9 @@ def pixel_losses(
         generator: draws the colours behind the head.
     """
     rgb, matte, plate = batch.rgb, batch.matte, batch.plate
+    if not config.torso:
+        rgb = without_torso(rgb, matte, plate)
+        matte = torch.stack([matte[:, 0], torch.zeros_like(matte[:, 1])], -1)
     foreground = matte.sum(-1, keepdim=True).clamp(0, 1)
     if config.background == "random":
         # where the matte is uncertain, nobody knows how much of the plate the pixel holds: it stays over the plate
@@ -44,7 +47,7 @@ def pixel_losses(
     else:
         behind, target = plate, rgb
     visible = pixels
-    if not config.opacity_weight:
+    if config.torso and not config.opacity_weight:
         # nothing else separates head and torso: the flat layer learns faster and would learn the face
         hidden = matte[:, 0] > 0.99
         visible = replace(pixels, torso_opacity=pixels.torso_opacity.masked_fill(hidden, 0.0))
@@ -58,11 +61,26 @@ def pixel_losses(
         losses["opacity"] = config.opacity_weight * (
             opacity_loss(pixels.opacity(), foreground[:, 0]) + 0.3 * opacity_loss(pixels.head[-1].opacity, matte[:, 0])
         )
+    if not config.torso:
+        return losses
     torso = pixels.torso_rgb, pixels.torso_opacity
     losses["torso"] = TORSO_WEIGHT * (
         torso_loss(*torso, rgb, matte[:, 0], matte[:, 1]) + hidden_torso_loss(*torso, batch.torso, matte[:, 0])
     )
     return losses
+
+
+def without_torso(rgb: Tensor, matte: Tensor, plate: Tensor) -> Tensor:
+    """Pixels with the torso replaced by the background, as the images that AD-NeRF trains a head on.
+
+    Args:
+        rgb: [R, 3]; matte: opacity of head and torso [R, 2]; plate: the clean background [R, 3].
+
+    Returns:
+        [R, 3]. Where no torso shows, the pixel is unchanged; elsewhere the head's share of it lies over the background.
+    """
+    head, torso = matte.split(1, -1)
+    return torch.where(torso > 0.02, head * rgb + (1 - head) * plate, rgb)
 
 
 def _random_colours(batch: RayBatch, generator: torch.Generator) -> Tensor:
@@ -89,7 +107,7 @@ def _picture_losses(shown: Tensor, target: Tensor, batch: RayBatch) -> dict[str,
 
 def priors(model: TalkingHead, latents: FrameLatents, config: ResolvedNerfConfig) -> dict[str, Tensor]:
     """Prior losses by name, for every fourth step."""
-    losses = {"torso_roughness": TORSO_ROUGHNESS_WEIGHT * model.torso.roughness()}
+    losses = {} if model.torso is None else {"torso_roughness": TORSO_ROUGHNESS_WEIGHT * model.torso.roughness()}
     if config.latent_width:
         losses["latents"] = LATENT_WEIGHT * latents.weight.square().mean()
     return losses | model.head.regularisers()

@@ -42,6 +42,7 @@ def model_arguments(data: PersonFrames, config: ResolvedNerfConfig) -> dict[str,
         "expression_map": data.method.expression.encoder(config.expression_width, vector_width),
         "size_px": data.size_px,
         "eye_width": 0 if data.eyes is None else data.eyes.shape[1],
+        "torso": config.torso,
     }
 
 

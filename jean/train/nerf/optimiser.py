@@ -14,7 +14,6 @@ from jean.train.nerf.latents import FrameLatents
 from jean.train.nerf.presets import ResolvedNerfConfig
 
 LATENT_RATE = 5e-3  # learning rate of latent codes and pose corrections
-WARM_UP_STEPS = 20
 
 
 def make_optimiser(
@@ -38,7 +37,11 @@ def make_optimiser(
         for group in groups:
             group["lr"] = torch.tensor(group["lr"], device=device)
     weights, ema_weights = ([] if ema is model else list(m.parameters()) for m in (model, ema))
-    options: dict[str, Any] = {"betas": (0.9, 0.99), "eps": 1e-12, "capturable": device.type == "cuda"}
+    options: dict[str, Any] = {
+        "betas": (0.9, config.adam_beta2),
+        "eps": config.adam_eps,
+        "capturable": device.type == "cuda",
+    }
     return AdamWithEma(groups, weights, ema_weights, backend.implementation("adam"), **options)
 
 
@@ -48,13 +51,20 @@ def parameter_groups(model: TalkingHead, latents: FrameLatents, config: Resolved
     if config.audio_run is None:  # beside a learned encoder, the projection after it is new and learns like a network
         speech += model.audio_projection.parameters()
     own: dict[tuple[float, float], list[torch.nn.Parameter]] = {}
-    for group in (*model.head.parameter_groups(), *model.torso.parameter_groups()):
+    torso = () if model.torso is None else model.torso.parameter_groups()
+    for group in (*model.head.parameter_groups(), *torso):
         own.setdefault((group.learning_rate, group.eps), []).extend(group.parameters)
     assigned = {id(parameter) for parameters in (speech, *own.values()) for parameter in parameters}
     networks = [parameter for parameter in model.parameters() if id(parameter) not in assigned]
     groups: list[dict[str, Any]] = [
         {"params": networks, "lr": config.learning_rate, "first_lr": config.learning_rate},
-        {"params": speech, "lr": config.audio_rate, "first_lr": config.audio_rate, "ends": config.audio_steps},
+        {
+            "params": speech,
+            "lr": config.audio_rate,
+            "first_lr": config.audio_rate,
+            "ends": config.audio_steps,
+            "decay": config.decay if config.audio_run is None else config.fine_tune_decay,
+        },
     ]
     for (rate, eps), parameters in own.items():
         groups.append({"params": parameters, "lr": rate, "first_lr": rate, "eps": eps})
@@ -88,19 +98,18 @@ def rearrange(
             average[fresh] = parameter[fresh]
 
 
-def set_rates(optimiser: torch.optim.Optimizer, step: int, steps: int, decay: float) -> None:
+def set_rates(optimiser: torch.optim.Optimizer, step: int, config: ResolvedNerfConfig) -> None:
     """Sets the learning rates of one step: a linear warm-up, then an exponential decay.
 
     Args:
         optimiser: with groups of ``parameter_groups``.
         step: number of the step, from 0.
-        steps: of the whole training.
-        decay: factor on the rates at the last step.
+        config: the configuration.
     """
+    warm_up = min(1.0, (step + 1) / config.warm_up_steps) if config.warm_up_steps else 1.0
     for group in optimiser.param_groups:
-        warm_up = min(1.0, (step + 1) / WARM_UP_STEPS)
         linear = max(0.0, 1 - step / group["ends"]) if group.get("ends") else 1.0
-        rate = group["first_lr"] * warm_up * linear * decay ** (step / steps)
+        rate = group["first_lr"] * warm_up * linear * group.get("decay", config.decay) ** (step / config.steps)
         if isinstance(group["lr"], torch.Tensor):
             group["lr"].fill_(rate)
         else:

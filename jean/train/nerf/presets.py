@@ -38,6 +38,13 @@ class ResolvedNerfConfig(NerfConfig):
     lip_noise: float
     expression_noise: float
     opacity_weight: float
+    background: Literal["random", "plate"]
+    regions: tuple[float, float, float, float, float]
+    torso: bool
+    adam_beta2: float
+    adam_eps: float
+    warm_up_steps: int
+    fine_tune_decay: float
     row: MethodRow
     scale_audio_embedding: bool
 

@@ -33,8 +33,6 @@ from jean.train.nerf.presets import ResolvedNerfConfig
 from jean.train.nerf.rigid_parts import rigid_fraction
 from jean.train.nerf.visual_hull import dilate_cells, visual_hull
 
-# Fractions of the training pixels drawn from mouth, eyes, face, head, and the whole frame.
-REGION_FRACTIONS = (0.15, 0.1, 0.35, 0.25, 0.15)
 REGULARISE_EVERY = 4  # steps: gradients of positions cost half a step more, and poses and priors need few of them
 CROP_STRIDE = 4  # pixels of a crop per ray of the prior on the eyes' depth, which takes long per ray
 LIP_WINDOWS = 64  # audio windows per step for the lip regression
@@ -91,7 +89,7 @@ class NerfStage:
         self.tracks = DriverTracks.of_person(data, device, config.audio_attention)
         self.frames = self.tracks.frames
         batches = CropBatches if self.model.head.draws_pictures else RayBatches
-        self.batches = batches(data, config.rays, config.frames_per_step, REGION_FRACTIONS, device)
+        self.batches = batches(data, config.rays, config.frames_per_step, config.regions, device)
         records = device.type == "cuda" and config.graphs and self.batches.images.resident
         self.graphs = Graphs(device, [self.generator]) if records else None
         self.eye_depth = None if data.eyes is None else EyeDepth(data.shape.tolist(), device)
@@ -107,7 +105,7 @@ class NerfStage:
         if config.audio_attention and smoothing != self.smoothing:
             self.model.smoothing.fill_(smoothing)
             self.smoothing = smoothing
-        set_rates(self.optimiser, step, config.steps, config.decay)
+        set_rates(self.optimiser, step, config)
         regularise, fraction = step % REGULARISE_EVERY == 0, ema_step(config.ema_decay, step)
         if self.graphs is None:
             scalars, frames = self.learn(regularise, fraction)

@@ -14,12 +14,16 @@ from safetensors.numpy import load_file
 from jean.checkpoint import load_checkpoint
 from jean.drivers.person_frames import open_person
 from jean.errors import ArtefactError, InputError, UsageError
+from jean.kernels.backend import REFERENCE
 from jean.kernels.reference import Composite
+from jean.models.encoding import encode
+from jean.models.head.mlp import MlpField
 from jean.models.talking_head import Pixels
 from jean.progress import Silent
 from jean.train.nerf import train as nerf
 from jean.train.nerf.batch import RayBatch
-from jean.train.nerf.losses import pixel_losses
+from jean.train.nerf.losses import pixel_losses, without_torso
+from jean.train.nerf.optimiser import set_rates
 from jean.train.nerf.presets import resolve
 from jean.train.nerf.train import NerfConfig, NerfStage, train_nerf
 from jean.train.nerf.visual_hull import dilate_cells, visual_hull
@@ -74,7 +78,7 @@ def test_the_same_seed_gives_the_same_weights(small, tmp_path):
 
 @pytest.mark.parametrize("preset", ["fast", "paper"])
 def test_the_torso_of_the_paper_preset_does_not_learn_the_face(clip, preset):
-    trained = stage(clip, preset=preset)
+    trained = stage(clip, preset=preset, torso=True, background="random")
     torch.manual_seed(0)
     opacity = torch.full((2,), 0.5, requires_grad=True)  # first pixel: head only; second: torso only
     head = Composite(torch.rand(2, 3), torch.full((2,), 0.5), torch.ones(2), torch.ones(2, 1))
@@ -134,6 +138,74 @@ def test_the_paper_preset_has_the_values_of_the_paper():
     assert (config.steps, config.rays, config.frames_per_step) == (400_000, 2048, 1)
     assert config.learning_rate == 5e-4 and config.learning_rate * config.decay == pytest.approx(5e-5)
     assert (config.audio_width, config.expression_width, config.latent_width) == (32, 64, 0)
+    # what the paper leaves to AD-NeRF
+    assert (config.background, config.torso, config.regions) == ("plate", False, (0, 0, 0, 0.95, 0.05))
+    assert (config.adam_beta2, config.adam_eps, config.warm_up_steps) == (0.999, 1e-8, 0)
+    assert (config.audio_noise, config.expression_noise, config.dropout, config.ema_decay) == (0, 0, 0, 0)
+
+
+def test_the_rates_of_the_paper_preset_decay_from_the_first_step_and_that_of_the_encoder_stays(clip):
+    config = resolve(NerfConfig(preset="paper", audio_run="runs/audio", steps=100))
+    parameters = [torch.nn.Parameter(torch.zeros(1)) for _ in range(2)]
+    groups = [{"params": [parameters[0]], "lr": 0.0, "first_lr": config.learning_rate}]
+    groups.append(
+        {"params": [parameters[1]], "lr": 0.0, "first_lr": config.audio_rate, "decay": config.fine_tune_decay}
+    )
+    adam = torch.optim.Adam(groups)
+    rates = []
+    for step in (0, 50, 100):
+        set_rates(adam, step, config)
+        rates.append([group["lr"] for group in adam.param_groups])
+    np.testing.assert_allclose(rates, [[5e-4, 5e-6], [5e-4 * 0.1**0.5, 5e-6], [5e-5, 5e-6]])
+    fast = resolve(NerfConfig(audio_run="runs/audio", steps=100))
+    set_rates(adam, 9, fast)
+    assert adam.param_groups[0]["lr"] == pytest.approx(5e-4 * 0.5 * 0.1**0.09)  # half of 20 steps of warm-up
+
+
+def test_positions_are_encoded_in_metres_and_an_older_head_keeps_its_scale(clip):
+    field = stage(clip, preset="paper", rays=8, frames_per_step=1).model.head.fine
+    one = encode(torch.tensor([[1.0, 0.0, 0.0]]) / 100, 10)  # a centimetre
+    seen = []
+    field.layers[0].register_forward_pre_hook(lambda module, given: seen.append(given[0]))
+    field.backend = REFERENCE
+    field(torch.tensor([[1.0, 0.0, 0.0]]), torch.zeros(1, 96), torch.tensor([[0.0, 0.0, 1.0]]), torch.zeros(1).long())
+    torch.testing.assert_close(seen[0][:, :63], one)
+    shortest_cm = 100 * 2 * np.pi / 2**9
+    assert shortest_cm == pytest.approx(1.227, abs=1e-3)
+    older = MlpField(96, ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0)))
+    field.load_state_dict(older.state_dict())
+    assert field.reach.tolist() == [14.0, 16.5, 11.0] and field.middle.tolist() == [0.0, -1.5, 1.0]
+
+
+def test_a_head_without_torso_is_trained_on_the_head_over_the_plate(clip):
+    rgb, plate = torch.tensor([[0.8, 0.2, 0.4]] * 3), torch.tensor([[0.1, 0.5, 0.9]] * 3)
+    matte = torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.25, 0.75]])  # head, torso, both
+    expected = torch.stack([rgb[0], plate[0], 0.25 * rgb[0] + 0.75 * plate[0]])
+    torch.testing.assert_close(without_torso(rgb, matte, plate), expected)
+    edge = torch.tensor([[0.5, 0.0]])  # hair before the background is left as it is
+    torch.testing.assert_close(without_torso(rgb[:1], edge, plate[:1]), rgb[:1])
+    trained = stage(clip, preset="paper", rays=32, frames_per_step=1)
+    assert trained.model.torso is None and "torso" not in trained.losses(True)[0]
+    pixels = trained.model.trace(trained.frames(torch.tensor([0])), torch.rand(4, 2) * 48, torch.zeros(4).long(), 48)
+    assert not pixels.torso_opacity.any() and not pixels.torso_rgb.any()
+    with_torso = stage(clip, preset="paper", rays=32, frames_per_step=1, torso=True)
+    assert "torso" in with_torso.losses(True)[0]
+
+
+def test_the_paper_preset_draws_95_percent_of_its_rays_from_the_box_of_the_head(clip):
+    trained = stage(clip, preset="paper", rays=4000, frames_per_step=1)
+    batch = trained.batches.draw(torch.Generator().manual_seed(0))
+    box = trained.data.boxes[int(batch.frames[0]), 3]
+    inside = (
+        (batch.pixels >= torch.from_numpy(box[:2]).float()) & (batch.pixels <= torch.from_numpy(box[2:]) + 0.5)
+    ).all(1)
+    area = float(np.prod(box[2:] - box[:2])) / 48**2
+    assert inside.float().mean() == pytest.approx(0.95 + 0.05 * area, abs=0.015)
+
+
+def test_no_region_at_all_is_refused():
+    with pytest.raises(ValueError, match="at least one fraction"):
+        NerfConfig(regions=(0, 0, 0, 0, 0))
 
 
 def test_speech_alone_drives_the_lips_unless_all_coefficients_are_chosen(clip):
