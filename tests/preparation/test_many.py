@@ -160,7 +160,7 @@ def spoken(tmp_path_factory):
     root = tmp_path_factory.mktemp("spoken")
     speaker = build_speaker(sample_identity(3))
     for number in range(3):
-        write_speaker_video(root / f"v{number}", 3, "happy", 1.0, ["ba"], size=64, seed=number, speaker=speaker)
+        write_speaker_video(root / f"v{number}", 3, "happy", 1.0, ["boat"], size=64, seed=number, speaker=speaker)
     (root / "v9.mp4").write_bytes(b"not a video" * 100)
     return root
 
