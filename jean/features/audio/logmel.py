@@ -46,7 +46,7 @@ class LogMel:
         wave = np.asarray(wave, np.float32)
         if wave.ndim != 1:
             raise InputError(f"the audio has shape {wave.shape}, not mono [S].", "Mix it down to one channel.")
-        if not np.isfinite(wave).all():
+        if not all(np.isfinite(piece).all() for piece in _pieces(wave)):
             raise InputError("the audio has samples that are not numbers.", "Export the audio again.")
         librosa = _library()
         bank = librosa.filters.mel(sr=RATE_HZ, n_fft=FFT, n_mels=BANDS, fmin=LOW_HZ, fmax=HIGH_HZ)
@@ -68,11 +68,18 @@ def speech_gain(wave: np.ndarray) -> float:
     blocks = wave[: len(wave) // HOP * HOP].reshape(-1, HOP)
     if len(blocks) == 0:
         return 1.0
-    rms = np.sqrt(np.mean(np.square(blocks, dtype=np.float64), axis=1))
+    squares = [np.mean(np.square(piece, dtype=np.float64), axis=1) for piece in _pieces(blocks)]
+    rms = np.sqrt(np.concatenate(squares))
     loud = np.percentile(rms, 90)
     voiced = rms[rms >= loud * 10 ** (-VOICED_DB / 20)]
     level = float(np.sqrt(np.mean(voiced**2)))
     return min(SPEECH_RMS / level, MAX_GAIN) if level > 0 else 1.0
+
+
+def _pieces(values: np.ndarray) -> list[np.ndarray]:
+    """Views of successive parts, so that what is computed of each takes little memory, also for hours of sound."""
+    length = CHUNK * (HOP if values.ndim == 1 else 1)
+    return [values[first : first + length] for first in range(0, len(values), length)]
 
 
 def _power(wave: np.ndarray, first: int, last: int) -> np.ndarray:

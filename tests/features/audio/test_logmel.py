@@ -90,3 +90,19 @@ def test_without_librosa_the_error_names_the_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "librosa", None)
     with pytest.raises(SetupError, match="pip install librosa"):
         LogMel().extract(noise(0.1))
+
+
+def test_the_gain_of_long_sound_takes_little_memory_and_is_that_of_the_whole():
+    import tracemalloc
+
+    wave = np.random.default_rng(0).standard_normal(5 * 60 * 16000).astype(np.float32) * 0.05
+    wave[1_000_000:2_000_000] *= 0.01
+    blocks = wave.reshape(-1, 320).astype(np.float64)
+    rms = np.sqrt((blocks**2).mean(1))
+    spoken = rms[rms >= np.percentile(rms, 90) * 10 ** (-25 / 20)]
+    expected = 0.07 / np.sqrt((spoken**2).mean())
+    tracemalloc.start()
+    gain = speech_gain(wave)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert gain == expected and peak < wave.nbytes / 2, "in double precision the whole is twice as large as the sound"
