@@ -34,6 +34,7 @@ ZERO: dict[str, set[str]] = {
     },
     "act": set(),
     "train-nerf": {
+        "warm_up_steps",
         "lip_weight",
         "audio_rate",
         "audio_steps",

@@ -203,7 +203,7 @@ class NerfConfig(StageConfig):
         "paper states one rate.",
     )
     adam_beta2: float | None = Field(
-        None, ge=0, lt=1, description="Decay of Adam's second moments: 0.999 in AD-NeRF and the preset paper."
+        None, gt=0, lt=1, description="Decay of Adam's second moments: 0.999 in AD-NeRF and the preset paper."
     )
     adam_eps: float | None = Field(None, gt=0, le=1, description="Adam's ε, for networks.")
     warm_up_steps: int | None = Field(
