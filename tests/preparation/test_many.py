@@ -38,6 +38,7 @@ class CountedAudio(LogMel):
 class CountedMatting(FakeMatting):
     """A matting method that counts its frames."""
 
+    name = "counted"
     frames = 0
 
     def segment(self, frames):
