@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 from disentangle_runs import SEED, Corpus, Steps, audio_run, expression_run, landmark_run
 from entangled import NAME
-from linear_probe import ridge_r2
 
 from jean.clips.corpus import CorpusClip
 from jean.drivers.emotion import emotion_track
 from jean.drivers.face_points import face_points
+from jean.metrics.probes import ridge_r2
 from jean.progress import Progress
 from jean.synthetic_speaker.controls import SPEECH_CONTROLS
 

@@ -6,11 +6,11 @@ The estimators use the head's pose and rigid shape. They are fitted on drawn fra
 from __future__ import annotations
 
 import numpy as np
-from linear_probe import ridge_predict
 
 from jean.clips.clip import Clip
 from jean.demo.measurements import frontal_patch, lower_lip_edge, mouth_patch
 from jean.metrics.mouth import correlation
+from jean.metrics.probes import ridge_predict
 
 PATCH_PX = (36, 24)  # width and height of half a face in frontal view, about its size in a frame
 COMPONENTS = 100  # principal components of the patches

@@ -69,6 +69,7 @@ def pair_windows(
     window: int,
     warp: Warp,
     description: dict[str, Any] | None = None,
+    rows_of: Callable[[Clip], np.ndarray] | None = None,
 ) -> tuple[PairWindows, dict[str, Any]]:
     """Aligns each pair (Eq. 3) and cuts every window of ``window`` frames from it.
 
@@ -78,6 +79,7 @@ def pair_windows(
         window: ω.
         warp: computes the path that aligns two feature sequences.
         description: description that the features must have; None takes that of the first clip.
+        rows_of: gives the rows [T, K] of a clip that are aligned; None aligns the features, as in Eq. 3.
 
     Returns:
         The windows and the features' description.
@@ -88,6 +90,7 @@ def pair_windows(
     """
     indices: dict[str, int] = {}
     features: list[np.ndarray] = []
+    rows: list[np.ndarray] = []
     for clip in [clip for pair in pairs for clip in pair]:
         if clip.name not in indices:
             opened = clip.open()
@@ -96,10 +99,11 @@ def pair_windows(
             opened.require(ClipSpec.of_run({"emotion": description}, "emotion"), "the training data")
             indices[clip.name] = len(features)
             features.append(np.asarray(values, np.float32))
+            rows.append(features[-1] if rows_of is None else rows_of(opened))
     aligned, starts = [], []
     for number, (a, b) in enumerate(pairs):
         first, second = indices[a.name], indices[b.name]
-        path = warp(features[first], features[second])
+        path = warp(rows[first], rows[second])
         aligned.append((first, second, path))
         starts += [(number, start) for start in range(len(path) - window + 1)]
     if description is None or not starts:
@@ -108,6 +112,19 @@ def pair_windows(
             "Give clips of one person with the same sentences in two emotions.",
         )
     return PairWindows(tuple(features), tuple(aligned), np.array(starts), window), description
+
+
+def sound_rows(clip: Clip) -> np.ndarray:
+    """Rows of the clip's first audio features at its frames, [T, D], to align clips by what is heard.
+
+    The mean of the clip is taken out: voices differ in level and colour from emotion to emotion.
+
+    Raises:
+        InputError: the clip has no sound.
+    """
+    windows = clip.audio_windows(clip.audio_name())
+    rows = windows[:, windows.shape[1] // 2].astype(np.float64)
+    return np.asarray(rows - rows.mean(0))
 
 
 def centred_windows(track: np.ndarray, window: int) -> np.ndarray:

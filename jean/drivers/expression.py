@@ -22,6 +22,7 @@ from jean.drivers.expression_input import ExpressionInput, ExpressionRequest, Ex
 from jean.drivers.eyes import eye_track
 from jean.drivers.offsets import face_offsets
 from jean.drivers.resampling import VIDEO_FPS
+from jean.drivers.slow import window_mean
 from jean.errors import ArtefactError, InputError
 from jean.features import registry
 from jean.features.base import largest
@@ -62,13 +63,14 @@ class Coefficients(ExpressionInput):
     def coefficient_names(self) -> list[str]:  # noqa: D102
         return [str(name) for name, used in zip(self.coefficients["names"], self.selected(), strict=True) if used]
 
-    def vectors(self, clip: Clip) -> np.ndarray:  # noqa: D102
+    def frame_vectors(self, clip: Clip) -> np.ndarray:  # noqa: D102
         return clip.arrays["expression"][:, self.selected()]
 
     def track(self, source: Path, progress: Progress) -> ExpressionTrack:
         """Reads the expression of a prepared clip, or tracks a video; see ``ExpressionInput.track``."""
         if source.is_file() or is_sequence(source):
-            return ExpressionTrack(self._tracked(source, progress)[:, self.selected()], None, VIDEO_FPS)
+            frame_vectors = self._tracked(source, progress)[:, self.selected()]
+            return ExpressionTrack(window_mean(frame_vectors, VIDEO_FPS, self.window_s), None, VIDEO_FPS)
         clip = Clip.open(source, pictures=False)
         clip.require(ClipSpec.of_run({"expression": self.coefficients}, "coefficients"))
         return ExpressionTrack(self.vectors(clip), face_offsets(clip), clip.fps, eye_track(clip))
@@ -132,7 +134,7 @@ class EmotionFeatures(ExpressionInput):
     def of_run(cls, checkpoint: Checkpoint) -> EmotionFeatures:  # noqa: D102
         return cls(checkpoint.payload["meta"]["expression_source"]["emotion"])
 
-    def vectors(self, clip: Clip) -> np.ndarray:  # noqa: D102
+    def frame_vectors(self, clip: Clip) -> np.ndarray:  # noqa: D102
         clip.require(ClipSpec.of_run({"emotion": self.features}, "emotion"))
         return self._embedded(clip.emotion_track(self.features["name"]))
 
@@ -154,7 +156,7 @@ class EmotionFeatures(ExpressionInput):
         return "mlp"
 
     def description(self) -> dict[str, Any]:  # noqa: D102
-        return {"kind": self.kind, "emotion": self.features}
+        return super().description() | {"emotion": self.features}
 
 
 class LearnedEmbedding(EmotionFeatures):
@@ -238,7 +240,7 @@ class NoExpression(ExpressionInput):
     def of_run(cls, checkpoint: Checkpoint) -> NoExpression:  # noqa: D102
         return cls()
 
-    def vectors(self, clip: Clip) -> np.ndarray:  # noqa: D102
+    def frame_vectors(self, clip: Clip) -> np.ndarray:  # noqa: D102
         return np.zeros((clip.frame_count, 1), np.float32)
 
     def track(self, source: Path, progress: Progress) -> ExpressionTrack:  # noqa: D102

@@ -14,6 +14,7 @@ from torch import nn
 from jean.checkpoint import Checkpoint
 from jean.clips.clip import Clip
 from jean.drivers.eyes import EyeTrack
+from jean.drivers.slow import window_mean
 from jean.progress import Progress
 
 
@@ -61,6 +62,8 @@ class ExpressionInput(ABC):
             vector, so that the head has no inputs besides speech and expression vector.
         needs_run: whether the kind needs a run of ``train-expr``.
         takes_source: whether ``render`` accepts an expression source.
+        window_s: seconds over which the vectors are averaged around each frame, alike in training and rendering; 0 for
+            none, as in the paper.
     """
 
     kind: ClassVar[str]
@@ -68,6 +71,7 @@ class ExpressionInput(ABC):
     measures_offsets: ClassVar[bool] = True
     needs_run: ClassVar[bool] = False
     takes_source: ClassVar[bool] = True
+    window_s: float = 0.0
 
     @classmethod
     @abstractmethod
@@ -85,8 +89,12 @@ class ExpressionInput(ABC):
         """The expression input of a trained head."""
 
     @abstractmethod
+    def frame_vectors(self, clip: Clip) -> np.ndarray:
+        """Expression vectors of the frames of a prepared clip, float32 [T, E], before ``window_s``."""
+
     def vectors(self, clip: Clip) -> np.ndarray:
         """Expression vectors of a prepared clip, float32 [T, E]."""
+        return window_mean(self.frame_vectors(clip), clip.fps, self.window_s)
 
     @abstractmethod
     def track(self, source: Path, progress: Progress) -> ExpressionTrack:
@@ -112,7 +120,7 @@ class ExpressionInput(ABC):
 
     def description(self) -> dict[str, Any]:
         """JSON values that the run stores as ``expression_source``."""
-        return {"kind": self.kind}
+        return {"kind": self.kind} | ({"window_s": self.window_s} if self.window_s else {})
 
     def modules(self) -> dict[str, nn.Module]:
         """Trained modules that the run stores, by name; they are not trained further."""

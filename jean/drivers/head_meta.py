@@ -11,6 +11,8 @@ from jean.clips.meta import AudioSpec, EmotionSpec, ExpressionSpec, ExtractorSpe
 from jean.documents import validated
 from jean.models.run_meta import ExpressionArguments, HeadArguments, Meta
 
+LONGEST_WINDOW_S = 10.0  # over which expression vectors are averaged
+
 
 class NamedEmotion(EmotionSpec):
     """An extractor of emotion features with its name."""
@@ -25,6 +27,7 @@ class ExpressionSource(Meta):
     emotion: NamedEmotion | None = None
     model: ExpressionArguments | None = None
     variant: str | None = None
+    window_s: float = Field(0.0, ge=0, le=LONGEST_WINDOW_S)
 
     @model_validator(mode="after")
     def _complete(self) -> ExpressionSource:

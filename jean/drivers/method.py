@@ -107,8 +107,10 @@ class Method:
         meta = check_head(checkpoint)
         (name, description), *_ = meta["audio"].items()
         speech = SpeechInput(name, description, meta.get("speech") == "none")
-        kind = meta.get("expression_source", {}).get("kind", UpperFace.kind)
-        return cls(meta.get("method"), speech, EXPRESSION_INPUTS[kind].of_run(checkpoint))
+        source = meta.get("expression_source", {})
+        expression = EXPRESSION_INPUTS[source.get("kind", UpperFace.kind)].of_run(checkpoint)
+        expression.window_s = float(source.get("window_s", 0.0))
+        return cls(meta.get("method"), speech, expression)
 
 
 def plain_method(clips: Sequence[Clip], expression: str = UpperFace.kind, audio: str | None = None) -> Method:
@@ -131,6 +133,7 @@ def bind_method(
     audio_features: str | None = None,
     expression_run: Path | None = None,
     emotion_features: str | None = None,
+    window_s: float = 0.0,
     warn: Callable[[str], None] = lambda message: None,
 ) -> Method:
     """Loads the runs that a method needs, and checks that they fit the clips.
@@ -143,6 +146,7 @@ def bind_method(
         audio_features: name of the audio features; None takes those of ``audio_run``, or the clips' first.
         expression_run: run folder of ``train-expr``, or None.
         emotion_features: name of the emotion features, for kinds that take some.
+        window_s: seconds over which expression vectors are averaged; 0 for none.
         warn: receives warnings.
 
     Raises:
@@ -153,6 +157,7 @@ def bind_method(
     encoder = None if audio_run is None else _audio_encoder(clips[0], audio_run, audio_features, warn)
     request = ExpressionRequest(expression_run, emotion_features, row.variant, warn)
     expression = EXPRESSION_INPUTS[row.expression].for_training(clips, request)
+    expression.window_s = window_s
     if encoder is not None:
         audio_features = next(iter(encoder.meta["audio"]))
     for clip in clips:

@@ -41,6 +41,11 @@ class ExpressionConfig(EpochConfig):
         "the numbers of a corpus are shifted.",
     )
     dtw: Literal["fast", "exact"] = Field("fast", description="Dynamic time warping: fast (fastdtw) or exact.")
+    align_on: Literal["emotion", "audio"] = Field(
+        "emotion",
+        description="What aligns the two clips of a pair: the emotion features, as in Eq. 3; or the sound, which says "
+        "when a syllable is said also where the features hardly show it.",
+    )
     radius: int = Field(1, ge=1, le=100_000, description="Search radius of the fast time warping, in frames.")
     swap_probability: float = Field(  # 8.3.2
         0.8, ge=0, le=1, description="δ, the probability of exchanging the expressions of a pair."

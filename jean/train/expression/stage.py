@@ -12,19 +12,22 @@ import torch
 from torch import Tensor
 
 from jean.clips.meta import ARRAYS_FILE, BLENDSHAPES, EMOTION_FILE
-from jean.drivers.emotion import PairWindows, pair_windows
+from jean.drivers.emotion import PairWindows, pair_windows, sound_rows
 from jean.drivers.time_warp import exact_path, fast_path
 from jean.environment import pick_device
+from jean.errors import InputError
 from jean.losses import emotion_loss
 from jean.models.expression_transformer import ExpressionTransformer
 from jean.models.landmark_autoencoder import swapped
+from jean.models.stored import load_expression_transformer
 from jean.progress import Progress
 from jean.train.engine.epoch_config import claim_run, fingerprint
 from jean.train.engine.epoch_stage import EpochStage, step_generator
 from jean.train.engine.loop import run
 from jean.train.expression.config import ExpressionConfig
-from jean.train.expression.disentangle import disentangle
+from jean.train.expression.disentangle import MIN_CORRELATION, disentangle
 from jean.train.expression.pairs import find_pairs
+from jean.train.expression.report import leak_report, shared_directions, warnings
 
 _EVALUATED_WINDOWS = 256  # at most, which bounds the time of an evaluation
 
@@ -64,13 +67,13 @@ class ExpressionStage(EpochStage):
     @torch.no_grad()
     def _disentangle(self) -> None:
         """Computes the disentangling maps from the training pairs and stores them in the model."""
-        self.model.eval()
-        sides: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-        middle = self.config.window // 2
-        for batch in np.array_split(np.arange(len(self.train)), max(1, len(self.train) // 256)):
-            for side, windows in zip(sides, self._pair(self.train, batch), strict=True):
-                side.append(torch.cat(self.model.encode(windows), -1)[:, middle].cpu().numpy())
-        maps = disentangle(np.concatenate(sides[0]), np.concatenate(sides[1]))
+        maps = disentangle(*aligned_embeddings(self.model, self.train))
+        if not (maps.correlations > MIN_CORRELATION).any():
+            raise InputError(
+                "the two sides of the aligned pairs share nothing (largest correlation "
+                f"{maps.correlations[0]:.2f}): there is no speech to take out of e_e.",
+                "Check that the clips of a pair say the same sentence, or align on the sound: --set align_on=audio",
+            )
         arrays = (maps.mean, maps.lip, maps.expression)
         self.model.set_disentangling_maps(*(torch.from_numpy(array).float() for array in arrays))
 
@@ -105,6 +108,23 @@ class ExpressionStage(EpochStage):
             "other": x - y,
         }
         return {f"{name}_error": value.abs().mean().item() for name, value in differences.items()}
+
+
+@torch.no_grad()
+def aligned_embeddings(model: ExpressionTransformer, windows: PairWindows) -> tuple[np.ndarray, np.ndarray]:
+    """(e_l, e_e) of both sides of all aligned windows, [W, 2 · width] each, before the disentangling maps.
+
+    Args:
+        model: the transformer.
+        windows: of pairs of clips.
+    """
+    model.eval()
+    sides: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
+    for batch in np.array_split(np.arange(len(windows)), max(1, len(windows) // 256)):
+        for side, features in zip(sides, windows.at(batch), strict=True):
+            halves = model.encode(torch.from_numpy(features).to(model.mean.device))
+            side.append(torch.cat(halves, -1)[:, windows.window // 2].cpu().numpy())
+    return np.concatenate(sides[0]), np.concatenate(sides[1])
 
 
 def pair_loss(model: ExpressionTransformer, a: Tensor, b: Tensor, swap: Tensor) -> Tensor:
@@ -164,18 +184,20 @@ def train_expression(
 
     Returns:
         The errors of ``ExpressionStage.evaluate``, ``steps``, ``seconds``, the counts of the data,
-        ``emotion_features``, and ``variant``: "jean", or "d" if the features are not from an emotion network.
+        ``emotion_features``, ``variant``: "jean", or "d" if the features are not from an emotion network, and what the
+        embeddings tell (``jean.train.expression.report``).
 
     Raises:
         UsageError: clips of several people and no person chosen.
-        InputError: no sentence in two emotions, or a clip without the features.
+        InputError: no sentence in two emotions, a clip without the features, or pairs that share nothing to take out.
         SetupError, ArtefactError, DivergedError, Interrupted: see ``jean.train.engine.loop.run``.
     """
     pairs = find_pairs(data, config, progress.warn)
     claim_run(output, pairs.clips(), data)
     warp = partial(fast_path, radius=config.radius) if config.dtw == "fast" else exact_path
-    train, description = pair_windows(pairs.train, pairs.features, config.window, warp)
-    validation, _ = pair_windows(pairs.validation, pairs.features, config.window, warp, description)
+    rows_of = sound_rows if config.align_on == "audio" else None
+    train, description = pair_windows(pairs.train, pairs.features, config.window, warp, None, rows_of)
+    validation, _ = pair_windows(pairs.validation, pairs.features, config.window, warp, description, rows_of)
     counts = {
         "train_pairs": len(pairs.train),
         "train_windows": len(train),
@@ -201,4 +223,9 @@ def train_expression(
         **counts,
     }
     result = run(stage, output, stage.schedule(), progress, config=compared, meta=meta)
-    return result | counts | {"emotion_features": pairs.features, "variant": variant}
+    model = load_expression_transformer(output, progress.warn).model
+    report = shared_directions(disentangle(*aligned_embeddings(model, train)).correlations)
+    report |= leak_report(pairs.clips(), model, pairs.features)
+    for line in warnings(report):
+        progress.warn(line)
+    return result | counts | {"emotion_features": pairs.features, "variant": variant} | report

@@ -146,6 +146,14 @@ class NerfConfig(StageConfig):
         "--blink set. By default on for heads that can take them and clips whose tracker finds irises; off beside "
         "--method, whose rows have the paper's inputs.",
     )
+    expression_window_s: float | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description="Seconds over which expression vectors are averaged around each frame, alike in training and "
+        "rendering: speech is several times as fast as expression, so a mean over a second hardly tells it. By default "
+        "1 for vectors of an emotion network beside heads that take the eyes, else 0, as in the paper.",
+    )
     lip_weight: float | None = Field(
         None,
         ge=0,

@@ -10,6 +10,8 @@ from jean.errors import UsageError
 from jean.models.head.registry import HEADS
 from jean.train.nerf.config import PRESETS, NerfConfig
 
+SLOW_WINDOW_S = 1.0  # of expression vectors; 0.6 to 1.2 do the same
+
 
 class ResolvedNerfConfig(NerfConfig):
     """A ``NerfConfig`` with every value decided.
@@ -26,6 +28,7 @@ class ResolvedNerfConfig(NerfConfig):
     audio_width: int
     expression_width: int
     eyes: bool
+    expression_window_s: float
     lip_weight: float
     frames_per_step: int
     learning_rate: float
@@ -81,6 +84,8 @@ def resolve(config: NerfConfig, steps: int | None = None) -> ResolvedNerfConfig:
     values |= {"expression": row.expression, "speech": "sound" if row.speech else "none", "row": row}
     values["scale_audio_embedding"] = preset["scale_audio_embedding"]
     values["eyes"] = _eyes(config, row)
+    if config.expression_window_s is None:
+        values["expression_window_s"] = SLOW_WINDOW_S if values["eyes"] and _leaks_speech(row) else 0.0
     values["audio_steps"] = values["audio_steps"] or 0
     if config.audio_rate is None:
         fallback = preset.get("audio_rate", values["learning_rate"])
@@ -91,6 +96,11 @@ def resolve(config: NerfConfig, steps: int | None = None) -> ResolvedNerfConfig:
         values["lip_weight"] = 0.0
     values["steps"] = steps or values["steps"]
     return ResolvedNerfConfig(**values)
+
+
+def _leaks_speech(row: MethodRow) -> bool:
+    """Whether the expression vector comes from a network that sees the mouth, and the method has speech beside it."""
+    return row.speech and not EXPRESSION_INPUTS[row.expression].measures_offsets
 
 
 def _eyes(config: NerfConfig, row: MethodRow) -> bool:

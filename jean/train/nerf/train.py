@@ -139,6 +139,7 @@ def _method(config: ResolvedNerfConfig, clips: Sequence[Any], progress: Progress
         audio_features=config.audio_features,
         expression_run=config.expression_run,
         emotion_features=config.emotion_features,
+        window_s=config.expression_window_s,
         warn=progress.warn,
     )
 
@@ -160,7 +161,8 @@ def _with_eyes(
             "Leave --set eyes away, or prepare it with another --tracker.",
         )
     progress.say(f"gaze and lids are no inputs of this head: {blind.folder} has no irises in most frames.")
-    return resolved.model_copy(update={"eyes": False}), config.model_copy(update={"eyes": False})
+    without = config.model_copy(update={"eyes": False})
+    return resolve(without, resolved.steps if config.minutes is not None else None), without
 
 
 def _steps_in(

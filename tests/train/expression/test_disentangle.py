@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
-from linear_probe import ridge_r2
 
+from jean.metrics.probes import ridge_r2
 from jean.train.expression.disentangle import disentangle
 
 

@@ -99,6 +99,31 @@ def test_e_e_is_the_middle_of_its_window_in_training_and_rendering(made, trained
     assert track.fps == 25 and np.allclose(track.vectors, expected, atol=1e-6)
 
 
+def test_a_slow_expression_is_the_same_in_training_and_rendering(made, tmp_path):
+    options = {"audio_run": made / "audio", "expression_run": made / "jean"}
+    _, fast = inputs_of(made, **options, expression_window_s=0.0)
+    _, slow = inputs_of(made, **options, expression_window_s=0.2)  # five frames
+    clip = slow.clips[0]
+    assert np.allclose(slow.expression[4], fast.expression[2:7].mean(0), atol=1e-6)
+    config = NerfConfig(**QUICK, **options, expression_window_s=0.2)
+    train_nerf([made / "clips" / "p0"], tmp_path / "run", config, Silent())
+    checkpoint = load_checkpoint(tmp_path / "run", stage="nerf")
+    assert checkpoint.payload["meta"]["expression_source"]["window_s"] == 0.2
+    track = Method.of_run(checkpoint).expression.track(clip.folder, Silent())
+    assert np.allclose(track.vectors, slow.expression[: clip.frame_count], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("options", "window_s"),
+    [({}, 0.0), ({"expression_run": "jean"}, 1.0), ({"method": "a"}, 0.0), ({"expression": "emotion"}, 1.0)],
+)
+def test_vectors_of_an_emotion_network_are_slow_unless_a_row_of_the_paper_is_asked_for(made, options, window_s):
+    options = {key: made / value if key == "expression_run" else value for key, value in options.items()}
+    assert resolve(NerfConfig(**QUICK, **options)).expression_window_s == window_s
+    assert resolve(NerfConfig(**QUICK, **options, eyes=False)).expression_window_s == 0.0
+    assert resolve(NerfConfig(**QUICK, **options, expression_window_s=0.6)).expression_window_s == 0.6
+
+
 def test_the_expression_vector_alone_determines_the_motion_of_the_face(made):
     _, data = inputs_of(made, **options_of("audio-only", made))
     assert (data.expression == 0).all() and np.ptp(data.offsets, 0).max() < 1e-6

@@ -1,9 +1,10 @@
-"""The linear probe: R² of ridge regression on data with a known answer."""
+"""Probes on data with a known answer."""
 
 from __future__ import annotations
 
 import numpy as np
-from linear_probe import ridge_predict, ridge_r2
+
+from jean.metrics.probes import class_accuracy, kernel_r2, ridge_predict, ridge_r2
 
 
 def tracks(seed: int = 0, rows: int = 1000) -> tuple[np.ndarray, np.ndarray]:
@@ -57,3 +58,34 @@ def test_r2_is_that_of_the_predictions():
     assert guess.shape == (300, 2)
     unexplained = np.square(guess - y[700:]).sum() / np.square(y[700:] - y[700:].mean(0)).sum()
     assert np.isclose(ridge_r2(x[:700], y[:700], x[700:], y[700:]), 1 - unexplained)
+
+
+def test_the_kernel_reads_what_no_line_does():
+    random = np.random.default_rng(0)
+    x = random.standard_normal((1200, 3))
+    y = np.square(x[:, :1])  # uncorrelated with x
+    assert abs(ridge_r2(x[:900], y[:900], x[900:], y[900:])) < 0.05
+    assert kernel_r2(x[:900], y[:900], x[900:], y[900:]) > 0.95
+    other = random.standard_normal((1200, 1))
+    assert kernel_r2(x[:900], other[:900], x[900:], other[900:]) < 0.05
+
+
+def test_the_kernel_probe_equals_scikit_learns():
+    from sklearn.kernel_ridge import KernelRidge
+
+    from jean.metrics.probes import _kernel
+
+    x, y = tracks(rows=200)
+    model = KernelRidge(kernel="rbf", gamma=1 / (2 * 1.5**2), alpha=1e-3 * 150).fit(x[:150], y[:150] - y[:150].mean(0))
+    expected = model.predict(x[150:]) + y[:150].mean(0)
+    np.testing.assert_allclose(_kernel(x[:150], y[:150], x[150:], 1.5, 1e-3), expected, atol=1e-8)
+
+
+def test_classes_are_told_by_their_means():
+    random = np.random.default_rng(0)
+    classes = np.repeat(["angry", "happy", "sad"], 100)
+    x = random.standard_normal((300, 4)) + np.repeat(np.eye(3, 4) * 8, 100, 0)
+    order = random.permutation(300)
+    train, test = order[:200], order[200:]
+    assert class_accuracy(x[train], classes[train], x[test], classes[test]) > 0.97
+    assert class_accuracy(x[train] * 0, classes[train], x[test] * 0, classes[test]) < 0.6
