@@ -162,6 +162,7 @@ class SyntheticSource(Part):
     level: int = Field(description="Intensity, 1 to 3.")
     sentence: int = Field(description="Number of the sentence.")
     text: str = Field(description="Text of the sentence.")
+    hard: bool | None = Field(None, description="Whether the motion is the harder one; None for no.")
     cohesion: float | None = Field(None, description="How far the cues follow each other; None for not at all.")
 
 

@@ -18,6 +18,7 @@ from jean.clips.writer import ClipWriter, audio_spec
 from jean.drivers.audio_windows import extract_track
 from jean.errors import ArtefactError, InputError
 from jean.features import registry
+from jean.synthetic_speaker.hard_motion import harden, tracker_noise
 from jean.synthetic_speaker.performance import Performance, draw_performance, ground_truth, perform
 from jean.synthetic_speaker.speaker import Speaker, build_speaker
 from jean.synthetic_speaker.speaker_identity import sample_identity
@@ -38,7 +39,8 @@ def performance_of(item: CorpusItem) -> Performance:
     seed = 1000 * EMOTIONS.index(item.emotion) + item.sentence
     sentences = item.text.split(". ")
     identity = sample_identity(item.identity_seed)
-    return perform(identity, item.emotion, strength, sentences, None, 25.0, seed, item.cohesion)
+    performance = perform(identity, item.emotion, strength, sentences, None, 25.0, seed, item.cohesion)
+    return harden(performance) if item.hard else performance
 
 
 def write_track_clip(
@@ -69,6 +71,9 @@ def write_track_clip(
     performance, size = performance_of(item), picture_px or SIZE_PX
     truth, facts = ground_truth(speaker.rig, performance, size)
     count = performance.frame_count
+    if item.hard:
+        random = np.random.default_rng([0x7A9, item.identity_seed, performance.seed])
+        truth["landmarks"] = tracker_noise(truth["landmarks"], size, random)
     writer = ClipWriter(folder)
     writer.arrays(
         {
@@ -145,7 +150,7 @@ def write_track_corpus(
 
 
 def _source(item: CorpusItem) -> SyntheticSource:
-    names = ("identity_seed", "emotion", "level", "sentence", "text")
+    names = ("identity_seed", "emotion", "level", "sentence", "text", "hard")
     source = SyntheticSource(**{name: getattr(item, name) for name in names})
     return source.model_copy(update={"cohesion": item.cohesion}) if item.cohesion else source
 

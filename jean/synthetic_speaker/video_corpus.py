@@ -37,6 +37,7 @@ class CorpusItem:
         text: the sentence, or several with ". " between them.
         video: path of the mp4.
         cohesion: see ``performance.perform``.
+        hard: whether the motion is that of ``hard_motion``; None for no. Videos are always plain.
     """
 
     person: str
@@ -47,6 +48,7 @@ class CorpusItem:
     text: str
     video: Path
     cohesion: float = 0.0
+    hard: bool | None = None
 
 
 def plan_corpus(
