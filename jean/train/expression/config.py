@@ -77,6 +77,11 @@ class ExpressionConfig(EpochConfig):
         False,
         description="After training, separate e_l and e_e by canonical correlation (not the paper's).",
     )
+    erase_speech: bool = Field(
+        False,
+        description="After training, take out of e_e what tells the quick motion of lips and sound, in closed form "
+        "(LEACE; not the paper's). Needs no pairs to agree.",
+    )
     train_pairs: int = Field(  # 8.3.1
         60,
         ge=1,

@@ -1,6 +1,6 @@
 """What e_e of an expression transformer tells: speech, which it should not, and the emotion, which it should.
 
-No ground truth is used. Speech is the quick motion of the measured lips, and the sound. Probes read them from e_e by a
+No ground truth is used. Speech is what ``jean.train.expression.speech`` measures. Probes read them from e_e by a
 line and by a kernel (``jean.metrics.probes``), on sentences that the probes have not seen.
 """
 
@@ -13,16 +13,14 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.clips.corpus import CorpusClip
-from jean.drivers.face_points import face_points
-from jean.drivers.slow import parted_mouth, window_mean
-from jean.landmarks import MOUTH, WITHOUT_JAW
+from jean.drivers.slow import window_mean
 from jean.metrics.probes import class_accuracy, kernel_r2, ridge_r2
 from jean.models.expression_transformer import ExpressionTransformer
 from jean.train.expression.disentangle import MIN_CORRELATION
+from jean.train.expression.speech import MOUTH_COMPONENTS, SOUND_COMPONENTS, components, project, spoken_tracks
 
 LEAK = 0.1  # R² of speech in e_e above which training warns
 SLOW_S = 1.0  # window of the slow e_e, the default of ``train-nerf``
-MOUTH_COMPONENTS, SOUND_COMPONENTS = 6, 8  # of the probes' targets
 TEST_FRACTION = 0.25  # of the sentences, for the probes
 ROWS = 4000  # frames per side at most
 
@@ -34,7 +32,7 @@ class Told:
     Attributes:
         expression, slow: e_e, and its mean over ``SLOW_S``, [T, W] each.
         mouth: quick motion of the lips [T, 40].
-        sound: audio features [T, D]; None where a clip has none.
+        sound: quick part of the sound [T, D]; None where a clip has none.
         emotion: name of the emotion per frame, [T].
     """
 
@@ -69,12 +67,7 @@ def _tracks(
     clip: Clip, model: ExpressionTransformer, features: str
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]:
     expression = model.embed_track(clip.emotion_track(features))[1]
-    points = np.nan_to_num(face_points(clip, "motion")[:, MOUTH.start - WITHOUT_JAW.start :])
-    mouth = parted_mouth(points.reshape(len(points), -1), clip.fps)[0]
-    sound = None
-    if clip.audio_path is not None:
-        windows = clip.audio_windows(clip.audio_name())
-        sound = windows[:, windows.shape[1] // 2].astype(np.float32)
+    mouth, sound = spoken_tracks(clip)
     return expression, window_mean(expression, clip.fps, SLOW_S), mouth, sound
 
 
@@ -109,23 +102,18 @@ def leak_report(clips: Sequence[CorpusClip], model: ExpressionTransformer, featu
         return {}
     train, test = (Told.of(side, model, features) for side in sides)
     result = {}
-    targets = {"mouth": _components(train.mouth, test.mouth, MOUTH_COMPONENTS)}
-    if train.sound is not None and test.sound is not None:
-        targets["sound"] = _components(train.sound, test.sound, SOUND_COMPONENTS)
-    for name, (known, asked) in targets.items():
+    for name, count in (("mouth", MOUTH_COMPONENTS), ("sound", SOUND_COMPONENTS)):
+        seen, unseen = getattr(train, name), getattr(test, name)
+        if seen is None or unseen is None:
+            continue
+        projection = components(seen, count)
+        known, asked = project(seen, projection), project(unseen, projection)
         for prefix, inputs, others in (("", train.expression, test.expression), ("slow_", train.slow, test.slow)):
             result[f"{prefix}{name}_r2"] = ridge_r2(inputs, known, others, asked)
             result[f"{prefix}{name}_kernel_r2"] = kernel_r2(inputs, known, others, asked)
     if len(set(train.emotion)) > 1:
         result["emotion_accuracy"] = class_accuracy(train.expression, train.emotion, test.expression, test.emotion)
     return {name: round(float(value), 3) for name, value in result.items()}
-
-
-def _components(train: np.ndarray, test: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """The first principal components of training rows, of both sides; they keep their own variances."""
-    mean = train.mean(0)
-    axes = np.linalg.svd(train[:: max(1, len(train) // 2000)] - mean, full_matrices=False)[2][:count].T
-    return (train - mean) @ axes, (test - mean) @ axes
 
 
 def shared_directions(correlations: np.ndarray) -> dict[str, float]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from jean.clips.meta import ARRAYS_FILE, BLENDSHAPES, EMOTION_FILE
 from jean.drivers.emotion import PairWindows, pair_windows, sound_rows
+from jean.drivers.erasure import Eraser
 from jean.drivers.time_warp import exact_path, fast_path
 from jean.environment import pick_device
 from jean.errors import InputError
@@ -26,9 +27,11 @@ from jean.train.engine.epoch_stage import EpochStage, step_generator
 from jean.train.engine.loop import run
 from jean.train.expression.config import ExpressionConfig
 from jean.train.expression.disentangle import MIN_CORRELATION, disentangle
-from jean.train.expression.pairs import find_pairs
+from jean.train.expression.pairs import Pairs, find_pairs
 from jean.train.expression.report import leak_report, shared_directions, warnings
+from jean.train.expression.speech import speech_concepts
 
+CHANCE = 0.3  # canonical correlation of e_e and speech that counts as chance
 _EVALUATED_WINDOWS = 256  # at most, which bounds the time of an evaluation
 
 
@@ -40,12 +43,22 @@ class ExpressionStage(EpochStage):
         validation: windows of the validation pairs.
         config: of the stage.
         device: where to train.
+        spoken: for ``erase_speech``: emotion features and speech (``speech_concepts``) of the training clips, [T, D]
+            and [T, K] per clip.
     """
 
     name = "expression"
 
-    def __init__(self, train: PairWindows, validation: PairWindows, config: ExpressionConfig, device: torch.device):
+    def __init__(
+        self,
+        train: PairWindows,
+        validation: PairWindows,
+        config: ExpressionConfig,
+        device: torch.device,
+        spoken: Sequence[tuple[np.ndarray, np.ndarray]] = (),
+    ):
         self.train, self.validation, self.config, self.device = train, validation, config, device
+        self.spoken = spoken
         torch.manual_seed(config.seed)
         self.model = ExpressionTransformer(**model_arguments(train, config)).to(device)
         self.model.set_statistics(*statistics(train, config.scaling))
@@ -62,6 +75,8 @@ class ExpressionStage(EpochStage):
         scalars = self.descend(loss, step)
         if self.config.disentangle and step == self.steps - 1:
             self._disentangle()
+        if self.config.erase_speech and step == self.steps - 1:
+            self._erase_speech()
         return scalars
 
     @torch.no_grad()
@@ -76,6 +91,17 @@ class ExpressionStage(EpochStage):
             )
         arrays = (maps.mean, maps.lip, maps.expression)
         self.model.set_disentangling_maps(*(torch.from_numpy(array).float() for array in arrays))
+
+    @torch.no_grad()
+    def _erase_speech(self) -> None:
+        """Takes speech out of the map to e_e, by ``Eraser`` on the training clips."""
+        self.model.eval()
+        vectors = np.concatenate([self.model.embed_track(features)[1] for features, _ in self.spoken])
+        eraser = Eraser.fit(vectors, np.concatenate([speech for _, speech in self.spoken]), least=CHANCE)
+        maps = self.model.part_mean, self.model.part_lip, self.model.part_expression
+        expression = maps[2].cpu().double().numpy()
+        erased = torch.from_numpy(expression - expression @ eraser.read @ eraser.write.T).float()
+        self.model.set_disentangling_maps(maps[0], maps[1], erased.to(self.device))
 
     def _pair(self, windows: PairWindows, indices: np.ndarray) -> tuple[Tensor, Tensor]:
         """The aligned features of A and B, [B, ω, D] each, of windows ``indices`` [B]."""
@@ -171,6 +197,12 @@ def model_arguments(windows: PairWindows, config: ExpressionConfig) -> dict[str,
     return {"features": int(windows.features[0].shape[1]), **{name: getattr(config, name) for name in names}}
 
 
+def _spoken(pairs: Pairs, features: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Emotion features and speech of the clips of the training pairs."""
+    clips = [clip.open() for clip in {clip.name: clip for pair in pairs.train for clip in pair}.values()]
+    return [(clip.emotion_track(features), speech) for clip, speech in zip(clips, speech_concepts(clips), strict=True)]
+
+
 def train_expression(
     data: Sequence[Path], output: Path, config: ExpressionConfig, progress: Progress
 ) -> dict[str, Any]:
@@ -211,7 +243,8 @@ def train_expression(
     variant = "jean" if description["network"] else "d"
     if variant == "d":
         progress.warn(f"{pairs.features} are not from an emotion network: this is variant (d) of the paper.")
-    stage = ExpressionStage(train, validation, config, torch.device(pick_device(config.device)))
+    spoken = _spoken(pairs, pairs.features) if config.erase_speech else ()
+    stage = ExpressionStage(train, validation, config, torch.device(pick_device(config.device)), spoken)
     file = ARRAYS_FILE if pairs.features == BLENDSHAPES else EMOTION_FILE
     compared = fingerprint(config, pairs.clips(), file)
     meta = {

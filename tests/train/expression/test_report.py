@@ -90,3 +90,12 @@ def test_pairs_are_aligned_on_their_sound_where_the_features_do_not_show_speech(
     rows = sound_rows(a.open())
     assert rows.shape == (60, 80) and np.abs(rows.mean(0)).max() < 1e-6
     assert torch.isfinite(torch.from_numpy(rows)).all()
+
+
+def test_erased_speech_is_told_by_no_line_and_the_emotion_stays(corpus, tmp_path):
+    results = {}
+    for erase in (False, True):
+        config = ExpressionConfig(preset="small", steps=30, batch=16, erase_speech=erase, **SMALL)
+        results[erase] = train_expression([corpus], tmp_path / str(erase), config, Silent())
+    assert results[False]["mouth_r2"] > 0.2 and results[True]["mouth_r2"] < 0.5 * results[False]["mouth_r2"]
+    assert results[True]["emotion_accuracy"] > 0.9
