@@ -5,27 +5,38 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from disentangle_consumer import crossed_mouth
 from disentangle_runs import SEED, Corpus, Steps, audio_run, expression_run, landmark_run
 from entangled import NAME
 
 from jean.clips.corpus import CorpusClip
 from jean.drivers.emotion import emotion_track
 from jean.drivers.face_points import face_points
-from jean.metrics.probes import ridge_r2
+from jean.drivers.slow import window_mean
+from jean.metrics.probes import kernel_r2, ridge_r2
 from jean.progress import Progress
-from jean.synthetic_speaker.controls import SPEECH_CONTROLS
+from jean.synthetic_speaker.controls import CONTROLS, SPEECH_CONTROLS
+from jean.train.expression.speech import components, project
+
+# Expression transformers of part 1: name, preset, further options
+EXPRESSION_RUNS: tuple[tuple[str, str, dict[str, Any]], ...] = (
+    ("Eq. 4, as in the paper", "small", {}),
+    ("preset disentangled", "disentangled", {}),
+    ("disentangled, aligned on sound, erased", "disentangled", {"align_on": "audio", "erase_speech": True}),
+)
 
 
-def probe(clips: tuple[list[Any], list[Any]], embed: Any, truth: Any) -> float:
-    """R² on test clips of a ridge regression from ``embed(clip)`` to ``truth(clip)``, fitted on training clips.
+def probe(clips: tuple[list[Any], list[Any]], embed: Any, truth: Any, measure: Any = ridge_r2) -> float:
+    """R² on test clips of a reader of ``truth(clip)`` from ``embed(clip)``, fitted on training clips.
 
     Args:
         clips: training and test clips.
         embed: gives [T, D] of a clip.
         truth: gives [T, K] of a clip.
+        measure: ``ridge_r2`` or ``kernel_r2``.
     """
     (train, test) = clips
-    return ridge_r2(
+    return measure(
         np.concatenate([embed(clip) for clip in train]),
         np.concatenate([truth(clip) for clip in train]),
         np.concatenate([embed(clip) for clip in test]),
@@ -41,6 +52,12 @@ def speech_truth(clip: Any) -> np.ndarray:
 def expression_truth(clip: Any) -> np.ndarray:
     """Expression controls of a clip, all that are not speech: [T, 14]."""
     return clip.arrays["expression"][:, : -len(SPEECH_CONTROLS)]
+
+
+def face_truth(clip: Any) -> np.ndarray:
+    """Expression controls without those of the eyes, which have inputs of their own: [T, 10]."""
+    own = ("blink_right", "blink_left", "gaze_x", "gaze_y")
+    return expression_truth(clip)[:, [name not in own for name in CONTROLS[: -len(SPEECH_CONTROLS)]]]
 
 
 def open_clips(clips: list[CorpusClip]) -> list[Any]:
@@ -96,45 +113,49 @@ def landmark_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict
 
 
 def expression_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[str, Any]]:
-    """Part 1: a row per expression transformer of the first person, for e_e and e_l."""
-    import torch
+    """Part 1: a row per expression vector of the first person: probes by a line and by a kernel, and the consumer.
 
-    from jean.models.expression_transformer import ExpressionTransformer
+    Blinks and gaze do not count as expression here: they have inputs of their own.
+    """
     from jean.models.stored import load_expression_transformer
 
     person = corpus.people[0]
-    clips = tuple(open_clips([clip for clip in part if clip.person == person]) for part in (corpus.train, corpus.test))
-    rows = [
-        {
-            "model": "true tracks of each other",
-            "e_e → expression": 1.0,
-            "e_e → speech": probe(clips, expression_truth, speech_truth),
-            "e_l → speech": 1.0,
-            "e_l → expression": probe(clips, speech_truth, expression_truth),
-        }
-    ]
+    train, test = (open_clips([clip for clip in part if clip.person == person]) for part in (corpus.train, corpus.test))
+    pairs = crossed_pairs(test)
 
-    def row(name: str, model: Any) -> dict[str, Any]:
-        embeddings = {id(clip): model.embed_track(emotion_track(clip, NAME)[0]) for part in clips for clip in part}
-        lip, expression = (lambda clip: embeddings[id(clip)][0]), (lambda clip: embeddings[id(clip)][1])
-        return {
-            "model": name,
-            "e_e → expression": probe(clips, expression, expression_truth),
-            "e_e → speech": probe(clips, expression, speech_truth),
-            "e_l → speech": probe(clips, lip, speech_truth),
-            "e_l → expression": probe(clips, lip, expression_truth),
-        }
+    def row(name: str, embed: Any, consumed: bool = True) -> dict[str, Any]:
+        result: dict[str, Any] = {"model": name}
+        for label, truth in (("expression", face_truth), ("speech", speech_truth)):
+            for kind, measure in (("line", ridge_r2), ("kernel", kernel_r2)):
+                result[f"e_e → {label}, {kind}"] = probe((train, test), embed, truth, measure)
+        return result | (crossed_mouth(train, pairs, embed, SEED) if consumed else {})
 
-    torch.manual_seed(SEED)
-    untrained = ExpressionTransformer(features=2048, feedforward=256)
-    features = np.concatenate([emotion_track(clip, NAME)[0] for clip in clips[0]])
-    std = np.full(2048, np.sqrt(features.var(0).mean()), np.float32)
-    untrained.set_statistics(torch.from_numpy(features.mean(0)), torch.from_numpy(std))
-    rows.append(row("untrained", untrained.eval()))
-    for name, preset in (("Eq. 4, as in the paper", "small"), ("preset disentangled", "disentangled")):
-        run = expression_run(corpus, steps, reporter, preset)
-        rows.append(row(name, load_expression_transformer(run).model))
+    rows = [row("true expression", face_truth)]
+    features = {id(clip): emotion_track(clip, NAME)[0] for clip in (*train, *test)}
+    projection = components(np.concatenate([features[id(clip)] for clip in train]), 64)
+    vectors = {"features, 64 components": lambda clip: project(features[id(clip)], projection)}
+    for name, preset, options in EXPRESSION_RUNS:
+        model = load_expression_transformer(expression_run(corpus, steps, reporter, preset, **options)).model
+        tracks = {key: model.embed_track(track)[1] for key, track in features.items()}
+        vectors[name] = lambda clip, tracks=tracks: tracks[id(clip)]  # type: ignore[misc]
+    for name, embed in vectors.items():
+        rows.append(row(name, embed))
+        rows.append(row(f"{name}, mean of 1 s", lambda clip, embed=embed: window_mean(embed(clip), clip.fps, 1.0)))
     return rows
+
+
+def crossed_pairs(clips: list[Any]) -> list[tuple[Any, Any]]:
+    """(clip of the expression, clip of the speech): each emotion twice, with another emotion and sentence."""
+    by_key = {(clip.meta.synthetic.emotion, clip.meta.synthetic.sentence): clip for clip in clips}
+    emotions, sentences = (sorted({key[k] for key in by_key}) for k in (0, 1))
+    return [
+        (
+            by_key[emotion, sentences[k % len(sentences)]],
+            by_key[emotions[(k + shift) % len(emotions)], sentences[(k + shift) % len(sentences)]],
+        )
+        for shift in (1, 2)
+        for k, emotion in enumerate(emotions)
+    ]
 
 
 def audio_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[str, Any]]:

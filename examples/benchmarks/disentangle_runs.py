@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from entangled import NAME, track_features
+from entangled import NAME, hard_features, track_features
 
 from jean.clips.corpus import find_clips
 from jean.progress import Progress
@@ -34,6 +34,7 @@ class Corpus:
         people, sentences: numbers of both.
         held_out: number of last sentences that are for testing only.
         reporter: shows progress.
+        hard: whether the clips are those of ``jean.synthetic_speaker.hard_motion``, with weak speech in the features.
 
     Attributes:
         train_items, test_items: plans of the clips.
@@ -42,16 +43,20 @@ class Corpus:
         people: sorted names.
     """
 
-    def __init__(self, folder: Path, people: int, sentences: int, held_out: int, reporter: Progress):
-        self.folder = folder
+    def __init__(
+        self, folder: Path, people: int, sentences: int, held_out: int, reporter: Progress, hard: bool = False
+    ):
+        self.folder, self.hard = folder, hard
+        self.emotion_of = hard_features if hard else track_features
         items = plan_corpus(folder / "corpus", people, sentences, seed=SEED)
+        items = [replace(item, hard=True) for item in items] if hard else items
         self.train_items = [item for item in items if item.sentence <= sentences - held_out]
         self.test_items = [item for item in items if item.sentence > sentences - held_out]
         self.train_folder, self.test_folder = folder / "corpus" / "train", folder / "corpus" / "test"
         with reporter.task("draw tracks", len(items)) as advance:
             for clip_folder, part in ((self.train_folder, self.train_items), (self.test_folder, self.test_items)):
                 write_track_corpus(
-                    clip_folder, part, emotion_of=track_features, progress=lambda done, total: advance(1)
+                    clip_folder, part, emotion_of=self.emotion_of, progress=lambda done, total: advance(1)
                 )
         self.train, self.test = find_clips([self.train_folder]), find_clips([self.test_folder])
         self.people = sorted({clip.person for clip in self.train})
@@ -79,12 +84,14 @@ def audio_run(corpus: Corpus, steps: Steps, reporter: Progress, preset: str) -> 
     return run
 
 
-def expression_run(corpus: Corpus, steps: Steps, reporter: Progress, preset: str, features: str = NAME) -> Path:
+def expression_run(
+    corpus: Corpus, steps: Steps, reporter: Progress, preset: str, features: str = NAME, **options: Any
+) -> Path:
     """Trains the expression transformer of the first person on named emotion features; returns its run folder."""
     from jean.train.expression.config import ExpressionConfig
     from jean.train.expression.stage import train_expression
 
-    run = corpus.folder / (f"expression_{preset}" if features == NAME else f"expression_{preset}_{features}")
+    run = corpus.folder / "_".join(["expression", preset, *([] if features == NAME else [features]), *options])
     config = ExpressionConfig(
         preset=preset,
         person=corpus.people[0],
@@ -93,6 +100,7 @@ def expression_run(corpus: Corpus, steps: Steps, reporter: Progress, preset: str
         steps=steps.expression,
         device="cpu",
         seed=SEED,
+        **options,
     )
     train_expression([corpus.train_folder / corpus.people[0]], run, config, reporter)
     return run

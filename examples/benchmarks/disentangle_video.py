@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 from disentangle_readers import FaceReader, lip_edges, mean_correlation, partial_correlation, slopes
 from disentangle_runs import SEED, Corpus, Steps, audio_run, expression_run
-from entangled import track_features
 
 from jean.clips.clip import Clip
 from jean.clips.meta import BLENDSHAPES
@@ -69,7 +68,7 @@ def video_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[st
         own = [item for item in items if item.person == person]
         with reporter.task(f"draw frames ({place})", len(own)) as advance:
             write_track_corpus(
-                clips / place, own, emotion_of=track_features, progress=lambda *_: advance(1), picture_px=SIZE_PX
+                clips / place, own, emotion_of=corpus.emotion_of, progress=lambda *_: advance(1), picture_px=SIZE_PX
             )
     train = [Clip.open(path.parent) for path in sorted((clips / "train" / person).glob("*/clip.json"))]
     speaker = build_speaker(performance_of(next(i for i in corpus.test_items if i.person == person)).identity)
