@@ -8,7 +8,7 @@ from pathlib import Path
 
 from jean.clips.sources import Source, open_source
 from jean.evaluation.pairing import Job
-from jean.metrics.base import MetricContext, MetricOptions, Sound
+from jean.metrics.base import SEPARATE_EXPRESSION, MetricContext, MetricOptions, Sound
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,8 @@ def partner_of(sources: Mapping[str, Source], role: str | None) -> Source | None
     """
     if role == "expression":
         return sources.get("expression") or sources.get("reference")
+    if role == SEPARATE_EXPRESSION:
+        return sources.get("expression")
     return sources.get(role) if role is not None else None
 
 

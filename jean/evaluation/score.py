@@ -24,7 +24,7 @@ from jean.evaluation.thumbnails import MOMENTS, Thumbnails
 from jean.files import write_json
 from jean.integrity import read_sealed, write_sealed
 from jean.metrics import registry
-from jean.metrics.base import Metric, MetricContext, MetricOptions, Scores
+from jean.metrics.base import SEPARATE_EXPRESSION, Metric, MetricContext, MetricOptions, Scores
 from jean.progress import Progress
 
 # Increase it when cached numbers change for another reason than a metric's version.
@@ -65,7 +65,7 @@ def score(
         kind = registry.load(name)
         partner = partner_of(sources, kind.role)
         if partner is None and kind.needs_partner:
-            if job.system != TRUTH:
+            if job.system != TRUTH and kind.role != SEPARATE_EXPRESSION:
                 notes.append(f"{name} needs --{'expression-source' if kind.role == 'expression' else 'reference'}.")
             continue
         if kind.needs_pictures and not all(source.has_pictures for source in (sources["result"], partner) if source):

@@ -20,6 +20,8 @@ from jean.features.base import Face
 
 # Tracker name: face positions on both sides come from the reference clip, and the result is not tracked.
 REFERENCE_TRACKER = "reference"
+# Role of a metric that only compares with an expression source that is not the reference.
+SEPARATE_EXPRESSION = "separate expression"
 
 
 @dataclass(frozen=True)
@@ -160,7 +162,8 @@ class Metric(ABC):
         columns: the numbers that ``result`` returns.
         Options: options that users can set, a subclass of ``MetricOptions``.
         role: partner that the result is compared with: ``reference`` (what the result should look like),
-            ``expression`` (the expression source, or the reference if none is given), or None.
+            ``expression`` (the expression source, or the reference if none is given), ``SEPARATE_EXPRESSION`` (the
+            expression source, if it is another video than the reference), or None.
         needs_partner: skip the metric if that partner is missing.
         rate_hz: frame rate that the metric requires; None for any.
         uses_torch: runs a torch network, on the GPU if there is one.

@@ -7,8 +7,17 @@ from __future__ import annotations
 
 import numpy as np
 
+from jean.drivers.slow import parted_mouth
 from jean.landmarks import mouth_opening
-from jean.metrics.base import Column, FramePair, Metric, MetricContext, MetricOptions, Scores
+from jean.metrics.base import (
+    SEPARATE_EXPRESSION,
+    Column,
+    FramePair,
+    Metric,
+    MetricContext,
+    MetricOptions,
+    Scores,
+)
 
 # Largest delay considered; lips that differ by more belong to another utterance.
 MAX_LAG_S = 0.4
@@ -97,3 +106,50 @@ class MouthAgreement(Metric):
             "mouth_lag_s": lag / self.context.fps if np.isfinite(best_correlation) else float("nan"),
         }
         return Scores(values, {"mouth_opening": result, "mouth_opening_reference": reference})
+
+
+class OtherMouth(Metric):
+    """Whether the mouth of the expression source shows in the result, whose mouth should follow the speech.
+
+    Only the quick part of the openings is compared: a smile that lasts belongs to the expression.
+    """
+
+    name = "other_mouth"
+    version = "1"
+    role = SEPARATE_EXPRESSION
+    columns = (
+        Column(
+            "other_mouth_correlation",
+            "Other mouth",
+            "lower",
+            3,
+            "Correlation of the quick part of the mouth opening with that of the expression source.",
+        ),
+    )
+
+    def __init__(self, context: MetricContext, options: MetricOptions | None = None):
+        super().__init__(context, options)
+        self._result: list[float] = []
+        self._other: list[float] = []
+
+    def update(self, pair: FramePair) -> None:
+        """Adds the mouth opening of both frames; NaN without a face."""
+        assert pair.reference is not None
+        for track, frame in ((self._result, pair.result), (self._other, pair.reference)):
+            track.append(float("nan") if frame.face is None else float(mouth_opening(frame.face.landmarks)))
+
+    def result(self) -> Scores:
+        """The correlation over frames with a face in both videos."""
+        if not self.context.result_is_tracked:
+            return Scores({"other_mouth_correlation": float("nan")}, {}, ("The other mouth needs a tracker.",))
+        quick = [_quick(np.array(track), self.context.fps) for track in (self._result, self._other)]
+        return Scores({"other_mouth_correlation": correlation(*quick)})
+
+
+def _quick(track: np.ndarray, fps: float) -> np.ndarray:
+    """A track [T] without its held part; NaN where it is unknown."""
+    known = np.isfinite(track)
+    if not known.any():
+        return track
+    filled = np.interp(np.arange(len(track)), np.flatnonzero(known), track[known])
+    return np.where(known, parted_mouth(filled[:, None], fps)[0][:, 0], np.nan)

@@ -26,6 +26,7 @@ METRICS: dict[str, str] = {
     "pixels": "jean.metrics.image:MaskedQuality",
     "landmarks": "jean.metrics.landmarks:LandmarkDistance",
     "mouth": "jean.metrics.mouth:MouthAgreement",
+    "other_mouth": "jean.metrics.mouth:OtherMouth",
     "lips": "jean.metrics.lip_sync.prior_sync:LipAgreement",
     "prior_sync": "jean.metrics.lip_sync.prior_sync:PriorSync",
     "pose": "jean.metrics.pose:PoseError",

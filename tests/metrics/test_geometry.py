@@ -7,7 +7,7 @@ from jean.features.base import Face
 from jean.metrics.base import FramePair, MetricContext, TrackedFrame
 from jean.metrics.jitter import Jitter, jitter
 from jean.metrics.landmarks import LandmarkDistance, align, landmark_distance
-from jean.metrics.mouth import MouthAgreement, best_lag, correlation
+from jean.metrics.mouth import MouthAgreement, OtherMouth, best_lag, correlation
 from jean.metrics.pose import PoseError, head_in_camera, motion_error_cm, rotation_error_deg, translation_error_cm
 
 CONTEXT = MetricContext(25.0, Path("a.mp4"), Path("b.mp4"), False, "mediapipe")
@@ -204,3 +204,26 @@ def test_the_mouth_metric_reports_the_delay_in_seconds():
     assert scores.values["mouth_lag_s"] == pytest.approx(0.08)
     assert scores.values["mouth_correlation"] < 0.99
     np.testing.assert_allclose(scores.series["mouth_opening_reference"], opening[10:], atol=1e-9)
+
+
+def test_the_other_mouth_shows_by_its_quick_part_alone():
+    random = np.random.default_rng(0)
+    speech, other = (np.abs(np.sin(np.cumsum(random.uniform(0.3, 1.2, 150)))) for _ in range(2))
+    smile = np.repeat([0.0, 1.0], 75)  # both smile from the middle on
+
+    def face(opening):
+        marks = points()
+        marks[62], marks[66] = (120, 100), (120, 100 + 100 * opening)
+        return side(marks)
+
+    def score(shown):
+        metric = OtherMouth(CONTEXT)
+        for t in range(150):
+            metric.update(
+                FramePair(t / 25, face(shown[t] + smile[t]), side(None) if t == 3 else face(other[t] + smile[t]))
+            )
+        return metric.result().values["other_mouth_correlation"]
+
+    assert score(other) > 0.99 and abs(score(speech)) < 0.2
+    assert 0.4 < score(speech + other) < 0.9
+    assert np.isnan(OtherMouth(UNTRACKED).result().values["other_mouth_correlation"])
