@@ -263,6 +263,20 @@ class NerfConfig(StageConfig):
         le=100,
         description="Standard deviation of the noise that training adds to expression vectors, in units of their own.",
     )
+    expression_exchange: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Fraction of the frames of a step that get the expression vector of another frame with the same "
+        "emotion (within 2 s where no emotion is known), so that the vector predicts only what these have in common "
+        "and the lips follow the sound (not the paper's).",
+    )
+    expression_dropout: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Fraction of the frames of a step that get the mean expression vector (not the paper's).",
+    )
     opacity_weight: float | None = Field(
         None, ge=0, le=1000, description="Weight of the loss between opacity and matte."
     )

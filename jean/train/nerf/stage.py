@@ -22,6 +22,7 @@ from jean.train.nerf.batch import RayBatch, RayBatches
 from jean.train.nerf.crops import CropBatches
 from jean.train.nerf.cuda_graphs import Graphs
 from jean.train.nerf.evaluation import face_and_head_psnr, preview_sheet
+from jean.train.nerf.exchange import ExpressionExchange
 from jean.train.nerf.eye_depth import EYE_DEPTH_WEIGHT, EyeDepth
 from jean.train.nerf.head_sides import SIDES_WEIGHT, HeadSides
 from jean.train.nerf.latents import FrameLatents
@@ -92,6 +93,8 @@ class NerfStage:
         self.batches = batches(data, config.rays, config.frames_per_step, config.regions, device)
         records = device.type == "cuda" and config.graphs and self.batches.images.resident
         self.graphs = Graphs(device, [self.generator]) if records else None
+        exchanges = bool(config.expression_exchange or config.expression_dropout)
+        self.exchange = ExpressionExchange(data, config, device) if exchanges else None
         self.eye_depth = None if data.eyes is None else EyeDepth(data.shape.tolist(), device)
         self.smoothing: bool | None = None  # value of the model's buffer; None before the first step
         train = torch.from_numpy(data.train)
@@ -149,7 +152,9 @@ class NerfStage:
         """Losses of a newly drawn batch by name, and the batch's frames; ``regularise`` as for ``learn``."""
         config = self.config
         batch = self.batches.draw(self.generator)
-        frames = self.frames(batch.frames)
+        frames, mean = self.frames(batch.frames), self.model.expression_mean
+        if self.exchange is not None:
+            frames = self.exchange.apply(frames, batch.frames, self.tracks.expression, mean, self.generator)
         if config.lip_weight:
             # The measured lips drive the field. Those of the speech are wrong by half, so that a field that also sees
             # them learns to open the mouth less (docs/guides/lips.md); the encoder learns by ``_lip_error``.
