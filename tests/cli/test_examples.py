@@ -49,6 +49,14 @@ def test_own_video(bench: Path, video: str) -> None:
     ]
 
 
+def test_own_video_with_an_emotion_network(bench: Path) -> None:
+    code, calls, _ = call(bench, "own_video.sh", "a.mp4", "b.wav", EMOTION="emoca")
+    assert code == 0
+    prepare, train = calls[:2]
+    assert prepare[prepare.index("--emotion-features") + 1] == "emoca"
+    assert {"expression=emotion", "emotion_features=emoca", "expression_exchange=0.5"} <= set(train)
+
+
 def test_own_video_stops_at_the_first_failure(bench: Path) -> None:
     code, calls, err = call(bench, "own_video.sh", "bad.mp4", "a.wav")
     assert code == 3

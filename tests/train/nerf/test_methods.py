@@ -113,6 +113,13 @@ def test_a_slow_expression_is_the_same_in_training_and_rendering(made, tmp_path)
     assert np.allclose(track.vectors, slow.expression[: clip.frame_count], atol=1e-6)
 
 
+def test_one_persons_video_with_an_emotion_network_needs_no_pairs(made, tmp_path):
+    config = NerfConfig(**QUICK, expression="emotion", emotion_features="toy", expression_exchange=0.5)
+    assert train_nerf([made / "clips" / "p0"], tmp_path / "run", config, Silent())["steps"] == 2
+    source = load_checkpoint(tmp_path / "run", stage="nerf").payload["meta"]["expression_source"]
+    assert source["kind"] == "emotion" and "window_s" not in source  # the drawn faces have no irises: no eyes as inputs
+
+
 @pytest.mark.parametrize(
     ("options", "window_s"),
     [({}, 0.0), ({"expression_run": "jean"}, 1.0), ({"method": "a"}, 0.0), ({"expression": "emotion"}, 1.0)],
