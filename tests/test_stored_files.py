@@ -52,8 +52,8 @@ from jean.train.landmarks.config import LandmarkConfig
 from jean.train.landmarks.stage import train_landmarks
 from jean.train.nerf.train import NerfConfig, train_nerf
 from jean.weights import store as weights
+from tests.helpers.eye_clip import clip_of
 from tests.helpers.mutations import Arrays, text_of, wrong_arrays, wrong_documents, wrong_texts
-from tests.helpers.tiny_clip import make_clip
 from tests.helpers.tiny_corpus import make_corpus
 from tests.helpers.tiny_stage import train
 
@@ -84,7 +84,7 @@ def survives(read: Callable[[], Any], *kinds: type[JeanError]) -> bool:
 def folder(tmp_path_factory):
     """A clip, a corpus and a tiny run of every stage. Tests restore what they change."""
     root = tmp_path_factory.mktemp("stored")
-    make_clip(root / "clip", frames=8, size=24)
+    clip_of(root / "clip", np.linspace(-5, 5, 16).reshape(8, 2), np.full(8, 0.8))  # with irises: the head takes eyes
     corpus = make_corpus(root / "corpus", people=2, sentences=1, frames=16, size=24)
     quiet = Silent()
     train_landmarks([corpus], root / "landmarks", LandmarkConfig(steps=1, batch=8, device="cpu"), quiet)
@@ -212,6 +212,9 @@ def test_person(folder, kept, name):
         person.support.limit_offsets(person.offsets)
         person.support.pose.limit(person.camera_to_world)
         person.predict_offsets(person.expression)
+        if person.eyes is not None:
+            person.eyes.limit(person.eyes.values)
+            person.eyes.told_by(person.expression)
         if person.style is not None:
             person.style.lips(LipTrack(np.zeros((9, 2)), np.ones(9, bool), person.style.quantiles), np.arange(3.0))
 

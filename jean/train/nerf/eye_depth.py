@@ -44,6 +44,9 @@ class EyeDepth:
         self.coefficients = torch.linalg.solve(inner, face[:, 2] - self.mean).float().to(device)
         centres = torch.stack([points[eye, :2].mean(0) for eye in (RIGHT_EYE, LEFT_EYE)])
         self.centres = centres.float().to(device)
+        # half axes of ellipses about the eyes: the opening, its rim, the skin around; tensors, as CUDA graphs need them
+        rim = (1.3 * OPENING_CM[0], 1.6 * OPENING_CM[1])
+        self.opening, self.rim, self.around = torch.tensor([OPENING_CM, rim, AROUND_CM], device=device)
 
     def surface(self, positions: Tensor) -> Tensor:
         """z [N], cm, of the face through the landmarks, at x and y of ``positions`` [N, 2], head space, cm."""
@@ -65,12 +68,10 @@ class EyeDepth:
         distance = (place[:, None] - self.centres[None]).abs()
         opaque = opacity > OPAQUE
 
-        def within(half: tuple[float, float]) -> Tensor:
-            scaled = distance / distance.new_tensor(half)
-            return opaque & (scaled.square().sum(-1).amin(1) < 1)
+        def within(half: Tensor) -> Tensor:
+            return opaque & ((distance / half).square().sum(-1).amin(1) < 1)
 
-        opening = within(OPENING_CM)
-        around = (within(AROUND_CM) & ~within((1.3 * OPENING_CM[0], 1.6 * OPENING_CM[1]))).float()
+        opening, around = within(self.opening), (within(self.around) & ~within(self.rim)).float()
         skin = (beyond.detach() * around).sum() / around.sum().clamp_min(1)
         enough = ((around.sum() >= LEAST_RAYS) & (opening.sum() >= LEAST_RAYS)).float()
         weight = opening.float() * enough
