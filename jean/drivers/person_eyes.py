@@ -123,13 +123,13 @@ class PersonEyes:
         """Limits eye values [T, 4] to the range of the training.
 
         Returns:
-            Limited values [T, 4], and the remaining fractions of gaze and closure, [T] each.
+            Limited values [T, 4], the remaining fraction of the gaze's distance, and 1 less what is missing of a
+            closure, [T] each.
         """
         gaze, gaze_left = self.gaze.limit(values[:, GAZE])
         wanted = values[:, CLOSURE].clip(0, 1)
         closure = np.minimum(wanted, self.closed)
-        closure_left = np.where(wanted > 0, closure / np.maximum(wanted, 1e-9), 1.0).min(1)
-        return np.concatenate([gaze, closure], 1), gaze_left, closure_left
+        return np.concatenate([gaze, closure], 1), gaze_left, 1 - (wanted - closure).max(1)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays for storage, by name."""

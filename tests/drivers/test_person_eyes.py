@@ -36,6 +36,7 @@ def test_gaze_and_closure_stay_within_the_training():
     limited, gaze, closure = eyes.limit(np.array([[80.0, 0.0, 1.0, 0.0]]))
     assert 15 < limited[0, 0] < 40 and gaze[0] < 0.5
     assert limited[0, 2] == eyes.closed[0] and np.isclose(closure[0], eyes.closed[0])
+    assert eyes.limit(np.array([[0.0, 0.0, 1e-12, 0.3]]))[2][0] == 1  # almost open eyes lack nothing
 
 
 def test_vectors_tell_the_eyes_of_a_source_without_irises():
