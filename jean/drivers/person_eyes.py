@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 EYE_WIDTH = 4  # values per frame, see ``jean.drivers.eyes.EYE_VALUES``
 STD_FLOOR = np.array([1.5, 1.5, 0.1, 0.1])  # of eye values: noise of the tracker, degrees and fraction
 SHOWN = 0.5  # fraction of a clip's frames in which irises must be known
-GAZE_ROOM = 1.5  # factor on the radius of gaze: an iris that moves further is still the same disc
+GAZE_ROOM = 1.2  # factor on the radius of gaze: an iris that moves further is still the same disc
 RIDGE = 1e-3  # of the lids' regression, per frame
 LID_POINTS = 2 * (EYES.stop - EYES.start)  # coordinates of the lids' landmarks
 

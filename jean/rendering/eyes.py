@@ -85,6 +85,8 @@ def result_eyes(
 def eyes_of_source(eyes: PersonEyes | None, source: ExpressionTrack, vectors: np.ndarray) -> np.ndarray | None:
     """Eye values [T, 4] of a foreign expression source: measured, or told by its vectors in the person's terms.
 
+    The mean of a measured gaze is brought near the person's, as that of the expression is (``Support.approach``).
+
     Args:
         eyes: of the person; None for a head without inputs for them, which gives None.
         source: the source.
@@ -97,6 +99,8 @@ def eyes_of_source(eyes: PersonEyes | None, source: ExpressionTrack, vectors: np
     values = source.eyes.values.astype(np.float64)
     if not source.eyes.gaze_known.any():
         values[:, GAZE] = eyes.mean[GAZE]
+    # what is constant in a source's gaze is largely its camera and an error of its zero
+    values[:, GAZE] = eyes.gaze.approach(values[:, GAZE])[0]
     return values
 
 

@@ -98,6 +98,16 @@ def test_blinks_come_from_a_clip_or_not_at_all(made, head, speech):
     assert np.abs((upper - rest)[[9, 10, 25]]).max() < 0.15 < np.abs(np.ptp(rest, 0)).max()
 
 
+def test_a_foreign_source_lends_its_glances_and_blinks_but_not_its_constant_gaze(made, head):
+    sound = made / "clip" / "audio.wav"
+    aside = clip_of(made / "aside", np.tile([[25.0, 10.0], [31.0, 10.0]], (FRAMES // 2, 1)), np.full(FRAMES, OPEN_CM))
+    gaze = eyes_of(head.drive(sound, expression=str(aside.folder)))[:, 0]
+    assert np.abs(np.diff(gaze)).min() > 3  # the glances arrive
+    assert abs(gaze.mean() - head.person.eyes.mean[0]) < 16  # from about where the person looks
+    asked = eyes_of(head.drive(sound, gaze=str(aside.folder)))[:, 0]
+    assert asked.mean() > gaze.mean() + 3  # --gaze asks for the directions themselves
+
+
 def test_eyes_act_on_the_region_of_the_eyes_alone(made, head):
     model = head.model
     eyes_part, mouth_part = model.head.field.parts

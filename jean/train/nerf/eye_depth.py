@@ -22,7 +22,7 @@ OPENING_CM = (1.3, 0.45)  # half width and half height of the opening of the lid
 AROUND_CM = (3.0, 2.4)  # likewise of the skin that the opening is compared with
 OPAQUE = 0.5  # rays with less opacity have no surface
 LEAST_RAYS = 8  # in the opening and around it
-EYE_DEPTH_WEIGHT = 0.02
+EYE_DEPTH_WEIGHT = 0.005
 
 
 class EyeDepth:
@@ -59,11 +59,11 @@ class EyeDepth:
         Args:
             origins: of R rays [R, 3], head space, cm.
             directions: [R, 3], unit length.
-            traced: their composite; only its depth receives gradients.
+            traced: their composite.
         """
-        opacity = traced.opacity.detach()
-        hit = origins + directions * (traced.depth / opacity.clamp_min(OPAQUE))[:, None]
-        place = hit[:, :2].detach()
+        # both carry gradients, so that opacity cancels: otherwise the loss falls by making deep eyes transparent
+        hit = origins + directions * (traced.depth / traced.opacity.clamp_min(OPAQUE))[:, None]
+        place, opacity = hit[:, :2].detach(), traced.opacity.detach()
         beyond = hit[:, 2] - self.surface(place)
         distance = (place[:, None] - self.centres[None]).abs()
         opaque = opacity > OPAQUE

@@ -49,6 +49,16 @@ def test_only_rays_through_the_eyes_are_moved_and_towards_the_skin():
     assert (gradient[~in_eye] == 0).all()
 
 
+def test_no_eye_becomes_transparent_for_its_depth():
+    origins, directions, _, in_eye = rays(-3.2)
+    density = torch.full((len(origins), 1), 3.0, requires_grad=True)  # one interval of 1 cm at the depth of each ray
+    opacity = 1 - torch.exp(-density)
+    depth = rays(-3.2)[2].depth.detach()[:, None]
+    traced = Composite(opacity.expand(-1, 3), opacity[:, 0], (opacity * depth)[:, 0], opacity)
+    EyeDepth(face(), torch.device("cpu")).loss(origins, directions, traced).backward()
+    assert density.grad[in_eye].abs().max() < 1e-6, "a ray with all its weight at one depth cannot change it"
+
+
 def test_transparent_and_few_rays_teach_nothing():
     prior = EyeDepth(face(), torch.device("cpu"))
     origins, directions, traced, in_eye = rays(-3.2, opacity=0.3)
