@@ -49,5 +49,5 @@ def parted_mouth(track: np.ndarray, fps: float, reach_s: float = HELD_S) -> tupl
 
     if not reach_s:
         return track, np.zeros_like(track)
-    held = gaussian_filter1d(np.asarray(track, np.float64), reach_s * fps, axis=0, mode="nearest").astype(track.dtype)
+    held = gaussian_filter1d(np.asarray(track, np.float64), reach_s * fps, axis=0, mode="reflect").astype(track.dtype)
     return track - held, held

@@ -6,22 +6,25 @@ import itertools
 from contextlib import nullcontext
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
-from jean.drivers.person_frames import open_person
+from jean.drivers.person_frames import PersonFrames, open_person
 from jean.kernels.backend import OPERATIONS, Backend
 from jean.train.nerf import stage as nerf_stage
 from jean.train.nerf.presets import resolve
 from jean.train.nerf.train import NerfConfig, NerfStage
 from tests.helpers.capture_check import GPU, META, Capturable, fake_tensor, move
+from tests.helpers.eye_clip import clip_of
 from tests.helpers.tiny_clip import make_clip
 
 CASES = {
     "fast": {"rays": 64, "frames_per_step": 4, "audio_attention": 8},
     "paper": {"preset": "paper", "rays": 8, "audio_attention": 8},
 }
+EYE_TENSORS = ["points", "coefficients", "centres", "opening", "rim", "around"]
 SLOW = pytest.mark.slow  # the other two of the four variants
 DEVICES = [GPU, META]
 VARIANTS = [(False, True), (True, False), pytest.param(True, True, marks=SLOW), pytest.param(False, False, marks=SLOW)]
@@ -43,10 +46,12 @@ def clip(tmp_path_factory):
     return make_clip(tmp_path_factory.mktemp("clips") / "a", frames=10, size=20)
 
 
-def stage(clip, case="fast", **options):
+def stage(clip, case="fast", eyes=False, **options):
     """A stage on the CPU that takes the code paths of a GPU."""
     config = resolve(NerfConfig(**(CASES[case] | {"device": "cpu", "steps": 100} | options)))
     data = open_person([clip])
+    if eyes:
+        data = PersonFrames(data.clips, data.method, eyes=True)
     trained = NerfStage(data, config, torch.device("cpu"))
     trained.model.head.every_ray = True
     trained.tracks = trained.tracks.resident()
@@ -64,6 +69,8 @@ def on_gpu(trained, device=GPU):
         (trained.batches, ["train", "boxes", "frame", "bounds"]),
         (trained.batches.images, ["clip_of", "plates", "torsos"]),
         *([] if trained.sides is None else [(trained.sides, list(vars(trained.sides)))]),
+        *([] if trained.eye_depth is None else [(trained.eye_depth, EYE_TENSORS)]),
+        *([] if trained.exchange is None else [(trained.exchange, ["order", "first", "count"])]),
     ):
         for name in names:
             setattr(owner, name, fake_tensor(getattr(owner, name), device))
@@ -173,3 +180,19 @@ def add_to_losses(fault, monkeypatch):
         return losses
 
     monkeypatch.setattr(nerf_stage, "pixel_losses", faulty)
+
+
+def test_eyes_and_exchanged_expressions_stay_on_the_gpu(tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeTensor, "is_cuda", property(lambda tensor: True))
+    monkeypatch.setattr(torch, "autocast", lambda *options, **named: nullcontext())
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *device: False)
+    clip = clip_of(tmp_path / "eyes", np.linspace(-5, 5, 20).reshape(10, 2), np.full(10, 0.8)).folder
+    trained = stage(clip, eyes=True, expression_exchange=0.5, expression_dropout=0.1)
+    assert trained.eye_depth is not None and trained.exchange is not None
+    with FakeTensorMode():
+        on_gpu(trained, META)
+        trained.model.use(Backend("auto", META, kernels=frozenset()))
+        with Capturable(META):
+            losses, frames = trained.losses(True)
+            torch.stack(list(losses.values())).sum().backward()
+    assert losses["eye_depth"].device == META and frames.eyes.device == META
