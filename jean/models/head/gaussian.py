@@ -93,6 +93,9 @@ class GaussianHead(Head):
     def fit_deformation(self, lips: Tensor, offsets: Tensor) -> None:  # noqa: D102
         self.face_deformation.fit(lips, offsets)
 
+    def hold_rigid_parts(self, rigid_fraction: Callable[[Tensor], Tensor]) -> None:  # noqa: D102
+        self.face_deformation.hold(rigid_fraction)
+
     def lip_coordinates(self, offsets: Tensor) -> Tensor:  # noqa: D102
         return self.face_deformation.lip_coordinates(offsets)
 

@@ -140,6 +140,14 @@ def test_landmarks_move_the_skin_and_not_the_mouths_inside():
     assert torch.equal(moved[~skin], still[~skin]) and (~skin).any()
 
 
+def test_rigid_parts_do_not_move():
+    head = made()
+    offsets, lips = torch.ones(1, 68, 2), torch.zeros(1, WIDTHS[0])
+    assert head.deformation(offsets, lips).abs().max() > 0.5
+    head.hold_rigid_parts(lambda positions: torch.ones(len(positions)))
+    assert head.deformation(offsets, lips).abs().max() == 0
+
+
 def test_light_is_linear_in_the_slants():
     g = Gaussians(4, sum(WIDTHS), 3, WIDTHS[2], BOX, [Region((0.0, 0.0), (1.0, 1.0))])
     torch.nn.init.normal_(g.light, generator=torch.Generator().manual_seed(0))
