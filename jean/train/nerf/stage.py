@@ -91,7 +91,9 @@ class NerfStage:
         self.frames = self.tracks.frames
         batches = CropBatches if self.model.head.draws_pictures else RayBatches
         self.batches = batches(data, config.rays, config.frames_per_step, config.regions, device)
-        records = device.type == "cuda" and config.graphs and self.batches.images.resident
+        # a head that draws pictures reads its window and its number of primitives back from the GPU
+        capturable = self.batches.images.resident and not self.model.head.draws_pictures
+        records = device.type == "cuda" and config.graphs and capturable
         self.graphs = Graphs(device, [self.generator]) if records else None
         exchanges = bool(config.expression_exchange or config.expression_dropout)
         self.exchange = ExpressionExchange(data, config, device) if exchanges else None
