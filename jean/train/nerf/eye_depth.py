@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
+from torch.nn.functional import huber_loss
 
 from jean.kernels.reference import Composite
 from jean.landmarks import LEFT_EYE, RIGHT_EYE
@@ -22,6 +23,7 @@ OPENING_CM = (1.3, 0.45)  # half width and half height of the opening of the lid
 AROUND_CM = (3.0, 2.4)  # likewise of the skin that the opening is compared with
 OPAQUE = 0.5  # rays with less opacity have no surface
 LEAST_RAYS = 8  # in the opening and around it
+LARGE_CM = 0.1  # errors beyond count linearly: before a surface has formed they are centimetres
 EYE_DEPTH_WEIGHT = 0.005
 
 
@@ -54,7 +56,7 @@ class EyeDepth:
         return self.mean + kernel @ self.coefficients
 
     def loss(self, origins: Tensor, directions: Tensor, traced: Composite) -> Tensor:
-        """Mean squared difference, cm², between the depth of the eyes and that of the skin around them.
+        """Mean Huber loss, cm², between the depth of the eyes and that of the skin around them.
 
         Args:
             origins: of R rays [R, 3], head space, cm.
@@ -75,4 +77,5 @@ class EyeDepth:
         skin = (beyond.detach() * around).sum() / around.sum().clamp_min(1)
         enough = ((around.sum() >= LEAST_RAYS) & (opening.sum() >= LEAST_RAYS)).float()
         weight = opening.float() * enough
-        return (weight * (beyond - skin).square()).sum() / weight.sum().clamp_min(1)
+        error = huber_loss(beyond, skin.expand_as(beyond), reduction="none", delta=LARGE_CM)
+        return (weight * error).sum() / weight.sum().clamp_min(1)
