@@ -17,7 +17,7 @@ CONFIGURED = [command for command in COMMANDS if command.config_path is not None
 
 # Keys for which 0 has a meaning, by command; everywhere else 0 is rejected.
 ZERO: dict[str, set[str]] = {
-    "prepare": {"rotate", "sound_offset"},
+    "prepare": {"rotate", "sound_offset", "gpus"},
     "train-landmarks": {"swap_probability", "weight_decay"},
     "train-audio": {"audio_noise", "dropout"},
     "train-expr": {"swap_probability", "dropout", "weight_decay"},
@@ -46,9 +46,13 @@ ZERO: dict[str, set[str]] = {
         "lip_noise",
         "expression_noise",
         "opacity_weight",
+        "expression_window_s",
+        "expression_exchange",
+        "expression_dropout",
     },
+    "export": {"frame"},
     "render": {"articulation", "pose_smoothing", "strength", "yaw", "pitch", "orbit", "crf"},
-    "evaluate": {"reference_start_s", "resamples"},
+    "evaluate": {"reference_start_s", "resamples", "gpus"},
     "inspect": set(),
     "demo": {"person"},
 }
