@@ -29,7 +29,7 @@ def test_rendered_pixels_return_to_their_positions(monkeypatch):
         return torch.cat([position, background_rgb[:, 2:]], 1), pixels[:, 0] * 100 + pixels[:, 1]
 
     monkeypatch.setattr(frame, "render_pixels", encode_positions)
-    model = SimpleNamespace(device=torch.device("cpu"))
+    model = SimpleNamespace(device=torch.device("cpu"), head=SimpleNamespace(draws_pictures=False))
     rendered = frame.render_frame(model, None, background)
     rows, columns = np.indices((size, size))
     assert np.array_equal(rendered.rgb, np.stack([columns, rows, background[..., 2]], -1))

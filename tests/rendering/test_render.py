@@ -14,7 +14,7 @@ from jean.drivers.support import NECK
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.geometry import Camera, invert_pose, make_pose, project, rotation_matrix
 from jean.kernels import library
-from jean.media import open_writer, probe, read_audio, read_frames, read_image, read_opacity, write_wav
+from jean.media import open_writer, probe, read_audio, read_frames, read_image, read_opacity, write_png, write_wav
 from jean.models.head import paper as head_paper
 from jean.progress import Silent
 from jean.provenance import check
@@ -24,6 +24,7 @@ from jean.rendering.render import render
 from jean.train.nerf.train import NerfConfig, train_nerf
 from tests.helpers.tiny_clip import make_clip, rewrite
 from tests.marks.test_credentials import make_certificate
+from tests.marks.test_watermark import scene
 
 
 def test_the_result_is_as_long_as_the_sound(trained, speech, tmp_path):
@@ -341,7 +342,9 @@ def test_own_poses_do_not_depend_on_the_training_clip_folder(tmp_path):
 def test_marks_are_in_every_frame_and_found_when_nothing_else_is_left(trained, speech, tmp_path):
     signer = make_certificate(tmp_path)
     marked = tmp_path / "marked.mp4"
+    write_png(tmp_path / "wall.png", scene(1))  # plain walls hold no mark
     config = RenderConfig(
+        background=str(tmp_path / "wall.png"),
         audio=speech,
         size=256,
         label="synthetic",
@@ -352,7 +355,7 @@ def test_marks_are_in_every_frame_and_found_when_nothing_else_is_left(trained, s
     )
     result = render(trained / "run", config, marked, Silent())
     frames = [read_image(tmp_path / "frames" / f"{index:06d}.png") for index in range(result["frames"])]
-    assert all((frame[-4:, :4] < 200).all() for frame in frames)  # the shaded strip before a white wall
+    assert all((frame[-4:, :4] < 200).all() for frame in frames)  # the shaded strip
     report = check(marked)
     assert report["ok"] and report["credentials"]["valid"] and report["watermarked"] is None
     text = (tmp_path / "marked.mp4.json").read_text()

@@ -112,7 +112,7 @@ def test_uncertain_pixels_are_compared_over_the_plate_and_certain_ones_over_rand
 @pytest.mark.parametrize("backend", ["reference", "native"])
 @pytest.mark.parametrize("preset", ["fast", "paper"])
 def test_bf16_applies_to_networks_only(clip, preset, backend, monkeypatch):
-    rays = {"rays": 16, "frames_per_step": 1} if preset == "paper" else {}
+    rays = {"rays": 64, "frames_per_step": 1} if preset == "paper" else {}  # with 16, the ReLU of density dies
     results, seen = [], []
     for precision in ("fp32", "bf16"):
         trained = stage(clip, preset=preset, backend=backend, precision=precision, **rays)
