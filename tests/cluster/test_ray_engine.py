@@ -105,6 +105,6 @@ def test_a_lost_node_and_a_killed_worker_lose_nothing(cluster, tmp_path) -> None
 def test_no_cluster_at_the_address_is_an_error_of_the_machine(monkeypatch) -> None:
     ray = pytest.importorskip("ray")
     ray.shutdown()
-    for address in ("127.0.0.1:1", "ray://127.0.0.1:1", "auto"):
+    for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
         with pytest.raises(SetupError, match="no Ray cluster at"):
             RayEngine(address)
