@@ -195,7 +195,7 @@ def test_a_run_of_another_kind_is_refused(trainers, commands, whole, tally: Tall
         ("train-audio", corpus, "--landmarks", wrong),
         ("train-nerf", trainers["fast"].arguments[0], "--audio", wrong, "--steps", 2),
         ("train-nerf", trainers["fast"].arguments[0], "--expr", wrong, "--steps", 2),
-        ("render", whole("landmarks")["folder"]),
+        ("render", whole("landmarks")["folder"], "--audio", trainers["fast"].arguments[0] / "audio.wav"),
     ):
         with tally.case(" ".join(map(str, arguments[:1]))):
             output = tmp_path / ("out.mp4" if arguments[0] == "render" else "out")

@@ -103,6 +103,7 @@ class _Report:
     def __init__(self, path: Path):
         self.path, self.begun = path, time.monotonic()
         self.rows: dict[str, list[int]] = {}
+        self.failed: set[str] = set()  # tests that failed outside their tally
         self.outcomes = {number: _Outcome() for number in ROWS}
 
     def pytest_collection_modifyitems(self, config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -114,7 +115,7 @@ class _Report:
     def pytest_runtest_logreport(self, report: Any) -> None:
         failed_early = report.when == "setup" and report.outcome != "passed"
         if report.when != "teardown" and not failed_early:
-            if report.failed:
+            if report.failed or hasattr(report, "wasxfail"):  # a known fault is a lost case, too
                 self._lose(report)
             return
         for number in self.rows.get(report.nodeid, []):
@@ -122,13 +123,15 @@ class _Report:
             if report.skipped:
                 outcome.skipped.append(report.nodeid)
                 continue
-            tried, lost = dict(report.user_properties).get(_PROPERTY, (1, []))
+            counted = int(report.nodeid not in self.failed)
+            tried, lost = dict(report.user_properties).get(_PROPERTY, (counted, []))
             outcome.tried += tried
             outcome.lost += lost or ([report.nodeid] if report.failed else [])
             outcome.files.add(report.nodeid.split("::")[0].removeprefix("tests/"))
 
     def _lose(self, report: Any) -> None:
         """Counts a test that failed outside the cases of its tally."""
+        self.failed.add(report.nodeid)
         for number in self.rows.get(report.nodeid, []):
             self.outcomes[number].tried += 1
             self.outcomes[number].lost.append(report.nodeid)
