@@ -103,6 +103,8 @@ def speech_gate(voice: np.ndarray, fps: float) -> np.ndarray:
         voice: bool [T], whether somebody speaks.
         fps: frames per second.
     """
+    from scipy.ndimage import distance_transform_edt
+
     gate = np.asarray(voice, float).copy()
     edges = np.flatnonzero(np.diff(np.concatenate([[1], gate, [1]])))
     for first, end in zip(edges[::2], edges[1::2], strict=True):  # runs of silence
@@ -110,8 +112,7 @@ def speech_gate(voice: np.ndarray, fps: float) -> np.ndarray:
         if inner and end - first < SHORTEST_PAUSE_S * fps:
             gate[first:end] = 1
     reach = max(1, round(FADE_S * fps))
-    distance = np.full(len(gate), np.inf)
-    speech = np.flatnonzero(gate)
-    if len(speech):
-        distance = np.abs(np.arange(len(gate))[:, None] - speech).min(1)
+    if not gate.any():
+        return np.zeros(len(gate))
+    distance = distance_transform_edt(gate == 0)  # frames to the nearest speech
     return np.clip(1 - distance / (reach + 1), 0, 1)

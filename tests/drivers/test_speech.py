@@ -47,6 +47,16 @@ def test_the_gate_closes_in_pauses_but_not_in_closures():
     assert (speech_gate(np.zeros(5, bool), 25.0) == 0).all() and (speech_gate(np.ones(5, bool), 25.0) == 1).all()
 
 
+def test_the_gate_equals_the_distance_to_every_speaking_frame():
+    speaking = np.random.default_rng(0).random(400) < 0.02
+    speaking[100:160] = False
+    gate, filled = speech_gate(speaking, 25.0), speech_gate(speaking, 25.0) == 1
+    nearest = np.abs(np.arange(400)[:, None] - np.flatnonzero(filled)).min(1)
+    reach = np.flatnonzero(np.diff(gate) < 0)[0]  # the first ramp gives the length of the fade
+    step = gate[reach] - gate[reach + 1]
+    assert np.allclose(gate, np.clip(1 - nearest * step, 0, 1))
+
+
 def test_gated_frames_have_the_features_of_silence():
     random = np.random.default_rng(0)
     wave = np.zeros(32000, np.float32)
