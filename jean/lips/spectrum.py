@@ -12,6 +12,7 @@ ROWS_HZ = 100
 BANDS = 64
 LOW_HZ, HIGH_HZ = 60.0, 7600.0
 HOP, WINDOW, FFT = RATE_HZ // ROWS_HZ, 400, 512
+_BLOCK = 4096  # rows whose spectra are held at once
 FLOOR = 1e-3  # relative to loud speech (48 dB below): fainter sound counts as silence
 SPREAD = 2.5  # standard deviation of log power over time in speech, so that inputs have a scale of 1
 
@@ -27,8 +28,11 @@ def mel_power(wave: np.ndarray) -> np.ndarray:
         return np.zeros((0, BANDS), np.float32)
     padded = np.pad(np.asarray(wave, np.float32), (WINDOW // 2, WINDOW))
     windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:count]
-    spectrum = np.fft.rfft(windows * np.hanning(WINDOW).astype(np.float32), FFT)
-    return (np.square(np.abs(spectrum)).astype(np.float32) @ _bank().T).astype(np.float32)
+    taper, power = np.hanning(WINDOW).astype(np.float32), np.empty((count, BANDS), np.float32)
+    for start in range(0, count, _BLOCK):  # the spectra of a long sound would fill the memory
+        rows = slice(start, start + _BLOCK)
+        power[rows] = np.square(np.abs(np.fft.rfft(windows[rows] * taper, FFT))).astype(np.float32) @ _bank().T
+    return power
 
 
 def normalise(power: np.ndarray) -> np.ndarray:
