@@ -1,6 +1,7 @@
 # Everything sets itself up: type `make demo` or `make test`.
 #   make demo DEMO_FLAGS=--short    the short form
 #   make test PYTEST_FLAGS="-m ''"  slow tests too
+#   make test WORKERS=0             in one process, as pytest without options
 #   make faults                     kills, full disks, damaged files: docs/reliability.md (an hour or more)
 #   make docs                       the documentation, in site/
 #   make PYTHON=python3.12 …        another Python, 3.10 to 3.13
@@ -9,6 +10,7 @@ PYTHON ?= python3
 DEMO_DIR ?= demo
 DEMO_FLAGS ?=
 PYTEST_FLAGS ?=
+WORKERS ?= logical
 BIN := .venv/bin
 
 .PHONY: demo test faults lint format docs setup clean
@@ -18,7 +20,7 @@ demo: .venv/.ready
 	@echo "Open in a browser: $$(realpath "$(DEMO_DIR)")/report.html"
 
 test: .venv/.ready
-	$(BIN)/python -m pytest $(PYTEST_FLAGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_FLAGS)
 
 faults: .venv/.ready
 	$(BIN)/python -m pytest -m '' --timeout 7200 --faults docs/reliability.md

@@ -5,6 +5,7 @@ They belong to the process, not to a model, so nothing here acts on import:
 - ``limit_idle_spinning`` must be called before torch is imported. The command line calls it. A program that uses the
   library calls it at its start, or sets ``GOMP_SPINCOUNT`` itself.
 - ``settled_memory`` is a context manager. Every training of the library runs inside it and undoes it at its end.
+- ``return_freed_memory`` is called between two phases of a command, of which the first takes much memory.
 """
 
 from __future__ import annotations
@@ -62,6 +63,13 @@ def settled_memory() -> Iterator[None]:
             libc.mallopt(_M_MMAP_THRESHOLD, _DEFAULT_THRESHOLD)
             libc.mallopt(_M_TRIM_THRESHOLD, _DEFAULT_THRESHOLD)
             libc.malloc_trim(0)
+
+
+def return_freed_memory() -> None:
+    """Returns freed memory to the system, which glibc otherwise keeps for later allocations."""
+    libc = _glibc()
+    if libc is not None:
+        libc.malloc_trim(0)
 
 
 def _glibc() -> ctypes.CDLL | None:

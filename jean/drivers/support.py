@@ -25,6 +25,7 @@ UPPER = np.arange(17, 48)  # iBUG numbers of brows, nose and eyes
 LOWER = np.array([*range(17), *range(48, 68)])
 NECK = np.array([0.0, 8.0, 4.0])  # about which a head turns: top of the neck, head space, cm
 FURTHER_DEG = 12.0  # that a head may turn beyond the support; beyond about 15, sides that no frame shows break up
+PIECE = 4096  # frames that are limited at once, so that memory does not grow with the length
 TENTHS_RAD = 10.0  # rotations in tenths of a radian compare with shifts in centimetres
 
 
@@ -80,6 +81,13 @@ class Support:
             Limited values [T, D], and the remaining fraction [T] of their distance to the mean.
         """
         values = np.asarray(values, np.float64)
+        limited, remaining = np.empty_like(values), np.empty(len(values))
+        for start in range(0, len(values), PIECE):
+            rows = slice(start, start + PIECE)
+            limited[rows], remaining[rows] = self._limit(values[rows])
+        return limited, remaining
+
+    def _limit(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         distance, residual = self._norms(values)
         factor, residual_factor = _shrink(distance, self.radius), _shrink(residual, self.residual_radius)
         standardised = (values - self.mean) / self.scale

@@ -19,6 +19,8 @@ WIDTH = 128
 # Dilation, rows back and rows ahead of each block. The output at a time depends on 180 ms of later sound, plus the
 # 10 ms of the first layer and half a window: less than 0.2 s plus one row.
 BLOCKS = ((1, 3, 3), (2, 3, 3), (4, 3, 2))
+BACK, AHEAD = (1 + sum(dilation * rows[k] for dilation, *rows in BLOCKS) for k in (0, 1))  # rows an output depends on
+PIECE_ROWS = 6000  # one minute: a longer sound is computed in pieces, so that memory does not grow with its length
 PHONEMES = 40  # classes of the auxiliary output, see ``jean.train.lips.articulation``
 BILABIALS = (15, 16, 17)  # of these classes: b, p and m
 QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # at which ranges of lip parameters are compared
@@ -76,14 +78,26 @@ class LipPrior(nn.Module):
         power = mel_power(wave)
         if not len(power):
             return LipTrack(np.zeros((1, len(PARAMETERS))), np.zeros(1, bool), self.quantiles.numpy())
-        device = self.quantiles.device
-        lips, logits = self(torch.from_numpy(normalise(power))[None].to(device))
-        values, general = lips[0].double().cpu().numpy(), self.quantiles.cpu().numpy()
+        values, bilabial = self._in_pieces(normalise(power))
+        general = self.quantiles.cpu().numpy()
         voice = speaking(power)
-        bilabial = logits[0].softmax(-1)[:, list(BILABIALS)].sum(-1).double().cpu().numpy()
         closed = float(np.quantile(values[voice, OPENING], QUANTILES[0])) if voice.any() else float(general[OPENING, 0])
         values[:, OPENING] = _close(values[:, OPENING], _smooth(bilabial, 1.0), closed)
         return LipTrack(_smooth(values, SMOOTHING_S * ROWS_HZ), voice, general)
+
+    def _in_pieces(self, spectrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lip parameters [N, 5] and probability of a bilabial [N] of a normalised spectrum [N, 64], float64.
+
+        Every piece takes the rows around it that its values depend on, so that the pieces have no seams.
+        """
+        lips, bilabial = np.empty((len(spectrum), len(PARAMETERS))), np.empty(len(spectrum))
+        for start in range(0, len(spectrum), PIECE_ROWS):
+            stop, first = min(start + PIECE_ROWS, len(spectrum)), max(start - BACK, 0)
+            rows = torch.from_numpy(spectrum[first : stop + AHEAD])[None].to(self.quantiles.device)
+            values, logits = (output[0, start - first : stop - first] for output in self(rows))
+            lips[start:stop] = values.double().cpu().numpy()
+            bilabial[start:stop] = logits.softmax(-1)[:, list(BILABIALS)].sum(-1).double().cpu().numpy()
+        return lips, bilabial
 
 
 @dataclass(frozen=True)

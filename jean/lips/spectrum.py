@@ -26,12 +26,13 @@ def mel_power(wave: np.ndarray) -> np.ndarray:
     count = len(wave) // HOP
     if not count:
         return np.zeros((0, BANDS), np.float32)
-    padded = np.pad(np.asarray(wave, np.float32), (WINDOW // 2, WINDOW))
-    windows = np.lib.stride_tricks.sliding_window_view(padded, WINDOW)[::HOP][:count]
     taper, power = np.hanning(WINDOW).astype(np.float32), np.empty((count, BANDS), np.float32)
     for start in range(0, count, _BLOCK):  # the spectra of a long sound would fill the memory
-        rows = slice(start, start + _BLOCK)
-        power[rows] = np.square(np.abs(np.fft.rfft(windows[rows] * taper, FFT))).astype(np.float32) @ _bank().T
+        stop = min(start + _BLOCK, count)
+        begin, end = start * HOP - WINDOW // 2, (stop - 1) * HOP + WINDOW // 2  # zeros surround the sound
+        piece = np.pad(wave[max(begin, 0) : end], (max(-begin, 0), max(end - len(wave), 0)))
+        windows = np.lib.stride_tricks.sliding_window_view(piece.astype(np.float32, copy=False), WINDOW)[::HOP]
+        power[start:stop] = np.square(np.abs(np.fft.rfft(windows * taper, FFT))).astype(np.float32) @ _bank().T
     return power
 
 
@@ -45,10 +46,14 @@ def normalise(power: np.ndarray) -> np.ndarray:
     """
     if not len(power):
         return np.zeros((0, BANDS), np.float32)
-    values = np.log(power * (BANDS / loudness(power)) + FLOOR)
+    values = np.asarray(power * (BANDS / loudness(power)), np.float32)
+    values += FLOOR  # in place from here: a long recording has many rows
+    np.log(values, out=values)
     level = values.mean(1)
     loud = level >= np.quantile(level, 0.4)  # pauses do not belong to the speaker's mean spectrum
-    return ((values - values[loud].mean(0)) / SPREAD).astype(np.float32)
+    values -= values[loud].mean(0)
+    values /= SPREAD
+    return values
 
 
 def loudness(power: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ Block = tuple[np.ndarray, int]  # samples float32 [n, C], sampling rate in Hz
 JITTER_S = 0.025
 # Lossy decoders overshoot full scale slightly. A larger peak means that the samples have another scale.
 MAX_PEAK = 1.5
+GROWTH = 1 << 20  # samples by which a wave grows while it is read
 
 
 def read_audio(path: str | Path, rate_hz: int = RATE_HZ, warn: Warn = warnings.warn) -> np.ndarray:
@@ -48,7 +49,7 @@ def read_audio(path: str | Path, rate_hz: int = RATE_HZ, warn: Warn = warnings.w
         for block, _ in blocks:
             yield block.mean(axis=1)
 
-    wave = np.concatenate(list(resample_blocks(mono(), native_hz, rate_hz)))
+    wave = _joined(resample_blocks(mono(), native_hz, rate_hz))
     return np.clip(wave, -1.0, 1.0, out=wave)
 
 
@@ -64,6 +65,18 @@ def read_audio_native(path: str | Path, warn: Warn = warnings.warn) -> tuple[np.
     blocks = list(_blocks(Path(path), warn))
     wave = np.concatenate([block for block, _ in blocks])
     return np.clip(wave, -1.0, 1.0, out=wave), blocks[0][1]
+
+
+def _joined(blocks: Iterable[np.ndarray]) -> np.ndarray:
+    """The concatenation of blocks, float32 [S]. It grows in place: a list of the blocks would hold the sound twice."""
+    wave, count = np.empty(0, np.float32), 0
+    for block in blocks:
+        if count + len(block) > len(wave):
+            wave.resize(count + max(len(block), GROWTH), refcheck=False)
+        wave[count : count + len(block)] = block
+        count += len(block)
+    wave.resize(count, refcheck=False)
+    return wave
 
 
 def _blocks(path: Path, warn: Warn) -> Iterator[Block]:

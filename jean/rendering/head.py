@@ -21,6 +21,7 @@ from jean.rendering.backgrounds import Backgrounds
 from jean.rendering.config import RenderConfig
 from jean.rendering.drive import Drive, gather_drivers
 from jean.rendering.load import load_model
+from jean.tuning import return_freed_memory
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,9 @@ class LoadedHead:
         if config.audio is None:
             raise UsageError("no speech was given.", "Add --audio FILE.")
         fps, size = float(config.fps or self.fps), int(config.size or self.size_px)
-        return gather_drivers(config, self.checkpoint, self.model, self.person, fps, size, self.progress)
+        drive = gather_drivers(config, self.checkpoint, self.model, self.person, fps, size, self.progress)
+        return_freed_memory()  # reading the sources takes more than the drivers of the frames
+        return drive
 
     def backgrounds(self, drive: Drive, background: str = "white") -> Backgrounds:
         """Backgrounds of the frames.

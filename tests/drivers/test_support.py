@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from jean.drivers import support as support_module
 from jean.drivers.support import (
     CONSTANT_ROOM,
     FURTHER_DEG,
@@ -73,6 +74,17 @@ def test_limited_distances_approach_the_limit_in_the_same_direction():
     steps = (limited - support.mean) @ direction / (direction @ direction) / support.radius
     assert steps == pytest.approx([1.0, LARGEST, LARGEST], abs=1e-6)
     assert remaining[2] < 1e-5
+
+
+def test_long_tracks_are_limited_in_pieces(monkeypatch):
+    support = Support.fit(correlated(), scale_floor=0.02)
+    values = 3 * correlated(seed=1)
+    whole, remaining = support.limit(values)
+    assert remaining.min() < 0.9
+    monkeypatch.setattr(support_module, "PIECE", 7)
+    limited, left = support.limit(values)
+    np.testing.assert_allclose(limited, whole, rtol=1e-12)
+    np.testing.assert_allclose(left, remaining, rtol=1e-12)
 
 
 def test_the_limit_is_smooth():

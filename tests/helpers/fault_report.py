@@ -78,6 +78,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "fault(row): belongs to a row of the fault suite, see tests/helpers/fault_rows")
     if config.getoption("--faults") is not None:
+        if config.getoption("numprocesses", None):
+            raise pytest.UsageError("--faults works in one process: leave -n away")
         config.pluginmanager.register(_Report(Path(config.getoption("--faults")).resolve()), "fault_report_writer")
 
 

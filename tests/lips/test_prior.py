@@ -8,7 +8,8 @@ import torch
 
 from jean.errors import ArtefactError
 from jean.files import write_safetensors
-from jean.lips.prior import BILABIALS, BUILTIN, LipPrior, _close, load_prior
+from jean.lips import prior as prior_module
+from jean.lips.prior import AHEAD, BACK, BILABIALS, BUILTIN, LipPrior, _close, load_prior
 from jean.lips.spectrum import BANDS
 from jean.media import RATE_HZ
 
@@ -47,6 +48,15 @@ def test_lips_depend_on_at_most_a_fifth_of_a_second_of_later_sound():
     changed[:, 119:] += 1.0
     difference = (prior(spectrum)[0] - prior(changed)[0]).abs().sum(-1)[0]
     assert difference[:100].max() == 0 and difference[105:119].max() > 0
+
+
+def test_a_long_sound_is_computed_in_pieces_without_seams(monkeypatch):
+    prior, sound = load_prior(), noise()
+    whole = prior.track(sound)
+    assert (BACK, AHEAD) == (1 + 3 + 6 + 12, 1 + 3 + 6 + 8)
+    for rows in (1, 37, 199):
+        monkeypatch.setattr(prior_module, "PIECE_ROWS", rows)
+        np.testing.assert_allclose(prior.track(sound).values, whole.values, atol=1e-5)
 
 
 def test_the_builtin_opens_the_lips_for_vowels_and_closes_them_for_silence_and_bilabials():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from jean.lips import spectrum
 from jean.lips.spectrum import BANDS, mel_power, normalise, speaking
 from jean.media import RATE_HZ
 
@@ -40,6 +41,14 @@ def test_speech_is_told_from_the_pause_around_it():
     wave = np.concatenate([np.zeros(RATE_HZ), tone(300), np.zeros(RATE_HZ)])
     speech = speaking(mel_power(wave))
     assert speech[100:200].all() and not speech[:85].any() and not speech[215:].any()
+
+
+def test_blocks_have_no_seams(monkeypatch):
+    sound = np.random.default_rng(0).normal(size=RATE_HZ + 77)
+    whole = mel_power(sound)
+    for rows in (1, 7, 99):
+        monkeypatch.setattr(spectrum, "_BLOCK", rows)
+        np.testing.assert_allclose(mel_power(sound), whole, rtol=1e-4)
 
 
 def test_no_sound_gives_no_rows():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import tracemalloc
 import wave
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jean.errors import InputError, SetupError
-from jean.media import probe, read_audio, read_audio_native, read_wav, write_wav
+from jean.media import audio, probe, read_audio, read_audio_native, read_wav, write_wav
 from jean.media.resample import resample, resample_blocks
 from tests.helpers.media_make import chirp, lag_samples, make_video, write_float_wav
 
@@ -177,6 +178,19 @@ def test_files_without_audio_are_rejected_in_one_line(tmp_path):
             with pytest.raises(InputError) as error:
                 call(tmp_path / name)
             assert "\n" not in str(error.value)
+
+
+def test_reading_holds_the_sound_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(audio, "GROWTH", 1000)
+    sound = chirp(30, 16000)[:, 0]
+    write_wav(tmp_path / "a.wav", sound, 16000)
+    read_audio(tmp_path / "a.wav")  # imports
+    tracemalloc.start()
+    read = read_audio(tmp_path / "a.wav")
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    np.testing.assert_allclose(read, sound, atol=1e-4)
+    assert peak < 1.5 * read.nbytes
 
 
 def test_one_sample_is_valid_audio(tmp_path):
