@@ -15,6 +15,7 @@ from jean.checkpoint import load_checkpoint
 from tests.faults.server import Commands, Ended
 from tests.helpers.tiny_clip import make_clip, move_lips
 from tests.helpers.tiny_corpus import make_corpus
+from tests.helpers.tiny_motion import write_motion_clips
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def trainers(tmp_path_factory: pytest.TempPathFactory, commands: Commands) -> di
     clip = move_lips(make_clip(folder / "clip", frames=12, size=24))
     for person in range(2):
         move_lips(make_clip(folder / "lips" / f"p{person}" / "happy_001", frames=75, size=8, seed=person))
+    people = write_motion_clips(folder / "people")
     landmarks = folder / "landmarks"
     small = ("--preset", "small", "--set", "batch=32")
     made = commands.run("train-landmarks", corpus, *small, "--steps", 60, "--device", "cpu", "-o", landmarks)
@@ -58,14 +60,12 @@ def trainers(tmp_path_factory: pytest.TempPathFactory, commands: Commands) -> di
     return {
         "landmarks": Trainer("train-landmarks", (corpus, *small), 200),
         "audio": Trainer("train-audio", (corpus, "--landmarks", landmarks, *small), 200),
-        "expression": Trainer(
-            "train-expr",
-            (corpus / "p0", *small[:2], "--set", "batch=8", "--set", "layers=1", "--set", "hidden=32"),
-            60,
-        ),
+        "expression": Trainer("train-expr", (corpus / "p0", *small[:2], *sets("batch=8", "layers=1", "hidden=32")), 60),
         "lips": Trainer("train-lips", (folder / "lips", "--set", "batch=4"), 20),
-        "fast": Trainer("train-nerf", (clip, "--set", "rays=64", "--set", "frames_per_step=2"), 60),
+        "motion": Trainer("train-motion", (people, *sets("batch=4", "hidden=16", "layers=1", "critic_steps=3")), 40),
+        "fast": Trainer("train-nerf", (clip, *sets("rays=64", "frames_per_step=2")), 60),
         "paper": Trainer("train-nerf", (clip, "--preset", "paper", "--set", "rays=4"), 16),
+        "gaussian": Trainer("train-nerf", (clip, "--preset", "gaussian", "--set", "rays=144"), 16),
     }
 
 
@@ -85,6 +85,11 @@ def whole(
         return made[name]
 
     return train
+
+
+def sets(*assignments: str) -> tuple[str, ...]:
+    """Options ``--set`` of a command line."""
+    return tuple(word for assignment in assignments for word in ("--set", assignment))
 
 
 def outcome(folder: Path) -> dict[str, Any]:

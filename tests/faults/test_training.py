@@ -21,7 +21,7 @@ from tests.faults.server import Commands
 from tests.helpers.fault_report import Tally
 
 pytestmark = pytest.mark.timeout(7200)
-NAMES = ("landmarks", "audio", "expression", "lips", "fast", "paper")
+NAMES = ("landmarks", "audio", "expression", "lips", "motion", "fast", "paper", "gaussian")
 # in the fast form one trainer stands for all, since they share the loop
 EACH = pytest.mark.parametrize(
     "name", ["fast", *(pytest.param(n, marks=pytest.mark.slow) for n in NAMES if n != "fast")]
