@@ -22,7 +22,7 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.drivers.eyes import CLOSED_FRACTION, CLOSURE, GAZE, EyeRest, measure_eyes, standardised
-from jean.drivers.face_points import rigid_offsets
+from jean.drivers.face_points import depth_offsets, fit_depth, rigid_offsets
 from jean.drivers.motion_sound import FPS
 from jean.drivers.resampling import interpolate_rows
 from jean.drivers.support import mean_head_pose, pose_motion
@@ -51,11 +51,13 @@ class Neutral:
 
     Attributes:
         offsets: mean landmark offsets [68, 2], cm.
+        depth: how far ``LOWER_POINTS`` lie behind the rigid shape, [23], cm.
         pose: mean camera_to_world [4, 4].
         eyes: the eyes at rest.
     """
 
     offsets: np.ndarray
+    depth: np.ndarray
     pose: np.ndarray
     eyes: EyeRest
 
@@ -65,12 +67,24 @@ class Neutral:
 
         Args:
             clips: neutral clips, or else all clips of the person.
-            everything: all clips of the person, which say how far the eyes open; None for ``clips``.
+            everything: all clips of the person, which say how far the eyes open, and how deep mouth and chin lie; None
+                for ``clips``.
         """
-        offsets = np.concatenate([rigid_offsets(clip, slice(0, 68)) for clip in clips])
+        depth = fit_depth(everything or clips, LOWER_POINTS)
+        offsets = np.concatenate([_face_offsets(clip, depth) for clip in clips])
         poses = np.concatenate([np.asarray(clip.arrays["camera_to_world"], np.float64) for clip in clips])
         eyes = EyeRest.fit([measure_eyes(clip) for clip in everything or clips])
-        return cls(np.nanmean(offsets, 0), mean_head_pose(poses), eyes)
+        return cls(np.nanmean(offsets, 0), depth, mean_head_pose(poses), eyes)
+
+
+def _face_offsets(clip: Clip, depth: np.ndarray) -> np.ndarray:
+    """Offsets [T, 68, 2], cm, from a rigid head whose mouth and chin lie ``depth`` further back.
+
+    Otherwise a turning head would seem to move its chin, which the sound cannot tell.
+    """
+    offsets = rigid_offsets(clip, slice(0, 68))
+    offsets[:, LOWER_POINTS] -= depth_offsets(clip, LOWER_POINTS) * depth[:, None]
+    return offsets
 
 
 @dataclass(frozen=True)
@@ -113,7 +127,7 @@ def cue_tracks(clip: Clip, neutral: Neutral | None = None, gaze: bool = True) ->
         InputError: the clip shows no face, or has no irises.
     """
     neutral = neutral or Neutral.fit([clip])
-    offsets = rigid_offsets(clip, slice(0, 68))
+    offsets = _face_offsets(clip, neutral.depth)
     known = np.isfinite(offsets).all((1, 2))
     if not known.any():
         raise InputError(f"{clip.folder} shows no face.", "Leave it out.")

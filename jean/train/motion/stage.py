@@ -152,7 +152,7 @@ class MotionStage:
         losses = {"flow": (weight * (velocity - (vectors - noise)).square()).sum() / total}
         made = torch.where(mask > 0, vectors, mixed + (1 - t) * velocity)  # the motion that x_t leads to
         change = (made.diff(dim=1) - vectors.diff(dim=1)).square() * weight[:, 1:]
-        losses["step"] = config.step_weight * (t.square() * change).sum() / total
+        losses["change"] = config.step_weight * (t.square() * change).sum() / total
         losses["lips"] = LIPS_WEIGHT * self._lip_loss(batch, features, emotion)
         known = batch["label"] >= 0
         if bool(known.any()):
