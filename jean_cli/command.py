@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import typer
 from typer.core import TyperCommand
 
+from jean.memory import bytes_of, limited_to
 from jean_cli.console import Reporter
-from jean_cli.options import ConfigFile, HelpConfig, Json, Option, Quiet, Sets, Verbose, configure
+from jean_cli.options import ConfigFile, HelpConfig, Json, Memory, Option, Quiet, Sets, Verbose, configure
 
 if TYPE_CHECKING:
     from jean.config import StageConfig
@@ -69,6 +70,7 @@ class Command:
         if self.config_path is not None:
             found += [option.parameter(self.config_class()) for option in self.options.values()]
             found += [_option("config", ConfigFile, None), _option("set", Sets, None)]
+            found.append(_option("memory", Memory, None))
             found.append(_option("help_config", HelpConfig, False))
         found += [_option("json", Json, False), _option("quiet", Quiet, False), _option("verbose", Verbose, False)]
         return [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in found]
@@ -84,7 +86,8 @@ class Command:
             )
         if "reporter" in own:
             arguments["reporter"] = Reporter(values["json"], values["quiet"])
-        self.function(**arguments)
+        with limited_to(bytes_of(values["memory"]) if values.get("memory") is not None else None):
+            self.function(**arguments)
 
     def click_command(self) -> TyperCommand:
         """The command with all its parameters, as typer builds it."""
@@ -125,7 +128,8 @@ def command(
     Args:
         config: ``module:Class`` of its configuration, which the function receives as ``config``.
         options: fields of that class to offer as options; ``Option`` where the name or the placeholder differs.
-            ``--seed``, ``--device``, ``--config``, ``--set`` and ``--help-config`` come with the configuration.
+            ``--seed``, ``--device``, ``--config``, ``--set``, ``--memory`` and ``--help-config`` come with the
+            configuration.
         example: one command line for the help.
         name: of the command; None: the function's name with dashes.
     """

@@ -152,7 +152,9 @@ def _report(error: BaseException, json_output: bool, verbose: bool) -> int:
 def _explain(error: BaseException) -> JeanError | None:
     """The failure as an error of ``jean.errors``; None if the command simply ended."""
     if is_out_of_memory(error) and not isinstance(error, SetupError):
-        return SetupError("not enough memory.", "Choose a smaller --size, or close other programs.")
+        return SetupError(
+            "not enough memory.", "Choose a smaller --size or a larger --memory, or close other programs."
+        )
     if isinstance(error, JeanError):
         return error
     if isinstance(error, SystemExit) and not isinstance(error.code, str):

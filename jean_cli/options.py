@@ -18,6 +18,14 @@ if TYPE_CHECKING:
 Json = Annotated[bool, typer.Option("--json", help="Print the result as one JSON document on standard output.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print no progress and no messages, only warnings and errors.")]
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print the traceback of an error.")]
+Memory = Annotated[
+    str | None,
+    typer.Option(
+        "--memory",
+        metavar="SIZE",
+        help="End with exit code 5 rather than reserve more memory, such as 4GB. Linux only.",
+    ),
+]
 Yes = Annotated[
     bool, typer.Option("--yes", help="Download missing weights without asking; JEAN_AUTO_PULL=1 does the same.")
 ]

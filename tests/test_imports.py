@@ -37,6 +37,7 @@ LAYERS = [
     ],
     ["jean.documents", "jean.integrity", "jean.outputs"],
     ["jean.files", "jean.progress", "jean.landmarks", "jean.losses", "jean.plugins"],
+    ["jean.memory"],
     ["jean.errors", "jean.names", "jean.tuning"],
     ["jean"],
 ]

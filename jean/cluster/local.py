@@ -15,6 +15,7 @@ from typing import Any
 
 from jean.cluster.base import Done, Item, Output, Task, attempt, lost
 from jean.errors import JeanError, SetupError
+from jean.memory import current_limit, limited_to, share_of
 from jean.progress import Progress
 
 TRIES = 2  # of an item whose worker is lost
@@ -117,6 +118,7 @@ class _Crew:
 
     def __init__(self, task: Task[Any, Any], queue: Queue, threads: int | None, count: int):
         self.task, self.queue, self.threads = task, queue, threads
+        self.share = share_of(current_limit(), count)  # of the memory, bytes
         self.lost_before_start = 0
         self.workers = [self._start() for _ in range(count)]
 
@@ -156,7 +158,7 @@ class _Crew:
     def _start(self) -> _Worker:
         context = multiprocessing.get_context("spawn")
         here, there = context.Pipe()
-        process = context.Process(target=_serve, args=(self.task, there, self.threads), daemon=True)
+        process = context.Process(target=_serve, args=(self.task, there, self.threads, self.share), daemon=True)
         process.start()
         there.close()
         return _Worker(process, here)
@@ -178,9 +180,14 @@ def _receive(worker: _Worker) -> Any:
         return None
 
 
-def _serve(task: Task[Any, Any], pipe: Connection, threads: int | None) -> None:
+def _serve(task: Task[Any, Any], pipe: Connection, threads: int | None, share: int | None) -> None:
     """The life of a worker: starts the task, then handles items until the pipe is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
+    with limited_to(share):
+        _handle(task, pipe, threads)
+
+
+def _handle(task: Task[Any, Any], pipe: Connection, threads: int | None) -> None:
     if threads is not None:
         os.environ.setdefault("OMP_NUM_THREADS", str(threads))
         import torch

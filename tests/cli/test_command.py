@@ -18,7 +18,7 @@ from jean_cli.options import description_of
 ROOT = Path(__file__).resolve().parents[2]
 CONFIGURED = [command for command in COMMANDS if command.config_path is not None]
 EVERYWHERE = {"--json", "--quiet", "--verbose"}
-WITH_CONFIG = {"--config", "--set", "--seed", "--device", "--help-config"}
+WITH_CONFIG = {"--config", "--set", "--seed", "--device", "--help-config", "--memory"}
 
 # Scripts of users depend on these names.
 OPTIONS = {

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from jean.errors import InputError, SetupError
+from jean.memory import current_limit
 
 
 @dataclass(frozen=True)
@@ -59,3 +60,10 @@ class CannotStart:
         if self.ends:
             os.kill(os.getpid(), signal.SIGKILL)
         raise SetupError("the weights are missing.", "Get them.")
+
+
+class Limits:
+    """Returns the limit on the memory of the worker, bytes."""
+
+    def start(self) -> Callable[[int], int | None]:
+        return lambda number: current_limit()

@@ -238,6 +238,21 @@ def test_a_training_without_memory_ends_with_5_or_is_whole(name, trainers, comma
             require_same(folder, want)
 
 
+@pytest.mark.fault(9)
+def test_a_limit_on_the_memory_is_kept(trainers, commands, whole, tally: Tally, tmp_path):
+    """``--memory``: too little ends with 5 and leaves nothing half-finished, enough changes nothing."""
+    trainer, want = trainers["fast"], whole("fast")
+    with tally.case("500 MB"):
+        require_one_line(commands.run(*trainer.command(tmp_path / "run", "--memory", "500MB")), 5)
+        assert not (tmp_path / "run" / "metrics.json").exists()
+    with tally.case("20 GB"):
+        ended = commands.run(*trainer.command(tmp_path / "run", "--memory", "20GB"))
+        assert ended.code == 0, ended.err
+        require_same(tmp_path / "run", want)
+    with tally.case("no size"):
+        require_one_line(commands.run(*trainer.command(tmp_path / "other", "--memory", "much")), 2)
+
+
 @pytest.mark.slow
 @pytest.mark.fault(27)
 @pytest.mark.parametrize("name", NAMES)
