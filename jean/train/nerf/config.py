@@ -83,8 +83,8 @@ class NerfConfig(StageConfig):
 
     preset: str = Field(
         "fast",
-        description="The head: fast (tri-planes, minutes on a CPU), gaussian (3D Gaussians, likewise, fast to render), "
-        "paper (the MLP of sections 3.3 and 8.4), or a head that another package registers.",
+        description="The head: gaussian (3D Gaussians, minutes on a CPU), fast (tri-planes, likewise, slower to "
+        "render), paper (the MLP of sections 3.3 and 8.4), or a head that another package registers.",
     )
     precision: Literal["fp32", "bf16"] = Field("fp32", description="Precision of training on a GPU.")
     backend: Literal["auto", "native", "reference"] = Field(
@@ -98,7 +98,8 @@ class NerfConfig(StageConfig):
         None,
         gt=0,
         le=100_000,
-        description="Training time, instead of --steps: converted to steps once, by timing this machine.",
+        description="Time of the whole training with its evaluations, instead of --steps: converted to steps once, by "
+        "timing this machine.",
     )
     method: str | None = Field(
         None,

@@ -24,10 +24,12 @@ from jean.lips.parameters import OPENING, WIDTH, measured_lips, opening_and_widt
 from jean.models.frame import render_frame
 from jean.models.talking_head import Frames, TalkingHead
 from jean.progress import Progress
+from jean.train.nerf.presets import ResolvedNerfConfig
 
 REAL_FRAMES = 60
 BASES = 3  # frames of the person, near the usual distance and turn, whose lips are replaced
 KNOTS = 15
+TRIED = 5  # frames from which the time of a measurement is estimated
 BEYOND = 0.4  # of the person's range by which the measurement exceeds it
 LEAST_R = 0.6  # correlation with the truth below which a measurement is no measurement
 
@@ -53,10 +55,8 @@ def measure_response(
         progress: receives progress and a message.
     """
     name = data.clips[0].meta.tracker.name
-    try:
-        tracker = registry.create("tracker", name)
-    except (JeanError, TypeError) as error:  # TypeError: a tracker of one video's ground truth
-        reason = str(error).rstrip(".") if isinstance(error, JeanError) else f"tracker {name} sees no pictures"
+    tracker, reason = _tracker(name)
+    if tracker is None:
         progress.say(f"response of the lips: not measured, because {reason}.")
         return None
     real_rows = _spaced(data.train, REAL_FRAMES)
@@ -82,6 +82,51 @@ def measure_response(
         progress.say("response of the lips: not measured, because the tracker does not see them move.")
         return None
     return LipResponse(checkpoint=checkpoint, tracker=f"{name} {tracker.version}", opening=opening, width=width)
+
+
+def is_measured(config: ResolvedNerfConfig, data: PersonFrames) -> bool:
+    """Whether a training with this configuration ends with ``measure_response``."""
+    return bool(config.lip_response and config.lip_weight and data.method.audio_drives_mouth)
+
+
+def measuring_seconds(
+    model: TalkingHead,
+    frames_of: Callable[[np.ndarray], Frames],
+    data: PersonFrames,
+    clock: Callable[[], float],
+) -> float:
+    """Seconds that ``measure_response`` takes, estimated from a few frames; 0 where it cannot measure.
+
+    Args:
+        model: the head, trained or not.
+        frames_of: gives the model's inputs for frame indices [F].
+        data: the person's frames.
+        clock: seconds.
+    """
+    tracker, _ = _tracker(data.clips[0].meta.tracker.name)
+    if tracker is None:
+        return 0.0
+    rows, fps = _spaced(data.train, TRIED), data.clips[0].fps
+    real = [data.image(int(row)) for row in rows]
+    _tracked(tracker, real[:1], fps, lambda count: None)  # loads the tracker
+    began = clock()
+    for row in rows:
+        render_frame(model, frames_of(np.array([row])), data.plate(int(row)))
+    drawn = clock()
+    _tracked(tracker, real, fps, lambda count: None)
+    drawing, tracking = (drawn - began) / len(rows), (clock() - drawn) / len(rows)
+    pictures = BASES * (KNOTS + len(range(0, KNOTS, 2)))
+    return REAL_FRAMES * tracking + pictures * (drawing + tracking)
+
+
+def _tracker(name: str) -> tuple[Any, str]:
+    """A tracker that sees pictures, or None and the reason why there is none."""
+    try:
+        return registry.create("tracker", name), ""
+    except JeanError as error:
+        return None, str(error).rstrip(".")
+    except TypeError:  # a tracker of one video's ground truth
+        return None, f"tracker {name} sees no pictures"
 
 
 def _grid(quantiles: np.ndarray) -> np.ndarray:

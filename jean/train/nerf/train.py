@@ -19,18 +19,20 @@ from jean.drivers.person_frames import PersonFrames, check_alike, clip_folders, 
 from jean.drivers.same_person import refuse_different_people
 from jean.environment import pick_device
 from jean.errors import ArtefactError, InputError
+from jean.kernels import library
+from jean.models.head.registry import HEADS
 from jean.outputs import claim
 from jean.progress import Progress
 from jean.train.engine.loop import run
-from jean.train.engine.stage import Schedule
 from jean.train.nerf.config import NerfConfig
-from jean.train.nerf.lip_response import measure_response
+from jean.train.nerf.duration import TRIAL_STEPS, steps_in, training_schedule
+from jean.train.nerf.lip_response import is_measured, measure_response
 from jean.train.nerf.model import model_arguments, named_means
 from jean.train.nerf.presets import ResolvedNerfConfig, resolve
 from jean.train.nerf.stage import NerfStage
 
+TORCH_SLOWDOWN = 70  # of a training step of 20,000 Gaussians against kernels (docs/benchmarks.md)
 FEW_VALID = 0.6  # fraction of frames with the face below which a clip gives a warning
-TRIAL_STEPS = 1000  # of the schedule that is timed for ``minutes``
 
 
 def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress: Progress) -> dict[str, Any]:
@@ -51,6 +53,7 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         InputError: clips without sound or face, clips of different people, or the same video twice.
         SetupError, ArtefactError, DivergedError, Interrupted: see ``jean.train.engine.loop.run``.
     """
+    began = time.perf_counter()
     trial = resolve(config, TRIAL_STEPS if config.minutes is not None else None)
     device = torch.device(pick_device(config.device))
     folders = clip_folders(clips)
@@ -69,15 +72,12 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         if shift:
             word = "late" if shift > 0 else "early"
             progress.say(f"{clip.folder}: the sound is {abs(clip.sound_late_s):.2f} s {word}; training corrects it.")
-    if config.minutes is None:
-        resolved = trial
-    else:
-        resolved = resolve(config, stored_steps(output) or _steps_in(config.minutes, trial, data, device, progress))
+    _warn_without_kernels(config, device, progress)
+    resolved = trial
+    if config.minutes is not None:
+        steps = stored_steps(output) or steps_in(config.minutes, trial, data, device, progress, began)
+        resolved = resolve(config, steps)
     stage = NerfStage(data, resolved, device, progress.say)
-    every = max(1, resolved.steps // 8)
-    schedule = Schedule(
-        resolved.steps, save_every=every, evaluate_every=2 * every, log_every=50, preview_every=2 * every
-    )
     backend = stage.backend.implementation(stage.model.head.trained_by)
     progress.say(f"backend: {backend}.")
     if device.type == "cuda":
@@ -91,7 +91,7 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
     result = run(
         stage,
         output,
-        schedule,
+        training_schedule(resolved.steps),
         progress,
         config=resolved.fingerprint() | data.method.hashes() | clip_hashes,
         meta={
@@ -105,10 +105,21 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         ),
         intact=lambda: is_intact(output),
     )
-    if resolved.lip_response and resolved.lip_weight and data.method.audio_drives_mouth:
+    if is_measured(resolved, data):
         _store_lip_response(stage, output, progress)
     rays_per_s = round(resolved.rays * result["steps"] / max(result["seconds"], 1e-9))
     return result | {"backend": backend, "rays_per_s": rays_per_s}
+
+
+def _warn_without_kernels(config: NerfConfig, device: torch.device, progress: Progress) -> None:
+    """Warns before a training that would take days: torch draws pictures, unlike rays, far more slowly than kernels."""
+    if config.backend != "auto" or device.type != "cpu" or not HEADS.load(config.preset).draws_pictures:
+        return
+    if library.load() is None:
+        progress.warn(
+            f"the compiled kernels are missing, and torch trains --preset {config.preset} about {TORCH_SLOWDOWN} times "
+            f"as slowly. Run: {library.REMEDY} (it needs a C++ compiler), or give --preset fast."
+        )
 
 
 def _store_lip_response(stage: NerfStage, output: Path, progress: Progress) -> None:
@@ -163,27 +174,3 @@ def _with_eyes(
     progress.say(f"gaze and lids are no inputs of this head: {blind.folder} has no irises in most frames.")
     without = config.model_copy(update={"eyes": False})
     return resolve(without, resolved.steps if config.minutes is not None else None), without
-
-
-def _steps_in(
-    minutes: float, config: ResolvedNerfConfig, data: PersonFrames, device: torch.device, progress: Progress
-) -> int:
-    """Number of steps that fit into ``minutes`` on this machine, less a tenth for evaluation and saving."""
-    trial = NerfStage(data, config, device)
-    # a GPU records its steps first; two updates of the occupancy grid fall into 32 steps, as in training
-    warm_up, timed = 16, 32
-    began = 0.0
-    for step in range(warm_up + timed):
-        if step == warm_up:
-            began = _synchronised_time(device)
-        trial.step(100 + step)
-    steps = max(1, int(0.9 * minutes * 60 * timed / (_synchronised_time(device) - began)))
-    progress.say(f"{minutes:g} minutes are {steps} steps on this machine.")
-    return steps
-
-
-def _synchronised_time(device: torch.device) -> float:
-    """Seconds, after the device has done all its work."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file
 from jean.checkpoint import load_checkpoint
 from jean.drivers.person_frames import open_person
 from jean.errors import ArtefactError, InputError, UsageError
+from jean.kernels import library
 from jean.kernels.backend import REFERENCE
 from jean.kernels.reference import Composite
 from jean.models.encoding import encode
@@ -222,9 +223,33 @@ def test_minutes_are_converted_to_steps_once(small, tmp_path, monkeypatch):
     config = NerfConfig(minutes=0.002, rays=16, frames_per_step=1)
     result = train_nerf([small], tmp_path / "run", config, Silent())
     assert result["steps"] >= 1
-    monkeypatch.setattr(nerf, "_steps_in", lambda *given: pytest.fail("measured again"))
+    monkeypatch.setattr(nerf, "steps_in", lambda *given: pytest.fail("measured again"))
     again = train_nerf([small], tmp_path / "run", config, Silent())
     assert again["steps"] == result["steps"]
+
+
+def test_a_head_of_pictures_without_kernels_is_trained_after_a_warning(small, tmp_path, monkeypatch):
+    monkeypatch.setattr(library, "find", lambda: None)
+    library.load.cache_clear()
+    heard = Heard()
+    try:
+        config = NerfConfig(preset="gaussian", steps=1, rays=16, frames_per_step=1, device="cpu")
+        for changes in ({}, {"preset": "fast"}, {"backend": "reference"}):
+            result = train_nerf([small], tmp_path / str(changes), config.model_copy(update=changes), heard)
+            assert result["backend"] == "reference"
+    finally:
+        library.load.cache_clear()
+    (line,) = heard.warnings
+    assert "--preset gaussian about 70 times as slowly" in line
+    assert "jean kernels build" in line and "--preset fast" in line and "\n" not in line
+
+
+class Heard(Silent):
+    def __init__(self):
+        self.warnings = []
+
+    def warn(self, message):
+        self.warnings.append(message)
 
 
 def test_latent_codes_do_not_affect_rendering(clip):
