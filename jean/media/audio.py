@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -62,20 +63,26 @@ def read_audio_native(path: str | Path, warn: Warn = warnings.warn) -> tuple[np.
     Raises:
         InputError, SetupError: as ``read_audio``.
     """
-    blocks = list(_blocks(Path(path), warn))
-    wave = np.concatenate([block for block, _ in blocks])
-    return np.clip(wave, -1.0, 1.0, out=wave), blocks[0][1]
+    blocks = _blocks(Path(path), warn)
+    first, rate_hz = next(blocks)
+    wave = _joined(chain([first], (block for block, _ in blocks)))
+    return np.clip(wave, -1.0, 1.0, out=wave), rate_hz
 
 
 def _joined(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """The concatenation of blocks, float32 [S]. It grows in place: a list of the blocks would hold the sound twice."""
+    """The concatenation of at least one block, float32 [S] or [S, C].
+
+    It grows in place: a list of the blocks would hold the sound twice.
+    """
     wave, count = np.empty(0, np.float32), 0
     for block in blocks:
+        if count == 0:
+            wave = np.empty((0, *block.shape[1:]), np.float32)
         if count + len(block) > len(wave):
-            wave.resize(count + max(len(block), GROWTH), refcheck=False)
+            wave.resize((count + max(len(block), GROWTH), *wave.shape[1:]), refcheck=False)
         wave[count : count + len(block)] = block
         count += len(block)
-    wave.resize(count, refcheck=False)
+    wave.resize((count, *wave.shape[1:]), refcheck=False)
     return wave
 
 

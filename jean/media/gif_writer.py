@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
-from jean.errors import InputError
-from jean.files import atomic_path
-from jean.media.container import encoder_errors, import_av
+from jean.media.container import encoder_errors
+from jean.media.encoded_file import EncodedFile
 from jean.media.image import check_rgb
-from jean.media.rates import rational_fps
 
 TICKS_PER_S = 100  # the clock of a GIF
 LARGEST_FPS = 50  # viewers slow down GIFs with shorter frames
 
 
-class GifWriter:
+class GifWriter(EncodedFile):
     """Writes a GIF that repeats for ever; a ``Writer``.
 
     A GIF has neither sound nor tags. Its frames last whole hundredths of a second: each is written at its nearest
@@ -48,29 +44,20 @@ class GifWriter:
         has_audio: bool = False,
         before_rename: Callable[[Path], None] = lambda temporary: None,
     ):
-        import_av(f"writing {path}")
-        self.path = Path(path)
-        self.note = f"{self.path.name} has no sound: a GIF cannot hold it." if has_audio else ""
-        self._size = size
-        self._before_rename = before_rename
-        self._rate = fps if isinstance(fps, Fraction) else rational_fps(fps)
-        self._frames = 0
+        super().__init__(path, size, fps, before_rename)
+        if has_audio:
+            self.note = f"{self.path.name} has no sound: a GIF cannot hold it."
         self._step = -(-self._rate.numerator // (self._rate.denominator * LARGEST_FPS))  # one of so many is written
 
-    def __enter__(self) -> GifWriter:
-        import av
+    def _container_options(self) -> dict[str, Any]:
+        return {"format": "gif"}
 
-        with ExitStack() as stack:
-            temporary = stack.enter_context(atomic_path(self.path, self._before_rename))
-            stack.enter_context(encoder_errors(self.path))  # also while the file is closed
-            self._container: Any = stack.enter_context(av.open(f"file:{temporary.absolute()}", "w", format="gif"))
-            self._video: Any = self._container.add_stream("gif", rate=min(self._rate, Fraction(TICKS_PER_S)))
-            self._video.width, self._video.height = self._size
-            self._video.pix_fmt = "pal8"
-            self._video.codec_context.time_base = Fraction(1, TICKS_PER_S)
-            self._graph = _palette_graph(*self._size)
-            self._stack = stack.pop_all()
-        return self
+    def _add_streams(self) -> None:
+        self._video = self._container.add_stream("gif", rate=min(self._rate, Fraction(TICKS_PER_S)))
+        self._video.width, self._video.height = self._size
+        self._video.pix_fmt = "pal8"
+        self._video.codec_context.time_base = Fraction(1, TICKS_PER_S)
+        self._graph = _palette_graph(*self._size)
 
     def write(self, rgb: np.ndarray) -> None:
         """Appends a frame, uint8 [H, W, 3].
@@ -92,17 +79,6 @@ class GifWriter:
         coloured.pts, coloured.time_base = round(number * TICKS_PER_S / self._rate), Fraction(1, TICKS_PER_S)
         with encoder_errors(self.path):
             self._container.mux(self._video.encode(coloured))
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self._stack.__exit__(kind, error, trace)
-            return
-        with self._stack:
-            if not self._frames:
-                raise InputError(f"{self.path} would have no frame.", "Check the length of the inputs.")
-            self._container.mux(self._video.encode(None))
 
 
 def _palette_graph(width: int, height: int) -> Any:

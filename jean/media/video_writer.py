@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from contextlib import ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 import numpy as np
 
 from jean.errors import InputError, UsageError
-from jean.files import atomic_path
-from jean.media.container import encoder_errors, import_av
+from jean.media.container import encoder_errors
+from jean.media.encoded_file import EncodedFile
 from jean.media.frame import BICUBIC, BT709, EXACT, FULL, LIMITED
 from jean.media.image import check_rgb
-from jean.media.rates import rational_fps
 from jean.media.resample import resample
 
 
@@ -58,7 +55,7 @@ VP9_OPUS = Codecs("libvpx-vp9", "libopus", (48000,), 960, "flt")
 LAYOUTS = {1: "mono", 2: "stereo", 3: "3.0", 4: "4.0", 5: "5.0", 6: "5.1", 8: "7.1"}
 
 
-class VideoWriter:
+class VideoWriter(EncodedFile):
     """Writes H.264 video and AAC audio, or VP9 and Opus into a ``.webm``; a ``Writer``.
 
     Frames are encoded immediately, into a temporary file, which gets its name only after the ``with`` block
@@ -92,17 +89,11 @@ class VideoWriter:
         metadata: dict[str, str] | None = None,
         before_rename: Callable[[Path], None] = lambda temporary: None,
     ):
-        import_av(f"writing {path}")
-        self.path = Path(path)
-        self.note = ""
-        self._size = size
-        self._rate = fps if isinstance(fps, Fraction) else rational_fps(fps)
+        super().__init__(path, size, fps, before_rename)
         self._crf = crf
         self._metadata = metadata or {}
-        self._before_rename = before_rename
         self._codecs = VP9_OPUS if self.path.suffix.lower() == ".webm" else H264_AAC
         self._sound = _prepared_audio(audio, self.path, self._codecs.rates_hz)
-        self._frames = 0
         self._samples = 0
         width, height = size
         if width < 2 or height < 2 or max(size) > self._codecs.side_limit_px:
@@ -114,37 +105,31 @@ class VideoWriter:
                 f"{width}×{height}."
             )
 
-    def __enter__(self) -> VideoWriter:
-        import av
+    def _container_options(self) -> dict[str, Any]:
+        options = {} if self.path.suffix.lower() in (".mkv", ".webm") else {"movflags": "+faststart"}
+        if self._sound is not None and options:  # otherwise durations are rounded to milliseconds
+            options["movie_timescale"] = str(self._sound[1])
+        return {"container_options": options}
+
+    def _add_streams(self) -> None:
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()  # reuses its tables for all frames
-        with ExitStack() as stack:
-            temporary = stack.enter_context(atomic_path(self.path, self._before_rename))
-            stack.enter_context(encoder_errors(self.path))
-            options = {} if self.path.suffix.lower() in (".mkv", ".webm") else {"movflags": "+faststart"}
-            if self._sound is not None and options:  # otherwise durations are rounded to milliseconds
-                options["movie_timescale"] = str(self._sound[1])
-            self._container: Any = stack.enter_context(
-                av.open(f"file:{temporary.absolute()}", "w", container_options=options)
-            )
-            self._container.metadata.update(self._metadata)
-            self._video: Any = _add_stream(self._container, self._codecs.video, self._rate)
-            self._video.width, self._video.height = self._coded
-            self._video.pix_fmt = "yuv420p"
-            self._video.options = self._codecs.video_options(self._crf)
-            context = self._video.codec_context
-            context.color_primaries = context.color_trc = context.colorspace = BT709
-            context.color_range = LIMITED
-            self._audio: Any = None
-            if self._sound is not None:
-                wave, rate_hz = self._sound
-                self._audio = _add_stream(self._container, self._codecs.audio, rate_hz)
-                self._audio.layout = LAYOUTS[wave.shape[1]]
-                # 96 kbit/s per channel is transparent with both codecs; AAC allows at most 6 bits per sample
-                self._audio.bit_rate = wave.shape[1] * min(96_000, 4 * rate_hz)
-            self._stack = stack.pop_all()
-        return self
+        self._container.metadata.update(self._metadata)
+        self._video = self._container.add_stream(self._codecs.video, rate=self._rate)
+        self._video.width, self._video.height = self._coded
+        self._video.pix_fmt = "yuv420p"
+        self._video.options = self._codecs.video_options(self._crf)
+        context = self._video.codec_context
+        context.color_primaries = context.color_trc = context.colorspace = BT709
+        context.color_range = LIMITED
+        self._audio: Any = None
+        if self._sound is not None:
+            wave, rate_hz = self._sound
+            self._audio = self._container.add_stream(self._codecs.audio, rate=rate_hz)
+            self._audio.layout = LAYOUTS[wave.shape[1]]
+            # 96 kbit/s per channel is transparent with both codecs; AAC allows at most 6 bits per sample
+            self._audio.bit_rate = wave.shape[1] * min(96_000, 4 * rate_hz)
 
     def write(self, rgb: np.ndarray) -> None:
         """Appends a frame, uint8 [H, W, 3].
@@ -182,7 +167,7 @@ class VideoWriter:
             return
         wave, rate_hz = self._sound
         while self._samples < min(len(wave), until_s * rate_hz):
-            block = wave[self._samples : self._samples + self._codecs.samples]
+            block = np.clip(wave[self._samples : self._samples + self._codecs.samples], -1.0, 1.0)
             planar = self._codecs.sample_format == "fltp"
             data = np.ascontiguousarray(block.T) if planar else np.ascontiguousarray(block).reshape(1, -1)
             frame = av.AudioFrame.from_ndarray(data, self._codecs.sample_format, LAYOUTS[wave.shape[1]])
@@ -190,23 +175,11 @@ class VideoWriter:
             self._container.mux(self._audio.encode(frame))
             self._samples += len(block)
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        if error is not None:
-            self._stack.__exit__(kind, error, trace)
-            return
-        with self._stack:
-            if not self._frames:
-                raise InputError(f"{self.path} would have no frame.", "Check the length of the inputs.")
-            self._container.mux(self._video.encode(None))
-            self._write_sound(math.inf)
-            if self._audio is not None:
-                self._container.mux(self._audio.encode(None))
-
-
-def _add_stream(container: Any, codec: str, rate: int | Fraction) -> Any:
-    return container.add_stream(codec, rate=rate)
+    def _flush(self) -> None:
+        super()._flush()
+        self._write_sound(math.inf)
+        if self._audio is not None:
+            self._container.mux(self._audio.encode(None))
 
 
 def _prepared_audio(
@@ -221,8 +194,8 @@ def _prepared_audio(
         raise InputError(
             f"{path.name} cannot store audio with {wave.shape[1]} channels.", "Mix the audio down to stereo."
         )
-    if not np.isfinite(wave).all():
+    if not np.isfinite([wave.min(), wave.max()]).all():  # which are NaN if a sample is
         raise InputError(f"the audio for {path} has samples that are not numbers.", "Check the audio file.")
     if rate_hz not in rates_hz:
         wave, rate_hz = resample(wave, rate_hz, 48000), 48000
-    return np.clip(wave, -1.0, 1.0), rate_hz
+    return wave, rate_hz

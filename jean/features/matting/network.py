@@ -1,14 +1,15 @@
-"""Context manager around MediaPipe's image segmenter, shared by the mattings that use one of its networks."""
+"""MediaPipe's image segmenter, and the base of the mattings that use one of its networks."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar
 
 import numpy as np
 
-from jean.errors import SetupError
+from jean.errors import ArtefactError, SetupError
+from jean.features.matting.common import Frame, process_blocks
 from jean.features.trackers.native_log import quiet_native_log
 
 # Converts RGB uint8 [h, w, 3] to class probabilities float32 [h, w, C].
@@ -56,3 +57,50 @@ class SegmentationNetwork:
             masks = self._segmenter.segment(wrapped).confidence_masks
         self._first = False
         return np.stack([mask.numpy_view().reshape(image.shape[:2]) for mask in masks], -1)
+
+
+class NetworkMatting:
+    """A matting by a network. See ``Matting``. A subclass names the weights and makes the mattes of a block of frames.
+
+    Args:
+        classify: converts RGB uint8 [h, w, 3] to class probabilities [h, w, C]; None loads MediaPipe's network.
+
+    Attributes:
+        weights: the registered name of the network's weights.
+        classes: number of its classes C.
+
+    Raises:
+        SetupError: MediaPipe or the weights are missing.
+    """
+
+    weights: ClassVar[tuple[str]]
+    classes: ClassVar[int]
+
+    def __init__(self, classify: Classify | None = None):
+        self._network: AbstractContextManager[Classify] = (
+            nullcontext(classify) if classify else SegmentationNetwork(self.weights[0])
+        )
+
+    def segment(self, frames: Iterable[Frame]) -> Iterator[np.ndarray]:
+        """Yields uint8 [H, W, 2] (head, torso) for each frame; reads up to one block (100 frames) ahead."""
+        with self._network as classify:
+
+            def probabilities(rgb: np.ndarray) -> np.ndarray:
+                found, expected = classify(rgb), (*rgb.shape[:2], self.classes)
+                if found.shape != expected:
+                    raise ArtefactError(
+                        f"{self.weights[0]} returned an array of shape {found.shape}, not {expected}.",
+                        f"Run: jean models pull {self.weights[0]}",
+                    )
+                return found
+
+            yield from process_blocks(frames, lambda block: self.mattes(block, probabilities))
+
+    def mattes(self, block: list[Frame], probabilities: Classify) -> np.ndarray:
+        """The mattes of a block of frames, uint8 [N, H, W, 2].
+
+        Args:
+            block: frames and their landmarks.
+            probabilities: the network, whose output has the shape [h, w, C].
+        """
+        raise NotImplementedError

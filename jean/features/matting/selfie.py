@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, nullcontext
-
 import numpy as np
 
-from jean.errors import ArtefactError
-from jean.features.matting.common import Frame, process_blocks, shrink, to_uint8, work_size
+from jean.features.matting.common import Frame, shrink, to_uint8, work_size
 from jean.features.matting.edges import ColourGuide, enlarge
 from jean.features.matting.motion import MotionSmoother
-from jean.features.matting.network import Classify, SegmentationNetwork
+from jean.features.matting.network import Classify, NetworkMatting
 from jean.features.matting.whole import fill_enclosed, without_holes
 
 WEIGHTS = "selfie_multiclass_256x256.tflite"
-# its classes: 0 background, 1 hair, 2 body skin, 3 face skin, 4 clothes, 5 other (glasses, scarves)
-CLASSES = 6
+# of its classes: 0 background, 1 hair, 2 body skin, 3 face skin, 4 clothes, 5 other (glasses, scarves)
 HEAD_CLASSES = (1, 3)
 TORSO_CLASSES = (2, 4, 5)
 # Range of probability that becomes opacities between 0 and 1. The network is uncertain in a wider band than hair is.
@@ -24,52 +19,31 @@ UNCERTAIN = (0.3, 0.7)
 GUIDE_PX, GUIDE_SMOOTHNESS = 2, 4e-4  # of the guided filter, at 256 px
 
 
-class SelfieMatting:
-    """Matting by a network for hair, skin and clothes; landmarks only close the neck. See ``Matting``.
-
-    Args:
-        classify: converts RGB uint8 [h, w, 3] to class probabilities [h, w, 6]; None loads MediaPipe's network.
-
-    Raises:
-        SetupError: MediaPipe or the weights are missing.
-    """
+class SelfieMatting(NetworkMatting):
+    """Matting by a network for hair, skin and clothes; landmarks only close the neck. See ``Matting``."""
 
     name = "selfie"
     weights = (WEIGHTS,)
+    classes = 6
     version = "3"
 
-    def __init__(self, classify: Classify | None = None):
-        self._classify: AbstractContextManager[Classify] = (
-            nullcontext(classify) if classify else SegmentationNetwork(WEIGHTS)
-        )
-
-    def segment(self, frames: Iterable[Frame]) -> Iterator[np.ndarray]:
-        """Yields uint8 [H, W, 2] (head, torso) for each frame; reads up to one block (100 frames) ahead."""
-        with self._classify as classify:
-            yield from process_blocks(frames, lambda block: _segment_block(block, classify))
-
-
-def _segment_block(block: list[Frame], classify: Classify) -> np.ndarray:
-    full = [rgb for rgb, _ in block]
-    side = full[0].shape[0]
-    small = np.stack([shrink(rgb, work_size(side)) for rgb in full])
-    parts = np.stack([_head_and_torso(classify(rgb), small.shape[1]) for rgb in small])
-    smoother = MotionSmoother(small)
-    parts = np.stack([smoother.smooth(np.ascontiguousarray(parts[..., i])) for i in range(2)], -1)
-    mattes = np.empty((len(full), side, side, 2), np.uint8)
-    for i, rgb in enumerate(full):
-        points = block[i][1] * (small.shape[1] / side)
-        mattes[i] = opacity(parts[i], small[i], rgb, points if np.isfinite(points).all() else None)
-    return mattes
+    def mattes(self, block: list[Frame], probabilities: Classify) -> np.ndarray:
+        """See ``NetworkMatting``."""
+        full = [rgb for rgb, _ in block]
+        side = full[0].shape[0]
+        small = np.stack([shrink(rgb, work_size(side)) for rgb in full])
+        parts = np.stack([_head_and_torso(probabilities(rgb)) for rgb in small])
+        smoother = MotionSmoother(small)
+        parts = np.stack([smoother.smooth(np.ascontiguousarray(parts[..., i])) for i in range(2)], -1)
+        mattes = np.empty((len(full), side, side, 2), np.uint8)
+        for i, rgb in enumerate(full):
+            points = block[i][1] * (small.shape[1] / side)
+            mattes[i] = opacity(parts[i], small[i], rgb, points if np.isfinite(points).all() else None)
+        return mattes
 
 
-def _head_and_torso(probabilities: np.ndarray, size: int) -> np.ndarray:
-    """Probabilities of head and torso, float32 [size, size, 2], from class probabilities [size, size, 6]."""
-    if probabilities.shape != (size, size, CLASSES):
-        raise ArtefactError(
-            f"{WEIGHTS} returned an array of shape {probabilities.shape}, not {(size, size, CLASSES)}.",
-            f"Run: jean models pull {WEIGHTS}",
-        )
+def _head_and_torso(probabilities: np.ndarray) -> np.ndarray:
+    """Probabilities of head and torso, float32 [h, w, 2], from class probabilities [h, w, 6]."""
     return np.stack([probabilities[..., list(c)].sum(-1) for c in (HEAD_CLASSES, TORSO_CLASSES)], -1).astype(np.float32)
 
 
