@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from tests.helpers.fault_report import Tally
 from tests.helpers.media_make import chirp, make_video
 
 LIMIT_S = 20
@@ -104,11 +105,9 @@ def run_mutants(folder: Path, count: int, seed: int) -> None:
     assert any(set(end) == {"0"} for end in ends) and any("3" in end for end in ends)  # both kinds were tried
 
 
-def test_60_damaged_files_are_read_or_rejected(tmp_path):
-    run_mutants(tmp_path, 60, seed=1)
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_500_damaged_files_are_read_or_rejected(tmp_path):
-    run_mutants(tmp_path, 500, seed=2)
+def test_damaged_files_are_read_or_rejected(tally: Tally, tmp_path):
+    count = tally.count(500, 60)
+    with tally.case(f"{count} damaged files"):
+        run_mutants(tmp_path, count, seed=1)
+        tally.tried = count

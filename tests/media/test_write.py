@@ -243,15 +243,15 @@ import resource, sys
 from tests.helpers.media_make import picture
 from jean.media import VideoWriter, read_frames
 path, count = sys.argv[1], int(sys.argv[2])
-image = picture(1, 640, 360)
-with VideoWriter(path, (640, 360), 25, crf=30) as writer:
+image = picture(1, 320, 180)
+with VideoWriter(path, (320, 180), 25, crf=30) as writer:
     for n in range(count):
         writer.write(image)
 assert sum(1 for _ in read_frames(path, 30)) >= count
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
     peaks = []
-    for count in (300, 1500):
+    for count in (200, 1000):
         command = [sys.executable, "-c", code, str(tmp_path / "o.mp4"), str(count)]
         done = subprocess.run(
             command, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2], check=True

@@ -15,6 +15,7 @@ from jean.errors import Interrupted, SetupError
 from jean.train.engine import loop
 from jean.train.engine.loop import run
 from jean.train.engine.stage import Schedule
+from tests.helpers.fault_report import Tally
 from tests.helpers.tiny_stage import STEPS, Recorder, make_stage, outcome, train
 
 # Kills
@@ -41,28 +42,19 @@ def _signalled(processes, folder, signum, lines, delay_s):
     pytest.fail("ten runs ended before the signal reached them")
 
 
-def _kill_at_random_points(processes, whole, tmp_path, count):
-    """Kills and resumes ``count`` runs; returns the saved steps."""
-    draw, saved = random.Random(5), set()
-    for i in range(count):
-        folder, code, _ = _signalled(
-            processes, tmp_path / str(i), signal.SIGKILL, draw.randrange(36), draw.uniform(0.0, 0.01)
-        )
-        assert code == -signal.SIGKILL
-        saved.add(load_checkpoint(folder).step if has_checkpoint(folder) else 0)
-        assert processes.run(folder) == 0
-        assert outcome(folder) == whole
-    return saved
-
-
-def test_a_killed_run_resumes_to_the_same_bits(processes, whole, tmp_path):
-    _kill_at_random_points(processes, whole, tmp_path, 3)
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_twenty_killed_runs_resume_to_the_same_bits(processes, whole, tmp_path):
-    assert len(_kill_at_random_points(processes, whole, tmp_path, 20)) > 2
+def test_killed_runs_resume_to_the_same_bits(processes, whole, tally: Tally, tmp_path):
+    draw, saved = random.Random(5), set()
+    for i in range(tally.count(20, 3)):
+        with tally.case(f"kill {i}"):
+            folder, code, _ = _signalled(
+                processes, tmp_path / str(i), signal.SIGKILL, draw.randrange(36), draw.uniform(0.0, 0.01)
+            )
+            assert code == -signal.SIGKILL
+            saved.add(load_checkpoint(folder).step if has_checkpoint(folder) else 0)
+            assert processes.run(folder) == 0
+            assert outcome(folder) == whole
+    assert len(saved) > (2 if tally.full else 0)
 
 
 def test_a_run_killed_repeatedly_resumes_to_the_same_bits(processes, whole, tmp_path):
@@ -73,43 +65,35 @@ def test_a_run_killed_repeatedly_resumes_to_the_same_bits(processes, whole, tmp_
     assert outcome(tmp_path / "run") == whole
 
 
-def _kill_in_saves(processes, whole, tmp_path, jobs):
+def _kill_in_saves(processes, whole, folder, jobs, tally):
     """Runs jobs that are killed during a save. The rest of the folder must load and resume to the same bits."""
     killed = 0
     for i, job in enumerate(jobs):
-        folder = tmp_path / str(i)
-        code = processes.run(folder, **job)
-        if code == 0:
-            continue  # a point after the last save
-        assert code in (-signal.SIGKILL, -signal.SIGXFSZ)
-        killed += 1
-        recorder = Recorder()
-        if has_checkpoint(folder):
-            load_checkpoint(folder, warn=recorder.warn)
-        assert recorder.warnings == [], "a killed save left a damaged checkpoint"
-        assert processes.run(folder) == 0
-        assert outcome(folder) == whole
+        with tally.case(str(job)):
+            run = folder / str(i)
+            code = processes.run(run, **job)
+            if code == 0:
+                continue  # a point after the last save
+            assert code in (-signal.SIGKILL, -signal.SIGXFSZ)
+            killed += 1
+            recorder = Recorder()
+            if has_checkpoint(run):
+                load_checkpoint(run, warn=recorder.warn)
+            assert recorder.warnings == [], "a killed save left a damaged checkpoint"
+            assert processes.run(run) == 0
+            assert outcome(run) == whole
     return killed
 
 
-def test_a_save_killed_at_a_file_operation_leaves_a_valid_run(processes, whole, tmp_path):
-    """Kills at file operations of the third save (each save opens, renames, removes), and within a write."""
-    jobs = [{"kill_event": event} for event in (25, 30)] + [{"kill_byte": 5000}]
-    assert _kill_in_saves(processes, whole, tmp_path, jobs) == len(jobs)
-
-
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_save_killed_at_any_file_operation_leaves_a_valid_run(processes, whole, tmp_path):
-    jobs = [{"kill_event": event} for event in range(90)]
-    assert _kill_in_saves(processes, whole, tmp_path, jobs) >= 60
-
-
-@pytest.mark.slow
-@pytest.mark.timeout(1800)
-def test_a_save_killed_at_any_byte_leaves_a_valid_run(processes, whole, tmp_path):
-    jobs = [{"kill_byte": size} for size in (*range(0, 3000, 250), *range(3000, 24_000, 3000))]
-    assert _kill_in_saves(processes, whole, tmp_path, jobs) == len(jobs)
+def test_a_killed_save_leaves_a_valid_run(processes, whole, tally: Tally, tmp_path):
+    """Kills at file operations (each save opens, renames, removes), and within a write."""
+    events = range(90) if tally.full else (25, 30)  # of the third save
+    killed = _kill_in_saves(processes, whole, tmp_path / "events", [{"kill_event": n} for n in events], tally)
+    assert killed >= (60 if tally.full else len(events))
+    sizes = (*range(0, 3000, 250), *range(3000, 24_000, 3000)) if tally.full else (5000,)
+    killed = _kill_in_saves(processes, whole, tmp_path / "bytes", [{"kill_byte": n} for n in sizes], tally)
+    assert killed == len(sizes)
 
 
 # The disk
@@ -141,10 +125,11 @@ def _small_disk(folder, size_kib):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_a_full_disk_keeps_the_last_checkpoint(processes, whole, tmp_path):
-    """A real small file system, full at each page in turn."""
+def test_a_full_disk_keeps_the_last_checkpoint(processes, whole, tally: Tally, tmp_path):
+    """A real small file system, full at each page in turn, or at every fifth."""
     codes = []
-    for size_kib in range(8, 140, 4):
+    for size_kib in range(8, 140, tally.count(4, 20)):
+        tally.tried += 1
         disk = tmp_path / str(size_kib)
         with _small_disk(disk, size_kib):
             filler = disk / "filler"
@@ -161,15 +146,15 @@ def test_a_full_disk_keeps_the_last_checkpoint(processes, whole, tmp_path):
             assert processes.run(disk / "run") == 0
             assert outcome(disk / "run") == whole
             assert step < STEPS or size_kib > 60
-    assert codes.count(5) > 10 and codes[-1] == 0
+    assert codes.count(5) > (10 if tally.full else 1) and codes[-1] == 0
 
 
 def test_an_unwritable_folder_is_reported_before_training(tmp_path):
     (tmp_path / "file").write_text("")
-    start = time.monotonic()
+    start = time.process_time()  # other programs may keep the machine busy
     with pytest.raises(SetupError, match="cannot write"):
         train(tmp_path / "file" / "run", fault={"at": "step", "allocate": True})
-    assert time.monotonic() - start < 5
+    assert time.process_time() - start < 5
 
 
 def test_a_read_only_folder_is_an_environment_error(processes, tmp_path):
@@ -212,20 +197,20 @@ def test_a_signal_saves_the_state_and_ends_the_run(processes, whole, tmp_path, p
     assert outcome(folder) == whole
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_twenty_runs_stopped_at_random_points_resume_to_the_same_bits(processes, whole, tmp_path):
+def test_runs_stopped_at_random_points_resume_to_the_same_bits(processes, whole, tally: Tally, tmp_path):
     draw = random.Random(6)
-    for i in range(20):
+    for i in range(tally.count(20, 2)):
         signum = (signal.SIGTERM, signal.SIGINT)[i % 2]
-        folder, code, lines = _signalled(
-            processes, tmp_path / str(i), signum, draw.randrange(36), draw.uniform(0.0, 0.01)
-        )
-        assert code == 128 + signum
-        if lines:
-            assert load_checkpoint(folder, warn=pytest.fail).step >= lines
-        assert processes.run(folder) == 0
-        assert outcome(folder) == whole
+        with tally.case(f"{signal.Signals(signum).name} {i}"):
+            folder, code, lines = _signalled(
+                processes, tmp_path / str(i), signum, draw.randrange(36), draw.uniform(0.0, 0.01)
+            )
+            assert code == 128 + signum
+            if lines:
+                assert load_checkpoint(folder, warn=pytest.fail).step >= lines
+            assert processes.run(folder) == 0
+            assert outcome(folder) == whole
 
 
 def test_a_signal_after_the_decision_to_save_is_not_lost(tmp_path, monkeypatch):
