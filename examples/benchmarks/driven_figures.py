@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jean.drivers.support import TENTHS_RAD, mean_head_pose, pose_motion
+from jean.drivers.pose_support import TENTHS_RAD, mean_head_pose, pose_motion
 from jean.features.base import Face
 from jean.lips.sync import NATURAL_S, at_rows, find_sync
 from jean.metrics.base import TrackedFrame

@@ -30,7 +30,7 @@ from jean.drivers.motion_sampling import mean_emotion
 from jean.drivers.motion_sound import FPS, LOUDNESS, SPEAKING, sound_features
 from jean.drivers.motion_vector import CUES, POSE_UNIT, MotionBasis
 from jean.drivers.named_expression import NEUTRAL
-from jean.drivers.support import TENTHS_RAD
+from jean.drivers.pose_support import TENTHS_RAD
 from jean.media import RATE_HZ, read_audio
 from jean.metrics.head_motion import beat_alignment, nod_at_beats_deg, speech_beats
 from jean.progress import Silent

@@ -20,8 +20,8 @@ from jean.clips.writer import ClipWriter, audio_spec
 from jean.demo.demo_clips import DemoClip
 from jean.drivers.audio_windows import extract_track
 from jean.drivers.person_frames import HELD_OUT_FRACTION
+from jean.drivers.pose_support import PoseSupport
 from jean.drivers.resampling import source_positions
-from jean.drivers.support import PoseSupport
 from jean.features import registry
 from jean.features.trackers.truth_file import load_truth
 from jean.media.rates import RATE_HZ

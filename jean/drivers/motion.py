@@ -38,7 +38,7 @@ class Motion:
         held: the part of ``lower`` that the emotion makes, not the speech, [T, 23, 2], cm.
         gaze_deg: to the right and down within the head, [T, 2].
         closure: of the eyes, 0 open to 1 closed, [T].
-        pose: rotation and shift of the head [T, 6], see ``jean.drivers.support.pose_motion``.
+        pose: rotation and shift of the head [T, 6], see ``jean.drivers.pose_support.pose_motion``.
     """
 
     upper: np.ndarray

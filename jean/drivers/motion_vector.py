@@ -5,7 +5,7 @@ cue           size   content
 ============  =====  ==========================================================================================
 face          10     principal components of the offsets of brows, nose and eyes, with the lids held open
 eyes          3      gaze to the right and down in the head, and how far the lids are lowered between blinks
-pose          6      rotation and shift of the head about the neutral pose (``jean.drivers.support.pose_motion``)
+pose          6      rotation and shift of the head about the neutral pose (``jean.drivers.pose_support.pose_motion``)
 ============  =====  ==========================================================================================
 
 Beside it stand the lips (8 principal components of mouth and chin, which speech decides) and the blinks (events with a
@@ -24,8 +24,8 @@ from jean.clips.clip import Clip
 from jean.drivers.eyes import CLOSED_FRACTION, CLOSURE, GAZE, EyeRest, measure_eyes, standardised
 from jean.drivers.face_points import depth_offsets, fit_depth, rigid_offsets
 from jean.drivers.motion_sound import FPS
+from jean.drivers.pose_support import mean_head_pose, pose_motion
 from jean.drivers.resampling import interpolate_rows
-from jean.drivers.support import mean_head_pose, pose_motion
 from jean.errors import InputError
 from jean.landmarks import fill_gaps
 

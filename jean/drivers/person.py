@@ -15,11 +15,11 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.drivers.checks import check_person
+from jean.drivers.driver_support import DriverSupport
 from jean.drivers.lip_style import LipStyle
 from jean.drivers.offsets import fit_offsets, predict_offsets
 from jean.drivers.person_eyes import PersonEyes
 from jean.drivers.person_frames import PersonFrames
-from jean.drivers.support import DriverSupport
 from jean.drivers.voice import voiced
 from jean.errors import ArtefactError
 from jean.files import write_safetensors

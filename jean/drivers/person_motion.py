@@ -12,8 +12,8 @@ from jean.drivers.motion_sound import FPS
 from jean.drivers.motion_vector import LOWER_POINTS, UPPER_POINTS, lid_opening, opening_of, set_opening
 from jean.drivers.person import Person
 from jean.drivers.person_eyes import lid_offsets
+from jean.drivers.pose_support import poses_from_motion
 from jean.drivers.resampling import interpolate_rows
-from jean.drivers.support import poses_from_motion
 from jean.landmarks import EYES
 
 RIDGE = 10.0  # of the regression of expression vectors on the face

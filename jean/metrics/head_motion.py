@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from jean.drivers.motion_sound import FPS
+from jean.drivers.pose_support import TENTHS_RAD, mean_head_pose, pose_motion
 from jean.drivers.resampling import interpolate_rows
-from jean.drivers.support import TENTHS_RAD, mean_head_pose, pose_motion
 from jean.drivers.voice import levels_db
 from jean.metrics.base import Column, FramePair, Metric, MetricContext, MetricOptions, Scores
 from jean.metrics.lip_sync.sound import load_sound, sound_digest

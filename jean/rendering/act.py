@@ -25,9 +25,9 @@ from jean.drivers.motion_vector import (
     opening_of,
     set_opening,
 )
+from jean.drivers.pose_support import poses_from_motion
 from jean.drivers.relocate import relocate, relocate_irises
 from jean.drivers.resampling import interpolate_poses, interpolate_rows
-from jean.drivers.support import poses_from_motion
 from jean.errors import InputError, UsageError
 from jean.files import sha256
 from jean.geometry import Camera

@@ -16,8 +16,8 @@ from jean.drivers.motion_sound import FPS
 from jean.drivers.motion_vector import CUES, POSE_UNIT, MotionBasis, cue_tracks
 from jean.drivers.person import Person
 from jean.drivers.person_motion import TOLD, MovedPerson, move_person
+from jean.drivers.pose_support import mean_head_pose, pose_motion
 from jean.drivers.resampling import interpolate_rows, source_positions
-from jean.drivers.support import mean_head_pose, pose_motion
 from jean.errors import ArtefactError, UsageError
 from jean.models.talking_head import TalkingHead
 from jean.progress import Progress

@@ -9,8 +9,8 @@ import numpy as np
 
 from jean.drivers.person import Person
 from jean.drivers.pose import read_poses, retarget_position, smooth_poses
+from jean.drivers.pose_support import NECK
 from jean.drivers.resampling import interpolate_poses, source_positions
-from jean.drivers.support import NECK
 from jean.geometry import rotation_matrix
 from jean.progress import Progress
 from jean.rendering.config import RenderConfig

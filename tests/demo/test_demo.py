@@ -16,7 +16,7 @@ from jean.demo.cross_driven import cross_driven_performance, write_truth_clip
 from jean.demo.demo_clips import EXPRESSION, POSE, SPEECH, TRAIN, DemoClip, clips_of_role, plan_clips
 from jean.demo.measurements import lower_lip_edge, mouth_patch
 from jean.demo.run import DemoStages, run_demo
-from jean.drivers.support import PoseSupport
+from jean.drivers.pose_support import PoseSupport
 from jean.features.trackers.truth_file import load_truth
 from jean.geometry import Camera
 from jean.metrics.mouth import correlation

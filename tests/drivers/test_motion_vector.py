@@ -21,8 +21,8 @@ from jean.drivers.motion_vector import (
     set_opening,
     split_blinks,
 )
+from jean.drivers.pose_support import pose_motion
 from jean.drivers.relocate import relocate, relocate_irises
-from jean.drivers.support import pose_motion
 from jean.errors import InputError
 from jean.synthetic_speaker.motion_corpus import plan_motion_corpus, write_motion_corpus
 from jean.synthetic_speaker.track_clips import performance_of

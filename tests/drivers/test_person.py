@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from jean.drivers.driver_support import DriverSupport
 from jean.drivers.offsets import fit_offsets
 from jean.drivers.person import Person, read_person, write_person
 from jean.drivers.person_frames import open_person
-from jean.drivers.support import DriverSupport
 from jean.geometry import Camera, refocus
 from tests.helpers.tiny_clip import make_clip
 

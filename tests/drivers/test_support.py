@@ -6,18 +6,9 @@ import numpy as np
 import pytest
 
 from jean.drivers import support as support_module
-from jean.drivers.support import (
-    CONSTANT_ROOM,
-    FURTHER_DEG,
-    LARGEST,
-    NECK,
-    DriverSupport,
-    PoseSupport,
-    Support,
-    mean_head_pose,
-    pose_motion,
-    poses_from_motion,
-)
+from jean.drivers.driver_support import DriverSupport
+from jean.drivers.pose_support import FURTHER_DEG, NECK, PoseSupport, mean_head_pose, pose_motion, poses_from_motion
+from jean.drivers.support import CONSTANT_ROOM, LARGEST, Support
 from jean.geometry import invert_pose, make_pose, rotation_angle, rotation_matrix
 
 

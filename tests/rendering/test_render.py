@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from jean.drivers.support import NECK
+from jean.drivers.pose_support import NECK
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.geometry import Camera, invert_pose, make_pose, project, rotation_matrix
 from jean.kernels import library
