@@ -14,6 +14,7 @@ from typing import Any
 from jean import __version__
 from jean.errors import SetupError
 from jean.files import check_writable
+from jean.launch import local_rank, rank_count
 from jean.weights import store as weights
 
 # name on PyPI → (module, what does not work without it)
@@ -78,10 +79,11 @@ def pick_device(device: str) -> str:
     """Resolves a configured device to one that torch accepts.
 
     Args:
-        device: "auto" (the GPU if there is one, otherwise the CPU), "cpu", "cuda" or "cuda:N".
+        device: "auto" (the GPU if there is one, otherwise the CPU), "cpu", "cuda" or "cuda:N". Under ``torchrun``,
+            "cuda" is this process's own GPU.
 
     Raises:
-        SetupError: a GPU is requested and there is none.
+        SetupError: a GPU is requested and there is none, or fewer than processes.
     """
     if device == "cpu":
         return device
@@ -90,7 +92,13 @@ def pick_device(device: str) -> str:
     available = torch.cuda.is_available()
     if device != "auto" and not available:
         raise SetupError("there is no CUDA device.", "Leave out --device, or run: jean doctor")
-    return device if device != "auto" else "cuda" if available else "cpu"
+    device = device if device != "auto" else "cuda" if available else "cpu"
+    if device != "cuda" or rank_count() == 1:
+        return device
+    local, gpus = local_rank(), torch.cuda.device_count()
+    if local >= gpus:
+        raise SetupError(f"there are {gpus} GPUs for {local + 1} or more processes.", f"--nproc-per-node {gpus}")
+    return f"cuda:{local}"
 
 
 def missing_module(name: str) -> SetupError:

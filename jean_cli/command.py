@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import typer
 from typer.core import TyperCommand
 
+from jean.launch import rank_index
 from jean.memory import bytes_of, limited_to
-from jean_cli.console import Reporter
+from jean_cli.console import Follower, Reporter
 from jean_cli.options import ConfigFile, HelpConfig, Json, Memory, Option, Quiet, Sets, Verbose, configure
 
 if TYPE_CHECKING:
@@ -85,7 +86,8 @@ class Command:
                 self.config_class(), self.options, given, values["config"], list(values["set"] or [])
             )
         if "reporter" in own:
-            arguments["reporter"] = Reporter(values["json"], values["quiet"])
+            first = rank_index() == 0
+            arguments["reporter"] = Reporter(values["json"], values["quiet"]) if first else Follower()
         with limited_to(bytes_of(values["memory"]) if values.get("memory") is not None else None):
             self.function(**arguments)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from jean.errors import JeanError
+from jean.launch import rank_index
 from jean.progress import Advance
 
 _PLAIN_EVERY_S = 10.0  # seconds between two progress lines of one task when stderr is no terminal
@@ -106,6 +107,23 @@ class Reporter:
                 self._bars = None
 
 
+class Follower(Reporter):
+    """The reporter of every process but the first that ``torchrun`` starts: it prints nothing but errors."""
+
+    def __init__(self) -> None:
+        super().__init__(quiet=True)
+
+    def warn(self, message: str) -> None:
+        """Prints nothing: the first process prints the same."""
+
+    def may_ask(self) -> bool:
+        """Nobody is asked."""
+        return False
+
+    def finish(self, result: dict[str, Any], text: str | None = None) -> None:
+        """Prints nothing."""
+
+
 @contextmanager
 def _hidden_task() -> Iterator[Advance]:
     yield lambda count, note="": None
@@ -141,7 +159,8 @@ def print_warning(message: str) -> None:
 
 def print_error(error: JeanError) -> None:
     """Prints an error as one line on stderr."""
-    print(one_line(f"error: {error}"), file=sys.stderr, flush=True)
+    rank = f"rank {rank_index()}: " if rank_index() else ""
+    print(one_line(f"{rank}error: {error}"), file=sys.stderr, flush=True)
 
 
 def print_json_error(error: JeanError) -> None:

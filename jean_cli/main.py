@@ -14,6 +14,7 @@ import typer
 
 from jean import __version__
 from jean.errors import Interrupted, JeanError, SetupError, UsageError, is_out_of_memory
+from jean.launch import rank_index
 from jean.tuning import limit_idle_spinning
 from jean_cli import (
     act,
@@ -137,7 +138,7 @@ def _report(error: BaseException, json_output: bool, verbose: bool) -> int:
     failure = _explain(error)
     if failure is None:
         return int(error.code or 0) if isinstance(error, SystemExit) else 0
-    shown = [console.print_error, *([console.print_json_error] if json_output else [])]
+    shown = [console.print_error, *([console.print_json_error] if json_output and rank_index() == 0 else [])]
     for show in shown:
         try:
             show(failure)

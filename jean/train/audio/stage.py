@@ -23,6 +23,7 @@ from jean.models.stored import load_landmark_autoencoder
 from jean.progress import Progress
 from jean.train.audio.config import AudioConfig
 from jean.train.audio.negatives import negative_mask, people_with_one_clip, sample_negatives
+from jean.train.engine import ranks
 from jean.train.engine.epoch_config import VALIDATION_FRACTION, claim_run, fingerprint
 from jean.train.engine.epoch_stage import EpochStage, step_generator
 from jean.train.engine.loop import run
@@ -62,19 +63,21 @@ class AudioStage(EpochStage):
         """Takes one Adam step on Eq. 2 and returns the scalars to log."""
         config = self.config
         random = step_generator(step, config.seed)
-        batch = self.epochs.at(step)
+        whole = self.epochs.at(step)
+        batch, own_random = ranks.share(whole), step_generator(step, config.seed, own=True)
         for group in self.optimisers["adam"].param_groups:
             group["lr"] = config.learning_rate * (config.last_rate / config.learning_rate) ** (step / self.steps)
         self.model.train()
         mouths = self.mouths[torch.from_numpy(batch).to(self.device)]
         if config.negatives_from == "batch":
             mask = torch.from_numpy(negative_mask(self.train, batch)).to(self.device)
-            positive = self.model(self._noisy_audio(batch, random))
+            positive = self.model(self._noisy_audio(batch, own_random))
             loss = contrastive_batch_loss(positive, mouths, mask, config.temperature)
         else:
             own_clip = config.negatives_from == "person"
-            sampled = sample_negatives(self.train, batch, config.negatives, own_clip, random)
-            embeddings = self.model(self._noisy_audio(np.concatenate([batch, sampled.reshape(-1)]), random))
+            sampled = ranks.share(sample_negatives(self.train, whole, config.negatives, own_clip, random))
+            noise = random if ranks.is_first() else own_random
+            embeddings = self.model(self._noisy_audio(np.concatenate([batch, sampled.reshape(-1)]), noise))
             positive, negatives = embeddings[: len(batch)], embeddings[len(batch) :]
             negatives = negatives.view(len(batch), -1, embeddings.shape[-1])
             loss = contrastive_loss(positive, negatives, mouths, config.temperature)
@@ -174,6 +177,7 @@ def model_arguments(frames: FaceFrames, width: int, config: AudioConfig) -> dict
     return {"features": int(features), "window": int(window), "out": width, "dropout": float(config.dropout)}
 
 
+@ranks.joined
 def train_audio(
     data: Sequence[Path], landmarks: Path, output: Path, config: AudioConfig, progress: Progress
 ) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from jean.train.engine import ranks
 from jean.train.engine.epoch_config import EpochConfig
 from jean.train.engine.stage import Schedule
 
@@ -42,9 +43,15 @@ class Epochs:
         return self._order[position * self.batch : (position + 1) * self.batch]
 
 
-def step_generator(step: int, seed: int) -> np.random.Generator:
-    """Random generator for the other draws of one optimisation step; it depends on the seed and the step alone."""
-    return np.random.default_rng([0x5E, seed, step])
+def step_generator(step: int, seed: int, own: bool = False) -> np.random.Generator:
+    """Random generator for the other draws of one optimisation step; it depends on the seed and the step alone.
+
+    Args:
+        step: number of the step, from 0.
+        seed: of the run.
+        own: whether each rank draws its own numbers; otherwise all ranks draw the same.
+    """
+    return np.random.default_rng([0x5E, seed, step, *([ranks.index()] if own and not ranks.is_first() else [])])
 
 
 class EpochStage:
@@ -65,9 +72,10 @@ class EpochStage:
         self.steps = config.total_steps(self.epochs.steps)
 
     def descend(self, loss: Tensor, step: int) -> dict[str, float]:
-        """Takes one Adam step on ``loss`` and returns the scalars to log."""
+        """Takes one Adam step on ``loss``, that of this rank's items, and returns the scalars to log."""
         self.optimisers["adam"].zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        ranks.average_gradients(self.optimisers["adam"])
         self.optimisers["adam"].step()
         return {"loss": loss.item(), "epoch": step / self.epochs.steps}
 

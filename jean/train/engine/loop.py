@@ -9,7 +9,7 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +18,14 @@ import torch
 from jean.checkpoint import Checkpoint, has_checkpoint, load_checkpoint, save_checkpoint, sweep
 from jean.errors import ArtefactError, DivergedError, Interrupted, SetupError, is_out_of_memory
 from jean.files import folder_lock
-from jean.progress import Advance, Progress
-from jean.train.engine import run_folder
+from jean.progress import Advance, Progress, Silent
+from jean.train.engine import ranks, run_folder
 from jean.train.engine.signals import Stop, StopSignals
 from jean.train.engine.stage import Schedule, Stage
 from jean.train.engine.state import capture, restore, same_random_after, seeded_globals
 from jean.tuning import settled_memory
+
+_AGREE_EVERY = 8  # steps after which several ranks agree whether a signal has arrived
 
 
 def run(
@@ -38,6 +40,8 @@ def run(
     intact: Callable[[], bool] = lambda: True,
 ) -> dict[str, Any]:
     """Trains ``stage`` in ``folder``: starts, resumes from the last checkpoint, or returns the result if finished.
+
+    Under ``torchrun``, all ranks call this with equal arguments (``jean.train.engine.ranks``); the first one writes.
 
     A run that had fewer steps goes on to the new number. Its learning rates then follow the schedule of the new number,
     so that it is not the same as a run of that length from the start; ``extended_from`` in its result says so.
@@ -67,19 +71,22 @@ def run(
     """
     if schedule.steps < 1:
         raise ValueError("a schedule needs at least one step")
-    folder = Path(folder)
+    folder, progress = Path(folder), progress if ranks.is_first() else Silent()
+    ranks.from_first(None)  # the first rank writes as soon as all have checked what they need
     config = json.loads(json.dumps(config, allow_nan=False))  # as read from a checkpoint: tuples become lists
     with StopSignals() as signals:
         try:
             with (
-                folder_lock(folder),
+                folder_lock(folder) if ranks.is_first() else nullcontext(),
                 _explain_memory_errors(),
                 seeded_globals(stage.generator.initial_seed()),
                 settled_memory(),
             ):
                 return _Run(stage, folder, schedule, progress, signals, config, meta).finish(begin, intact)
-        except Stop:
-            raise Interrupted(signals.signum or 0) from None
+        except (Stop, ranks.LostRankError) as error:
+            if isinstance(error, ranks.LostRankError) and signals.signum is None:
+                raise
+            raise Interrupted(signals.signum or 0) from None  # another rank may have stopped first
 
 
 class _Run:
@@ -101,17 +108,20 @@ class _Run:
         self.seconds = 0.0
         self.extended_from: list[int] = []  # former lengths of the run, steps
         self.saved: dict[str, Any] | None = None  # payload of the last checkpoint, without its tensors
-        self.log: run_folder.Log | None = None
+        self.log: run_folder.Log | None = None  # the first rank's
+        self.agreed_signal: int | None = None  # of several ranks
 
     def finish(self, begin: Callable[[], None] | None, intact: Callable[[], bool]) -> dict[str, Any]:
         """Resumes if there is a checkpoint, trains the remaining steps, and returns the metrics."""
         with self.signals.interruptible():
-            if has_checkpoint(self.folder):
-                checkpoint = self._load()
+            checkpoint = self._load() if has_checkpoint(self.folder) else None
+            self._require_one_folder(checkpoint)
+            if checkpoint is not None:
                 metrics = None
                 if checkpoint.payload["steps"] == self.schedule.steps:
                     metrics = run_folder.finished_metrics(self.folder, checkpoint.content_hash)
-                if metrics is not None and intact():
+                metrics = ranks.from_first(metrics if metrics is not None and intact() else None)
+                if metrics is not None:
                     self.progress.say(f"{self.folder} is finished: nothing to do. More --steps continue it.")
                     return metrics
                 restore(self.stage, checkpoint)
@@ -119,12 +129,20 @@ class _Run:
                 self.done, self.seconds = checkpoint.step, float(self.saved["seconds"])
                 del checkpoint
                 self.progress.say(f"resuming at step {self.done} of {self.schedule.steps}.")
-            sweep(self.folder)
-            run_folder.write_description(self.folder, self.config, self._device())
-            if begin is not None:
-                begin()
-        length_bytes = self.saved["log_bytes"] if self.saved else 0
-        self.log = run_folder.Log(self.folder / run_folder.LOG, length_bytes, self.progress.warn)
+                if (before := self.saved.get("ranks", 1)) != ranks.count():
+                    self.progress.say(
+                        f"it was trained by {before} ranks until here and is now by {ranks.count()}: "
+                        "the result will not be the same bit by bit."
+                    )
+            ranks.copy_from_first(t for module in self.stage.modules.values() for t in module.state_dict().values())
+            if ranks.is_first():
+                sweep(self.folder)
+                run_folder.write_description(self.folder, self.config, self._device())
+                if begin is not None:
+                    begin()
+        if ranks.is_first():
+            length_bytes = self.saved["log_bytes"] if self.saved else 0
+            self.log = run_folder.Log(self.folder / run_folder.LOG, length_bytes, self.progress.warn)
         try:
             with self.progress.task(f"train {self.stage.name}", self.schedule.steps) as advance:
                 advance(self.done)
@@ -134,9 +152,19 @@ class _Run:
                     self._step(advance)
                     self._save_if_due()
                     self._evaluate_and_preview_if_due()
-            return self._conclude()
+            return ranks.from_first(self._conclude() if ranks.is_first() else {})
         finally:
-            self.log.close()
+            if self.log is not None:
+                self.log.close()
+
+    def _require_one_folder(self, checkpoint: Checkpoint | None) -> None:
+        """Checks that all ranks see the same run folder."""
+        seen = None if checkpoint is None else checkpoint.content_hash
+        if seen != ranks.from_first(seen):
+            raise SetupError(
+                f"rank {ranks.index()} does not see the checkpoints of {self.folder} that the first rank sees.",
+                "Put the folder on storage that all machines share.",
+            )
 
     def _load(self) -> Checkpoint:
         checkpoint = load_checkpoint(self.folder, stage=self.stage.name, warn=self.progress.warn)
@@ -158,6 +186,7 @@ class _Run:
         return str(next(parameters, torch.empty(0)).device)
 
     def _step(self, advance: Advance) -> None:
+        ranks.seed_globals(self.stage.generator.initial_seed(), self.done)
         start = time.monotonic()
         outputs = self.stage.step(self.done)
         self.done += 1
@@ -183,9 +212,15 @@ class _Run:
         return self.done == self.schedule.steps or any(_due(self.done, n) for n in every)
 
     def _save_if_due(self) -> None:
-        stopped = self.signals.signum is not None
-        if stopped or self._save_due():
-            self._save()
+        if ranks.count() > 1 and (_due(self.done, _AGREE_EVERY) or self._save_due()):
+            self.agreed_signal = ranks.largest(self.signals.signum or 0) or None
+            self.signals.signum = self.signals.signum or self.agreed_signal
+        stopped = self.signals.signum if ranks.count() == 1 else self.agreed_signal
+        if stopped is not None or self._save_due():
+            if ranks.is_first():
+                self._save()
+            if ranks.count() > 1 and stopped is None:
+                return  # a signal that has arrived since is agreed on later
             # only after a save, so that no step is lost; this also sees a signal that arrived during the save
             if self.signals.signum is not None:
                 raise Stop
@@ -201,6 +236,7 @@ class _Run:
             "extended_from": self.extended_from,
             "seconds": self.seconds,
             "log_bytes": self.log.length_bytes,
+            "ranks": ranks.count(),
             "config": self.config,
             "meta": self.meta,
             "state": state,
@@ -211,7 +247,7 @@ class _Run:
         """Evaluates and previews a step that is already saved. The last step is evaluated by ``_conclude``."""
         evaluate = _due(self.done, self.schedule.evaluate_every) and self.done < self.schedule.steps
         preview = _due(self.done, self.schedule.preview_every)
-        if not evaluate and not preview:
+        if not (evaluate or preview) or not ranks.is_first():
             return
         with self.signals.interruptible():
             if evaluate:
@@ -239,8 +275,8 @@ class _Run:
         return metrics
 
     def _log(self, kind: str, scalars: dict[str, float]) -> None:
-        assert self.log is not None
-        self.log.write(kind, self.done, scalars)
+        if self.log is not None:
+            self.log.write(kind, self.done, scalars)
 
     def _require_finite(self, what: str, step: int, scalars: dict[str, float]) -> None:
         for name, value in scalars.items():

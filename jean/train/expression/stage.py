@@ -22,6 +22,7 @@ from jean.models.expression_transformer import ExpressionTransformer
 from jean.models.landmark_autoencoder import swapped
 from jean.models.stored import load_expression_transformer
 from jean.progress import Progress
+from jean.train.engine import ranks
 from jean.train.engine.epoch_config import claim_run, fingerprint
 from jean.train.engine.epoch_stage import EpochStage, step_generator
 from jean.train.engine.loop import run
@@ -69,9 +70,10 @@ class ExpressionStage(EpochStage):
         """Takes one Adam step on Eq. 4 and returns the scalars to log. The last step also disentangles, if asked."""
         batch = self.epochs.at(step)
         random = step_generator(step, self.config.seed)
-        swap = torch.from_numpy(random.random(len(batch)) < self.config.swap_probability).to(self.device)
+        drawn = random.random(len(batch)) < self.config.swap_probability
+        swap = torch.from_numpy(ranks.share(drawn)).to(self.device)
         self.model.train()
-        loss = pair_loss(self.model, *self._pair(self.train, batch), swap)
+        loss = pair_loss(self.model, *self._pair(self.train, ranks.share(batch)), swap)
         scalars = self.descend(loss, step)
         if self.config.disentangle and step == self.steps - 1:
             self._disentangle()
@@ -203,6 +205,7 @@ def _spoken(pairs: Pairs, features: str) -> list[tuple[np.ndarray, np.ndarray]]:
     return [(clip.emotion_track(features), speech) for clip, speech in zip(clips, speech_concepts(clips), strict=True)]
 
 
+@ranks.joined
 def train_expression(
     data: Sequence[Path], output: Path, config: ExpressionConfig, progress: Progress
 ) -> dict[str, Any]:
@@ -256,6 +259,8 @@ def train_expression(
         **counts,
     }
     result = run(stage, output, stage.schedule(), progress, config=compared, meta=meta)
+    if not ranks.is_first():
+        return result | counts | {"emotion_features": pairs.features, "variant": variant}
     model = load_expression_transformer(output, progress.warn).model
     report = shared_directions(disentangle(*aligned_embeddings(model, train)).correlations)
     report |= leak_report(pairs.clips(), model, pairs.features)

@@ -18,6 +18,7 @@ from jean.environment import pick_device
 from jean.losses import landmark_loss
 from jean.models.landmark_autoencoder import MOUTH_POINTS, LandmarkAutoencoder, swapped, with_mouth_of
 from jean.progress import Progress
+from jean.train.engine import ranks
 from jean.train.engine.epoch_config import VALIDATION_FRACTION, claim_run, fingerprint
 from jean.train.engine.epoch_stage import EpochStage, step_generator
 from jean.train.engine.loop import run
@@ -51,7 +52,9 @@ class LandmarkStage(EpochStage):
         random = step_generator(step, self.config.seed)
         first = self.epochs.at(step)
         second = self.train.draw_from_same_clip(first, random)
-        swap = torch.from_numpy(random.random(len(first)) < self.config.swap_probability).to(self.device)
+        drawn = random.random(len(first)) < self.config.swap_probability
+        first, second = ranks.share(first), ranks.share(second)
+        swap = torch.from_numpy(ranks.share(drawn)).to(self.device)
         self.model.train()
         loss = pair_loss(self.model, self.points(self.train, first), self.points(self.train, second), swap)
         return self.descend(loss, step)
@@ -167,6 +170,7 @@ def write_preview(rows: Sequence[np.ndarray], path: Path) -> None:
         raise OSError(f"cannot write {path}")
 
 
+@ranks.joined
 def train_landmarks(data: Sequence[Path], output: Path, config: LandmarkConfig, progress: Progress) -> dict[str, Any]:
     """Trains the landmark autoencoder on clips of many people, or resumes an interrupted run.
 

@@ -27,6 +27,7 @@ from jean.lips.parameters import OPENING, WIDTH
 from jean.lips.prior import PRIOR_FILE, QUANTILES, LipPrior, load_prior
 from jean.lips.spectrum import normalise, speaking
 from jean.progress import Progress
+from jean.train.engine import ranks
 from jean.train.engine.epoch_config import claim_run, fingerprint
 from jean.train.engine.epoch_stage import step_generator
 from jean.train.engine.loop import run
@@ -85,7 +86,7 @@ class LipsStage:
 
     def step(self, step: int) -> dict[str, float]:
         """Takes one step on synthetic speech or on real lips."""
-        random = step_generator(step, self.config.seed)
+        random = step_generator(step, self.config.seed, own=True)
         torch.manual_seed(int(random.integers(1 << 40)))  # dropout
         if step == self.config.synthetic_steps and self.synthetic is not None:
             self.anchor.load_state_dict(self.model.state_dict())
@@ -96,7 +97,10 @@ class LipsStage:
             group["lr"] = self._rate(step)
         adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        ranks.average_gradients(adam)
         adam.step()
+        if step < self.config.synthetic_steps:  # the statistics of batch normalisation
+            ranks.average(buffer for buffer in self.model.buffers() if buffer.is_floating_point())
         if step == self.steps - 1:
             self._measure_quantiles()
         return {"loss": float(loss.detach())}
@@ -112,7 +116,9 @@ class LipsStage:
     def _synthetic_loss(self, random: np.random.Generator) -> Tensor:
         assert self.synthetic is not None
         self.model.train()
-        spectra, lips, phonemes = (self._tensor(a) for a in self.synthetic.batch(self.config.batch, random))
+        spectra, lips, phonemes = (
+            self._tensor(a) for a in self.synthetic.batch(ranks.share_size(self.config.batch), random)
+        )
         predicted, logits = self.model(spectra.float())
         classes = torch.nn.functional.cross_entropy(logits.flatten(0, 1), phonemes.flatten())
         return (predicted - lips.float()).square().mean() + PHONEME_WEIGHT * classes
@@ -124,7 +130,8 @@ class LipsStage:
         for module in self.model.modules():
             if isinstance(module, torch.nn.BatchNorm1d):
                 module.eval()  # a few people's statistics must not replace those of many voices
-        spectra, lips, weights = (self._tensor(a) for a in real_batch(self._aligned, self.config.batch, random))
+        size = ranks.share_size(self.config.batch)
+        spectra, lips, weights = (self._tensor(a) for a in real_batch(self._aligned, size, random))
         predicted = self.model(spectra)[0][:, BEFORE : BEFORE + EXCERPT]
         with torch.no_grad():
             before = self.anchor.eval()(spectra)[0][:, BEFORE : BEFORE + EXCERPT]
@@ -187,6 +194,7 @@ def weighted_correlation(first: Tensor, second: Tensor, weight: Tensor) -> Tenso
     return (weight * first * second).sum(1) / (norm + 1e-3)
 
 
+@ranks.joined
 def train_lips(data: Sequence[Path], output: Path, config: LipsConfig, progress: Progress) -> dict[str, Any]:
     """Trains the lip prior on real lips, or resumes an interrupted run; writes ``prior.safetensors`` in the end.
 
@@ -228,6 +236,8 @@ def train_lips(data: Sequence[Path], output: Path, config: LipsConfig, progress:
     compared = fingerprint(config, clips, ARRAYS_FILE)
     meta = {"held_out": people(validation_clips), **counts}
     result = run(stage, output, stage.schedule(), progress, config=compared, meta=meta) | counts
+    if not ranks.is_first():
+        return result
     trained = load_checkpoint(output, stage=LipsStage.name, warn=progress.warn).module_state("model")
     half = {name: value.half() for name, value in trained.items()}
     write_safetensors(output / PRIOR_FILE, half)

@@ -30,6 +30,7 @@ from jean.drivers.named_expression import NEUTRAL
 from jean.environment import pick_device
 from jean.models.motion_flow import MotionFlow
 from jean.progress import Progress
+from jean.train.engine import ranks
 from jean.train.engine.epoch_config import VALIDATION_FRACTION, claim_run, fingerprint
 from jean.train.engine.epoch_stage import step_generator
 from jean.train.engine.loop import run
@@ -84,13 +85,13 @@ class MotionStage:
 
     def step(self, step: int) -> dict[str, float]:
         """Takes one step of the critics or of the model."""
-        random = step_generator(step, self.config.seed)
+        random, size = step_generator(step, self.config.seed, own=True), ranks.share_size(self.config.batch)
         torch.manual_seed(int(random.integers(1 << 40)))
         if step < self.critic_steps:
-            return self._critic_step(self._tensors(self.train.draw(self.config.batch, random, self._critics_see)))
+            return self._critic_step(self._tensors(self.train.draw(size, random, self._critics_see)))
         if self.critics is not None:
             self.critics.requires_grad_(False)
-        losses = self._losses(self._tensors(self.train.draw(self.config.batch, random)))
+        losses = self._losses(self._tensors(self.train.draw(size, random)))
         loss = torch.stack(list(losses.values())).sum()
         adam = self.optimisers["adam"]
         done = (step - self.critic_steps) / max(1, self.steps - self.critic_steps)
@@ -98,6 +99,7 @@ class MotionStage:
             group["lr"] = self.config.learning_rate * min(1.0, 20 * done + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
         adam.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        ranks.average_gradients(adam)
         torch.nn.utils.clip_grad_norm_(self.live.parameters(), 1.0)
         adam.step()
         with torch.no_grad():
@@ -115,6 +117,7 @@ class MotionStage:
         optimiser = self.optimisers["critics"]
         optimiser.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
+        ranks.average_gradients(optimiser)
         optimiser.step()
         return {"loss": float(loss.detach())}
 
@@ -282,6 +285,7 @@ def build_model(
     return model
 
 
+@ranks.joined
 def train_motion(data: Sequence[Path], output: Path, config: MotionConfig, progress: Progress) -> dict[str, Any]:
     """Trains the motion model, or resumes an interrupted run; writes ``motion.safetensors`` in the end.
 
@@ -341,6 +345,8 @@ def train_motion(data: Sequence[Path], output: Path, config: MotionConfig, progr
     )
     meta = {"model": sizes.model_dump(), "held_out": people(validation_clips), **facts.model_dump(mode="json")} | counts
     result = run(stage, output, stage.schedule(), progress, config=fingerprint(config, clips, ARRAYS_FILE), meta=meta)
+    if not ranks.is_first():
+        return result | counts | {"emotions": emotions}
     trained = load_checkpoint(output, stage=MotionStage.name, warn=progress.warn).module_state("model")
     save_motion_model(output / MOTION_FILE, trained, facts)
     return result | counts | {"emotions": emotions}

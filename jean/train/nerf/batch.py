@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from jean.drivers.person_frames import PersonFrames
+from jean.errors import UsageError
+from jean.train.engine import ranks
 from jean.train.nerf.torso_prior import torso_behind_head
 
 MEMORY_FRACTION = 0.5  # of a GPU's free memory that images may take: the model and its gradients need the rest
 BYTES_PER_PIXEL = 5  # three colours, two mattes; plates and torsos are few
+
+_PER_PIXEL = ("frame", "pixels", "rgb", "matte", "plate", "torso", "weight")  # fields of RayBatch
 
 
 @dataclass(frozen=True)
@@ -43,6 +47,24 @@ class RayBatch:
     torso: Tensor
     weight: Tensor | None = field(default=None, kw_only=True)
     crop_px: tuple[int, int] | None = field(default=None, kw_only=True)
+
+    def share(self) -> RayBatch:
+        """This rank's pixels, or crops, of a batch that all ranks have drawn alike; of the same frames.
+
+        Raises:
+            UsageError: the ranks do not divide the pixels, or the crops.
+        """
+        if ranks.count() == 1:
+            return self
+        crop = 1 if self.crop_px is None else self.crop_px[0] * self.crop_px[1]
+        units, what = len(self.pixels) // crop, "rays" if self.crop_px is None else "crops"
+        if units % ranks.count():
+            key = "--set rays" if self.crop_px is None else "--set frames_per_step"
+            raise UsageError(f"{units} {what} cannot be shared equally by {ranks.count()} ranks.", f"Change {key}.")
+        rows = torch.arange(units * crop, device=self.pixels.device).view(units, crop)[ranks.index() :: ranks.count()]
+        own = rows.flatten()
+        values = {name: getattr(self, name) for name in _PER_PIXEL}
+        return replace(self, **{name: value[own] for name, value in values.items() if value is not None})
 
     def torso_pixels(self) -> Tensor | None:
         """Pixels whose torso has a target, bool [R]; None for scattered pixels, whose torso is always computed.

@@ -16,6 +16,7 @@ import torch
 
 from jean.drivers.person_frames import PersonFrames
 from jean.progress import Progress
+from jean.train.engine import ranks
 from jean.train.engine.stage import Schedule
 from jean.train.nerf.lip_response import is_measured, measuring_seconds
 from jean.train.nerf.presets import ResolvedNerfConfig
@@ -90,7 +91,7 @@ def steps_in(
     trial = NerfStage(data, config, device)
     set_up = time.perf_counter() - created
     costs = trial_costs(trial, set_up, lambda: _synchronised_time(device))
-    steps = costs.steps_in(60 * minutes - (time.perf_counter() - began))
+    steps = ranks.from_first(costs.steps_in(60 * minutes - (time.perf_counter() - began)))
     progress.say(f"{minutes:g} minutes are {steps} steps on this machine, and {costs.aside:.0f} s for everything else.")
     return steps
 

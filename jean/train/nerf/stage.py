@@ -18,6 +18,7 @@ from jean.kernels.backend import Backend
 from jean.kernels.dispatch import camera_rays
 from jean.models.head.base import OccupancyUpdate
 from jean.models.talking_head import Frames, Pixels, TalkingHead
+from jean.train.engine import ranks
 from jean.train.nerf.batch import RayBatch, RayBatches
 from jean.train.nerf.crops import CropBatches
 from jean.train.nerf.cuda_graphs import Graphs
@@ -60,7 +61,9 @@ class NerfStage:
         self.data, self.config, self.device = data, config, device
         torch.manual_seed(config.seed)
         self.model = TalkingHead(**model_arguments(data, config)).to(device)
+        # all ranks draw the same numbers, except for single rays
         self.generator = torch.Generator(device).manual_seed(config.seed)
+        self.ray_generator = self.generator if ranks.count() == 1 else torch.Generator(device)
         set_statistics(self.model, data)
         load_audio_encoder_weights(self.model, data.method)
         operations = (*self.model.operations, "adam")
@@ -92,7 +95,7 @@ class NerfStage:
         self.batches = batches(data, config.rays, config.frames_per_step, config.regions, device)
         # a head that draws pictures reads its window and its number of primitives back from the GPU
         capturable = self.batches.images.resident and not self.model.head.draws_pictures
-        records = device.type == "cuda" and config.graphs and capturable
+        records = device.type == "cuda" and config.graphs and capturable and ranks.count() == 1
         self.graphs = Graphs(device, [self.generator]) if records else None
         exchanges = bool(config.expression_exchange or config.expression_dropout)
         self.exchange = ExpressionExchange(data, config, device) if exchanges else None
@@ -112,6 +115,8 @@ class NerfStage:
             self.model.smoothing.fill_(smoothing)
             self.smoothing = smoothing
         set_rates(self.optimiser, step, config)
+        if ranks.count() > 1:
+            self.ray_generator.manual_seed(ranks.own_seed(config.seed, step))
         regularise, fraction = step % REGULARISE_EVERY == 0, ema_step(config.ema_decay, step)
         if self.graphs is None:
             scalars, frames = self.learn(regularise, fraction)
@@ -123,6 +128,8 @@ class NerfStage:
         rearrangement = self.model.head.after_step(step, config.steps, self.generator)
         if rearrangement is not None:
             rearrange(self.optimiser, rearrangement, self.model, self.ema)
+        if self.model.head.draws_pictures and ranks.largest(rearrangement is not None):
+            self._follow_first()
         return scalars
 
     def learn(self, regularise: bool, fraction: float | None = None) -> tuple[dict[str, Tensor], Frames]:
@@ -142,6 +149,7 @@ class NerfStage:
         total = torch.stack(list(losses.values())).sum()
         self.optimiser.zero_grad(set_to_none=True)
         total.backward()
+        ranks.average_gradients(self.optimiser)
         if fraction is None:
             self.optimiser.step()
         else:
@@ -154,7 +162,7 @@ class NerfStage:
     def losses(self, regularise: bool) -> tuple[dict[str, Tensor], Frames]:
         """Losses of a newly drawn batch by name, and the batch's frames; ``regularise`` as for ``learn``."""
         config = self.config
-        batch = self.batches.draw(self.generator)
+        batch = self.batches.draw(self.generator).share()
         frames, mean = self.frames(batch.frames), self.model.expression_mean
         if self.exchange is not None:
             frames = self.exchange.apply(frames, batch.frames, self.tracks.expression, mean, self.generator)
@@ -168,9 +176,9 @@ class NerfStage:
             if not regularise:
                 frames = replace(frames, camera_to_world=frames.camera_to_world.detach())
         with torch.autocast(self.device.type, torch.bfloat16, enabled=config.precision == "bf16"):
-            at = batch.pixels, batch.frame, self.data.size_px, self.generator
+            at = batch.pixels, batch.frame, self.data.size_px, self.ray_generator
             pixels = self.model.trace(frames, *at, with_torso=batch.torso_pixels())
-        losses = pixel_losses(pixels, batch, config, self.generator)
+        losses = pixel_losses(pixels, batch, config, self.ray_generator)
         if regularise:
             losses |= priors(self.model, self.latents, config)
             losses |= self._shape_prior(frames)
@@ -216,6 +224,15 @@ class NerfStage:
         condition = self.model.condition(frames).detach()
         deformation = self.model.deformation(frames, condition)
         self.model.head.update_occupancy(OccupancyUpdate(step, condition, deformation, self.generator))
+
+    def _follow_first(self) -> None:
+        """Takes over the primitives of the first rank, which has rearranged them by what its own pictures show."""
+        ranks.copy_from_first(tensor for module in self.modules.values() for tensor in module.state_dict().values())
+        for values in self.optimiser.state.values():
+            ranks.copy_from_first(value for value in values.values() if isinstance(value, Tensor))
+        state = self.generator.get_state()
+        ranks.copy_from_first([state])
+        self.generator.set_state(state)
 
     @torch.no_grad()
     def evaluate(self, step: int) -> dict[str, float]:

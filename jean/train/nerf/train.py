@@ -23,6 +23,7 @@ from jean.kernels import library
 from jean.models.head.registry import HEADS
 from jean.outputs import claim
 from jean.progress import Progress
+from jean.train.engine import ranks
 from jean.train.engine.loop import run
 from jean.train.nerf.config import NerfConfig
 from jean.train.nerf.duration import TRIAL_STEPS, steps_in, training_schedule
@@ -35,6 +36,7 @@ TORCH_SLOWDOWN = 70  # of a training step of 20,000 Gaussians against kernels (d
 FEW_VALID = 0.6  # fraction of frames with the face below which a clip gives a warning
 
 
+@ranks.joined
 def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress: Progress) -> dict[str, Any]:
     """Trains one person's head on prepared clips, or resumes an interrupted training.
 
@@ -105,7 +107,7 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         ),
         intact=lambda: is_intact(output),
     )
-    if is_measured(resolved, data):
+    if ranks.is_first() and is_measured(resolved, data):
         _store_lip_response(stage, output, progress)
     rays_per_s = round(resolved.rays * result["steps"] / max(result["seconds"], 1e-9))
     return result | {"backend": backend, "rays_per_s": rays_per_s}
