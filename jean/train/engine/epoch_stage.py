@@ -1,4 +1,4 @@
-"""Base of the stages that train one model with Adam, in epochs over a data set."""
+"""Bases of stages that take gradient steps: any networks, or one model with Adam in epochs over a data set."""
 
 from __future__ import annotations
 
@@ -54,30 +54,45 @@ def step_generator(step: int, seed: int, own: bool = False) -> np.random.Generat
     return np.random.default_rng([0x5E, seed, step, *([ranks.index()] if own and not ranks.is_first() else [])])
 
 
-class EpochStage:
-    """A ``Stage`` without its loss: epochs, Adam and schedule. A subclass adds ``name``, ``step`` and ``evaluate``.
+class GradientStage:
+    """A ``Stage`` without its loss: networks, optimisers and schedule.
+
+    A subclass adds ``name``, ``step`` and ``evaluate``.
 
     Args:
-        model: the trained network.
-        adam: its optimiser.
-        items: items in the training set.
-        config: batch size, length and seed.
+        modules: the networks, by the names of their state in a checkpoint.
+        optimisers: by name.
+        steps: optimisation steps in all.
+        seed: of the random draws.
     """
 
-    def __init__(self, model: torch.nn.Module, adam: torch.optim.Adam, items: int, config: EpochConfig):
-        self.modules: dict[str, torch.nn.Module] = {"model": model}
-        self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": adam}
-        self.generator = torch.Generator().manual_seed(config.seed)
-        self.epochs = Epochs(items, config.batch, config.seed)
-        self.steps = config.total_steps(self.epochs.steps)
+    def __init__(
+        self,
+        modules: dict[str, torch.nn.Module],
+        optimisers: dict[str, torch.optim.Optimizer],
+        steps: int,
+        seed: int,
+    ):
+        self.modules, self.optimisers, self.steps = modules, optimisers, steps
+        self.generator = torch.Generator().manual_seed(seed)
 
-    def descend(self, loss: Tensor, step: int) -> dict[str, float]:
-        """Takes one Adam step on ``loss``, that of this rank's items, and returns the scalars to log."""
-        self.optimisers["adam"].zero_grad(set_to_none=True)
+    def take_step(self, loss: Tensor, optimiser: str = "adam", largest_norm: float | None = None) -> float:
+        """Takes one step of an optimiser on ``loss``, that of this rank's items, and returns the loss.
+
+        Args:
+            loss: scalar.
+            optimiser: its name.
+            largest_norm: to which longer gradients are shortened; None for no limit.
+        """
+        chosen = self.optimisers[optimiser]
+        chosen.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-        ranks.average_gradients(self.optimisers["adam"])
-        self.optimisers["adam"].step()
-        return {"loss": loss.item(), "epoch": step / self.epochs.steps}
+        ranks.average_gradients(chosen)
+        if largest_norm is not None:
+            parameters = [parameter for group in chosen.param_groups for parameter in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, largest_norm)
+        chosen.step()
+        return loss.item()
 
     def schedule(self, previews: bool = False) -> Schedule:
         """Saves and evaluates ten times, logs two hundred times.
@@ -98,8 +113,27 @@ class EpochStage:
         """Draws nothing. ``jean inspect`` draws curves and embeddings of a run."""
 
     def extra_state(self) -> dict[str, Tensor]:
-        """No state beside model, optimiser and random generators."""
+        """No state beside networks, optimisers and random generators."""
         return {}
 
     def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
         """Restores nothing, see ``extra_state``."""
+
+
+class EpochStage(GradientStage):
+    """A ``Stage`` without its loss, for one model, one Adam and epochs over a data set.
+
+    Args:
+        model: the trained network.
+        adam: its optimiser.
+        items: items in the training set.
+        config: batch size, length and seed.
+    """
+
+    def __init__(self, model: torch.nn.Module, adam: torch.optim.Adam, items: int, config: EpochConfig):
+        self.epochs = Epochs(items, config.batch, config.seed)
+        super().__init__({"model": model}, {"adam": adam}, config.total_steps(self.epochs.steps), config.seed)
+
+    def descend(self, loss: Tensor, step: int) -> dict[str, float]:
+        """Takes one Adam step on ``loss`` and returns the scalars to log."""
+        return {"loss": self.take_step(loss), "epoch": step / self.epochs.steps}

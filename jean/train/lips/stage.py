@@ -29,9 +29,8 @@ from jean.lips.spectrum import normalise, speaking
 from jean.progress import Progress
 from jean.train.engine import ranks
 from jean.train.engine.epoch_config import claim_run, fingerprint
-from jean.train.engine.epoch_stage import step_generator
+from jean.train.engine.epoch_stage import GradientStage, step_generator
 from jean.train.engine.loop import run
-from jean.train.engine.stage import Schedule
 from jean.train.lips.config import LipsConfig
 from jean.train.lips.data import (
     BEFORE,
@@ -47,7 +46,7 @@ VALIDATION_FRACTION = 0.2
 PHONEME_WEIGHT = 0.3  # of the cross-entropy of the phonemes, beside the squared error of the lips
 
 
-class LipsStage:
+class LipsStage(GradientStage):
     """The stage of the training loop: first steps on synthetic speech, if any, then steps on real lips.
 
     Args:
@@ -72,16 +71,14 @@ class LipsStage:
     ):
         self.train, self.validation, self.synthetic = train, validation, synthetic
         self.config, self.device = config, device
-        self.steps = config.synthetic_steps + config.steps
         torch.manual_seed(config.seed)
         self.model, self.anchor = LipPrior(config.dropout).to(device), LipPrior().to(device)
         if start is not None:
             self.model.load_state_dict(start.state_dict())
             self.anchor.load_state_dict(start.state_dict())
         adam = torch.optim.AdamW(self.model.parameters(), lr=config.learning_rate, weight_decay=0.01)
-        self.modules: dict[str, torch.nn.Module] = {"model": self.model, "anchor": self.anchor}
-        self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": adam}
-        self.generator = torch.Generator().manual_seed(config.seed)
+        modules: dict[str, torch.nn.Module] = {"model": self.model, "anchor": self.anchor}
+        super().__init__(modules, {"adam": adam}, config.synthetic_steps + config.steps, config.seed)
         self._aligned: list[AlignedLips] = []  # the training clips, once the anchor is known
 
     def step(self, step: int) -> dict[str, float]:
@@ -92,18 +89,14 @@ class LipsStage:
             self.anchor.load_state_dict(self.model.state_dict())
             self.optimisers["adam"].state.clear()  # real lips begin as they do from the package's prior
         loss = self._synthetic_loss(random) if step < self.config.synthetic_steps else self._real_loss(random)
-        adam = self.optimisers["adam"]
-        for group in adam.param_groups:
+        for group in self.optimisers["adam"].param_groups:
             group["lr"] = self._rate(step)
-        adam.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-        ranks.average_gradients(adam)
-        adam.step()
+        value = self.take_step(loss)
         if step < self.config.synthetic_steps:  # the statistics of batch normalisation
             ranks.average(buffer for buffer in self.model.buffers() if buffer.is_floating_point())
         if step == self.steps - 1:
             self._measure_quantiles()
-        return {"loss": float(loss.detach())}
+        return {"loss": value}
 
     def _rate(self, step: int) -> float:
         """The learning rate: one cosine with a short rise on synthetic speech, constant on real lips."""
@@ -162,27 +155,6 @@ class LipsStage:
         clips, group = (self.validation, "validation") if self.validation else (self.train, "train")
         r = np.array([(sync.r_opening, sync.r_width) for sync in (clip.sync(self.model) for clip in clips)]).mean(0)
         return {f"{group}_r_opening": float(r[0]), f"{group}_r_width": float(r[1])}
-
-    def preview(self, step: int, folder: Path) -> None:
-        """Draws nothing."""
-
-    def extra_state(self) -> dict[str, Tensor]:
-        """No state beside model, anchor and optimiser."""
-        return {}
-
-    def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
-        """Restores nothing, see ``extra_state``."""
-
-    def schedule(self) -> Schedule:
-        """Saves and evaluates ten times."""
-        tenth = max(1, self.steps // 10)
-        return Schedule(
-            self.steps,
-            save_every=tenth,
-            evaluate_every=tenth,
-            log_every=max(1, self.steps // 200),
-            preview_every=0,
-        )
 
 
 def weighted_correlation(first: Tensor, second: Tensor, weight: Tensor) -> Tensor:

@@ -32,9 +32,8 @@ from jean.models.motion_flow import MotionFlow
 from jean.progress import Progress
 from jean.train.engine import ranks
 from jean.train.engine.epoch_config import VALIDATION_FRACTION, claim_run, fingerprint
-from jean.train.engine.epoch_stage import step_generator
+from jean.train.engine.epoch_stage import GradientStage, step_generator
 from jean.train.engine.loop import run
-from jean.train.engine.stage import Schedule
 from jean.train.motion.config import MotionConfig
 from jean.train.motion.critics import Critics, spread_loss
 from jean.train.motion.data import Batch, MotionClip, Windows, expression_map, fit_blinks, read_corpus
@@ -50,7 +49,7 @@ _EVALUATED = 64  # windows
 HEADS = 4
 
 
-class MotionStage:
+class MotionStage(GradientStage):
     """The stage of the training loop.
 
     Args:
@@ -68,18 +67,18 @@ class MotionStage:
     ):
         self.train, self.validation, self.config, self.device = train, validation, config, device
         self.live, self.model = model.to(device), copy.deepcopy(model).to(device)
-        self.modules: dict[str, torch.nn.Module] = {"model": self.model, "live": self.live}
+        modules: dict[str, torch.nn.Module] = {"model": self.model, "live": self.live}
         adam = torch.optim.Adam(self.live.parameters(), lr=config.learning_rate, betas=(0.9, 0.99))
-        self.optimisers: dict[str, torch.optim.Optimizer] = {"adam": adam}
+        optimisers: dict[str, torch.optim.Optimizer] = {"adam": adam}
         self.critics: Critics | None = None
         if config.uses_critics:
             torch.manual_seed(config.seed + 1)
             self.critics = Critics(WIDTH, SOUND_WIDTH, len(train.emotions) + 1).to(device)
-            self.modules["critics"] = self.critics
-            self.optimisers["critics"] = torch.optim.Adam(self.critics.parameters(), lr=_CRITIC_RATE)
-        self.generator = torch.Generator().manual_seed(config.seed)
+            modules["critics"] = self.critics
+            optimisers["critics"] = torch.optim.Adam(self.critics.parameters(), lr=_CRITIC_RATE)
         self.critic_steps = config.critic_steps if self.critics else 0
-        self.steps = self.critic_steps + config.total_steps(max(1, len(train) // config.batch))
+        steps = self.critic_steps + config.total_steps(max(1, len(train) // config.batch))
+        super().__init__(modules, optimisers, steps, config.seed)
         seen = seen_by_critics({clip.person for clip in train.clips})
         self._critics_see = np.flatnonzero([clip.person in seen for clip in train.clips])
 
@@ -93,20 +92,15 @@ class MotionStage:
             self.critics.requires_grad_(False)
         losses = self._losses(self._tensors(self.train.draw(size, random)))
         loss = torch.stack(list(losses.values())).sum()
-        adam = self.optimisers["adam"]
         done = (step - self.critic_steps) / max(1, self.steps - self.critic_steps)
-        for group in adam.param_groups:
+        for group in self.optimisers["adam"].param_groups:
             group["lr"] = self.config.learning_rate * min(1.0, 20 * done + 0.02) * 0.5 * (1 + math.cos(math.pi * done))
-        adam.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-        ranks.average_gradients(adam)
-        torch.nn.utils.clip_grad_norm_(self.live.parameters(), 1.0)
-        adam.step()
+        value = self.take_step(loss, largest_norm=1.0)
         with torch.no_grad():
             keep = min(self.config.average, (step - self.critic_steps + 1) / (step - self.critic_steps + 10))
-            for mean, value in zip(self.model.parameters(), self.live.parameters(), strict=True):
-                mean.lerp_(value, 1 - keep)
-        return {"loss": float(loss.detach())} | {name: float(value.detach()) for name, value in losses.items()}
+            for mean, current in zip(self.model.parameters(), self.live.parameters(), strict=True):
+                mean.lerp_(current, 1 - keep)
+        return {"loss": value} | {name: float(part.detach()) for name, part in losses.items()}
 
     def _critic_step(self, batch: dict[str, Tensor]) -> dict[str, float]:
         assert self.critics is not None
@@ -114,12 +108,7 @@ class MotionStage:
         sound = self._standardised_sound(batch)
         cues, sounds = self.critics.agreement_losses(new, sound, batch["label"], self._complete(batch))
         loss = self.critics.emotion_loss(new, batch["label"], sure) + cues + sounds
-        optimiser = self.optimisers["critics"]
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch does not annotate it
-        ranks.average_gradients(optimiser)
-        optimiser.step()
-        return {"loss": float(loss.detach())}
+        return {"loss": self.take_step(loss, "critics")}
 
     def _sure(self, batch: dict[str, Tensor]) -> Tensor:
         """Windows whose emotion is clear, bool [B]."""
@@ -224,23 +213,6 @@ class MotionStage:
         names = ("flow", "lips", "voice")
         scores = {f"validation_{name}": float(losses[name]) for name in names if name in losses}
         return scores | {"validation_lips_r2": 1 - float(error / spread.clamp_min(1e-6))}
-
-    def preview(self, step: int, folder: Path) -> None:
-        """Draws nothing."""
-
-    def extra_state(self) -> dict[str, Tensor]:
-        """No state beside networks and optimisers."""
-        return {}
-
-    def load_extra_state(self, tensors: dict[str, Tensor]) -> None:
-        """Restores nothing, see ``extra_state``."""
-
-    def schedule(self) -> Schedule:
-        """Saves and evaluates ten times."""
-        tenth = max(1, self.steps // 10)
-        return Schedule(
-            self.steps, save_every=tenth, evaluate_every=tenth, log_every=max(1, self.steps // 200), preview_every=0
-        )
 
 
 def seen_by_critics(names: set[str]) -> set[str]:
