@@ -38,7 +38,7 @@ LAYERS = [
     ["jean.documents", "jean.integrity", "jean.outputs"],
     ["jean.files", "jean.progress", "jean.landmarks", "jean.losses", "jean.plugins"],
     ["jean.memory"],
-    ["jean.errors", "jean.launch", "jean.names", "jean.tuning"],
+    ["jean.errors", "jean.launch", "jean.names", "jean.threads", "jean.tuning"],
     ["jean"],
 ]
 LEVEL = {unit: len(LAYERS) - row for row, units in enumerate(LAYERS) for unit in units}

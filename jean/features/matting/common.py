@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from jean.threads import map_ahead
+
 Frame = tuple[np.ndarray, np.ndarray]
 
 # Mattes are computed at most at this side length, then enlarged along the edges of the full frame.
@@ -44,7 +46,10 @@ def block_length(frame_bytes: int) -> int:
 
 
 def process_blocks(
-    frames: Iterable[Frame], process: Callable[[list[Frame]], np.ndarray], overlap: int = OVERLAP_FRAMES
+    frames: Iterable[Frame],
+    process: Callable[[list[Frame]], np.ndarray],
+    overlap: int = OVERLAP_FRAMES,
+    threads: int = 1,
 ) -> Iterator[np.ndarray]:
     """Applies ``process`` to overlapping blocks of a stream and blends the mattes of consecutive blocks.
 
@@ -52,30 +57,37 @@ def process_blocks(
         frames: (RGB uint8 [H, W, 3], landmarks [68, 2] px).
         process: converts a block of frames to mattes uint8 [N, H, W, 2].
         overlap: frames that consecutive blocks share.
+        threads: blocks that are processed at once; ``process`` must then depend on its block alone.
 
     Yields:
         uint8 [H, W, 2] for each frame, in order.
     """
+    tail: np.ndarray | None = None  # last mattes of the previous block, for the frames that start the next one
+    for mattes in map_ahead(process, _blocks(frames, overlap), threads):
+        if tail is not None:
+            mattes = _fade(tail, mattes)
+        yield from mattes[:-overlap]
+        tail = mattes[-overlap:]
+    if tail is not None:
+        yield from tail
+
+
+def _blocks(frames: Iterable[Frame], overlap: int) -> Iterator[list[Frame]]:
+    """Blocks of frames; each begins with the last ``overlap`` frames of the one before."""
     block: list[Frame] = []
-    tail: np.ndarray | None = None  # last mattes of the previous block, for the frames that start this block
-    length = 0
+    length, shared = 0, 0
     for frame in frames:
         block.append(frame)
         length = length or block_length(frame[0].nbytes)
         if len(block) == length:
-            mattes = _fade(tail, process(block))
-            yield from mattes[:-overlap]
-            tail, block = mattes[-overlap:], block[-overlap:]
-    if tail is not None and len(block) == overlap:
-        yield from tail
-    elif block:
-        yield from _fade(tail, process(block))
+            yield block
+            block, shared = block[-overlap:], overlap
+    if len(block) > shared:
+        yield block
 
 
-def _fade(tail: np.ndarray | None, mattes: np.ndarray) -> np.ndarray:
+def _fade(tail: np.ndarray, mattes: np.ndarray) -> np.ndarray:
     """Blends the first mattes of a block with ``tail``, the mattes of the same frames in the previous block."""
-    if tail is None:
-        return mattes
     weight = (np.arange(1, len(tail) + 1, dtype=np.float32) / (len(tail) + 1))[:, None, None, None]
     mattes = mattes.copy()
     mattes[: len(tail)] = np.round(tail * (1 - weight) + mattes[: len(tail)] * weight).astype(np.uint8)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
+from threading import Lock
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy as np
 from jean.errors import ArtefactError, SetupError
 from jean.features.matting.common import Frame, process_blocks
 from jean.features.trackers.native_log import quiet_native_log
+from jean.threads import thread_count
 
 # Converts RGB uint8 [h, w, 3] to class probabilities float32 [h, w, C].
 Classify = Callable[[np.ndarray], np.ndarray]
@@ -45,6 +47,7 @@ class SegmentationNetwork:
         with quiet_native_log():
             self._segmenter = self._vision.ImageSegmenter.create_from_options(self._options)
         self._first = True
+        self._one_at_a_time = Lock()
         return self._classify
 
     def __exit__(self, *_: object) -> None:
@@ -53,9 +56,9 @@ class SegmentationNetwork:
     def _classify(self, image: np.ndarray) -> np.ndarray:
         kind = self._mediapipe.ImageFormat.SRGB
         wrapped = self._mediapipe.Image(image_format=kind, data=np.ascontiguousarray(image))
-        with quiet_native_log() if self._first else nullcontext():
+        with self._one_at_a_time, quiet_native_log() if self._first else nullcontext():
             masks = self._segmenter.segment(wrapped).confidence_masks
-        self._first = False
+            self._first = False
         return np.stack([mask.numpy_view().reshape(image.shape[:2]) for mask in masks], -1)
 
 
@@ -94,10 +97,12 @@ class NetworkMatting:
                     )
                 return found
 
-            yield from process_blocks(frames, lambda block: self.mattes(block, probabilities))
+            yield from process_blocks(
+                frames, lambda block: self.mattes(block, probabilities), threads=thread_count()
+            )
 
     def mattes(self, block: list[Frame], probabilities: Classify) -> np.ndarray:
-        """The mattes of a block of frames, uint8 [N, H, W, 2].
+        """The mattes of a block of frames, uint8 [N, H, W, 2]; several blocks may be in work at once.
 
         Args:
             block: frames and their landmarks.

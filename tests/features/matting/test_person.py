@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from jean.errors import ArtefactError, SetupError
+from jean.features.matting import common
+from jean.features.matting import network as networks
 from jean.features.matting.person import PersonMatting
 from tests.helpers.drawn_speaker import HAIR, SHIRT, clip
 
@@ -106,3 +108,18 @@ def test_missing_weights_name_the_command(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(SetupError, match="jean models pull"):
         PersonMatting()
+
+
+def test_the_mattes_do_not_depend_on_the_number_of_threads(monkeypatch):
+    frames, points, _ = clip(20)
+    monkeypatch.setattr(common, "block_length", lambda frame_bytes: 11)  # four blocks
+
+    def classify(image):  # any map that depends on the picture alone
+        return (image[..., :1] / 255.0).astype(np.float32)
+
+    mattes = []
+    for threads in (1, 3):
+        monkeypatch.setattr(networks, "thread_count", lambda threads=threads: threads)
+        mattes.append(np.stack(list(PersonMatting(classify).segment(zip(frames, points, strict=True)))))
+    assert len(mattes[0]) == 20 and mattes[0].any()
+    np.testing.assert_array_equal(*mattes)
