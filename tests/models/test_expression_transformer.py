@@ -12,6 +12,20 @@ from jean.train.expression.config import ExpressionConfig
 from jean.train.expression.stage import pair_loss
 
 
+def test_a_mean_with_its_weight_decay_learns_what_a_sum_learns_with_the_papers():
+    inputs, targets = torch.randn(4, 4, dtype=torch.float64), torch.randn(4, 8 * 2048, dtype=torch.float64)
+    learned = []
+    for decay, reduce in ((1e-5, lambda x: x.sum(1).mean()), (ExpressionConfig().weight_decay, torch.mean)):
+        weights = torch.nn.Parameter(torch.ones(4, 8 * 2048, dtype=torch.float64))
+        adam = torch.optim.Adam([weights], lr=1e-2, weight_decay=decay, eps=0.0)
+        for _ in range(5):
+            adam.zero_grad()
+            reduce((inputs @ weights - targets).abs()).backward()
+            adam.step()
+        learned.append(weights.detach())
+    torch.testing.assert_close(*learned, rtol=1e-9, atol=1e-9)
+
+
 def small(**options) -> ExpressionTransformer:
     torch.manual_seed(0)
     defaults = {"features": 6, "width": 8, "hidden": 16, "heads": 4, "layers": 2, "feedforward": 32, "window": 8}
@@ -26,7 +40,8 @@ def test_sizes_are_the_papers():
     config = ExpressionConfig()
     assert (config.window, config.swap_probability, config.width) == (8, 0.8, 64)
     assert (config.hidden, config.layers, config.heads, config.dropout) == (512, 3, 8, 0.2)
-    assert (config.epochs, config.batch, config.weight_decay, config.train_pairs) == (20, 256, 1e-5, 60)
+    assert (config.epochs, config.batch, config.train_pairs) == (20, 256, 60)
+    assert config.weight_decay == pytest.approx(1e-5 / (8 * 2048)), "of a sum over a window, relative to its mean"
     assert (config.disentangle, config.scaling, config.history) == (False, "none", "teacher")
     model = ExpressionTransformer(features=2048)
     assert [tuple(p.weight.shape) for p in model.down if hasattr(p, "weight")] == [(512, 2048), (128, 512)]
