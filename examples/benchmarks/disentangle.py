@@ -6,7 +6,8 @@ Part 1: which true tracks the embeddings predict (R² on held-out sentences, by 
 an MLP shows that gets e_e of one clip and the sound of another. With --people 1 the landmark autoencoder is left out.
 Part 2: whether the audio encoder finds the sound of a mouth among others, and the offset between the two.
 Part 3: heads of all methods, driven by the speech of one clip and the expression of another; which of the two the
-rendered mouth and upper face follow.
+rendered mouth and upper face follow. --heads unwired is the preset fast without what wires its lower face; --heads
+paper is the paper's preset with 256 rays per step.
 
 Finished stages are kept in DIR, so the same command continues an interrupted run. All on the CPU.
 """
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from disentangle_embeddings import audio_rows, expression_rows, landmark_rows
+from disentangle_heads import DEFAULT_ROWS, chosen_rows
 from disentangle_runs import Corpus, Steps
 from disentangle_video import video_rows
 
@@ -43,6 +45,8 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--parts", default="1,2,3")
     parser.add_argument("--hard", action="store_true", help="the harder corpus (jean.synthetic_speaker.hard_motion)")
+    parser.add_argument("--heads", default="fast", help="of part 3: fast, gaussian, unwired and paper, by commas")
+    parser.add_argument("--rows", default=",".join(DEFAULT_ROWS), help=f"of part 3 (default {','.join(DEFAULT_ROWS)})")
     parser.add_argument("--people", type=int, default=4)
     parser.add_argument("--sentences", type=int, default=12)
     parser.add_argument("--held-out", type=int, default=3)
@@ -67,7 +71,9 @@ def main() -> None:
     if "2" in parts:
         result["audio"] = audio_rows(corpus, steps, reporter)
     if "3" in parts:
-        result["video"] = video_rows(corpus, steps, reporter)
+        result["video"] = video_rows(
+            corpus, steps, options.heads.split(","), chosen_rows(options.rows.split(",")), reporter
+        )
     record = folder / "result.json"
     # Keep the results of parts that ran before.
     previous = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}

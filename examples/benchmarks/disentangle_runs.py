@@ -79,7 +79,8 @@ def audio_run(corpus: Corpus, steps: Steps, reporter: Progress, preset: str) -> 
     from jean.train.audio.stage import train_audio
 
     run = corpus.folder / f"audio_{preset}"
-    config = AudioConfig(preset=preset, steps=steps.audio, device="cpu", seed=SEED, validation=(corpus.people[-1],))
+    unheard = (corpus.people[-1],) if len(corpus.people) > 1 else None  # one person alone: the last clips
+    config = AudioConfig(preset=preset, steps=steps.audio, device="cpu", seed=SEED, validation=unheard)
     train_audio([corpus.train_folder], landmark_run(corpus, steps, reporter), run, config, reporter)
     return run
 

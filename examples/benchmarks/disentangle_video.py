@@ -7,16 +7,18 @@ frames by ``disentangle_readers.py``.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from disentangle_heads import HeadRow, training_options
 from disentangle_readers import FaceReader, lip_edges, mean_correlation, partial_correlation, slopes
-from disentangle_runs import SEED, Corpus, Steps, audio_run, expression_run
+from disentangle_runs import SEED, Corpus, Steps
 
 from jean.clips.clip import Clip
-from jean.clips.meta import BLENDSHAPES
 from jean.demo.cross_driven import cross_driven_performance
 from jean.drivers.method import METHODS
 from jean.drivers.pose import retarget_position
@@ -60,8 +62,10 @@ class DrivingPair:
     other_lip_edge: np.ndarray
 
 
-def video_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[str, Any]]:
-    """One row per method, after a row for the drawn truth, which is the ceiling of every measure."""
+def video_rows(
+    corpus: Corpus, steps: Steps, presets: Sequence[str], rows_of: Sequence[HeadRow], reporter: Progress
+) -> list[dict[str, Any]]:
+    """One row per preset and method, after a row for the drawn truth, which is the ceiling of every measure."""
     person = corpus.people[0]
     clips = corpus.folder / "pictures"
     for place, items in (("train", corpus.train_items), ("test", corpus.test_items)):
@@ -83,9 +87,12 @@ def video_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[st
     }
     rows = [{"model": "drawn truth"} | scores([pair.frames for pair in pairs], pairs, readers, train[0])]
     sheet = {"drawn truth": [pair.frames for pair in pairs]}
-    for name, options in heads(corpus, steps, reporter).items():
-        trained = head(clips / "train" / person, corpus.folder / "heads" / name, options, steps, reporter)
-        videos = [render_pair(corpus.folder, name, options["method"], pair, reporter) for pair in pairs]
+    for preset, row in product(presets, rows_of):
+        name, run = (each if preset == "fast" else f"{preset}-{each}" for each in (row.name, row.run or row.name))
+        options = training_options(row, preset, corpus, steps, reporter)
+        trained = head(clips / "train" / person, corpus.folder / "heads" / run, options, steps, reporter)
+        rendered = corpus.folder / "heads" / run, corpus.folder / "videos" / name
+        videos = [render_pair(*rendered, row, pair, reporter) for pair in pairs]
         values = scores(videos, pairs, readers, train[0])
         rows.append({"model": name} | values | {"held-out face (dB)": trained["heldout_face_psnr_db"]})
         sheet[name] = videos
@@ -93,45 +100,30 @@ def video_rows(corpus: Corpus, steps: Steps, reporter: Progress) -> list[dict[st
     return rows
 
 
-def heads(corpus: Corpus, steps: Steps, reporter: Progress) -> dict[str, dict[str, Any]]:
-    """Options of ``NerfConfig`` by row name: all methods, and ``jean`` with either transformer."""
-    audio = audio_run(corpus, steps, reporter, "small")
-    transformers = {
-        "jean": expression_run(corpus, steps, reporter, "small"),
-        "jean-disentangled": expression_run(corpus, steps, reporter, "disentangled"),
-        "d": expression_run(corpus, steps, reporter, "small", BLENDSHAPES),
-    }
-    heads = {}
-    for name in ("jean", "jean-disentangled", "audio-only", "expression-only", "a", "b", "c", "d"):
-        method = "jean" if name == "jean-disentangled" else name
-        options: dict[str, Any] = {"method": method, "expression_run": transformers.get(name)}
-        heads[name] = options | {"audio_run": audio if METHODS[method].audio_run else None}
-    return heads
-
-
 def head(clips: Path, run: Path, options: dict[str, Any], steps: Steps, reporter: Progress) -> dict[str, Any]:
-    """Trains one head of the preset ``fast``, or resumes its training; returns the scores."""
+    """Trains one head, or resumes its training; returns the scores."""
     from jean.train.nerf.train import NerfConfig, train_nerf
 
     return train_nerf([clips], run, NerfConfig(steps=steps.head, seed=SEED, device="cpu", **options), reporter)
 
 
-def render_pair(folder: Path, name: str, method: str, pair: DrivingPair, reporter: Progress) -> np.ndarray:
-    """Renders a pair with the head ``name``: uint8 [T, H, W, 3]."""
+def render_pair(run: Path, folder: Path, row: HeadRow, pair: DrivingPair, reporter: Progress) -> np.ndarray:
+    """Renders a pair with a trained head into ``folder``: uint8 [T, H, W, 3]."""
     from jean.rendering.config import RenderConfig
     from jean.rendering.render import render
 
     config = RenderConfig(
         audio=pair.speech / "audio.wav",
-        expression=pair.expression if METHODS[method].expression != "none" else None,
+        expression=pair.expression if METHODS[row.method].expression != "none" else None,
         pose=str(pair.expression),
         pose_mode="absolute",
         crf=8,
         device="cpu",
+        **row.rendering,
     )
-    video = folder / "videos" / name / f"{pair.name}.mp4"
+    video = folder / f"{pair.name}.mp4"
     video.parent.mkdir(parents=True, exist_ok=True)
-    render(folder / "heads" / name, config, video, reporter)
+    render(run, config, video, reporter)
     return np.stack([image for _, image in read_frames(video)])
 
 
