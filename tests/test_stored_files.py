@@ -26,11 +26,12 @@ from jean.clips.corpus import find_clips
 from jean.clips.meta import ARRAYS_FILE, AUDIO_FILE, META
 from jean.clips.writer import file_facts
 from jean.drivers import person as people
-from jean.drivers.lip_response import FILE as RESPONSE
-from jean.drivers.lip_response import Curve, LipResponse
+from jean.drivers.gaze_response import AxisResponse, GazeResponse
+from jean.drivers.lip_response import LipResponse
 from jean.drivers.method import Method
 from jean.drivers.named_expression import read_timeline
 from jean.drivers.pose import read_poses
+from jean.drivers.response import Curve
 from jean.errors import ArtefactError, InputError, JeanError
 from jean.evaluation.pairing import make_plan
 from jean.features.trackers.truth_file import load_matte, load_truth, matte_path, save_matte
@@ -366,21 +367,25 @@ def test_recorded_hashes_of_weights(tmp_path, monkeypatch):
     run()
 
 
-def test_lip_responses(tmp_path):
+@pytest.mark.parametrize("kind", [LipResponse, GazeResponse])
+def test_responses(tmp_path, kind):
     curve = Curve(asked=[0.0, 1.0, 2.0], rendered=[0.0, 0.5, 1.5])
-    whole = LipResponse(checkpoint="a", tracker="t", opening=curve, width=curve).model_dump()
+    axis = AxisResponse(curve=curve, with_turn=0.2, mean_turn_deg=1.0)
+    parts = {"opening": curve, "width": curve} if kind is LipResponse else {"across": axis, "down": axis}
+    whole = kind(checkpoint="a", tracker="t", **parts).model_dump()
     stored = SimpleNamespace(path=tmp_path / "checkpoints" / "last-1.json", content_hash="a")
+    others = () if kind is LipResponse else (np.ones((3, 2)),)
 
     def use() -> None:
-        response = LipResponse.read(stored)
+        response = kind.read(stored)
         if response is not None:
-            assert np.isfinite(response.ask_for(np.ones((3, 2)))).all()
+            assert np.isfinite(response.ask_for(np.ones((3, 2)), *others)).all()
 
     @fuzz(60)
     @given(wrong_documents(whole))
     def run(document):
         sealed = {**document, "sha256": seal(document)} if isinstance(document, dict) else document
-        (tmp_path / RESPONSE).write_text(text_of(sealed))
+        (tmp_path / kind.FILE).write_text(text_of(sealed))
         survives(use)
 
     run()

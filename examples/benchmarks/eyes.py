@@ -85,18 +85,18 @@ def gaze_figures(head: LoadedHead, clip: Clip, sound: Path, frames: int) -> tupl
     result: dict[str, Any] = {"range_deg": np.round([low, high], 1).tolist()}
     pictures: list[np.ndarray] = []
     for axis, name in ((0, "across"), (1, "down")):
-        asked, seen = [], []
-        for value in np.linspace(low[axis], high[axis], STEPS):
+        images: list[np.ndarray] = []
+        asked = np.repeat(np.linspace(low[axis], high[axis], STEPS), frames)
+        for value in asked[::frames]:
             gaze = np.median(own, axis=0)
             gaze[axis] = value
             drive = head.drive(sound, gaze=f"{gaze[0]:.2f},{gaze[1]:.2f}", pose="still", blink="off")
             chosen = spread(len(drive), frames)
-            images = rendered(head, drive, chosen)
-            found = measured(head, clip, drive, images, chosen).gaze_deg - rest.zero_deg
-            asked += [value] * frames
-            seen += list(found[:, axis])
-            pictures.append(np.stack(images))
-        result[name] = line(np.array(asked), np.array(seen))
+            images += rendered(head, drive, chosen)
+        pictures += [np.stack(images[k : k + frames]) for k in range(0, len(images), frames)]
+        # one sequence: where a tracker begins, its first frame is off by a degree or two
+        seen = measured(head, clip, drive, images, np.tile(chosen, STEPS)).gaze_deg - rest.zero_deg
+        result[name] = line(asked, seen[:, axis])
     lower = np.stack(pictures).astype(int)[:, :, below_nose(clip, drive, head) :]
     changed = np.abs(lower - lower[:1]).max(-1)
     result["below_nose"] = {

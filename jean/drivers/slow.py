@@ -9,7 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from jean.landmarks import UPPER_FACE
+from jean.lips.parameters import opening_and_width
+
 HELD_S = 0.48  # standard deviation of the Gaussian that separates a held mouth from a speaking one, s
+LEAST_OPENING_CM = 0.02  # standard deviation of lips that speak; below it, their noise tells no slope
 
 
 def window_mean(track: np.ndarray, fps: float, window_s: float) -> np.ndarray:
@@ -51,3 +55,27 @@ def parted_mouth(track: np.ndarray, fps: float, reach_s: float = HELD_S) -> tupl
         return track, np.zeros_like(track)
     held = gaussian_filter1d(np.asarray(track, np.float64), reach_s * fps, axis=0, mode="reflect").astype(track.dtype)
     return track - held, held
+
+
+def held_offsets(offsets: np.ndarray, shape: np.ndarray, fps: float, reach_s: float = HELD_S) -> np.ndarray:
+    """What a face holds with its mouth, such as a smile or a frown, without the opening of the lips: [T, 68, 2], cm.
+
+    How far lips open is left to the speech, so that closed lips stay closed: what the fast part of the mouth does
+    with its opening, the slow part does as well, and that is taken out.
+
+    Args:
+        offsets: movement of the landmarks about the person's mean face [T, 68, 2], cm; that of brows, nose and eyes
+            does not count.
+        shape: that mean face, seen from the front [68, 2], cm.
+        fps: frames per second.
+        reach_s: standard deviation of the Gaussian, s; 0 holds nothing.
+    """
+    moved = np.array(offsets, np.float64)
+    moved[:, UPPER_FACE] = 0.0
+    opening = opening_and_width(shape + moved)[:, :1] - opening_and_width(shape)[0]
+    (fast, held), (fast_opening, held_opening) = (
+        parted_mouth(track, fps, reach_s) for track in (moved.reshape(len(moved), -1), opening)
+    )
+    spoken = fast_opening - fast_opening.mean()
+    slopes = spoken.T @ fast / max(float(np.square(spoken).sum()), LEAST_OPENING_CM**2 * len(spoken))
+    return np.asarray(held - held_opening @ slopes).reshape(moved.shape)

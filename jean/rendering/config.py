@@ -50,6 +50,14 @@ class RenderConfig(StageConfig):
     articulation: float = Field(
         1.0, ge=0, le=2, description="How far the lips move, with a lip prior: 0 is rest, 1 is as the person speaks."
     )
+    held_s: float | None = Field(
+        None,
+        ge=0,
+        le=10,
+        description="How slowly the mouth of --expression must move to count as a smile or a frown, not as speech: "
+        "standard deviation of a Gaussian in seconds; 0 leaves the whole mouth to the speech. By default 0.48, but 0 "
+        "for the paper's methods.",
+    )
     silence_gate: bool = Field(
         False,
         description="Close the mouth where nobody speaks: Silero's detector decides where its weights are installed, "

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from jean.checkpoint import Checkpoint
+from jean.drivers.eyes import GAZE, camera_gaze
+from jean.drivers.gaze_response import GazeResponse
 from jean.drivers.lip_response import LipResponse
 from jean.drivers.method import Method
 from jean.drivers.person import Person
@@ -21,8 +23,16 @@ from jean.rendering.config import RenderConfig
 from jean.rendering.expression import ResultExpression, expressions
 from jean.rendering.eyes import refuse_eye_options, result_eyes, with_eyes
 from jean.rendering.limits import NOTABLE, Reduction, warn_of_reductions
-from jean.rendering.lips import lip_style, lips_by_encoder, lips_by_prior, prior_path
-from jean.rendering.motion import held_lips, motion_source, moved_person
+from jean.rendering.lips import (
+    has_lip_coordinates,
+    held_lips,
+    held_mouth,
+    lip_style,
+    lips_by_encoder,
+    lips_by_prior,
+    prior_path,
+)
+from jean.rendering.motion import motion_source, moved_person
 from jean.rendering.poses import head_poses, orbit_camera
 from jean.weights.provide import provide
 
@@ -101,6 +111,8 @@ def gather_drivers(
     count = len(lips)
     times = (np.arange(count) + 0.5) / fps
     expressed = expressions(config, method.expression, person, times, own_fps, progress)
+    shape = np.array(meta["model"]["shape"], np.float64)
+    held = held_mouth(config, method, person, shape, expressed.offsets, fps)
     poses, own_frames = head_poses(config, person, times, fps, own_fps, str(meta["tracker"]["name"]), progress)
     moving = motion_source(config)
     if moving is not None:
@@ -108,10 +120,12 @@ def gather_drivers(
         moved = moved_person(moving, config, checkpoint, model, person, times, given, progress)
         if config.expression is None and config.expression_timeline is None:
             expressed = ResultExpression(moved.expression, moved.offsets, 1.0, moved.eyes)
+            held = moved.held if prior is not None else None
         if config.pose is None:
             poses, own_frames = moved.poses, None
-        if prior is not None:
-            lips = lips + held_lips(model, person, moved)
+    if held is not None and has_lip_coordinates(checkpoint, method):
+        added = held_lips(model, person, held)
+        lips, lip_motion = lips + added, None if lip_motion is None else lip_motion + added
     remaining: dict[str, np.ndarray] = {}
     if config.expression is not None:
         remaining["expression_mean"] = np.full(count, expressed.mean_kept)
@@ -132,6 +146,9 @@ def gather_drivers(
         asked = result_eyes(config, person.eyes, expressed.eyes, turned, times)
         eyes, remaining["gaze"], remaining["blink"] = person.eyes.limit(asked)
         offsets = with_eyes(offsets, person.eyes, eyes)
+        response = GazeResponse.read(checkpoint)
+        if response is not None:
+            eyes[:, GAZE] = response.ask_for(eyes[:, GAZE], camera_gaze(turned))
     reductions = {name: Reduction.of(fraction) for name, fraction in remaining.items()}
     warn_of_reductions(reductions, config, progress.warn)
     poses = turned

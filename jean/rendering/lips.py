@@ -13,6 +13,7 @@ from jean.drivers.lip_response import LipResponse
 from jean.drivers.lip_style import LipStyle
 from jean.drivers.method import Method
 from jean.drivers.person import Person
+from jean.drivers.slow import HELD_S, held_offsets
 from jean.drivers.speech import speech_gate
 from jean.drivers.support import Support
 from jean.drivers.voice import VoiceDetector
@@ -24,6 +25,11 @@ from jean.models.talking_head import TalkingHead
 from jean.rendering.config import RenderConfig
 
 
+def has_lip_coordinates(checkpoint: Checkpoint, method: Method) -> bool:
+    """Whether the audio part of e_in holds coordinates of the mouth, as ``lip_weight`` teaches; else it is free."""
+    return bool(checkpoint.payload["config"].get("lip_weight")) and method.audio_drives_mouth
+
+
 def prior_path(config: RenderConfig, checkpoint: Checkpoint, method: Method) -> Path | None:
     """File of the lip prior that decides the lips; None where the head's own audio encoder does.
 
@@ -31,8 +37,7 @@ def prior_path(config: RenderConfig, checkpoint: Checkpoint, method: Method) -> 
         UsageError: a prior was asked for, but the head has no lip coordinates that it could set.
         InputError: ``--lips`` names no run of train-lips.
     """
-    # With lip_weight, the audio part of e_in is trained to be the mouth's coordinates; else it is a free embedding.
-    settable = bool(checkpoint.payload["config"].get("lip_weight")) and method.audio_drives_mouth
+    settable = has_lip_coordinates(checkpoint, method)
     if config.lips == "own" or (config.lips is None and not (settable and method.name is None)):
         return None
     if not settable:
@@ -77,6 +82,44 @@ def lips_by_prior(
     track = load_prior(prior).track(wave)
     voice = track.speaks_at(times_s) if detector is None else detector.speaks(wave, count, fps)
     return style.lips(track, times_s, config.articulation, speech_gate(voice, fps), response)
+
+
+@torch.no_grad()
+def held_lips(model: TalkingHead, person: Person, held: np.ndarray) -> np.ndarray:
+    """What a held mouth, for example a smile, adds to the person's lip coordinates: [T, W].
+
+    Args:
+        model: the head, which has lip coordinates.
+        person: the person of the run.
+        held: offsets about the person's mean face [T, 68, 2], cm.
+    """
+    rest = torch.from_numpy(np.asarray(person.offsets, np.float32)).mean(0, keepdim=True).to(model.device)
+    changed = rest + torch.from_numpy(held.astype(np.float32)).to(model.device)
+    added = model.head.lip_coordinates(changed) - model.head.lip_coordinates(rest)
+    return np.asarray(added.cpu().double().numpy())
+
+
+def held_mouth(
+    config: RenderConfig, method: Method, person: Person, shape: np.ndarray, offsets: np.ndarray, fps: float
+) -> np.ndarray | None:
+    """The held mouth of an expression source: offsets about the person's mean face [T, 68, 2], cm.
+
+    Args:
+        config: the expression source and ``held_s``.
+        method: of the head.
+        person: the person of the run.
+        shape: the person's rigid head [68, 3], cm.
+        offsets: of the source, brought to the person, [T, 68, 2], cm.
+        fps: frames per second of the result.
+
+    Returns:
+        None without a source of its own: the training clip's mouth is that of its own speech.
+    """
+    reach_s = config.held_s if config.held_s is not None else (HELD_S if method.name is None else 0.0)
+    if not reach_s or (config.expression is None and config.expression_timeline is None):
+        return None
+    mean = person.offsets.mean(0, dtype=np.float64)
+    return held_offsets(offsets - mean, shape[:, :2] + mean, fps, reach_s)
 
 
 def lip_style(person: Person, model: TalkingHead, checkpoint: Checkpoint) -> tuple[LipStyle, Support]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from jean.checkpoint import Checkpoint
 from jean.clips.clip import Clip, is_clip
@@ -89,15 +88,6 @@ def moved_person(
             f"the face tells only {moved.told:.0%} of this head's expression vector: its expression will be weak."
         )
     return moved
-
-
-@torch.no_grad()
-def held_lips(model: TalkingHead, person: Person, moved: MovedPerson) -> np.ndarray:
-    """What an emotion adds to the person's lip coordinates, [T, W]: for example a smile."""
-    rest = torch.from_numpy(np.asarray(person.offsets, np.float32)).mean(0, keepdim=True).to(model.device)
-    changed = rest + torch.from_numpy(moved.held.astype(np.float32)).to(model.device)
-    added = model.head.lip_coordinates(changed) - model.head.lip_coordinates(rest)
-    return np.asarray(added.cpu().double().numpy())
 
 
 def _clip_motion(source: Path, config: RenderConfig, times_s: np.ndarray) -> Motion:

@@ -51,7 +51,7 @@ ZERO: dict[str, set[str]] = {
         "expression_dropout",
     },
     "export": {"frame"},
-    "render": {"articulation", "pose_smoothing", "strength", "yaw", "pitch", "orbit", "crf"},
+    "render": {"articulation", "held_s", "pose_smoothing", "strength", "yaw", "pitch", "orbit", "crf"},
     "evaluate": {"reference_start_s", "resamples", "gpus"},
     "inspect": set(),
     "demo": {"person"},

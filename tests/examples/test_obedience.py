@@ -8,7 +8,8 @@ import cv2
 import numpy as np
 import obedience
 
-from jean.drivers.lip_response import Curve, LipResponse
+from jean.drivers.lip_response import LipResponse
+from jean.drivers.response import Curve
 from jean.progress import Silent
 from jean.rendering.head import load_head
 from jean.train.nerf.train import NerfConfig, train_nerf

@@ -11,8 +11,10 @@ import torch
 from jean.checkpoint import load_checkpoint
 from jean.config import load_config
 from jean.drivers.eyes import CLOSURE, GAZE, camera_gaze
+from jean.drivers.gaze_response import AxisResponse, GazeResponse
 from jean.drivers.person import read_person
 from jean.drivers.person_eyes import lid_offsets
+from jean.drivers.response import Curve
 from jean.errors import InputError, UsageError
 from jean.landmarks import EYES
 from jean.media import write_wav
@@ -72,6 +74,21 @@ def test_a_gaze_is_followed_within_the_range_and_leaves_the_lids(head, speech):
     far = head.drive(speech, gaze="80,0")
     assert 15 < eyes_of(far)[0, 0] < 50 and far.reductions["gaze"].largest > 0.3
     assert plain.reductions["gaze"].largest < 0.3
+
+
+def test_a_measured_response_asks_the_head_for_more_and_leaves_the_lids(made, head, speech):
+    plain = head.drive(speech, gaze="6,-3", pose="still")
+    line = Curve(asked=[-40.0, 40.0], rendered=[-20.0, 20.0])  # the eyes turn half as far as they are asked to
+    axis = AxisResponse(curve=line, with_turn=0.0, mean_turn_deg=0.0)
+    found = GazeResponse(checkpoint=head.checkpoint.content_hash, tracker="t", across=axis, down=axis)
+    found.write(made / "run")
+    try:
+        drive = head.drive(speech, gaze="6,-3", pose="still")
+    finally:
+        (made / "run" / GazeResponse.FILE).unlink()
+    np.testing.assert_allclose(eyes_of(drive)[:, GAZE], [[12.0, -6.0]] * len(drive), atol=1e-3)
+    np.testing.assert_array_equal(eyes_of(drive)[:, CLOSURE], eyes_of(plain)[:, CLOSURE])
+    np.testing.assert_array_equal(drive.tracks.offsets.numpy(), plain.tracks.offsets.numpy())
 
 
 def test_a_gaze_at_the_camera_turns_against_the_head(head, speech):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jean.checkpoint import load_checkpoint
+from jean.clips.clip import Clip
 from jean.drivers.method import Method
 from jean.drivers.person import NAME, read_person
 from jean.errors import InputError, UsageError
@@ -19,6 +20,7 @@ from jean.rendering.config import RenderConfig
 from jean.rendering.head import load_head
 from jean.rendering.lips import prior_path
 from jean.rendering.render import render
+from tests.helpers.tiny_clip import make_clip, rewrite
 
 
 def chosen(run, **options):
@@ -85,3 +87,23 @@ def test_the_lips_close_and_rest_in_silence(trained, tmp_path):
     write_wav(tmp_path / "a.wav", np.concatenate([np.zeros(16000, np.float32), wave]), 16000)
     lips = load_head(trained / "run", device="cpu").drive(tmp_path / "a.wav").tracks.lips.numpy()
     assert np.ptp(lips[:18], axis=0).max() < 1e-6 < np.ptp(lips[25:], axis=0).max()
+
+
+def test_the_held_mouth_of_the_source_moves_lips_and_landmarks_slowly(trained, tmp_path):
+    write_wav(tmp_path / "a.wav", (0.3 * np.sin(np.arange(64000) / 10)).astype(np.float32), 16000)
+    plain = Clip.open(make_clip(tmp_path / "source", frames=100))
+    marks = plain.arrays["landmarks"].copy()
+    marks[50:, [48, 54], 0] += np.array([-2.0, 1.0], np.float32)  # the mouth widens
+    rewrite(plain.folder, {"landmarks": marks})
+    head = load_head(trained / "run", device="cpu")
+    options = {"expression": plain.folder, "pose": "still", "lips": "own"}
+    held, spoken = (head.drive(tmp_path / "a.wav", **options, **more).tracks for more in ({}, {"held_s": 0.0}))
+    added = (held.lips - spoken.lips).numpy()
+    size = np.abs(added[-1] - added[0]).max()
+    assert size > 0.01 and np.abs(np.diff(added, axis=0)).max() < 0.2 * size
+    np.testing.assert_array_equal(held.offsets, spoken.offsets)  # the upper face is not concerned
+    by_prior = head.drive(tmp_path / "a.wav", expression=plain.folder, pose="still").tracks
+    without = head.drive(tmp_path / "a.wav", expression=plain.folder, pose="still", held_s=0.0).tracks
+    assert (by_prior.lip_motion - without.lip_motion).abs().max() > 0.01  # not the look alone
+    own = [head.drive(tmp_path / "a.wav", held_s=value).tracks.lips for value in (0.0, 0.5)]
+    np.testing.assert_array_equal(*own)  # without a source, the mouth is that of the speech

@@ -97,9 +97,7 @@ class NetworkMatting:
                     )
                 return found
 
-            yield from process_blocks(
-                frames, lambda block: self.mattes(block, probabilities), threads=thread_count()
-            )
+            yield from process_blocks(frames, lambda block: self.mattes(block, probabilities), threads=thread_count())
 
     def mattes(self, block: list[Frame], probabilities: Classify) -> np.ndarray:
         """The mattes of a block of frames, uint8 [N, H, W, 2]; several blocks may be in work at once.

@@ -151,6 +151,11 @@ class NerfConfig(StageConfig):
         description="Measure in the end how far the lips of the head open when asked to, so that rendering can correct "
         "it. It needs the tracker of the clips.",
     )
+    gaze_response: bool = Field(
+        True,
+        description="Measure in the end how far the eyes of the head turn when asked to, so that rendering can correct "
+        "it. It needs the tracker of the clips.",
+    )
     allow_different_people: bool = Field(
         False, description="Train on clips although their head shapes say that they show different people."
     )

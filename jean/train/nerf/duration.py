@@ -1,7 +1,7 @@
 """Converts ``--minutes`` into optimisation steps, by timing this machine once.
 
-The minutes are those of the whole command: reading the clips, steps, evaluations, previews, and the measurement of the
-lips at the end.
+The minutes are those of the whole command: reading the clips, steps, evaluations, previews, and the measurements of
+the lips and the gaze at the end.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from jean.drivers.person_frames import PersonFrames
 from jean.progress import Progress
 from jean.train.engine import ranks
 from jean.train.engine.stage import Schedule
-from jean.train.nerf.lip_response import is_measured, measuring_seconds
 from jean.train.nerf.presets import ResolvedNerfConfig
+from jean.train.nerf.response import measuring_seconds, wanted
 from jean.train.nerf.stage import NerfStage
 
 TRIAL_STEPS = 1000  # of the schedule that is timed
@@ -120,8 +120,8 @@ def trial_costs(trial: NerfStage, set_up: float, clock: Callable[[], float]) -> 
         trial.preview(0, Path(folder))
     previewed = clock()
     measuring = 0.0
-    if is_measured(trial.config, trial.data):
-        measuring = measuring_seconds(trial.ema, trial.frames, trial.data, clock)
+    if kinds := wanted(trial.config, trial.data):
+        measuring = measuring_seconds(kinds, trial.ema, trial.frames, trial.data, clock)
     return Costs((stepped - began) / TIMED, previewed - stepped, set_up, measuring)
 
 

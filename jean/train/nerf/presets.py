@@ -54,14 +54,13 @@ class ResolvedNerfConfig(NerfConfig):
     def fingerprint(self) -> dict[str, Any]:
         """JSON values that decide what is learned; a run is resumed only under equal ones.
 
-        ``minutes`` has become ``steps``; ``allow_different_people`` only admits clips; ``lip_response`` is
-        measured afterwards; ``backend`` and ``graphs``
-        change only rounding; ``device`` is checked by the random state in the checkpoint.
+        ``minutes`` has become ``steps``; ``allow_different_people`` only admits clips; ``lip_response`` and
+        ``gaze_response`` are measured afterwards; ``backend`` and ``graphs`` change only rounding; ``device`` is
+        checked by the random state in the checkpoint.
         """
-        return self.model_dump(
-            mode="json",
-            exclude={"device", "minutes", "backend", "graphs", "row", "allow_different_people", "lip_response"},
-        )
+        afterwards = {"lip_response", "gaze_response"}
+        excluded = {"device", "minutes", "backend", "graphs", "row", "allow_different_people"} | afterwards
+        return self.model_dump(mode="json", exclude=excluded)
 
 
 def resolve(config: NerfConfig, steps: int | None = None) -> ResolvedNerfConfig:

@@ -9,16 +9,15 @@ from typing import Any
 
 import torch
 
-from jean.checkpoint import load_checkpoint, stored_steps
+from jean.checkpoint import stored_steps
 from jean.clips.clip import Clip
-from jean.drivers.lip_response import LipResponse
 from jean.drivers.method import Method, bind_method
-from jean.drivers.person import is_intact, read_person, write_person
+from jean.drivers.person import is_intact, write_person
 from jean.drivers.person_eyes import shows_eyes
 from jean.drivers.person_frames import PersonFrames, check_alike, clip_folders, open_clips
 from jean.drivers.same_person import refuse_different_people
 from jean.environment import pick_device
-from jean.errors import ArtefactError, InputError
+from jean.errors import InputError
 from jean.kernels import library
 from jean.models.head.registry import HEADS
 from jean.outputs import claim
@@ -27,9 +26,9 @@ from jean.train.engine import ranks
 from jean.train.engine.loop import run
 from jean.train.nerf.config import NerfConfig
 from jean.train.nerf.duration import TRIAL_STEPS, steps_in, training_schedule
-from jean.train.nerf.lip_response import is_measured, measure_response
 from jean.train.nerf.model import model_arguments, named_means
 from jean.train.nerf.presets import ResolvedNerfConfig, resolve
+from jean.train.nerf.response import store_responses
 from jean.train.nerf.stage import NerfStage
 
 TORCH_SLOWDOWN = 70  # of a training step of 20,000 Gaussians against kernels (docs/benchmarks.md)
@@ -107,8 +106,8 @@ def train_nerf(clips: Sequence[Path], output: Path, config: NerfConfig, progress
         ),
         intact=lambda: is_intact(output),
     )
-    if ranks.is_first() and is_measured(resolved, data):
-        _store_lip_response(stage, output, progress)
+    if ranks.is_first():
+        store_responses(stage, output, progress)
     rays_per_s = round(resolved.rays * result["steps"] / max(result["seconds"], 1e-9))
     return result | {"backend": backend, "rays_per_s": rays_per_s}
 
@@ -122,24 +121,6 @@ def _warn_without_kernels(config: NerfConfig, device: torch.device, progress: Pr
             f"the compiled kernels are missing, and torch trains --preset {config.preset} about {TORCH_SLOWDOWN} times "
             f"as slowly. Run: {library.REMEDY} (it needs a C++ compiler), or give --preset fast."
         )
-
-
-def _store_lip_response(stage: NerfStage, output: Path, progress: Progress) -> None:
-    """Measures the response of the lips of a finished run, unless it was measured before."""
-    checkpoint, person = load_checkpoint(output, stage=NerfStage.name, warn=progress.warn), read_person(output)
-    try:
-        if LipResponse.read(checkpoint) is not None:
-            return
-    except ArtefactError as error:
-        progress.warn(f"{error} It is measured again.")
-    if person.style is None or person.support.lips is None:
-        return
-    stage.ema.load_state_dict(checkpoint.module_state("model"))  # a run that was finished before loaded none
-    model, support = stage.ema.eval(), person.support.lips
-    content = checkpoint.content_hash
-    response = measure_response(model, stage.frames, stage.data, person.style, support, content, progress)
-    if response is not None:
-        response.write(output)
 
 
 def _method(config: ResolvedNerfConfig, clips: Sequence[Any], progress: Progress) -> Method:

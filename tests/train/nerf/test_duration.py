@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from jean.drivers.gaze_response import GazeResponse
+from jean.drivers.lip_response import LipResponse
 from jean.drivers.person_frames import open_person
 from jean.features.base import Face
 from jean.progress import Silent
-from jean.train.nerf import duration, lip_response
+from jean.train.nerf import duration, measurement, response
 from jean.train.nerf.config import NerfConfig
 from jean.train.nerf.duration import Costs, steps_in, training_schedule, trial_costs
 from jean.train.nerf.presets import resolve
@@ -34,7 +36,7 @@ class GrowingStage:
 
     def __init__(self, clock, *given):
         self.clock, self.count = clock, 60
-        self.config = SimpleNamespace(lip_response=False)
+        self.config = SimpleNamespace(lip_response=False, gaze_response=False)
         self.evaluations = self.previews = 0
 
     def step(self, step):
@@ -61,7 +63,7 @@ def test_a_step_is_timed_with_all_gaussians():
 
 
 def test_steps_evaluations_and_the_rest_fill_the_minutes(monkeypatch):
-    clock, config = Clock(), SimpleNamespace(lip_response=False)
+    clock, config = Clock(), SimpleNamespace(lip_response=False, gaze_response=False)
 
     class Stage(GrowingStage):
         def __init__(self, *given):
@@ -101,7 +103,7 @@ def test_the_trial_of_a_gaussian_head_reaches_its_budget(tmp_path):
     assert began < 0.65 * budget and min(counts[-duration.TIMED :]) > 0.95 * budget
 
 
-def test_the_measurement_of_the_lips_is_timed_on_a_few_frames(tmp_path, monkeypatch):
+def test_the_measurement_of_responses_is_timed_on_a_few_frames(tmp_path, monkeypatch):
     clock, tracked = Clock(), []
 
     class Tracker:
@@ -117,12 +119,16 @@ def test_the_measurement_of_the_lips_is_timed_on_a_few_frames(tmp_path, monkeypa
         clock.now += 0.25
         return SimpleNamespace(rgb=np.zeros((24, 24, 3), np.uint8))
 
-    monkeypatch.setattr(lip_response.registry, "create", lambda kind, name: Tracker())
-    monkeypatch.setattr(lip_response, "render_frame", draw)
+    monkeypatch.setattr(measurement.registry, "create", lambda kind, name: Tracker())
+    monkeypatch.setattr(response, "render_frame", draw)
     data = open_person([make_clip(tmp_path / "clip", frames=10, size=24)])
-    seconds = lip_response.measuring_seconds(None, lambda rows: None, data, clock)
+    seconds = response.measuring_seconds([LipResponse], None, lambda rows: None, data, clock)
     # 60 real frames; three frames with 15 openings and 8 widths each
     assert seconds == pytest.approx(60 * 0.5 + 3 * 23 * 0.75)
-    assert len(tracked) == 1 + lip_response.TRIED
-    monkeypatch.setattr(lip_response.registry, "create", lambda kind, name: int("no tracker", base="x"))
-    assert lip_response.measuring_seconds(None, lambda rows: None, data, clock) == 0
+    assert len(tracked) == 1 + response.TRIED
+    # four frames with 11 gazes across and 11 down
+    seconds = response.measuring_seconds([LipResponse, GazeResponse], None, lambda rows: None, data, clock)
+    assert seconds == pytest.approx(60 * 0.5 + (3 * 23 + 4 * 22) * 0.75)
+    assert response.measuring_seconds([], None, lambda rows: None, data, clock) == 0
+    monkeypatch.setattr(measurement.registry, "create", lambda kind, name: int("no tracker", base="x"))
+    assert response.measuring_seconds([LipResponse], None, lambda rows: None, data, clock) == 0

@@ -17,7 +17,9 @@ from jean.features.base import Face
 from jean.landmarks import INTER_OCULAR_CM, LEFT_EYE_OUTER, RIGHT_EYE_OUTER
 from jean.models.talking_head import Frames
 from jean.progress import Silent
-from jean.train.nerf import lip_response
+from jean.train.nerf import measurement
+from jean.train.nerf.lip_response import measure_lips
+from jean.train.nerf.measurement import Measurement
 
 PX_PER_CM = 10.0
 
@@ -66,7 +68,7 @@ def person(monkeypatch):
         image=lambda t: lips[t],
         plate=lambda t: None,
     )
-    monkeypatch.setattr(lip_response.registry, "create", lambda kind, name: Tracker())
+    monkeypatch.setattr(measurement.registry, "create", lambda kind, name: Tracker())
     return style, data
 
 
@@ -75,11 +77,12 @@ def measure(style, data, head, monkeypatch, progress=None):
         seen, moved = frames.lips[0].double().numpy(), frames.lip_motion[0].double().numpy()
         return SimpleNamespace(rgb=head(seen, moved))
 
-    monkeypatch.setattr(lip_response, "render_frame", render)
+    monkeypatch.setattr(measurement, "render_frame", render)
     frame = Frames(*(torch.zeros(1) for _ in range(6)))
     model = SimpleNamespace(device=torch.device("cpu"))
     support = Support.fit(np.random.default_rng(1).normal(size=(500, 2)) * 50, scale_floor=0.02)  # limits nothing here
-    return lip_response.measure_response(model, lambda rows: frame, data, style, support, "abc", progress or Silent())
+    prepared = Measurement.prepare(model, lambda rows: frame, data, progress or Silent())
+    return None if prepared is None else measure_lips(prepared, style, support, "abc")
 
 
 def test_errors_of_the_tracker_cancel(person, monkeypatch):
@@ -121,7 +124,7 @@ def test_without_a_tracker_a_message_says_so(person, monkeypatch, error):
     def create(kind, name):
         raise error
 
-    monkeypatch.setattr(lip_response.registry, "create", create)
+    monkeypatch.setattr(measurement.registry, "create", create)
     said = Said()
     assert measure(*person, lambda seen, moved: moved, monkeypatch, said) is None
     assert "not measured" in said.text
