@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 @command(
     config="jean.train.nerf.config:NerfConfig",
     options=[
-        Option("preset", metavar="fast|gaussian|paper|…"),
+        Option("preset", metavar="gaussian|fast|paper|…"),
         Option("steps", metavar="N"),
         Option("minutes", metavar="MINUTES"),
         Option("audio_run", flag="--audio", metavar="RUN"),

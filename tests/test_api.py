@@ -35,7 +35,7 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("api")
     clip = make_clip(folder / "clip", frames=10, size=20)
     return clip, jean.train_nerf(
-        jean.Clip.open(clip), folder / "run", steps=3, rays=64, frames_per_step=2, device="cpu"
+        jean.Clip.open(clip), folder / "run", steps=3, rays=144, frames_per_step=1, device="cpu"
     )
 
 
@@ -111,5 +111,5 @@ def test_options_override_a_configuration(run, tmp_path):
     from jean.train.nerf.config import NerfConfig
 
     clip, _ = run
-    config = NerfConfig(steps=9, rays=64, frames_per_step=2, device="cpu")
+    config = NerfConfig(steps=9, rays=144, frames_per_step=1, device="cpu")
     assert jean.train_nerf(clip, tmp_path / "run", config, steps=2).steps == 2

@@ -93,9 +93,9 @@ def folder(tmp_path_factory):
     small = {"hidden": 8, "width": 4, "layers": 1, "heads": 2, "feedforward": 8, "window": 4}
     config = ExpressionConfig(steps=1, batch=4, device="cpu", person="p0", **small)
     train_expression([corpus], root / "expression", config, quiet)
-    config = NerfConfig(steps=1, rays=16, device="cpu", expression_run=root / "expression", audio_run=root / "audio")
+    config = NerfConfig(steps=1, rays=144, device="cpu", expression_run=root / "expression", audio_run=root / "audio")
     train_nerf([corpus / "p0"], root / "head", config, quiet)
-    train_nerf([root / "clip"], root / "plain", NerfConfig(steps=1, rays=16, device="cpu"), quiet)
+    train_nerf([root / "clip"], root / "plain", NerfConfig(steps=1, rays=144, device="cpu"), quiet)
     train(root / "stage")
     return root
 

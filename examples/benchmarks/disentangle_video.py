@@ -104,7 +104,8 @@ def head(clips: Path, run: Path, options: dict[str, Any], steps: Steps, reporter
     """Trains one head, or resumes its training; returns the scores."""
     from jean.train.nerf.train import NerfConfig, train_nerf
 
-    return train_nerf([clips], run, NerfConfig(steps=steps.head, seed=SEED, device="cpu", **options), reporter)
+    config = NerfConfig(preset="fast", steps=steps.head, seed=SEED, device="cpu", **options)
+    return train_nerf([clips], run, config, reporter)
 
 
 def render_pair(run: Path, folder: Path, row: HeadRow, pair: DrivingPair, reporter: Progress) -> np.ndarray:

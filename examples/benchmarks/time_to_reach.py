@@ -47,7 +47,7 @@ def reach(run: Path, data: PersonFrames, rounds: int) -> dict[str, Any]:
     """
     paper_psnr_db, checkpoint = float(read_json(run / "metrics.json")[SCORE]), load_checkpoint(run, stage="nerf")
     paper_config = resolve(NerfConfig(preset="paper", steps=1000, backend="reference", rays=rays_of(run)))
-    fast_config = resolve(NerfConfig(steps=STEPS, backend="native"))
+    fast_config = resolve(NerfConfig(preset="fast", steps=STEPS, backend="native"))
     paper = NerfStage(data, paper_config, torch.device("cpu"))
     fast = NerfStage(data, fast_config, torch.device("cpu"))
     torch_wall, torch_cpu, wall, cpu = [], [], 0.0, 0.0

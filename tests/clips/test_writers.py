@@ -86,7 +86,7 @@ def head(written, tmp_path_factory):
     before = os.umask(0o022)
     try:
         run = tmp_path_factory.mktemp("run") / "run"
-        result = train_nerf([written], run, NerfConfig(steps=1, rays=64, frames_per_step=2), Silent())
+        result = train_nerf([written], run, NerfConfig(steps=1, rays=144, frames_per_step=1), Silent())
     finally:
         os.umask(before)
     assert result["steps"] == 1

@@ -86,7 +86,7 @@ def test_the_program_drives_a_head_by_every_other_clip(tmp_path, monkeypatch, ca
     monkeypatch.setattr(driven, "TRACKER", "middle")
     monkeypatch.setattr("driven_figures.SIGNALS", {"brows": (("browInnerUp",), ("eyeBlinkLeft",))})
     clips = [make_clip(tmp_path / name, seed=seed) for seed, name in enumerate(("me", "one", "two"))]
-    train_nerf([clips[0]], tmp_path / "run", NerfConfig(steps=20, rays=256, frames_per_step=4), Silent())
+    train_nerf([clips[0]], tmp_path / "run", NerfConfig(steps=20, rays=576, frames_per_step=1), Silent())
     heads, sources = ["--head", str(tmp_path / "run"), str(clips[0])], [str(clip) for clip in clips]
     driven.main([*heads, "--sources", *sources, "--frames", "6", "--step", "2", "-o", str(tmp_path / "out"), "--json"])
     document = json.loads(capsys.readouterr().out)["run"]

@@ -24,7 +24,7 @@ def test_lips_that_open_half_as_far_have_slope_one_half():
 
 def test_the_program_compares_lips_with_and_without_the_correction(tmp_path, monkeypatch, capsys):
     clip = move_lips(make_clip(tmp_path / "clip"))
-    train_nerf([clip], tmp_path / "run", NerfConfig(steps=4, rays=64, frames_per_step=2), Silent())
+    train_nerf([clip], tmp_path / "run", NerfConfig(steps=4, rays=144, frames_per_step=1), Silent())
     line = Curve(asked=[0.0, 9.0], rendered=[0.0, 9.0])
     content = load_head(tmp_path / "run", device="cpu").checkpoint.content_hash
     LipResponse(checkpoint=content, tracker="t", opening=line, width=line).write(tmp_path / "run")

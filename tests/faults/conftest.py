@@ -63,9 +63,9 @@ def trainers(tmp_path_factory: pytest.TempPathFactory, commands: Commands) -> di
         "expression": Trainer("train-expr", (corpus / "p0", *small[:2], *sets("batch=8", "layers=1", "hidden=32")), 60),
         "lips": Trainer("train-lips", (folder / "lips", "--set", "batch=4"), 20),
         "motion": Trainer("train-motion", (people, *sets("batch=4", "hidden=16", "layers=1", "critic_steps=3")), 40),
-        "fast": Trainer("train-nerf", (clip, *sets("rays=64", "frames_per_step=2")), 60),
+        "fast": Trainer("train-nerf", (clip, "--preset", "fast", *sets("rays=64", "frames_per_step=2")), 60),
         "paper": Trainer("train-nerf", (clip, "--preset", "paper", "--set", "rays=4"), 16),
-        "gaussian": Trainer("train-nerf", (clip, "--preset", "gaussian", "--set", "rays=144"), 16),
+        "gaussian": Trainer("train-nerf", (clip, "--set", "rays=144"), 16),
     }
 
 

@@ -29,7 +29,7 @@ def runs(tmp_path_factory):
     train_landmarks([corpus], root / "landmarks", LandmarkConfig(steps=20, device="cpu"), Silent())
     config = ExpressionConfig(preset="small", steps=10, batch=8, **TINY)
     train_expression([corpus], root / "expression", config, Silent())
-    nerf = NerfConfig(steps=4, rays=32, frames_per_step=2, device="cpu", expression_run=root / "expression")
+    nerf = NerfConfig(steps=4, rays=144, frames_per_step=1, device="cpu", expression_run=root / "expression")
     train_nerf([corpus / "p0"], root / "nerf", nerf, Silent())
     return root
 

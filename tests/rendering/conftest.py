@@ -16,7 +16,7 @@ def trained(tmp_path_factory):
     """A folder with a clip and a run that was trained on it briefly."""
     folder = tmp_path_factory.mktemp("trained")
     clip = move_lips(make_clip(folder / "clip"))
-    train_nerf([clip], folder / "run", NerfConfig(steps=60, rays=256, frames_per_step=4), Silent())
+    train_nerf([clip], folder / "run", NerfConfig(steps=60, rays=576, frames_per_step=1), Silent())
     return folder
 
 

@@ -22,8 +22,8 @@ def runs(tmp_path_factory):
     """A Gaussian and a fast head of the same clip."""
     root = tmp_path_factory.mktemp("runs")
     clip = make_clip(root / "clip", frames=10, size=24)
-    gaussian = jean.train_nerf(clip, root / "gaussian", preset="gaussian", steps=4, rays=144, device="cpu")
-    fast = jean.train_nerf(clip, root / "fast", steps=2, rays=32, frames_per_step=2, device="cpu")
+    gaussian = jean.train_nerf(clip, root / "gaussian", steps=4, rays=144, device="cpu")
+    fast = jean.train_nerf(clip, root / "fast", preset="fast", steps=2, rays=32, frames_per_step=2, device="cpu")
     return gaussian, fast
 
 

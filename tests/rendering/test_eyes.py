@@ -43,7 +43,7 @@ def made(tmp_path_factory):
     """A run with eyes as inputs, its clip, and another clip."""
     folder = tmp_path_factory.mktemp("eyes")
     eye_clip(folder / "clip", 0), eye_clip(folder / "other", 1)
-    train_nerf([folder / "clip"], folder / "run", NerfConfig(steps=12, rays=256, frames_per_step=4), Silent())
+    train_nerf([folder / "clip"], folder / "run", NerfConfig(steps=12, rays=576, frames_per_step=1), Silent())
     return folder
 
 
@@ -125,7 +125,11 @@ def test_a_foreign_source_lends_its_glances_and_blinks_but_not_its_constant_gaze
     assert asked.mean() > gaze.mean() + 3  # --gaze asks for the directions themselves
 
 
-def test_eyes_act_on_the_region_of_the_eyes_alone(made, head):
+def test_eyes_act_on_the_region_of_the_eyes_alone(made, tmp_path):
+    """In the field of tri-planes; for Gaussians see ``tests/models/head``."""
+    config = NerfConfig(preset="fast", steps=2, rays=64, frames_per_step=2)
+    train_nerf([made / "clip"], tmp_path / "run", config, Silent())
+    head = load_head(tmp_path / "run")
     model = head.model
     eyes_part, mouth_part = model.head.field.parts
     frames = head.drive(made / "clip" / "audio.wav").frame(0)

@@ -319,7 +319,7 @@ def test_own_poses_do_not_depend_on_the_training_clip_folder(tmp_path):
     from jean.rendering.load import load_model
 
     clip = make_clip(tmp_path / "clip")
-    train_nerf([clip], tmp_path / "run", NerfConfig(steps=2, rays=256, frames_per_step=4), Silent())
+    train_nerf([clip], tmp_path / "run", NerfConfig(steps=2, rays=144, frames_per_step=1), Silent())
     wav = tmp_path / "speech.wav"
     write_wav(wav, (0.3 * np.sin(np.arange(4800) / 10)).astype(np.float32), 16000)
     checkpoint, person = load_checkpoint(tmp_path / "run", stage="nerf"), read_person(tmp_path / "run")

@@ -29,7 +29,7 @@ def trained(tmp_path_factory):
     """A folder with a clip, a run, and a render of 3 frames with its frames in png. Read-only."""
     folder = tmp_path_factory.mktemp("trained")
     clip = make_clip(folder / "clip", frames=12, size=32)
-    train_nerf([clip], folder / "run", NerfConfig(steps=2, rays=64, frames_per_step=2), Silent())
+    train_nerf([clip], folder / "run", NerfConfig(steps=2, rays=144, frames_per_step=1), Silent())
     write_wav(folder / "speech.wav", np.sin(np.arange(1920) / 10).astype(np.float32) / 3, 16000)
     render(folder / "run", options(folder), folder / "out.mp4", Silent())
     return folder
@@ -87,7 +87,7 @@ def test_one_flipped_bit_of_the_person_is_found(folder):
         again(folder)
     # training again writes it anew, from the clip that the run names
     clip = shutil.copytree(folder / "clip", folder / "again" / "clip")
-    train_nerf([clip], folder / "run", NerfConfig(steps=2, rays=64, frames_per_step=2), Silent())
+    train_nerf([clip], folder / "run", NerfConfig(steps=2, rays=144, frames_per_step=1), Silent())
     assert again(folder)["finished"]
 
 
@@ -95,7 +95,7 @@ def test_another_person_is_another_result(folder, tmp_path):
     before = json.loads((folder / "out.mp4.json").read_text())["inputs"]
     assert {"audio", "head", "person", "lips"} == set(before)
     other = make_clip(tmp_path / "other", frames=12, size=32, seed=4)
-    train_nerf([other], tmp_path / "run", NerfConfig(steps=2, rays=64, frames_per_step=2), Silent())
+    train_nerf([other], tmp_path / "run", NerfConfig(steps=2, rays=144, frames_per_step=1), Silent())
     shutil.copy(tmp_path / "run" / PERSON, folder / "run" / PERSON)
     assert again(folder)["seconds"] > 0
     after = json.loads((folder / "out.mp4.json").read_text())["inputs"]

@@ -98,12 +98,14 @@ def require_same_settings(folder: Path, stored: dict[str, Any], given: dict[str,
     """Checks that a run is resumed under the settings that it was started with; only its length may differ.
 
     Raises:
-        ArtefactError: settings differ; the message names all of them.
+        ArtefactError: settings differ; the message names all of them, with stored words and numbers.
     """
     if keys := [key for key in differing_keys(stored, given) if key not in LENGTH_KEYS]:
+        values = [f"{key}={stored[key]}" for key in keys if isinstance(stored.get(key), str | int | float)]
+        same = f"the same ones ({', '.join(values)})" if values else "the same ones"
         raise ArtefactError(
             f"{folder} was trained with other settings: {', '.join(keys)}.",
-            "Give the same ones, or choose another --output.",
+            f"Give {same}, or choose another --output.",
         )
 
 

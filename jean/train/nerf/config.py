@@ -82,7 +82,7 @@ class NerfConfig(StageConfig):
     presets: ClassVar = PRESETS
 
     preset: str = Field(
-        "fast",
+        "gaussian",
         description="The head: gaussian (3D Gaussians, minutes on a CPU), fast (tri-planes, likewise, slower to "
         "render), paper (the MLP of sections 3.3 and 8.4), or a head that another package registers.",
     )

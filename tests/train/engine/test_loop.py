@@ -170,6 +170,9 @@ def test_a_run_is_not_resumed_under_other_settings(tmp_path):
     ):
         with pytest.raises(ArtefactError, match=rf"other settings: {names}\."):
             train(tmp_path, steps=5, config=config)
+    with pytest.raises(ArtefactError, match=r"Give the same ones \(preset=fast, rate=1\), or choose"):
+        train(tmp_path / "other", steps=5, config={"rate": 1, "preset": "fast", "field": {"width": 8}})
+        train(tmp_path / "other", steps=5, config={"rate": 2, "preset": "gaussian", "field": {"width": 9}})
     with pytest.raises(ArtefactError, match="started with 5 steps, more than 4"):
         train(tmp_path, steps=4, config={"rate": 1, "field": {"planes": (1, 2), "width": 8}})
     with pytest.raises(ArtefactError, match="stage 'tiny', not 'audio'"):

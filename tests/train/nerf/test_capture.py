@@ -21,7 +21,7 @@ from tests.helpers.eye_clip import clip_of
 from tests.helpers.tiny_clip import make_clip
 
 CASES = {
-    "fast": {"rays": 64, "frames_per_step": 4, "audio_attention": 8},
+    "fast": {"preset": "fast", "rays": 64, "frames_per_step": 4, "audio_attention": 8},
     "paper": {"preset": "paper", "rays": 8, "audio_attention": 8},
 }
 EYE_TENSORS = ["points", "coefficients", "centres", "opening", "rim", "around"]

@@ -17,8 +17,8 @@ from tests.helpers.cuda_graph_stub import StandInGenerator, StandInGraph, instal
 from tests.helpers.tiny_clip import make_clip
 
 CASES = {
-    "fast": {"rays": 32, "frames_per_step": 4},
-    "attention": {"rays": 32, "frames_per_step": 4, "audio_attention": 8},
+    "fast": {"preset": "fast", "rays": 32, "frames_per_step": 4},
+    "attention": {"preset": "fast", "rays": 32, "frames_per_step": 4, "audio_attention": 8},
     "paper": {"preset": "paper", "rays": 4},
 }
 

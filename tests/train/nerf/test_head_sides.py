@@ -55,9 +55,9 @@ def test_drawn_positions_fill_the_volume():
     assert torch.allclose(drawn.mean(0), torch.zeros(3), atol=1.0) and (drawn.abs() <= torch.tensor([20, 10, 20])).all()
 
 
-def test_training_takes_the_prior_with_the_fast_head_only(tmp_path):
+def test_training_takes_the_prior_unless_the_head_is_the_papers(tmp_path):
     data = open_person([make_clip(tmp_path / "clip")])
-    for preset, rays, has in (("fast", 64, True), ("paper", 16, False)):
+    for preset, rays, has in (("gaussian", 64, True), ("fast", 64, True), ("paper", 16, False)):
         config = resolve(NerfConfig(preset=preset, steps=4, rays=rays, frames_per_step=1))
         losses, _ = NerfStage(data, config, torch.device("cpu")).losses(regularise=True)
         assert ("sides" in losses) == has

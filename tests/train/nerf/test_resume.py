@@ -12,12 +12,12 @@ from jean.train.nerf.train import NerfConfig, NerfStage, train_nerf
 from tests.helpers.tiny_clip import make_clip
 
 CASES = {
-    "fast": {"rays": 64, "frames_per_step": 4},
+    "fast": {"preset": "fast", "rays": 64, "frames_per_step": 4},
     "paper": {"preset": "paper", "rays": 8},
     # interrupted before and after its number of Gaussians changes (steps 2 and 4, see ``control``)
     "gaussian": {"preset": "gaussian", "rays": 100},
     # interrupted before and after smoothing starts (step 4)
-    "attention": {"rays": 64, "frames_per_step": 4, "audio_attention": 8},
+    "attention": {"rays": 100, "audio_attention": 8},
 }
 
 
