@@ -24,6 +24,10 @@ PIECE_ROWS = 6000  # one minute: a longer sound is computed in pieces, so that m
 PHONEMES = 40  # classes of the auxiliary output, see ``jean.train.lips.articulation``
 BILABIALS = (15, 16, 17)  # of these classes: b, p and m
 QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # at which ranges of lip parameters are compared
+# Probabilities of p, b and m up to which the lips do not close, and from which they close entirely. A missed closure is
+# seen at once, a needless one hardly.
+UNLIKELY, LIKELY = 0.05, 0.3
+HOLD_ROWS = 5  # for which a closure is held
 SMOOTHING_S = 0.02  # standard deviation of the Gaussian over the predicted tracks
 
 
@@ -47,17 +51,18 @@ class LipPrior(nn.Module):
 
     Args:
         dropout: probability of dropping a hidden unit after each block while training.
+        width: channels of the blocks.
     """
 
     quantiles: Tensor
 
-    def __init__(self, dropout: float = 0.0):
+    def __init__(self, dropout: float = 0.0, width: int = WIDTH):
         super().__init__()
-        self.first = nn.Conv1d(BANDS, WIDTH, 3, padding=1)
-        self.blocks = nn.Sequential(*(nn.Sequential(_Block(WIDTH, *b), nn.Dropout(dropout)) for b in BLOCKS))
-        self.hidden = nn.Conv1d(WIDTH, 64, 1)
+        self.first = nn.Conv1d(BANDS, width, 3, padding=1)
+        self.blocks = nn.Sequential(*(nn.Sequential(_Block(width, *b), nn.Dropout(dropout)) for b in BLOCKS))
+        self.hidden = nn.Conv1d(width, 64, 1)
         self.lips = nn.Conv1d(64, len(PARAMETERS), 1)
-        self.phonemes = nn.Conv1d(WIDTH, PHONEMES, 1)
+        self.phonemes = nn.Conv1d(width, PHONEMES, 1)
         # of each parameter over the speech that the prior was trained on, in its own unit
         self.register_buffer("quantiles", torch.zeros(len(PARAMETERS), len(QUANTILES)))
 
@@ -82,7 +87,7 @@ class LipPrior(nn.Module):
         general = self.quantiles.cpu().numpy()
         voice = speaking(power)
         closed = float(np.quantile(values[voice, OPENING], QUANTILES[0])) if voice.any() else float(general[OPENING, 0])
-        values[:, OPENING] = _close(values[:, OPENING], _smooth(bilabial, 1.0), closed)
+        values[:, OPENING] = _close(values[:, OPENING], bilabial, closed)
         return LipTrack(_smooth(values, SMOOTHING_S * ROWS_HZ), voice, general)
 
     def _in_pieces(self, spectrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -137,17 +142,28 @@ def load_prior(path: Path | None = None) -> LipPrior:
     from jean.errors import ArtefactError
     from jean.weights.tensors import read_tensors
 
-    prior = LipPrior()
+    weights = {name: value.float() for name, value in read_tensors(path or BUILTIN).items()}
+    prior = LipPrior(width=len(weights.get("first.bias", ())) or WIDTH)
     try:
-        prior.load_state_dict({name: value.float() for name, value in read_tensors(path or BUILTIN).items()})
+        prior.load_state_dict(weights)
     except RuntimeError as error:
         raise ArtefactError(f"{path or BUILTIN} holds no lip prior.", "Train one with: jean train-lips") from error
     return prior.eval()
 
 
 def _close(opening: np.ndarray, bilabial: np.ndarray, closed: float) -> np.ndarray:
-    """The expected opening [N], if it is ``closed`` with the probability of a bilabial [N]."""
-    return np.asarray(opening - bilabial * np.maximum(opening - closed, 0))
+    """The opening [N], ``closed`` where a bilabial is likely, held long enough for one frame of a video to show it.
+
+    Args:
+        opening: predicted [N].
+        bilabial: probability of p, b or m [N].
+        closed: opening of closed lips.
+    """
+    from scipy.ndimage import maximum_filter1d
+
+    likely = maximum_filter1d(_smooth(bilabial, 1.0), HOLD_ROWS)
+    share = np.clip((likely - UNLIKELY) / (LIKELY - UNLIKELY), 0, 1)
+    return np.asarray(opening - share * np.maximum(opening - closed, 0))
 
 
 def _smooth(values: np.ndarray, std_rows: float) -> np.ndarray:

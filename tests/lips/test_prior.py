@@ -9,15 +9,23 @@ import torch
 from jean.errors import ArtefactError
 from jean.files import write_safetensors
 from jean.lips import prior as prior_module
-from jean.lips.prior import AHEAD, BACK, BILABIALS, BUILTIN, LipPrior, _close, load_prior
+from jean.lips.prior import AHEAD, BACK, BILABIALS, BUILTIN, LIKELY, UNLIKELY, LipPrior, _close, load_prior
 from jean.lips.spectrum import BANDS
 from jean.media import RATE_HZ
 
 
 def test_a_probable_bilabial_closes_the_lips():
-    opening = np.array([2.0, 2.0, 2.0, 0.1])
-    closed = _close(opening, np.array([0.0, 0.5, 1.0, 1.0]), 0.5)
-    np.testing.assert_allclose(closed, [2.0, 1.25, 0.5, 0.1])  # what is closed further stays
+    opening = np.full(60, 2.0)
+    opening[50] = 0.1
+    closed = _close(opening, np.repeat([0.0, (UNLIKELY + LIKELY) / 2, 1.0], 20), 0.5)
+    np.testing.assert_allclose(closed[[5, 30, 55, 50]], [2.0, 1.25, 0.5, 0.1])  # what is closed further stays
+
+
+def test_a_short_closure_is_held_for_a_frame_of_25_per_second():
+    bilabial = np.zeros(40)
+    bilabial[19:21] = 0.9
+    closed = _close(np.full(40, 2.0), bilabial, 0.5) < 0.6
+    assert closed.sum() >= 4 and all(closed[k : k + 4].any() for k in range(14, 22)) and not closed[[10, 30]].any()
 
 
 def test_the_bilabials_are_the_classes_of_the_training():
