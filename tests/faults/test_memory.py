@@ -9,14 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jean.media import write_wav
+from jean.features.trackers.truth_file import Truth, save_truth, truth_path
+from jean.geometry import Camera, invert_pose, make_pose, project, rotation_matrix
+from jean.media import open_writer, write_wav
 from tests.faults.server import Commands
 from tests.helpers.fault_report import Tally
 from tests.helpers.tiny_clip import make_clip, move_lips
+from tests.helpers.tiny_motion import face_shape
 
 pytestmark = [pytest.mark.timeout(7200), pytest.mark.slow, pytest.mark.fault(28)]
 ALLOWED = 1.1
 MINUTE = 25 * 60  # frames
+GROWTH_OF_DRIVERS = 100 << 20  # bytes, from 1 to 10 minutes
 
 
 def _peak_bytes(commands: Commands, *arguments: object) -> int:
@@ -59,12 +63,60 @@ def test_training_takes_no_more_memory_for_ten_minutes(commands, clips, tally: T
 
 
 def test_rendering_takes_no_more_memory_for_ten_minutes(commands, whole, tally: Tally, tmp_path) -> None:
+    """In full all frames are rendered. The fast form renders a thousandth; the drivers are those of all frames."""
     run, peaks = whole("fast")["folder"], {}
+    part = () if tally.full else ("--shard", "1/1000")
     with tally.case("render, 1 and 10 minutes"):
         for minutes in (1, 10):
             sound = tmp_path / f"{minutes}.wav"
-            times = np.arange(16000 * 60 * minutes)
-            write_wav(sound, (0.3 * np.sin(times / 10) * (times // 8000 % 2)).astype(np.float32), 16000)
+            write_wav(sound, _speech(minutes), 16000)
             output = tmp_path / f"{minutes}.mp4"
-            peaks[minutes] = _peak_bytes(commands, "render", run, "--audio", sound, "-o", output)
+            peaks[minutes] = _peak_bytes(commands, "render", run, "--audio", sound, "-o", output, *part)
+        text = f"{peaks[1] >> 20} and {peaks[10] >> 20} MiB"
+        assert peaks[10] - peaks[1] <= (0.1 * peaks[1] if tally.full else GROWTH_OF_DRIVERS), text
+
+
+def test_preparing_takes_no_more_memory_for_ten_minutes(commands, tally: Tally, tmp_path) -> None:
+    if not tally.full:
+        tally.tried = 1
+        pytest.skip("three minutes of computing: make faults")
+    peaks = {}
+    with tally.case("prepare, 1 and 10 minutes"):
+        for minutes in (1, 10):
+            video = _long_video(tmp_path / f"{minutes}.mp4", minutes)
+            options = ("--tracker", "truth", "--tracks-only", "--size", 64, "-o", tmp_path / f"clip{minutes}")
+            peaks[minutes] = _peak_bytes(commands, "prepare", video, *options)
         assert peaks[10] <= ALLOWED * peaks[1], f"{peaks[1] >> 20} and {peaks[10] >> 20} MiB"
+
+
+def _speech(minutes: int) -> np.ndarray:
+    """A tone with pauses, float32 [S] at 16 kHz."""
+    times = np.arange(16000 * 60 * minutes)
+    return (0.3 * np.sin(times / 10) * (times // 8000 % 2)).astype(np.float32)
+
+
+def _long_video(path: Path, minutes: int, size: int = 64) -> Path:
+    """A video of a turning face, with its ground truth beside it; the picture is grey."""
+    frames, random = minutes * MINUTE, np.random.default_rng(0)
+    times, camera = np.arange(frames) / 25, Camera(1.6 * size, (size / 2, size / 2), size, size)
+    turn = np.stack([0.1 * np.sin(1.3 * times), 0.25 * np.sin(2 * times), 0.05 * np.sin(times)], 1)
+    heads = make_pose(rotation_matrix(turn), np.stack([np.sin(times), 0 * times, 60 + 0 * times], 1))
+    poses, shape = invert_pose(heads), face_shape()
+    moved = shape + 0.05 * random.standard_normal((frames, 68, 3))
+    points = project(moved, camera, poses).astype(np.float32)
+    arrays = {
+        "times_s": times,
+        "landmarks": points,
+        "irises": points[:, [36, 45]],
+        "camera_to_world": poses,
+        "expression": random.random((frames, 2), np.float32),
+        "shape": shape.astype(np.float32),
+    }
+    meta = {"fps": 25.0, "size_px": size, "expression": {"names": ["brow", "jaw"], "upper": [True, False]}}
+    camera_facts = {"focal_px": camera.focal_px, "center_px": list(camera.center_px)}
+    save_truth(truth_path(path), Truth(arrays, meta | {"camera": camera_facts}))
+    image = np.full((size, size, 3), 128, np.uint8)
+    with open_writer(path, (size, size), 25.0, (_speech(minutes), 16000)) as writer:
+        for _ in range(frames):
+            writer.write(image)
+    return path

@@ -85,9 +85,9 @@ ROWS = {
     27: Row("seeds", "the same seed twice; other numbers of workers", "identical on a CPU"),
     28: Row(
         "length of video",
-        "1 and 10 minutes of small video, training and rendering; sound and writers",
+        "1 and 10 minutes of small video, preparing, training and rendering; sound and writers",
         "peak of private memory ≤ 1.1 times",
-        "An hour of video through a real tracker.",
+        "An hour of video, and a real tracker.",
     ),
     29: Row(
         "shell",

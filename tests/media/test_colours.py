@@ -119,8 +119,7 @@ def hdr_codes(transfer: int) -> np.ndarray:
     return to_yuv(signal, 9, False, 10)
 
 
-@pytest.mark.parametrize("transfer", [PQ, HLG, BT2020_10])
-@pytest.mark.parametrize("matrix_tag", [9, 2])
+@pytest.mark.parametrize(("transfer", "matrix_tag"), [(PQ, 9), (HLG, 9), (BT2020_10, 9), (HLG, 2)])  # 2: unknown
 def test_hdr_and_wide_gamut_are_converted(tmp_path: Path, transfer: int, matrix_tag: int) -> None:
     """Colours inside the gamut are right; FFmpeg's lookup table is too coarse for the dark channels at its edge."""
     tags = {"colorspace": matrix_tag, "color_range": 1, "color_primaries": 9, "color_trc": transfer}
