@@ -24,6 +24,9 @@ if TYPE_CHECKING:
         Option("expression", metavar="CLIP"),
         Option("gaze", metavar="CLIP"),
         Option("fps", metavar="RATE"),
+        Option("jobs", metavar="FILE.csv"),
+        Option("workers", metavar="N"),
+        Option("cluster", metavar="ADDRESS"),
     ],
     example="jean act builtin --audio speech.wav --emotion happy:0.7 -o acted",
 )
@@ -34,6 +37,6 @@ def act(
     reporter: Reporter,
 ) -> None:
     """Write a clip without pictures whose expression, gaze, blinks and head pose fit a voice and an emotion."""
-    from jean.rendering.act import act
+    from jean.rendering.many import act_all
 
-    reporter.finish(act(motion, config, output, reporter))
+    reporter.finish(act_all(motion, config, output, reporter))

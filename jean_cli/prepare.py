@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         Option("match", metavar="PATTERN"),
         "skip_unusable",
         "need_sound",
+        Option("jobs", metavar="FILE.csv"),
         Option("workers", metavar="N"),
         Option("cluster", metavar="ADDRESS"),
         "preview",
@@ -41,17 +42,17 @@ if TYPE_CHECKING:
     example="jean prepare me.mp4 -o clips/me --preview",
 )
 def prepare(
-    videos: Annotated[
-        list[Path],
-        typer.Argument(metavar="VIDEO...", help="Videos of one person, folders of videos, or of numbered images."),
-    ],
     output: Output,
     config: PrepareConfig,
     reporter: Reporter,
+    videos: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="VIDEO...", help="Videos of one person, folders of videos, or of numbered images."),
+    ] = None,
     yes: Yes = False,
 ) -> None:
     """Turn videos of one person into clip folders, which every later command reads."""
     from jean.preparation.prepare import prepare
     from jean.weights.provide import Consent
 
-    reporter.finish(prepare(videos, output, config, reporter, Consent(reporter.confirm, yes)))
+    reporter.finish(prepare(videos or [], output, config, reporter, Consent(reporter.confirm, yes)))

@@ -42,6 +42,9 @@ if TYPE_CHECKING:
         "layers",
         Option("frames", metavar="DIR"),
         Option("shard", metavar="I/N"),
+        Option("jobs", metavar="FILE.csv"),
+        Option("workers", metavar="N"),
+        Option("cluster", metavar="ADDRESS"),
         Option("label", metavar="TEXT"),
         "watermark",
         Option("certificate", metavar="FILE.pem"),
@@ -54,12 +57,14 @@ if TYPE_CHECKING:
     example="jean render runs/me --audio speech.wav --expression happy:0.7 -o result.mp4",
 )
 def render(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of train-nerf.")],
     output: Output,
     config: RenderConfig,
     reporter: Reporter,
+    run: Annotated[
+        Path | None, typer.Argument(metavar="RUN", help="Run folder of train-nerf; jobs may name their own.")
+    ] = None,
 ) -> None:
     """Render a video of a trained head: speech drives the lips, other sources or a motion model the rest."""
-    from jean.rendering.render import render
+    from jean.rendering.many import render_all
 
-    reporter.finish(render(run, config, output, reporter))
+    reporter.finish(render_all(run, config, output, reporter))

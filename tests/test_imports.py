@@ -22,7 +22,7 @@ LAYERS = [
     ["jean.rendering", "jean.evaluation", "jean.preparation", "jean.train", *STAGES],
     ["jean.train.engine", "jean.synthetic_speaker"],
     ["jean.metrics"],
-    ["jean.drivers", "jean.provenance"],
+    ["jean.drivers", "jean.jobs", "jean.provenance"],
     ["jean.clips", "jean.models"],
     ["jean.features", "jean.environment", "jean.lips", "jean.marks"],
     [
@@ -35,7 +35,7 @@ LAYERS = [
         "jean.cluster",
         "jean.report",
     ],
-    ["jean.documents", "jean.integrity", "jean.outputs"],
+    ["jean.documents", "jean.integrity", "jean.outputs", "jean.remote"],
     ["jean.files", "jean.progress", "jean.landmarks", "jean.losses", "jean.plugins"],
     ["jean.memory"],
     ["jean.errors", "jean.launch", "jean.names", "jean.threads", "jean.tuning"],

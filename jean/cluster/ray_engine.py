@@ -174,7 +174,7 @@ def _connect(address: str) -> Any:
     except ConnectionError as error:
         raise SetupError(f"there is no Ray cluster at {address}.", "Start one: ray start --head") from error
     except (RuntimeError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0].rstrip(".")
+        reason = " ".join(str(error).split()).rstrip(".")[:300]  # of versions, it names both in several lines
         raise SetupError(f"the cluster at {address} cannot be used: {reason}.", _INSTALL) from error
     return ray
 

@@ -23,6 +23,7 @@ from jean.evaluation.summary import summarise
 from jean.evaluation.tables import columns_of, write_tables
 from jean.features import registry as adapters
 from jean.files import folder_lock
+from jean.jobs.run import require_here
 from jean.metrics import registry
 from jean.metrics.base import REFERENCE_TRACKER, MetricOptions
 from jean.outputs import claim
@@ -173,6 +174,7 @@ class _ScoreTask:
         """Scores one result."""
         progress = _WarningCollector()
         try:
+            require_here(path for path in (job.result, *(getattr(job, role) for role in ROLES)) if path is not None)
             return score(job, self.settings, self.output, progress), progress.warnings
         except InputError as error:
             return error, progress.warnings

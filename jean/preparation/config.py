@@ -7,10 +7,11 @@ from typing import Literal
 
 from pydantic import Field
 
-from jean.config import LARGEST_SEED, StageConfig
+from jean.config import LARGEST_SEED
+from jean.jobs.config import JobsConfig
 
 
-class PrepareConfig(StageConfig):
+class PrepareConfig(JobsConfig):
     """Options of ``prepare``."""
 
     size: int | Literal["auto"] = Field(
@@ -86,18 +87,6 @@ class PrepareConfig(StageConfig):
         le=LARGEST_SEED,
         description="Seed of the random points that the camera fit leaves out to measure its error.",
     )
-    workers: int | None = Field(
-        None,
-        ge=1,
-        le=1024,
-        description="Processes that prepare many videos. By default one per core; the clips do not depend on it.",
-    )
-    cluster: str | None = Field(
-        None,
-        description="Prepare on a Ray cluster: auto, HOST:PORT or ray://HOST:PORT. Its machines need the same files "
-        "under the same paths.",
-    )
-    gpus: float = Field(0.0, ge=0, le=64, description="GPUs of each worker on the cluster; fractions share one.")
     match: str | None = Field(
         None,
         description="Take all videos below the given folders whose path there matches this pattern (* also stands for "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,11 +10,13 @@ from typing import Any
 from jean.cluster.base import LostError, in_order
 from jean.cluster.local import InProcess
 from jean.cluster.select import engine_for
-from jean.errors import ArtefactError, InputError, SetupError, is_out_of_memory
+from jean.errors import ArtefactError, InputError, SetupError, UsageError, is_out_of_memory
+from jean.jobs.kind import Handle, Kind
+from jean.jobs.run import Recorder, require_here, run_jobs
 from jean.preparation.config import PrepareConfig
 from jean.preparation.extractors import Extractors
 from jean.preparation.one import prepare_clip
-from jean.progress import Advance, Progress, Silent
+from jean.progress import Progress
 
 
 @dataclass
@@ -35,25 +36,6 @@ class Outcome:
     messages: list[tuple[str, str]] = field(default_factory=list)
 
 
-class Recorder:
-    """A ``Progress`` that keeps the messages of a worker for the process that shows them."""
-
-    def __init__(self) -> None:
-        self.messages: list[tuple[str, str]] = []
-
-    def task(self, name: str, total: int | None) -> AbstractContextManager[Advance]:
-        """Returns a context whose function does nothing: the parent counts videos."""
-        return Silent().task(name, total)
-
-    def say(self, message: str) -> None:
-        """Keeps one line of information."""
-        self.messages.append(("say", message))
-
-    def warn(self, message: str) -> None:
-        """Keeps one line of warning."""
-        self.messages.append(("warn", message))
-
-
 @dataclass(frozen=True)
 class PrepareTask:
     """Prepares (video, clip folder) pairs; a worker loads its extractors once."""
@@ -66,6 +48,10 @@ class PrepareTask:
 
         def prepare_pair(pair: tuple[Path, Path]) -> Outcome:
             recorder = Recorder()
+            try:
+                require_here(pair[:1])
+            except InputError as error:
+                return Outcome(pair[0], error=str(error))
             outcome = _attempt(*pair, self.config, extractors, recorder)
             outcome.messages = recorder.messages
             return outcome
@@ -85,7 +71,9 @@ def prepare_many(folders: Mapping[Path, Path], config: PrepareConfig, progress: 
         SetupError: the output cannot be written, or something is missing; the other videos would fail as well.
     """
     pairs = list(folders.items())
-    engine = engine_for(config.workers, config.cluster, len(pairs), gpus=config.gpus)
+    if config.cluster is not None:  # workers have another working folder
+        pairs = [(video.absolute(), folder.absolute()) for video, folder in pairs]
+    engine = engine_for(config.workers, config.cluster, len(pairs), config.cpus, config.gpus)
     if isinstance(engine, InProcess):
         extractors = Extractors(config)
         for video, folder in pairs:
@@ -111,3 +99,41 @@ def _attempt(video: Path, folder: Path, config: PrepareConfig, extractors: Extra
         if is_out_of_memory(error):
             raise
         return Outcome(video, error=f"internal error ({type(error).__name__}: {error}).")
+
+
+@dataclass(frozen=True)
+class PrepareJobs(Kind):
+    """Jobs of ``jean prepare``: the columns ``video`` and keys of ``PrepareConfig``."""
+
+    config: PrepareConfig
+
+    title = "prepare jobs"
+    columns = ("video",)
+    files = ("video",)
+
+    def start(self) -> Handle:
+        """Keeps the last extractors."""
+        last: list[tuple[PrepareConfig, Extractors]] = []
+
+        def handle(
+            config: PrepareConfig, columns: Mapping[str, str], output: Path, progress: Progress
+        ) -> dict[str, Any]:
+            if "video" not in columns:
+                raise UsageError("the job has no video.", "Add the column video.")
+            if not last or last[0][0] != config:
+                last[:] = [(config, Extractors(config))]
+            return prepare_clip(Path(columns["video"]), output, config, last[0][1], progress)
+
+        return handle
+
+
+def prepare_jobs(config: PrepareConfig, output: Path, progress: Progress) -> dict[str, Any]:
+    """Prepares a clip for every job of a table; see ``run_jobs``.
+
+    Raises:
+        UsageError: options that join or choose videos.
+        JeanError: see ``run_jobs``.
+    """
+    if config.concat or config.match is not None:
+        raise UsageError("--jobs prepares each video alone.", "Leave --concat and --match out.")
+    return run_jobs(PrepareJobs(config), config, output, progress)

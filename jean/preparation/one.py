@@ -10,6 +10,7 @@ from jean.clips.clip import Clip
 from jean.clips.meta import ClipMeta
 from jean.errors import ArtefactError, InputError
 from jean.files import folder_lock
+from jean.jobs.config import PLACE
 from jean.media import media_digest
 from jean.preparation.config import PrepareConfig
 from jean.preparation.extractors import Extractors, matting_spec
@@ -21,7 +22,8 @@ from jean.progress import Progress
 # Options that do not change the clip of one video.
 _NOT_RECORDED = {
     *("preview", "device", "concat", "seconds", "like", "focal_tolerance", "min_valid"),
-    *("workers", "cluster", "gpus", "match", "skip_unusable", "need_sound"),
+    *("match", "skip_unusable", "need_sound"),
+    *PLACE,
 }
 
 NEARLY_ALL = 0.9  # fraction of frames with the face below which the result says so

@@ -13,7 +13,7 @@ from jean.outputs import claim
 from jean.preparation.config import PrepareConfig
 from jean.preparation.extractors import Extractors, needed_weights
 from jean.preparation.joined import prepare_joined
-from jean.preparation.many import prepare_many
+from jean.preparation.many import prepare_jobs, prepare_many
 from jean.preparation.one import prepare_clip
 from jean.preparation.store import FOLDER as WORK
 from jean.preparation.videos import clip_folders
@@ -49,6 +49,11 @@ def prepare(
     """
     config, progress = config or PrepareConfig(), progress or Silent()
     output, started = Path(output), time.monotonic()
+    if config.jobs is not None:
+        if videos:
+            raise UsageError("videos and --jobs contradict each other.", "Name the videos in the table.")
+        provide(*needed_weights(config), progress, consent)
+        return {**prepare_jobs(config, output, progress), "seconds": round(time.monotonic() - started, 2)}
     if config.tracks_only and (config.concat or config.preview):
         raise UsageError("--tracks-only stores no pictures for --concat or --preview.", "Leave one of them out.")
     folders = clip_folders(videos, output, config.match)

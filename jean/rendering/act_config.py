@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import Field
 
-from jean.config import StageConfig
+from jean.jobs.config import JobsConfig
 
 
-class ActConfig(StageConfig):
+class ActConfig(JobsConfig):
     """Options of ``act``."""
 
     audio: Path | None = Field(None, description="The speech: any file with sound; required.")

@@ -7,13 +7,13 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from jean.config import StageConfig
+from jean.jobs.config import JobsConfig
 from jean.names import known_name
 
 NAMES = ("white", "source", "still", "at-camera", "off")  # of backgrounds, a pose, a gaze and blinks
 
 
-class RenderConfig(StageConfig):
+class RenderConfig(JobsConfig):
     """Options of ``render``."""
 
     audio: Path | None = Field(

@@ -22,6 +22,7 @@ from jean.drivers.person import read_person
 from jean.drivers.voice import detector_name
 from jean.errors import InputError, UsageError
 from jean.files import exists, folder_lock, refuse_url
+from jean.jobs.config import PLACE
 from jean.media import media_digest, open_writer, read_audio_native
 from jean.media.write import check_output
 from jean.models.frame import render_frame, render_opacity
@@ -33,7 +34,7 @@ from jean.rendering.config import RenderConfig
 from jean.rendering.drive import Drive
 from jean.rendering.eyes import eye_clips
 from jean.rendering.frame_store import FrameStore
-from jean.rendering.head import load_configured_head
+from jean.rendering.head import LoadedHead, load_configured_head
 from jean.rendering.lips import prior_path
 from jean.rendering.marks import Marks
 from jean.rendering.motion import motion_source
@@ -44,7 +45,14 @@ from jean.rendering.result_files import ResultFiles
 NAMES_OF = {"background": ("white", "source"), "pose": ("still",), "gaze": ("at-camera",), "blink": ("off",)}
 
 
-def render(run: Path, config: RenderConfig, output: Path, progress: Progress) -> dict[str, Any]:
+def render(
+    run: Path,
+    config: RenderConfig,
+    output: Path,
+    progress: Progress,
+    load: Callable[[Path, RenderConfig, Progress], LoadedHead] = load_configured_head,
+    join: bool = True,
+) -> dict[str, Any]:
     """Renders a video with sound.
 
     Frames are stored as PNG files beside the output until the video is complete. An interrupted render therefore
@@ -55,6 +63,8 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
         config: the sources and options.
         output: path of the video or GIF; without a suffix, a folder for PNG frames and a wav.
         progress: receives progress, warnings and messages.
+        load: loads the head.
+        join: whether the shard that finishes last writes the video; otherwise somebody renders all frames later.
 
     Returns:
         ``output``, ``frames``, ``fps``, ``size``, ``seconds``, ``frames_per_s``, ``finished``, ``backend``,
@@ -90,7 +100,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
     if finished is not None:
         progress.say(f"{output} is finished: nothing to do.")
         return finished | {"output": str(files.video)}
-    head = load_configured_head(run, config, progress)
+    head = load(run, config, progress)
     drive, model, backend = head.gather(config), head.model, head.implementation
     fps, size = float(config.fps or head.fps), drive.size_px
     marks = Marks.of(config, output, fps, size)
@@ -126,7 +136,7 @@ def render(run: Path, config: RenderConfig, output: Path, progress: Progress) ->
             with progress.task("render", len(part)) as advance, closing(frames):
                 for _ in frames:
                     advance(1)
-            if not store.complete():
+            if not store.complete() or not join:
                 progress.say(f"{store.count()} of {len(drive)} frames are rendered; render the other shards.")
                 return report()
             frames = (stored_frame(index) for index in range(len(drive)))
@@ -197,7 +207,7 @@ def _sources(config: RenderConfig) -> dict[str, Path]:
 
 def _recorded(config: RenderConfig, sources: Mapping[str, Path]) -> dict[str, Any]:
     """The options as key and manifest record them: files by their names, as their content is recorded by its hash."""
-    unused = {"shard", "device", "private_key"} | ({"seed"} if motion_source(config) is None else set())
+    unused = {"shard", "device", "private_key", *PLACE} | ({"seed"} if motion_source(config) is None else set())
     options = config.model_dump(mode="json", exclude=unused)
     named = {name.replace("-", "_"): path for name, path in sources.items()}
     named |= {"frames": config.frames} if config.frames is not None else {}

@@ -23,17 +23,18 @@ WITH_CONFIG = {"--config", "--set", "--seed", "--device", "--help-config", "--me
 # Scripts of users depend on these names.
 OPTIONS = {
     "prepare": "output size fps rotate tracker matting audio-features emotion-features face crop concat like "
-    "sound-offset tracks-only match skip-unusable need-sound workers cluster preview yes",
+    "sound-offset tracks-only match skip-unusable need-sound jobs workers cluster preview yes",
     "train-landmarks": "output preset table epochs steps",
     "train-audio": "output landmarks preset audio-features table epochs steps",
     "train-expr": "output preset person emotion-features table epochs steps",
     "train-lips": "output table steps synthetic-steps",
     "train-motion": "output preset table epochs steps",
-    "act": "output audio emotion emotion-timeline pose expression gaze fps",
+    "act": "output audio emotion emotion-timeline pose expression gaze fps jobs workers cluster",
     "train-nerf": "output preset steps minutes audio expr method expression backend allow-different-people",
+    "train": "output jobs settings workers cluster",
     "render": "output audio expression expression-timeline motion emotion emotion-timeline lips articulation "
     "silence-gate pose-smoothing pose pose-mode gaze blink background size fps yaw pitch orbit depth layers frames "
-    "shard label watermark certificate private-key backend precision sampling",
+    "shard jobs workers cluster label watermark certificate private-key backend precision sampling",
     "evaluate": "output system reference expression-source audio-source pairs no-audio no-expression metrics landmarks "
     "audio-encoder metric-option allow-missing workers cluster",
     "export": "output frame",

@@ -32,7 +32,8 @@ ZERO: dict[str, set[str]] = {
         "critic_steps",
         "average",
     },
-    "act": set(),
+    "act": {"gpus"},
+    "train": {"gpus"},
     "train-nerf": {
         "warm_up_steps",
         "lip_weight",
@@ -51,7 +52,7 @@ ZERO: dict[str, set[str]] = {
         "expression_dropout",
     },
     "export": {"frame"},
-    "render": {"articulation", "held_s", "pose_smoothing", "strength", "yaw", "pitch", "orbit", "crf"},
+    "render": {"articulation", "held_s", "pose_smoothing", "strength", "yaw", "pitch", "orbit", "crf", "gpus"},
     "evaluate": {"reference_start_s", "resamples", "gpus"},
     "inspect": set(),
     "demo": {"person"},
