@@ -52,7 +52,7 @@ class Costs:
         """Number of steps, at least one, of a training that takes ``seconds`` with everything around it.
 
         >>> Costs(step=0.05, evaluation=2.0, set_up=3.0, measuring=9.0).steps_in(300)
-        5488
+        5490
         """
         return max(1, int((seconds - self.aside) / (self.step * (1 + SAVING))))
 
