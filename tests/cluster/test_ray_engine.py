@@ -12,9 +12,11 @@ import pytest
 
 import jean
 from jean.cluster.ray_engine import RayEngine
-from jean.errors import SetupError
+from jean.errors import JeanError, SetupError
+from jean.jobs.run import run_jobs
 from jean.progress import Silent
 from tests.cluster.tasks import CannotStart, Square
+from tests.jobs.test_run import Upper, UpperConfig
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,6 +79,22 @@ def test_more_than_the_cluster_has_is_refused(cluster) -> None:
         RayEngine(cluster.address, cpus=64)
 
 
+def test_jobs_of_a_table_run_on_the_cluster_once(cluster, tmp_path) -> None:
+    for number in range(12):
+        (tmp_path / f"{number}.txt").write_text(f"text {number}")
+    lines = [f"{number}.out,{number}.txt" for number in range(12)]
+    (tmp_path / "jobs.csv").write_text("\n".join(["output,text", *lines, "absent.out,absent.txt"]))
+    place = UpperConfig(jobs=tmp_path / "jobs.csv", cluster=cluster.address)
+    for _ in range(2):
+        with pytest.raises(
+            JeanError, match=r"1 of 13 jobs failed, first .*absent\.out: .* does not exist on "
+        ) as error:
+            run_jobs(Upper(UpperConfig(), tmp_path / "log"), place, tmp_path / "out", Silent())
+        assert error.value.exit_code == 3 and error.value.facts["done"] == 12
+    assert [(tmp_path / f"out/{n}.out").read_text() for n in range(12)] == [f"TEXT {n}" for n in range(12)]
+    assert sorted((tmp_path / "log").read_text().split()) == sorted(f"{n}.out" for n in range(12))
+
+
 def test_a_lost_node_and_a_killed_worker_lose_nothing(cluster, tmp_path) -> None:
     """While items run, kill -9 ends a worker, and a node disappears."""
     engine = RayEngine(cluster.address)
@@ -100,11 +118,3 @@ def test_a_lost_node_and_a_killed_worker_lose_nothing(cluster, tmp_path) -> None
     disturber.join()
     assert len(disturbed_at) == 2 and max(disturbed_at) < ended_at
     assert [found[n].output for n in range(400)] == [n * n for n in range(400)]
-
-
-def test_no_cluster_at_the_address_is_an_error_of_the_machine(monkeypatch) -> None:
-    ray = pytest.importorskip("ray")
-    ray.shutdown()
-    for address in ("127.0.0.1:1", "ray://127.0.0.1:1"):
-        with pytest.raises(SetupError, match="no Ray cluster at"):
-            RayEngine(address)
