@@ -27,6 +27,7 @@ START_FRACTION = 0.6  # of the budget; density control places the rest
 CENTRE_RATE, SCALE_RATE, ROTATION_RATE, OPACITY_RATE, COLOUR_RATE, FEATURE_RATE = 2e-3, 2e-2, 1e-2, 3e-2, 6e-2, 2e-2
 LIGHT_RATE = 5e-3
 EPS = 1e-15
+LAYOUT_STEPS = 8  # after which the layout follows the moving centres
 # prior losses, for every fourth step
 DEPTH_WEIGHT = 4e-3  # of Gaussians on the face off its measured surface
 DEPTH_SLACK_CM = 0.4  # which the surface's own error explains
@@ -81,6 +82,7 @@ class GaussianHead(Head):
             gaussians.interior[:count] = began.interior[:count].float().to(device)
             gaussians.colour[:count] = torch.where(began.interior[:count, None], -1.5, 0.0).to(device)
             gaussians.count.fill_(count)
+        gaussians.hold_layout()
 
     def view(self, camera_to_world: Tensor, pose: Tensor) -> Tensor:
         """Standardised slants of the head (yaw, roll, pitch): colours change linearly with them."""
@@ -179,6 +181,8 @@ class GaussianHead(Head):
             self.seen.zero_()
         if todo.reset:
             reset_opacities(self.gaussians)
+        if rearrangement is not None or (step + 1) % LAYOUT_STEPS == 0:
+            self.gaussians.hold_layout()
         return rearrangement
 
     @torch.no_grad()

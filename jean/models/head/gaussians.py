@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -101,6 +102,7 @@ class Gaussians(nn.Module):
 
     count: Tensor
     interior: Tensor
+    anchor: Tensor
     limits: Tensor
     low: Tensor
     size: Tensor
@@ -128,11 +130,14 @@ class Gaussians(nn.Module):
         self.offsets = nn.Parameter(torch.randn(FEATURES, sum(OFFSETS.values())) * 0.02)
         self.light = nn.Parameter(torch.zeros(WAVES**2, 3 * view_width))
         self.code = nn.Parameter(torch.zeros(WAVES**2, 6 * code_width))
-        self._layout = VersionedCache()
+        self._layout, self._training_layout = VersionedCache(), VersionedCache()
         limits = [LIMITS[name] for name, count in OFFSETS.items() for _ in range(count)]
         self.register_buffer("limits", torch.tensor(limits), persistent=False)
         self.register_buffer("count", torch.zeros((), dtype=torch.long))
         self.register_buffer("interior", torch.zeros(capacity))  # 1: behind the lips, which the skin does not move
+        # positions for which the layout was last computed in training; runs of earlier versions have none
+        self.register_buffer("anchor", torch.zeros(capacity, 3))
+        self.register_load_state_dict_pre_hook(_without_anchor)
         self.register_buffer("low", torch.tensor(box[0]), persistent=False)
         self.register_buffer("size", torch.tensor(box[1]) - torch.tensor(box[0]), persistent=False)
 
@@ -167,16 +172,22 @@ class Gaussians(nn.Module):
             torch.sigmoid(colours + slow[:, :3]),
         )
 
+    @torch.no_grad()
+    def hold_layout(self) -> None:
+        """Keeps the layout of the present positions while training, until the next call: they move slowly."""
+        self.anchor.copy_(self.centre)
+
     def layout(self) -> Layout:
         """What depends on the canonical positions alone; computed anew when these have changed."""
+        cache, positions = self._layout, self.centre
         if torch.is_grad_enabled():
-            return self._make_layout()
-        return self._layout.get((self.centre, self.interior, self.count), self._make_layout)
+            cache, positions = self._training_layout, self.anchor
+        return cache.get((positions, self.interior, self.count), lambda: self._make_layout(positions))
 
     @torch.no_grad()
-    def _make_layout(self) -> Layout:
+    def _make_layout(self, positions: Tensor) -> Layout:
         count = int(self.count)
-        canonical, interior = self.centre[:count], self.interior[:count]
+        canonical, interior = positions[:count], self.interior[:count]
         weights = torch.stack([region.weight(canonical) for region in self.regions], 1) * (1 - interior[:, None])
         weights = torch.cat([weights, interior[:, None]], 1)
         moving = (weights > 0).any(1).nonzero()[:, 0]
@@ -216,3 +227,9 @@ class Gaussians(nn.Module):
             layout.rows, -deformation.detach(), per_sample_weights=layout.corners, mode="sum"
         )
         return torch.nn.functional.pad(motion, (0, 1))
+
+
+def _without_anchor(module: nn.Module, state: dict[str, Any], prefix: str, *_: Any) -> None:
+    """Adds the buffer that runs of earlier versions lack."""
+    if f"{prefix}centre" in state:
+        state.setdefault(f"{prefix}anchor", state[f"{prefix}centre"].clone())

@@ -236,4 +236,10 @@ def test_the_layout_follows_changed_positions():
         assert head.gaussians.layout() is first
         head.gaussians.centre[:, 0] += 0.5
         assert not torch.equal(head.gaussians.layout().waves, first.waves)
-    assert head.gaussians.layout() is not head.gaussians.layout()  # with gradients, positions change in every step
+    held = head.gaussians.layout()  # with gradients, positions change in every step, and the layout is held
+    assert torch.equal(held.waves, first.waves)
+    with torch.no_grad():
+        head.gaussians.centre[:, 0] += 0.5
+    assert head.gaussians.layout() is held
+    head.gaussians.hold_layout()
+    assert torch.allclose(head.gaussians.layout().waves, head.gaussians.waves(head.gaussians.centre[: len(first.waves)]))
