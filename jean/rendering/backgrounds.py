@@ -34,7 +34,8 @@ class Backgrounds:
         if background == "white":
             self.still = np.full((size, size, 3), 255, np.uint8)
         elif background == "source":
-            self.still = _resized(person.background, size)
+            self.plate = person.background
+            self.still = _resized(self.plate, size)
             if positions is not None and is_clip(person.clip):
                 self.clip = Clip.open(person.clip)
         elif Path(background).suffix.lower() in IMAGE_SUFFIXES:
@@ -58,13 +59,13 @@ class Backgrounds:
         import cv2
 
         source = min(int(self.positions[index]), self.clip.frame_count - 1)
-        frame = _resized(np.asarray(self.clip.frames[source]), self.size)
+        frame = np.asarray(self.clip.frames[source])
         matte = np.asarray(self.clip.matte[source]).sum(-1, dtype=np.uint16).clip(0, 255).astype(np.uint8)
         # dilated and blurred, so that no edge of the recorded person remains beside the rendered one
         reach = max(3, self.clip.size_px // 40) | 1
         matte = cv2.GaussianBlur(cv2.dilate(matte, np.ones((reach, reach), np.uint8)), (0, 0), reach / 4)
-        opacity = _resized(matte, self.size).astype(np.float32)[..., None] / 255
-        return (frame * (1 - opacity) + self.still * opacity + 0.5).astype(np.uint8)
+        opacity = matte.astype(np.float32)[..., None] / 255
+        return _resized((frame * (1 - opacity) + self.plate * opacity + 0.5).astype(np.uint8), self.size)
 
 
 def _resized(image: np.ndarray, size: int) -> np.ndarray:

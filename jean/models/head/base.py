@@ -287,12 +287,18 @@ class Head(nn.Module, ABC):
         """
         return None
 
-    def prepare_training(self, device: torch.device, visual_hull: Callable[[Tensor], Tensor]) -> None:
+    def prepare_training(
+        self,
+        device: torch.device,
+        visual_hull: Callable[[Tensor], Tensor],
+        seen_colours: Callable[[Tensor], Tensor],
+    ) -> None:
         """Sets the state that training begins with.
 
         Args:
             device: where training runs.
             visual_hull: tells for positions [..., 3] whether the mattes allow a head there, bool [...].
+            seen_colours: colours [N, 3] in [0, 1] that a training frame shows at positions [N, 3], head space, cm.
         """
         return None
 

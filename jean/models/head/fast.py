@@ -60,7 +60,12 @@ class FastHead(Head):
     def use(self, backend: Backend) -> None:  # noqa: D102
         self.backend = self.field.backend = backend
 
-    def prepare_training(self, device: torch.device, visual_hull: Callable[[Tensor], Tensor]) -> None:
+    def prepare_training(
+        self,
+        device: torch.device,
+        visual_hull: Callable[[Tensor], Tensor],
+        seen_colours: Callable[[Tensor], Tensor],
+    ) -> None:
         """Begins with a mean head inside the visual hull."""
         self.every_ray = device.type == "cuda"
         self.initialise(visual_hull(self.occupancy.cell_centres()))

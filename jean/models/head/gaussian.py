@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -16,12 +17,14 @@ from jean.models.head.deformation import FaceDeformation
 from jean.models.head.density_control import densify, due, reset_opacities
 from jean.models.head.gaussian_start import start, surface_depth
 from jean.models.head.gaussians import Gaussians, Region
+from jean.models.head.planes import VersionedCache
 from jean.models.head.prior import relief
 
 EYES_AND_BROWS = (*range(17, 27), *range(36, 48))  # iBUG numbers
 MOUTH = tuple(range(48, 68))
 BUDGET = 20_000  # Gaussians at 256 px
 BUDGET_GROWTH = math.log2(3)  # 60,000 at 512 px: detail grows more slowly than the number of pixels
+DARKEST = 0.02  # colour to begin with, and 1 - the brightest: logits must not saturate
 START_FRACTION = 0.6  # of the budget; density control places the rest
 # learning rates at the first step; Adam's eps is small because gradients per Gaussian are
 CENTRE_RATE, SCALE_RATE, ROTATION_RATE, OPACITY_RATE, COLOUR_RATE, FEATURE_RATE = 2e-3, 2e-2, 1e-2, 3e-2, 6e-2, 2e-2
@@ -32,6 +35,44 @@ LAYOUT_STEPS = 8  # after which the layout follows the moving centres
 DEPTH_WEIGHT = 4e-3  # of Gaussians on the face off its measured surface
 DEPTH_SLACK_CM = 0.4  # which the surface's own error explains
 CHANGE_WEIGHT = 4e-3  # of offsets by the condition
+NEEDLE_WEIGHT = 4e-2  # of Gaussians that are long in depth: a frontal video does not show it, a turned head does
+NEEDLE_CM = 0.25  # standard deviation in depth up to which nothing is penalised
+
+
+@dataclass(frozen=True)
+class PixelWindow:
+    """The rectangle that holds some pixels of a frame.
+
+    Attributes:
+        left, top: of the rectangle, px.
+        width, height: likewise.
+        rows: int [R], the pixels' places in the rectangle, row by row; None for all of it in this order.
+    """
+
+    left: int
+    top: int
+    width: int
+    height: int
+    rows: Tensor | None
+
+    @classmethod
+    def of(cls, pixels: Tensor) -> PixelWindow:
+        """The rectangle of pixel centres [R, 2]."""
+        cells = pixels.floor().long()
+        (left, top), (right, bottom) = cells.amin(0).tolist(), cells.amax(0).tolist()
+        width, height = right - left + 1, bottom - top + 1
+        rows = (cells[:, 1] - top) * width + cells[:, 0] - left
+        whole = len(rows) == width * height and bool((rows == torch.arange(len(rows), device=rows.device)).all())
+        return cls(left, top, width, height, None if whole else rows)
+
+    def lengthening(self, pixels: Tensor, center_px: Tensor, focal_px: Tensor) -> Tensor:
+        """Length [R] along the rays of pixel centres [R, 2] per unit of depth."""
+        if self.rows is not None:
+            slopes = (pixels - center_px) / focal_px
+            return (1 + slopes.square().sum(-1)).sqrt()
+        across = (torch.arange(self.width, device=pixels.device) + (self.left + 0.5) - center_px[0]) / focal_px
+        down = (torch.arange(self.height, device=pixels.device) + (self.top + 0.5) - center_px[1]) / focal_px
+        return (1 + across.square() + down.square()[:, None]).sqrt().view(-1)
 
 
 class GaussianHead(Head):
@@ -62,12 +103,18 @@ class GaussianHead(Head):
         self.gaussians = Gaussians(capacity, arguments.condition_width, 3, widths[2], self.box, [eyes, mouth])
         self.register_buffer("gradient_sum", torch.zeros(capacity))
         self.register_buffer("seen", torch.zeros(capacity))
+        self._window = VersionedCache()
         self._screens: list[Tensor] = []  # of the step's pictures; their gradients are the screen-space gradients
 
     def use(self, backend: Backend) -> None:  # noqa: D102
         self.backend = backend
 
-    def prepare_training(self, device: torch.device, visual_hull: Callable[[Tensor], Tensor]) -> None:
+    def prepare_training(
+        self,
+        device: torch.device,
+        visual_hull: Callable[[Tensor], Tensor],
+        seen_colours: Callable[[Tensor], Tensor],
+    ) -> None:
         """Begins on the person's face and on a rounded head inside the visual hull."""
         generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
         gaussians, capacity = self.gaussians, len(self.gaussians.centre)
@@ -80,7 +127,8 @@ class GaussianHead(Head):
             gaussians.log_scale[:count] = torch.log(0.6 * began.spacing[:count, None]).to(device)
             gaussians.opacity[:count] = torch.logit(torch.tensor(0.5))
             gaussians.interior[:count] = began.interior[:count].float().to(device)
-            gaussians.colour[:count] = torch.where(began.interior[:count, None], -1.5, 0.0).to(device)
+            seen = torch.logit(seen_colours(began.centres[:count]), DARKEST)
+            gaussians.colour[:count] = torch.where(began.interior[:count, None], -1.5, seen).to(device)
             gaussians.count.fill_(count)
         gaussians.hold_layout()
 
@@ -130,9 +178,7 @@ class GaussianHead(Head):
 
     def _picture(self, camera, index, pixels, condition, view, deformation, learning):
         """Colours, opacity and depth of one frame's pixels."""
-        low, high = pixels.amin(0).floor().long(), pixels.amax(0).floor().long()
-        x0, y0, x1, y1 = (int(value) for value in (*low, *high))
-        width, height = x1 - x0 + 1, y1 - y0 + 1
+        window = self._window.get((pixels,), lambda: PixelWindow.of(pixels))
         posed = self.gaussians.pose(condition[index], view[index], None if deformation is None else deformation[index])
         screen = None
         if learning:
@@ -148,20 +194,15 @@ class GaussianHead(Head):
             posed.colours,
             world_to_camera,
             intrinsics,
-            (x0, y0, width, height),
+            (window.left, window.top, window.width, window.height),
             self.backend,
             screen=screen,
         )
-        rows = (pixels[:, 1].long() - y0) * width + pixels[:, 0].long() - x0
-        slopes = (pixels - camera.center_px[index]) / camera.focal_px[index]
-        along = (1 + slopes.square().sum(-1)).sqrt()  # depth along the ray, as heads of rays give it
         flat = drawn.colour.reshape(-1, 3), drawn.opacity.reshape(-1), drawn.depth.reshape(-1)
-        if len(pixels) != width * height:
-            colour, opacity, depth = (values[rows] for values in flat)
-        else:
-            same = bool((rows == torch.arange(len(rows), device=rows.device)).all())
-            colour, opacity, depth = flat if same else tuple(values[rows] for values in flat)
-        return colour, opacity, depth * along
+        if window.rows is not None:
+            flat = flat[0][window.rows], flat[1][window.rows], flat[2][window.rows]
+        # depth along the ray, as heads of rays give it
+        return flat[0], flat[1], flat[2] * window.lengthening(pixels, camera.center_px[index], camera.focal_px[index])
 
     def after_step(self, step: int, steps: int, generator: torch.Generator) -> Rearrangement | None:
         """Collects screen-space gradients, and applies density control where it is due."""
@@ -195,13 +236,15 @@ class GaussianHead(Head):
         return self.gaussians.centre[:count], torch.sigmoid(self.gaussians.opacity[:count])
 
     def regularisers(self) -> dict[str, Tensor]:
-        """The surface of the face, and small offsets by the condition."""
+        """The surface of the face, small offsets by the condition, and no needles in depth."""
         count = int(self.gaussians.count)
         centres = self.gaussians.centre[:count]
         depth, on_face = surface_depth(centres[:, :2].detach(), self.relief, self.box)
         on_face = on_face & (self.gaussians.interior[:count] == 0) & (centres[:, 2].detach() < depth + 4)
         off = ((centres[:, 2] - depth).abs() - DEPTH_SLACK_CM).clamp_min(0)
+        needles = (self.gaussians.extent_in_depth() - NEEDLE_CM).clamp_min(0)
         return {
+            "needles": NEEDLE_WEIGHT * needles.square().mean(),
             "depth": DEPTH_WEIGHT * (off.square() * on_face).mean(),
             "change": CHANGE_WEIGHT * self.gaussians.features[:count].square().mean(),
         }

@@ -179,7 +179,8 @@ class Gaussians(nn.Module):
 
     def layout(self) -> Layout:
         """What depends on the canonical positions alone; computed anew when these have changed."""
-        cache, positions = self._layout, self.centre
+        cache = self._layout
+        positions: Tensor = self.centre
         if torch.is_grad_enabled():
             cache, positions = self._training_layout, self.anchor
         return cache.get((positions, self.interior, self.count), lambda: self._make_layout(positions))
@@ -208,6 +209,13 @@ class Gaussians(nn.Module):
         phase = math.pi * torch.arange(WAVES, device=unit.device)
         across, down = torch.cos(unit[:, :1] * phase), torch.cos(unit[:, 1:] * phase)
         return (down[:, :, None] * across[:, None]).flatten(1)
+
+    def extent_in_depth(self) -> Tensor:
+        """Standard deviations [N] along the z axis of canonical space, cm."""
+        count = int(self.count)
+        w, x, y, z = torch.nn.functional.normalize(self.rotation[:count], dim=-1).unbind(-1)
+        axis = torch.stack([2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)], -1)
+        return (axis * torch.exp(self.log_scale[:count])).norm(dim=-1)
 
     def frame_waves(self, view: Tensor, condition: Tensor) -> Tensor:
         """Amplitudes [WAVES², 6] of the waves under one frame: of colours (logits) and of centres (cm)."""

@@ -33,6 +33,7 @@ from jean.train.nerf.noise import add_audio_noise, add_condition_noise
 from jean.train.nerf.optimiser import ema_step, make_optimiser, rearrange, set_rates
 from jean.train.nerf.presets import ResolvedNerfConfig
 from jean.train.nerf.rigid_parts import rigid_fraction
+from jean.train.nerf.seen_colours import seen_colours
 from jean.train.nerf.visual_hull import dilate_cells, visual_hull
 
 REGULARISE_EVERY = 4  # steps: gradients of positions cost half a step more, and poses and priors need few of them
@@ -77,7 +78,7 @@ class NerfStage:
             self.sides = HeadSides(cells.to(device), centres)
             return dilate_cells(cells).to(device)
 
-        self.model.head.prepare_training(device, hull)
+        self.model.head.prepare_training(device, hull, partial(seen_colours, data=data))
         self.ema = ema_copy(self.model) if config.ema_decay else self.model
         self.latents = FrameLatents(len(data.camera_to_world), config.latent_width).to(device)
         self.optimiser = make_optimiser(self.model, self.ema, self.latents, config, self.backend)

@@ -10,7 +10,8 @@ import torch
 from jean.kernels.backend import REFERENCE
 from jean.models.head.base import CameraPixels, HeadArguments
 from jean.models.head.deformation import CELLS
-from jean.models.head.gaussian import GaussianHead
+from jean.models.head.density_control import _rotated
+from jean.models.head.gaussian import GaussianHead, PixelWindow
 from jean.models.head.gaussian_start import start, surface_depth
 from jean.models.head.gaussians import FADE_CM, LIMITS, OFFSETS, Gaussians, Region
 from jean.models.head.prior import relief
@@ -34,7 +35,7 @@ def face():
 def made(size=32, seed=0):
     torch.manual_seed(seed)
     head = GaussianHead(HeadArguments(WIDTHS, BOX, face().tolist(), size_px=size))
-    head.prepare_training(torch.device("cpu"), lambda centres: centres[..., :2].norm(dim=-1) < 9)
+    head.prepare_training(torch.device("cpu"), lambda centres: centres[..., :2].norm(dim=-1) < 9, torch.zeros_like)
     return head
 
 
@@ -109,7 +110,7 @@ def test_the_condition_moves_the_regions_alone():
 def test_the_eyes_own_inputs_reach_the_eyes_alone():
     torch.manual_seed(0)
     head = GaussianHead(HeadArguments(WIDTHS, BOX, face().tolist(), size_px=32, eye_width=4))
-    head.prepare_training(torch.device("cpu"), lambda centres: centres[..., :2].norm(dim=-1) < 9)
+    head.prepare_training(torch.device("cpu"), lambda centres: centres[..., :2].norm(dim=-1) < 9, torch.zeros_like)
     g, layout = head.gaussians, head.gaussians.layout()
     condition = torch.zeros(sum(WIDTHS) + 4)
     gazing = condition.clone()
@@ -244,3 +245,30 @@ def test_the_layout_follows_changed_positions():
     head.gaussians.hold_layout()
     count = len(first.waves)
     assert torch.equal(head.gaussians.layout().waves, head.gaussians.waves(head.gaussians.centre[:count]))
+
+
+def test_the_extent_in_depth_is_that_of_the_covariance():
+    head = made()
+    g, generator = head.gaussians, torch.Generator().manual_seed(4)
+    with torch.no_grad():
+        g.rotation.copy_(torch.randn(g.rotation.shape, generator=generator))
+        g.log_scale.copy_(torch.randn(g.log_scale.shape, generator=generator))
+        extent, count = g.extent_in_depth(), int(g.count)
+        # the third column of the matrix that turns vectors, by the rotation that density control uses
+        axes = [_rotated(g.rotation[:count], torch.eye(3)[k].expand(count, 3))[:, 2] for k in range(3)]
+        variance = (torch.stack(axes, 1) * torch.exp(g.log_scale[:count])).square().sum(1)
+    assert torch.allclose(extent, variance.sqrt(), rtol=1e-4)
+
+
+def test_pixels_are_found_in_their_rectangle():
+    grid = torch.tensor([[x + 0.5, y + 0.5] for y in (3, 4, 5) for x in (7, 8)])
+    whole = PixelWindow.of(grid)
+    assert (whole.left, whole.top, whole.width, whole.height, whole.rows) == (7, 3, 2, 3, None)
+    turned = PixelWindow.of(grid.flip(0))
+    assert turned.rows is not None and turned.rows.tolist() == [5, 4, 3, 2, 1, 0]
+    corners = PixelWindow.of(grid[[0, 5]])
+    assert corners.rows is not None and corners.rows.tolist() == [0, 5]
+    center, focal = torch.tensor([6.0, 2.0]), torch.tensor(4.0)
+    expected = torch.tensor([math.hypot(1.0, (x - 6) / 4, (y - 2) / 4) for x, y in grid.tolist()])
+    assert torch.allclose(whole.lengthening(grid, center, focal), expected)
+    assert torch.allclose(turned.lengthening(grid.flip(0), center, focal), expected.flip(0))
