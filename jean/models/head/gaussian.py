@@ -15,10 +15,10 @@ from jean.kernels.reference import Composite
 from jean.models.head.base import CameraPixels, Head, HeadArguments, ParameterGroup, PosedGaussians, Rearrangement
 from jean.models.head.deformation import FaceDeformation
 from jean.models.head.density_control import densify, due, reset_opacities
-from jean.models.head.gaussian_start import start, surface_depth
+from jean.models.head.gaussian_start import HeadSurface, hull_surface, start
 from jean.models.head.gaussians import Gaussians, Region
 from jean.models.head.planes import VersionedCache
-from jean.models.head.prior import relief
+from jean.models.head.prior import HEAD_CENTRE, relief
 
 EYES_AND_BROWS = (*range(17, 27), *range(36, 48))  # iBUG numbers
 MOUTH = tuple(range(48, 68))
@@ -34,9 +34,10 @@ LAYOUT_STEPS = 8  # after which the layout follows the moving centres
 # prior losses, for every fourth step
 DEPTH_WEIGHT = 4e-3  # of Gaussians on the face off its measured surface
 DEPTH_SLACK_CM = 0.4  # which the surface's own error explains
+DOME_SLACK_CM = 1.2  # likewise beside the face, where hair is no ellipse
 CHANGE_WEIGHT = 4e-3  # of offsets by the condition
 NEEDLE_WEIGHT = 4e-2  # of Gaussians that are long in depth: a frontal video does not show it, a turned head does
-NEEDLE_CM = 0.25  # standard deviation in depth up to which nothing is penalised
+NEEDLE_CM = 0.35  # standard deviation in depth up to which nothing is penalised
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,6 @@ class GaussianHead(Head):
     trained_by = rendered_by = "splat"
     draws_pictures = takes_eyes = True
     shape: Tensor
-    relief: Tensor
     gradient_sum: Tensor
     seen: Tensor
 
@@ -95,7 +95,7 @@ class GaussianHead(Head):
         widths, self.box = arguments.widths, arguments.box
         self.face_deformation = FaceDeformation(arguments.shape, self.box, widths[0], arguments.audio_drives_mouth)
         self.register_buffer("shape", torch.tensor(arguments.shape), persistent=False)
-        self.register_buffer("relief", relief(torch.tensor(arguments.shape), self.box), persistent=False)
+        self.surface: HeadSurface | None = None  # set by ``prepare_training``
         capacity = max(64, round(BUDGET * (arguments.size_px / 256) ** BUDGET_GROWTH))
         shape = torch.tensor(arguments.shape)
         eyes = _around(shape[list(EYES_AND_BROWS)], 1.3, skip=widths[0])
@@ -118,13 +118,13 @@ class GaussianHead(Head):
         """Begins on the person's face and on a rounded head inside the visual hull."""
         generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
         gaussians, capacity = self.gaussians, len(self.gaussians.centre)
-        began = start(
-            round(START_FRACTION * capacity), self.shape.cpu(), self.relief.cpu(), self.box, visual_hull, generator
-        )
+        surface, covers = hull_surface(relief(self.shape.cpu(), self.box), self.box, visual_hull)
+        began = start(round(START_FRACTION * capacity), self.shape.cpu(), surface, covers, generator)
+        self.surface = surface.to(device)
         count = min(len(began.centres), capacity)
         with torch.no_grad():
             gaussians.centre[:count] = began.centres[:count].to(device)
-            gaussians.log_scale[:count] = torch.log(0.6 * began.spacing[:count, None]).to(device)
+            gaussians.log_scale[:count] = torch.log(0.6 * began.spacing[:count]).to(device)
             gaussians.opacity[:count] = torch.logit(torch.tensor(0.5))
             gaussians.interior[:count] = began.interior[:count].float().to(device)
             seen = torch.logit(seen_colours(began.centres[:count]), DARKEST)
@@ -239,13 +239,19 @@ class GaussianHead(Head):
         """The surface of the face, small offsets by the condition, and no needles in depth."""
         count = int(self.gaussians.count)
         centres = self.gaussians.centre[:count]
-        depth, on_face = surface_depth(centres[:, :2].detach(), self.relief, self.box)
-        on_face = on_face & (self.gaussians.interior[:count] == 0) & (centres[:, 2].detach() < depth + 4)
-        off = ((centres[:, 2] - depth).abs() - DEPTH_SLACK_CM).clamp_min(0)
+        if self.surface is None:
+            raise ValueError("the surface is known after prepare_training")
+        depth, share = self.surface.depth(centres[:, :2].detach())
+        # what lies behind the widest slice is the head's back
+        front = (self.gaussians.interior[:count] == 0) & (
+            centres[:, 2].detach() < (depth + 4).clamp_max(HEAD_CENTRE[2])
+        )
+        slack = DEPTH_SLACK_CM + (DOME_SLACK_CM - DEPTH_SLACK_CM) * share
+        off = ((centres[:, 2] - depth).abs() - slack).clamp_min(0)
         needles = (self.gaussians.extent_in_depth() - NEEDLE_CM).clamp_min(0)
         return {
             "needles": NEEDLE_WEIGHT * needles.square().mean(),
-            "depth": DEPTH_WEIGHT * (off.square() * on_face).mean(),
+            "depth": DEPTH_WEIGHT * (off.square() * front).mean(),
             "change": CHANGE_WEIGHT * self.gaussians.features[:count].square().mean(),
         }
 

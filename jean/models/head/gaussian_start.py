@@ -1,13 +1,14 @@
 """Where a head's Gaussians begin: on the person's face, on a mean head inside the visual hull, and behind the lips.
 
-A frontal video bounds depth badly. Gaussians therefore begin on surfaces: on the face, the relief through the person's
-landmarks (``jean.models.head.prior``); beside it, on a rounded head that is as wide as the visual hull in every slice.
+A frontal video bounds depth badly. Gaussians therefore begin on one surface: on the face, the relief through the
+person's landmarks (``jean.models.head.prior``); beside it, a dome as wide as the visual hull in every slice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -17,6 +18,11 @@ from jean.models.head.planes import bilinear_rows
 from jean.models.head.prior import HEAD_CENTRE, HEAD_RADII, RELIEF_CELLS
 
 SIDE_FRACTION = 0.15  # of the Gaussians that lie on the sides of the head, which a frontal view does not show
+SIDE_DEG = (78.0, 115.0)  # from the front: a frontal grid is sparse there, or sees nothing
+FACE_ENDS = (0.75, 0.95)  # squared distance from the face's middle, in radii of a mean head, over which the dome begins
+STEEPEST = 3.0  # slope of the surface up to which Gaussians are made longer in depth, so that they touch
+NECK_ROUNDNESS = 0.1  # least squared depth of a slice, of the deepest one's: the neck lies behind the chin
+LEAST_CM = 2.0  # half width of slices in which the hull is empty
 INTERIOR_FRACTION = 0.04  # of those behind the lips
 INTERIOR_DEPTH_CM = (0.7, 1.6)  # behind the lips' landmarks
 CELL_CM = 0.5  # of the grid on which the visual hull is asked for
@@ -30,7 +36,7 @@ class Start:
 
     Attributes:
         centres: [N, 3], head space, cm.
-        spacing: mean distance of neighbours [N], cm.
+        spacing: distance of neighbours [N, 3] along x, y and z, cm.
         interior: bool [N], behind the lips.
     """
 
@@ -39,41 +45,90 @@ class Start:
     interior: Tensor
 
 
-def surface_depth(positions: Tensor, relief: Tensor, box: Corners) -> tuple[Tensor, Tensor]:
-    """Depth [N] of the mean head's front at frontal positions [N, 2], cm, and bool [N] whether it lies on the face.
+@dataclass(frozen=True)
+class HeadSurface:
+    """The front of a head: the tracked face in a mean head, and beside it a dome as wide as the hull in every slice.
 
-    Args:
-        positions: x and y, head space, cm.
-        relief: from ``jean.models.head.prior.relief``.
-        box: low and high corners of the relief's plane.
+    Of both, the one further back counts. The dome ends where the sides begin: a brim would come off as the head turns.
+
+    Attributes:
+        relief: of the face, see ``jean.models.head.prior.relief``.
+        box: low and high corners of the volume, head space, cm.
+        middle, half: x of the middle, and half width, of H horizontal slices, cm; from the top of the box down.
+        top: y of the highest slice in the hull, cm.
     """
-    low, size = positions.new_tensor(box[0]), positions.new_tensor(box[1]) - positions.new_tensor(box[0])
-    unit = (positions - low[:2]) / size[:2]
-    rows, weights = bilinear_rows(unit[:, 0], unit[:, 1], RELIEF_CELLS, RELIEF_CELLS)
-    offset = torch.nn.functional.embedding_bag(rows, relief, per_sample_weights=weights, mode="sum")[:, 0]
-    centre, radii = positions.new_tensor(HEAD_CENTRE), positions.new_tensor(HEAD_RADII)
-    across = ((positions - centre[:2]) / radii[:2]).square().sum(-1)
-    front = centre[2] - radii[2] * (1 - across).clamp_min(0.05).sqrt()
-    return front + offset, across < 0.9
+
+    relief: Tensor
+    box: Corners
+    middle: Tensor
+    half: Tensor
+    top: float
+
+    @classmethod
+    def of(cls, relief: Tensor, box: Corners, widest: Tensor, axes: Sequence[Tensor]) -> HeadSurface:
+        """The surface of a visual hull.
+
+        Args:
+            relief: of the face.
+            box: low and high corners of the volume.
+            widest: the hull's cells at the depth where a head is widest, bool [H, W].
+            axes: x and y of the cells' centres, cm.
+        """
+        x, y = axes
+        known = widest.any(1)
+        left = torch.where(widest, x, x.max()).amin(1)
+        right = torch.where(widest, x, x.min()).amax(1)
+        middle = torch.where(known, (left + right) / 2, 0.0)
+        half = torch.where(known, (right - left + CELL_CM) / 2, LEAST_CM).clamp_min(LEAST_CM)
+        # slices of cells are rough
+        half = torch.nn.functional.avg_pool1d(half[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
+        return cls(relief, box, middle, half, float(y[known][0]) if known.any() else float(y[0]))
+
+    def to(self, device: torch.device) -> HeadSurface:
+        """The same surface on another device."""
+        values = {name: getattr(self, name).to(device) for name in ("relief", "middle", "half")}
+        return replace(self, **values)
+
+    def depth(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Depth [N] of the front at frontal positions [N, 2], cm, and the share [N] of the dome in it, 0 to 1."""
+        face, across = self._face(positions)
+        middle, half, roundness = self.slice(positions[:, 1])
+        beside = ((positions[:, 0] - middle) / half).square()
+        dome = HEAD_CENTRE[2] - HEAD_RADII[2] * roundness * (1 - beside).clamp_min(0).sqrt()
+        share = ((across - FACE_ENDS[0]) / (FACE_ENDS[1] - FACE_ENDS[0])).clamp(0, 1)
+        return torch.lerp(face, torch.maximum(face, dome), share), share
+
+    def slice(self, y: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Middle, half width, and depth as a fraction of the deepest slice's, [N] each, at heights y [N], cm."""
+        low, high = self.box[0][1] + CELL_CM / 2, self.box[1][1] - CELL_CM / 2
+        row = ((y - low) / (high - low)).clamp(0, 1) * (len(self.half) - 1)
+        first = row.floor().long().clamp_max(len(self.half) - 2)
+        middle, half = (torch.lerp(v[first], v[first + 1], row - first) for v in (self.middle, self.half))
+        centre = HEAD_CENTRE[1]
+        radius = torch.where(y < centre, max(HEAD_RADII[1], centre - self.top), HEAD_RADII[1])
+        return middle, half, (1 - ((y - centre) / radius).square()).clamp_min(NECK_ROUNDNESS).sqrt()
+
+    def _face(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Depth [N] of the tracked face in a mean head, and squared distance [N] from its middle in radii of that."""
+        low = positions.new_tensor(self.box[0])
+        size = positions.new_tensor(self.box[1]) - low
+        unit = (positions - low[:2]) / size[:2]
+        rows, weights = bilinear_rows(unit[:, 0], unit[:, 1], RELIEF_CELLS, RELIEF_CELLS)
+        offset = torch.nn.functional.embedding_bag(rows, self.relief, per_sample_weights=weights, mode="sum")[:, 0]
+        centre, radii = positions.new_tensor(HEAD_CENTRE), positions.new_tensor(HEAD_RADII)
+        across = ((positions - centre[:2]) / radii[:2]).square().sum(-1)
+        return centre[2] - radii[2] * (1 - across).clamp_min(0.05).sqrt() + offset, across
 
 
-def start(
-    count: int,
-    shape: Tensor,
-    relief: Tensor,
-    box: Corners,
-    visual_hull: Callable[[Tensor], Tensor],
-    generator: torch.Generator,
-) -> Start:
-    """Centres of about ``count`` Gaussians.
+def hull_surface(
+    relief: Tensor, box: Corners, visual_hull: Callable[[Tensor], Tensor]
+) -> tuple[HeadSurface, Callable[[Tensor], Tensor]]:
+    """The head's surface, and a function that tells which frontal positions [N, 2] it covers, bool [N].
 
     Args:
-        count: wanted number.
-        shape: landmarks of the rigid head [68, 3], cm.
-        relief: of the face, see ``surface_depth``.
+        relief: of the face.
         box: low and high corners of the volume.
         visual_hull: tells for positions [D, H, W, 3] whether the mattes allow a head there, bool [D, H, W].
-        generator: draws positions, on the CPU.
     """
     low, high = torch.tensor(box[0]), torch.tensor(box[1])
     axes = [
@@ -82,33 +137,56 @@ def start(
     ]
     z, y, x = torch.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
     possible = visual_hull(torch.stack([x, y, z], -1)).cpu()
+    middle = int((axes[2] - HEAD_CENTRE[2]).abs().argmin())
+    surface = HeadSurface.of(relief, box, _inner(possible[middle : middle + 1])[0], axes[:2])
     # cells of the frontal plane [H, W] whose surface lies in the hull
-    depth, _ = surface_depth(torch.stack([x[0], y[0]], -1).view(-1, 2), relief, box)
+    depth, _ = surface.depth(torch.stack([x[0], y[0]], -1).view(-1, 2))
     layer = ((depth - low[2]) / CELL_CM).long().clamp(0, len(axes[2]) - 1).view(1, *x[0].shape)
     silhouette = _inner(possible.gather(0, layer))[0]
-    lips = int(INTERIOR_FRACTION * count)
-    sides = int(SIDE_FRACTION * count)
-    front = count - lips - sides
-    area = float(silhouette.sum()) * CELL_CM**2
-    spacing = (area / max(1, front)) ** 0.5
+
+    def covers(positions: Tensor) -> Tensor:
+        column = ((positions[:, 0] - low[0]) / CELL_CM).long().clamp(0, len(axes[0]) - 1)
+        row = ((positions[:, 1] - low[1]) / CELL_CM).long().clamp(0, len(axes[1]) - 1)
+        return silhouette[row, column]
+
+    return surface, covers
+
+
+def start(
+    count: int, shape: Tensor, surface: HeadSurface, covers: Callable[[Tensor], Tensor], generator: torch.Generator
+) -> Start:
+    """Centres of about ``count`` Gaussians.
+
+    Args:
+        count: wanted number.
+        shape: landmarks of the rigid head [68, 3], cm.
+        surface: of the head.
+        covers: which frontal positions [N, 2] the surface covers, see ``hull_surface``.
+        generator: draws positions, on the CPU.
+    """
+    low, high = surface.box
+    cells_x, cells_y = (torch.arange(low[i] + CELL_CM / 2, high[i], CELL_CM) for i in range(2))
+    down, across = torch.meshgrid(cells_y, cells_x, indexing="ij")
+    area = float(covers(torch.stack([across.reshape(-1), down.reshape(-1)], -1)).sum()) * CELL_CM**2
+    lips, sides = int(INTERIOR_FRACTION * count), int(SIDE_FRACTION * count)
+    spacing = (area / max(1, count - lips - sides)) ** 0.5
     # a jittered grid over the silhouette: even coverage, unlike independent positions
-    grid_x = torch.arange(float(low[0]), float(high[0]), spacing)
-    grid_y = torch.arange(float(low[1]), float(high[1]), spacing)
-    down, across = torch.meshgrid(grid_y, grid_x, indexing="ij")
+    down, across = torch.meshgrid(
+        torch.arange(low[1], high[1], spacing), torch.arange(low[0], high[0], spacing), indexing="ij"
+    )
     flat = torch.stack([across.reshape(-1), down.reshape(-1)], -1)
     flat = flat + spacing * torch.rand(flat.shape, generator=generator)
-    column = ((flat[:, 0] - low[0]) / CELL_CM).long().clamp(0, len(axes[0]) - 1)
-    row = ((flat[:, 1] - low[1]) / CELL_CM).long().clamp(0, len(axes[1]) - 1)
-    flat = flat[silhouette[row, column]]
-    depth, _ = surface_depth(flat, relief, box)
+    flat = flat[covers(flat)]
+    depth = surface.depth(flat)[0]
     skin = torch.cat([flat, depth[:, None]], -1)
-    middle = int((axes[2] - HEAD_CENTRE[2]).abs().argmin())
-    side = _sides(_inner(possible[middle : middle + 1])[0], axes, sides, generator)
+    moved = [surface.depth(flat + spacing * torch.tensor(step))[0] for step in ((1.0, 0.0), (0.0, 1.0))]
+    slope = torch.stack([(value - depth).abs() / spacing for value in moved]).amax(0).clamp(1, STEEPEST)
+    steep = spacing * torch.stack([torch.ones_like(slope), torch.ones_like(slope), slope], -1)
+    side, side_spacing = _sides(surface, float(flat[:, 1].max()) if len(flat) else 0.0, sides, generator)
     mouth = _interior(shape[list(MOUTH)], lips, generator)
+    spacings = [steep, torch.full_like(side, side_spacing), torch.full_like(mouth, spacing)]
     centres = torch.cat([skin, side, mouth])
-    interior = torch.zeros(len(centres), dtype=torch.bool)
-    interior[len(centres) - len(mouth) :] = True
-    return Start(centres, torch.full((len(centres),), spacing), interior)
+    return Start(centres, torch.cat(spacings), torch.arange(len(centres)) >= len(skin) + len(side))
 
 
 def _inner(cells: Tensor) -> Tensor:
@@ -117,23 +195,17 @@ def _inner(cells: Tensor) -> Tensor:
     return outside == 0
 
 
-def _sides(widest: Tensor, axes: list[Tensor], count: int, generator: torch.Generator) -> Tensor:
-    """Positions [count, 3] on the sides of a rounded head, as wide as the hull's widest slice ``widest`` [H, W]."""
-    x, y = axes[0], axes[1]
-    known = widest.any(1).nonzero()[:, 0]
-    if not len(known):
-        return torch.zeros(0, 3)
-    left = torch.where(widest, x, x.max()).amin(1)
-    right = torch.where(widest, x, x.min()).amax(1)
-    row = known[torch.randint(len(known), (count,), generator=generator)]
+def _sides(surface: HeadSurface, bottom: float, count: int, generator: torch.Generator) -> tuple[Tensor, float]:
+    """Positions [count, 3] on the sides of the head, from its top to the height ``bottom``, and their mean spacing."""
+    y = surface.top + (bottom - surface.top) * torch.rand(count, generator=generator)
     side = torch.where(torch.rand(count, generator=generator) < 0.5, -1.0, 1.0)
-    # from the silhouette's outermost depth (90°) forwards and a little backwards
-    angle = torch.deg2rad(50 + 65 * torch.rand(count, generator=generator))
-    half, middle = (right[row] - left[row]) / 2, (right[row] + left[row]) / 2
-    px = middle + side * half * torch.sin(angle)
-    pz = HEAD_CENTRE[2] - HEAD_RADII[2] * torch.cos(angle)
-    py = y[row] + 0.5 * (torch.rand(count, generator=generator) - 0.5)
-    return torch.stack([px, py, pz], -1)
+    low, high = (math.radians(angle) for angle in SIDE_DEG)
+    angle = low + (high - low) * torch.rand(count, generator=generator)
+    middle, half, roundness = surface.slice(y)
+    depth = HEAD_RADII[2] * roundness
+    positions = [middle + side * half * torch.sin(angle), y, HEAD_CENTRE[2] - depth * torch.cos(angle)]
+    arc = (high - low) * float((half + depth).mean()) / 2 if count else 0.0
+    return torch.stack(positions, -1), (2 * arc * max(bottom - surface.top, 0.0) / max(1, count)) ** 0.5
 
 
 def _interior(mouth: Tensor, count: int, generator: torch.Generator) -> Tensor:

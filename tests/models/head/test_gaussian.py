@@ -12,9 +12,9 @@ from jean.models.head.base import CameraPixels, HeadArguments
 from jean.models.head.deformation import CELLS
 from jean.models.head.density_control import _rotated
 from jean.models.head.gaussian import GaussianHead, PixelWindow
-from jean.models.head.gaussian_start import start, surface_depth
+from jean.models.head.gaussian_start import hull_surface, start
 from jean.models.head.gaussians import FADE_CM, LIMITS, OFFSETS, Gaussians, Region
-from jean.models.head.prior import relief
+from jean.models.head.prior import HEAD_CENTRE, HEAD_RADII, relief
 
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
 WIDTHS = (2, 3, 4)
@@ -61,21 +61,40 @@ def test_the_budget_grows_with_the_picture():
 
 def test_gaussians_begin_on_the_face_in_the_hull_and_behind_the_lips():
     shape = face()
-    depth = relief(shape, BOX)
-    began = start(2000, shape, depth, BOX, lambda c: c[..., :2].norm(dim=-1) < 9, torch.Generator().manual_seed(0))
+    surface, covers = hull_surface(relief(shape, BOX), BOX, lambda c: c[..., :2].norm(dim=-1) < 9)
+    began = start(2000, shape, surface, covers, torch.Generator().manual_seed(0))
     assert 1600 < len(began.centres) < 2400 and 0.02 < began.interior.float().mean() < 0.06
     assert (began.centres[:, :2].norm(dim=1) < 10.5).all()
     skin = began.centres[:1000]
-    wanted, on_face = surface_depth(skin[:, :2], depth, BOX)
-    assert torch.allclose(skin[:, 2], wanted) and on_face.float().mean() > 0.8
+    assert torch.allclose(skin[:, 2], surface.depth(skin[:, :2])[0])
     inside = began.centres[began.interior]
     assert (inside[:, 2] > shape[48:, 2].max() + 0.5).all() and (inside[:, :2] - torch.tensor([0, 4])).abs().max() < 3
 
 
 def test_the_surface_passes_through_the_landmarks():
     shape = face()
-    depth, _ = surface_depth(shape[48:, :2], relief(shape, BOX), BOX)
-    assert (depth - shape[48:, 2]).abs().max() < 0.5
+    surface, _ = hull_surface(relief(shape, BOX), BOX, lambda c: c[..., :2].norm(dim=-1) < 12)
+    depth, share = surface.depth(shape[48:, :2])
+    assert (depth - shape[48:, 2]).abs().max() < 0.5 and (share == 0).all()
+
+
+def test_beside_the_face_the_surface_is_a_dome_that_joins_the_sides():
+    """A head with wide hair: 11 cm to both sides at every height from -15 to 12 cm."""
+    surface, covers = hull_surface(
+        relief(face(), BOX), BOX, lambda c: (c[..., 0].abs() < 12) & (c[..., 1] > -16) & (c[..., 1] < 13)
+    )
+    x = torch.linspace(7, 11.4, 23)
+    depth, share = surface.depth(torch.stack([x, torch.full_like(x, -1.5)], -1))
+    assert share[0] == 0 and share[-1] == 1 and (depth.diff() > -1e-5).all()  # further back towards the outline
+    assert depth[-1] > HEAD_CENTRE[2] - 2 and (depth <= HEAD_CENTRE[2]).all()
+    assert surface.depth(torch.tensor([[0.0, -14.5]]))[0] > surface.depth(torch.tensor([[0.0, -8.0]]))[0] + 3  # crown
+    # the sides lie on the ellipses of their slices, from beside the face to a little behind the widest place
+    began = start(3000, face(), surface, covers, torch.Generator().manual_seed(1))
+    side = began.centres[began.spacing[:, 0] > began.spacing[:, 0].min() + 1e-6]
+    middle, half, roundness = surface.slice(side[:, 1])
+    across, deep = (side[:, 0] - middle) / half, (side[:, 2] - HEAD_CENTRE[2]) / (HEAD_RADII[2] * roundness)
+    assert torch.allclose(across.square() + deep.square(), torch.ones(len(side)), atol=1e-4)
+    assert -0.21 < deep.min() < -0.15 and 0.3 < deep.max() < 0.43 and len(side) == 450
 
 
 def test_a_regions_influence_fades_at_its_border():
