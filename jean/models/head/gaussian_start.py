@@ -17,8 +17,8 @@ from jean.models.head.deformation import Corners
 from jean.models.head.planes import bilinear_rows
 from jean.models.head.prior import HEAD_CENTRE, HEAD_RADII, RELIEF_CELLS
 
-SIDE_FRACTION = 0.15  # of the Gaussians that lie on the sides of the head, which a frontal view does not show
-SIDE_DEG = (78.0, 115.0)  # from the front: a frontal grid is sparse there, or sees nothing
+SIDE_FRACTION = 0.06  # of the Gaussians that lie on the sides of the head, which a frontal view does not show
+SIDE_DEG = (75.0, 92.0)  # from the front: a frontal grid is sparse there; further back a frontal video shows nothing
 FACE_ENDS = (0.75, 0.95)  # squared distance from the face's middle, in radii of a mean head, over which the dome begins
 STEEPEST = 3.0  # slope of the surface up to which Gaussians are made longer in depth, so that they touch
 NECK_ROUNDNESS = 0.1  # least squared depth of a slice, of the deepest one's: the neck lies behind the chin
