@@ -140,9 +140,13 @@ def hull_surface(
     middle = int((axes[2] - HEAD_CENTRE[2]).abs().argmin())
     surface = HeadSurface.of(relief, box, _inner(possible[middle : middle + 1])[0], axes[:2])
     # cells of the frontal plane [H, W] whose surface lies in the hull
-    depth, _ = surface.depth(torch.stack([x[0], y[0]], -1).view(-1, 2))
+    frontal = torch.stack([x[0], y[0]], -1).view(-1, 2)
+    depth, _ = surface.depth(frontal)
     layer = ((depth - low[2]) / CELL_CM).long().clamp(0, len(axes[2]) - 1).view(1, *x[0].shape)
     silhouette = _inner(possible.gather(0, layer))[0]
+    if not silhouette.any():  # mattes that agree on nothing: a mean head
+        centre, radii = (torch.tensor(values[:2]) for values in (HEAD_CENTRE, HEAD_RADII))
+        silhouette = (((frontal - centre) / radii).square().sum(-1) < 1).view(silhouette.shape)
 
     def covers(positions: Tensor) -> Tensor:
         column = ((positions[:, 0] - low[0]) / CELL_CM).long().clamp(0, len(axes[0]) - 1)
