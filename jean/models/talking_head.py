@@ -318,6 +318,8 @@ class TalkingHead(nn.Module):
         with torch.autocast(pixels.device.type, enabled=False):
             if self.head.draws_pictures and generator is None and not torch.is_grad_enabled():
                 with_torso = head[-1].opacity < OPAQUE
+                if self.torso is not None and len(pose) == 1:
+                    with_torso &= self.torso.shows(pixels / size_px, pose)
             torso_rgb, torso_opacity = self._torso(pixels / size_px, pose, frame, with_torso)
         return Pixels(head, torso_rgb, torso_opacity)
 

@@ -15,6 +15,9 @@ from jean.kernels.dispatch import FrameTorso, PlaneSpec, torso_layer
 from jean.models.head.base import ParameterGroup
 from jean.models.head.planes import PLANE_EPS, PLANE_RATE, FeaturePlane, VersionedCache
 
+CELLS = 64  # along each side of an image, of which the ones without torso are found first
+TRANSPARENT = 0.004  # opacity that no 8-bit image shows
+
 
 class TorsoLayer(nn.Module):
     """Colour and opacity of the torso at image positions, given the head's pose.
@@ -81,6 +84,21 @@ class TorsoLayer(nn.Module):
             ],
             self.reach,
         )
+
+    @torch.no_grad()
+    def shows(self, coordinates: Tensor, pose: Tensor) -> Tensor:
+        """Whether the torso may show at image positions [R, 2] under one pose [1, pose_width]: bool [R].
+
+        The layer is computed at the middles of ``CELLS``² cells. Cells in which it is transparent, and whose neighbours
+        are, show no torso.
+        """
+        middles = (torch.arange(CELLS, device=pose.device) + 0.5) / CELLS
+        down, across = torch.meshgrid(middles, middles, indexing="ij")
+        grid = torch.stack([across.reshape(-1), down.reshape(-1)], -1)
+        opacity = self(grid, pose, torch.zeros(len(grid), dtype=torch.long, device=pose.device))[1]
+        near = nn.functional.max_pool2d(opacity.view(1, 1, CELLS, CELLS), 3, 1, 1).view(-1) > TRANSPARENT
+        columns, rows = (coordinates * CELLS).long().clamp_(0, CELLS - 1).unbind(-1)
+        return near[rows * CELLS + columns]
 
     def frame_torso(self, pose: Tensor) -> FrameTorso:
         """The layer under one pose, as arguments of the rendering kernels; the pose becomes biases.

@@ -169,3 +169,18 @@ def test_rendering_reads_one_merged_frontal_plane():
     field = TriplaneField(8, 3, BOX, PARTS)
     frame = field.frame_field(torch.rand(1, 8), torch.rand(1, 3), None)
     assert len(frame.planes) == len(field.static) + len(field.moving) - 1
+
+
+def test_the_torso_is_computed_only_where_it_may_show():
+    class Lower(TorsoLayer):
+        """Opaque below three fifths of the image."""
+
+        def forward(self, coordinates, pose, frame):
+            return torch.zeros(len(coordinates), 3), (coordinates[:, 1] > 0.6).float()
+
+    places = (torch.arange(100) + 0.5) / 100
+    coordinates = torch.stack(torch.meshgrid(places, places, indexing="xy"), -1).view(-1, 2)
+    shown = Lower().shows(coordinates, torch.zeros(1, 6))
+    cell = 1 / 64
+    assert shown[coordinates[:, 1] > 0.6].all() and not shown[coordinates[:, 1] < 0.6 - 2 * cell].any()
+    assert TorsoLayer().shows(coordinates, torch.zeros(1, 6)).all()  # an untrained layer is half opaque
