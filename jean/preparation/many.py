@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from jean.cluster.base import LostError, in_order
-from jean.cluster.local import InProcess
+from jean.cluster.local import InProcess, core_count
 from jean.cluster.select import engine_for
 from jean.errors import ArtefactError, InputError, SetupError, UsageError, is_out_of_memory
 from jean.jobs.kind import Handle, Kind
@@ -136,4 +136,6 @@ def prepare_jobs(config: PrepareConfig, output: Path, progress: Progress) -> dic
     """
     if config.concat or config.match is not None:
         raise UsageError("--jobs prepares each video alone.", "Leave --concat and --match out.")
-    return run_jobs(PrepareJobs(config), config, output, progress)
+    local = config.cluster is None and config.workers is None
+    place = config.model_copy(update={"workers": core_count()}) if local else config
+    return run_jobs(PrepareJobs(config), place, output, progress)
