@@ -21,7 +21,7 @@ class JobsConfig(StageConfig):
         None,
         ge=1,
         le=1024,
-        description="Number of workers. By default one, for prepare one per core, and on a cluster all it has room for.",
+        description="Number of workers. By default one, for prepare one per core, on a cluster all it has room for.",
     )
     cluster: str | None = Field(
         None,
