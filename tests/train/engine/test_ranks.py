@@ -133,6 +133,18 @@ def test_a_rank_that_ends_ends_the_others_with_a_clear_line(data, tmp_path):
     )
 
 
+@pytest.mark.slow
+def test_a_signal_to_one_rank_saves_and_ends_all(data, tmp_path):
+    command = ["jean_cli", "train-landmarks", str(data / "corpus"), "-o", str(tmp_path / "run"), "--device", "cpu"]
+    processes = start([*command, "--steps", "1000000"])
+    while not (tmp_path / "run" / "log.jsonl").is_file():
+        assert processes[0].poll() is None, processes[0].communicate()
+    processes[1].terminate()
+    assert [code for code, *_ in finish(processes)] == [143, 143]
+    step = load_checkpoint(tmp_path / "run").step
+    assert step > 0 and step % 8 == 0
+
+
 def test_without_torchrun_there_is_one_rank(monkeypatch):
     for name in ("RANK", "MASTER_ADDR", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
