@@ -1,6 +1,7 @@
 """Compares generated motion with the truth and with copies of clips, on people that nobody was trained on.
 
     python examples/benchmarks/motion.py DIR [--models NAME=RUN …] [--people 12] [--clips 6] [--test 3] [--json]
+    python examples/benchmarks/motion.py DIR --ablation 300   # trains small models that differ in their losses
 
 DIR holds the cohesive synthetic corpus, which is written once, and is the training data of the models; by default the
 one that comes with the package is measured. Beside each system stand the truth and two rivals: a random training clip,
@@ -20,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from motion_ablation import train_variants
 from motion_judges import Judges, train_judges
 from motion_systems import Moved, System, copier, generator, true_motion
 
@@ -136,7 +138,9 @@ class _Bare:
         return self.count
 
 
-def measure(folder: Path, models: dict[str, Path], people: int, clips: int, test: int, say: Any) -> dict[str, Any]:
+def measure(
+    folder: Path, models: dict[str, Path], people: int, clips: int, test: int, ablation: int, say: Any
+) -> dict[str, Any]:
     """Writes what is missing of the corpus, trains the judges and scores all systems."""
     began = time.perf_counter()
     write_motion_corpus(folder / "corpus", plan_motion_corpus(folder / "corpus", people, clips))
@@ -149,14 +153,16 @@ def measure(folder: Path, models: dict[str, Path], people: int, clips: int, test
     # the models were trained with the default seed on this corpus, or on other people
     trained_on = split_people(found, VALIDATION_FRACTION, None, 0)[0]
     seen = seen_by_critics({clip.person for clip in trained_on})
-    train = read_corpus([clip for clip in found if clip.person not in seen], True, Silent())
+    known = {clip.name for clip in trained_on}
+    whole = read_corpus([clip for clip in found if ablation or clip.person not in seen], True, Silent())
+    train = [clip for clip in whole if clip.person not in seen]
     tested = find_clips([folder / "test"])
     unseen = read_corpus(tested, True, Silent())
     waves = {clip.name: read_audio(clip.open().sound()) for clip in tested}
     beats = [speech_beats(waves[clip.name], len(clip.track)) for clip in unseen]
     names = [NEUTRAL, *first.emotions]
     labels = [names.index(str(clip.emotion)) for clip in unseen]
-    basis = first.basis
+    basis = first.basis if not ablation else MotionBasis.fit([clip.track for clip in whole if clip.name in known])
     windows = Windows(train, basis, first.emotions)
     mean, std = (getattr(first.network, f"sound_{part}").numpy() for part in ("mean", "std"))
     judges = train_judges(windows, [true_motion(clip, basis).closure for clip in train], mean, std)
@@ -166,10 +172,14 @@ def measure(folder: Path, models: dict[str, Path], people: int, clips: int, test
         "copy a clip": copier(train, basis, same_emotion=False),
         "copy a clip of the same emotion": copier(train, basis, same_emotion=True),
     }
+    if ablation:
+        loaded = train_variants([clip for clip in whole if clip.name in known], first, basis, ablation, say)
+        systems = {"truth": systems["truth"]}
     for name, model in loaded.items():
         systems[name] = generator(model)
-    systems[f"{next(iter(loaded))}, emotion unknown"] = generator(first, emotions=False)
-    systems[f"{next(iter(loaded))}, guidance 1.5"] = generator(first, guidance=1.5)
+    if not ablation:
+        systems[f"{next(iter(loaded))}, emotion unknown"] = generator(first, emotions=False)
+        systems[f"{next(iter(loaded))}, guidance 1.5"] = generator(first, guidance=1.5)
     table = {}
     for name, system in systems.items():
         table[name] = score(system, unseen, beats, judges, basis, labels)
@@ -191,6 +201,7 @@ def main() -> None:
     parser.add_argument("--people", type=int, default=12)
     parser.add_argument("--clips", type=int, default=6)
     parser.add_argument("--test", type=int, default=3)
+    parser.add_argument("--ablation", type=int, default=0, metavar="STEPS")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     models = {"builtin": BUILTIN} if not options.models else {}
@@ -200,7 +211,7 @@ def main() -> None:
         if not options.json:
             print(text, flush=True)
 
-    result = measure(options.folder, models, options.people, options.clips, options.test, say)
+    result = measure(options.folder, models, options.people, options.clips, options.test, options.ablation, say)
     print(json.dumps(result, indent=1))
 
 

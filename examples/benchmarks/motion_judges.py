@@ -14,7 +14,7 @@ from jean.drivers.motion_sound import WIDTH as SOUND_WIDTH
 from jean.drivers.motion_vector import CUES, WIDTH
 from jean.train.motion.critics import PAIRS, SOUND_PAIRS, Critics, WindowEncoder
 from jean.train.motion.data import Windows
-from jean.train.motion.stage import SURE_STRENGTH
+from jean.train.motion.losses import SURE_STRENGTH
 
 STEPS, BATCH, SEED = 300, 48, 911  # another seed than the critics'
 CUE_NAMES = (*CUES, "blink", "all")

@@ -11,8 +11,6 @@ The paper takes the points from a square of 480 px (section 8.1.1) and leaves th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from jean.clips.clip import Clip
@@ -21,7 +19,6 @@ from jean.landmarks import INTER_OCULAR_CM, WITHOUT_JAW
 
 FORMS = ("head", "motion", "frame")
 MOTION_SCALE = 4.0  # gives the motion of a wide open mouth about the size of a face in the other forms
-_DEPTH_RIDGE = 1.5  # noise over prior variance, with 10 frames that depend on each other: (0.15 cm)² · 10 / (0.4 cm)²
 CENTRE_Y_CM = 1.0  # y between eyes and mouth of the mean head; subtracted, so that values are centred on zero
 
 
@@ -79,27 +76,6 @@ def depth_offsets(clip: Clip, points: slice | np.ndarray) -> np.ndarray:
     moved = axes[:, None, :2, 2] - rigid[..., :2] / rigid[..., 2:] * axes[:, None, 2:, 2]
     turn = axes[:, :2, :2] / np.linalg.norm(axes[:, :2, :2], axis=1, keepdims=True)
     return np.asarray(np.einsum("tji,tpj->tpi", turn, moved))
-
-
-def fit_depth(clips: Sequence[Clip], points: np.ndarray) -> np.ndarray:
-    """How far landmarks lie behind those of the rigid shape, [P], cm, by their motion when the head turns.
-
-    A least-squares fit to the horizontal offsets about the mean of each clip: what an emotion changes for good has no
-    part in it, nor have nods, which go with the vertical motion of the jaw.
-
-    Args:
-        clips: of one person.
-        points: which of the 68 landmarks, [P].
-    """
-    top, bottom = np.zeros(len(points)), np.full(len(points), _DEPTH_RIDGE)
-    for clip in clips:
-        seen = rigid_offsets(clip, slice(0, 68))[:, points]
-        known = np.isfinite(seen).all((1, 2))
-        if known.any():
-            slopes, across = depth_offsets(clip, points)[known, :, 0], seen[known, :, 0]
-            slopes, across = slopes - slopes.mean(0), across - across.mean(0)
-            top, bottom = top + (slopes * across).sum(0), bottom + np.square(slopes).sum(0)
-    return np.asarray(top / bottom)
 
 
 def offsets_from(shape: np.ndarray, seen_px: np.ndarray, camera_to_world: np.ndarray, camera: Camera) -> np.ndarray:

@@ -15,7 +15,7 @@ from jean.clips.clip import Clip
 from jean.drivers.blinks import blink_curve
 from jean.drivers.motion_model import MotionModel
 from jean.drivers.motion_sampling import EmotionTrack, Sampled, mean_emotion, sample_lips, sample_motion
-from jean.drivers.motion_sound import FPS, LOUDNESS, SPEAKING, sound_features
+from jean.drivers.motion_sound import FPS, LOUDNESS, SPEAKING, sound_features, sounds_like_a_voice
 from jean.drivers.motion_vector import CUES, GAZE_UNIT_DEG, POSE_UNIT, cue_tracks
 from jean.drivers.named_expression import NEUTRAL, ExpressionKey, parse_expression, read_timeline
 from jean.errors import InputError, UsageError
@@ -202,6 +202,9 @@ def heard_emotion(model: MotionModel, sound: np.ndarray, say: Callable[[str], No
     weight = sound[:, SPEAKING] * (sound[:, LOUDNESS] > -0.5)
     if weight.mean() < HEARD or not model.emotions:
         say("emotion: hardly any voice is heard, so neutral.")
+        return np.zeros(len(model.emotions))
+    if not sounds_like_a_voice(sound):
+        say("emotion: the sound is no voice (its pitch is held as in music, or it has none), so neutral.")
         return np.zeros(len(model.emotions))
     posterior, strength = mean_emotion(model.network, sound, weight)
     names = [NEUTRAL, *model.emotions]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,19 +17,23 @@ from jean.drivers.motion_vector import LIPS, WIDTH, MotionBasis
 from jean.errors import ArtefactError, InputError
 from jean.files import write_safetensors
 from jean.models.motion_flow import MotionFlow
+from jean.models.motion_network import MotionNetwork
+from jean.models.motion_recurrent import MotionRecurrent
 
 MOTION_FILE = "motion.safetensors"  # in a run folder of train-motion
 BUILTIN = Path(__file__).with_name("motion_prior.safetensors")
 BUILTIN_NAME = "builtin"
-FORMAT = 1
+FORMAT = 2
 _KEY = "motion"  # of the metadata in the file's header
 _BASIS = ("face_mean", "face_axes", "face_dual", "lip_mean", "lip_axes", "lip_dual")
 
 
 class NetworkSizes(BaseModel):
-    """Arguments of ``MotionFlow``."""
+    """Kind and sizes of a network."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
+
+    kind: Literal["flow", "recurrent"] = Field(description="Flow matching over windows, or frame after frame.")
 
     width: int = Field(ge=WIDTH, le=WIDTH)
     lips: int = Field(ge=LIPS, le=LIPS)
@@ -40,6 +44,12 @@ class NetworkSizes(BaseModel):
     heads: int = Field(ge=1, le=64)
     expressions: int = Field(ge=0, le=10_000)
 
+    def build(self) -> MotionNetwork:
+        """A network of this kind and these sizes."""
+        common = {"width": self.width, "lips": self.lips, "sound": self.sound, "emotions": self.emotions}
+        common |= {"hidden": self.hidden, "layers": self.layers, "expressions": self.expressions}
+        return MotionFlow(heads=self.heads, **common) if self.kind == "flow" else MotionRecurrent(**common)
+
 
 class MotionFacts(BaseModel):
     """What the file says besides the weights."""
@@ -47,7 +57,7 @@ class MotionFacts(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     format: int = Field(ge=FORMAT, le=FORMAT, description="Version of the file's format.")
-    network: NetworkSizes = Field(description="Arguments of the network.")
+    network: NetworkSizes = Field(description="Kind and sizes of the network.")
     emotions: list[str] = Field(description="Names of the emotions besides neutral, in the order of the network.")
     tracker: ExtractorSpec = Field(description="Tracker of the corpus.")
     expression: ExpressionSpec = Field(description="Expression coefficients of the corpus.")
@@ -68,7 +78,7 @@ class MotionModel:
     """
 
     path: Path
-    network: MotionFlow
+    network: MotionNetwork
     basis: MotionBasis
     facts: MotionFacts
 
@@ -97,7 +107,7 @@ def save_motion_model(path: Path, state: dict[str, torch.Tensor], facts: MotionF
 
     Args:
         path: the file.
-        state: state of ``MotionFlow``.
+        state: state of the network.
         facts: what the file says besides.
     """
     half = {name: value.detach().cpu().half() for name, value in state.items()}
@@ -121,7 +131,7 @@ def load_motion_model(path: Path) -> MotionModel:
         raise ArtefactError(f"{path} is missing, damaged, or no motion model.", remedy) from error
     try:
         facts = MotionFacts.model_validate(described)
-        network = MotionFlow(**facts.network.model_dump())
+        network = facts.network.build()
         network.load_state_dict(state)
         if len(facts.emotions) != facts.network.emotions or len(facts.expression.names) != facts.network.expressions:
             raise ValueError("names and sizes differ")

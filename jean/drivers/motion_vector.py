@@ -22,8 +22,8 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.drivers.eyes import CLOSED_FRACTION, CLOSURE, GAZE, EyeRest, measure_eyes, standardised
-from jean.drivers.face_points import depth_offsets, fit_depth, rigid_offsets
 from jean.drivers.motion_sound import FPS
+from jean.drivers.mouth_depth import LOWER_POINTS, MouthDepth
 from jean.drivers.pose_support import mean_head_pose, pose_motion
 from jean.drivers.resampling import interpolate_rows
 from jean.errors import InputError
@@ -34,7 +34,6 @@ WIDTH = 19
 LID = 12  # column of the lowered lids
 LIPS = 8  # principal components of mouth and chin
 UPPER_POINTS = np.arange(17, 48)  # brows, nose, eyes
-LOWER_POINTS = np.array([*range(48, 68), 7, 8, 9])  # mouth and chin
 GAZE_UNIT_DEG, LID_UNIT, POSE_UNIT = 8.0, 0.1, 0.8  # of the vector's columns: about one standard deviation
 SMALLEST = 0.25  # scale of a small component, relative to the first one's standard deviation
 # pairs of opposite lid points (upper, lower) of the right and the left eye
@@ -51,13 +50,13 @@ class Neutral:
 
     Attributes:
         offsets: mean landmark offsets [68, 2], cm.
-        depth: how far ``LOWER_POINTS`` lie behind the rigid shape, [23], cm.
+        depth: of mouth and chin.
         pose: mean camera_to_world [4, 4].
         eyes: the eyes at rest.
     """
 
     offsets: np.ndarray
-    depth: np.ndarray
+    depth: MouthDepth
     pose: np.ndarray
     eyes: EyeRest
 
@@ -70,21 +69,11 @@ class Neutral:
             everything: all clips of the person, which say how far the eyes open, and how deep mouth and chin lie; None
                 for ``clips``.
         """
-        depth = fit_depth(everything or clips, LOWER_POINTS)
-        offsets = np.concatenate([_face_offsets(clip, depth) for clip in clips])
+        depth = MouthDepth.fit(everything or clips)
+        offsets = np.concatenate([depth.flatten(clip) for clip in clips])
         poses = np.concatenate([np.asarray(clip.arrays["camera_to_world"], np.float64) for clip in clips])
         eyes = EyeRest.fit([measure_eyes(clip) for clip in everything or clips])
         return cls(np.nanmean(offsets, 0), depth, mean_head_pose(poses), eyes)
-
-
-def _face_offsets(clip: Clip, depth: np.ndarray) -> np.ndarray:
-    """Offsets [T, 68, 2], cm, from a rigid head whose mouth and chin lie ``depth`` further back.
-
-    Otherwise a turning head would seem to move its chin, which the sound cannot tell.
-    """
-    offsets = rigid_offsets(clip, slice(0, 68))
-    offsets[:, LOWER_POINTS] -= depth_offsets(clip, LOWER_POINTS) * depth[:, None]
-    return offsets
 
 
 @dataclass(frozen=True)
@@ -127,7 +116,7 @@ def cue_tracks(clip: Clip, neutral: Neutral | None = None, gaze: bool = True) ->
         InputError: the clip shows no face, or has no irises.
     """
     neutral = neutral or Neutral.fit([clip])
-    offsets = _face_offsets(clip, neutral.depth)
+    offsets = neutral.depth.flatten(clip)
     known = np.isfinite(offsets).all((1, 2))
     if not known.any():
         raise InputError(f"{clip.folder} shows no face.", "Leave it out.")

@@ -2,8 +2,7 @@
 
 A cue has many right values (a head may nod or not), and their mean is no motion. The flow therefore learns the velocity
 v(x_t, t) that carries Gaussian noise x_0 to a motion x_1 along x_t = (1 - t) x_0 + t x_1 (Lipman et al., 2023). Lips
-have one right value and are regressed on the sound's features. Blinks are events, see ``jean.drivers.blinks``; the
-network only stores their weights.
+and blinks: ``jean.models.motion_network``.
 """
 
 from __future__ import annotations
@@ -14,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-CONTEXT = 8  # frames of sound before and after a window that its features depend on
+from jean.models.motion_network import MotionNetwork
 
 
-class MotionFlow(nn.Module):
+class MotionFlow(MotionNetwork):
     """The network.
 
     Args:
@@ -31,12 +30,6 @@ class MotionFlow(nn.Module):
         expressions: coefficients of the corpus' tracker that the cues tell linearly.
     """
 
-    sound_mean: Tensor
-    sound_std: Tensor
-    shape: Tensor
-    pose: Tensor
-    expression: Tensor
-
     def __init__(
         self,
         width: int,
@@ -48,41 +41,13 @@ class MotionFlow(nn.Module):
         heads: int = 4,
         expressions: int = 0,
     ):
-        super().__init__()
-        self.width, self.emotions, self.hidden = width, emotions, hidden
-        self.trunk = nn.Sequential(
-            nn.Conv1d(sound, hidden, 5),
-            nn.GELU(),
-            nn.Conv1d(hidden, hidden, 5, dilation=2),
-            nn.GELU(),
-            nn.Conv1d(hidden, hidden, 5),
-            nn.GELU(),
-        )
-        self.emotion = nn.Sequential(nn.Linear(emotions + 1, hidden), nn.GELU(), nn.Linear(hidden, hidden))
+        super().__init__(width, lips, sound, emotions, hidden, expressions)
         self.token = nn.Linear(3 * width, hidden)
         self.time = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, 4 * hidden))
         self.blocks = nn.ModuleList(_Block(hidden, heads) for _ in range(layers))
         self.norm = nn.LayerNorm(hidden)
         self.velocity_out = nn.Linear(hidden, width)
         nn.init.zeros_(self.velocity_out.weight)
-        self.lips_out = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, lips))
-        self.voice_weight = nn.Linear(hidden, 1)
-        self.voice_out = nn.Linear(hidden, emotions + 2)  # logits of neutral and the emotions, and a strength
-        self.register_buffer("sound_mean", torch.zeros(sound))
-        self.register_buffer("sound_std", torch.ones(sound))
-        # of the corpus: maps (``jean.drivers.motion_vector.MotionBasis``), a mean face, blinks (``BlinkModel``)
-        shapes = {
-            "face_mean": (62,), "face_axes": (10, 62), "face_dual": (62, 10), "lip_mean": (46,), "lip_axes": (lips, 46),
-            "lip_dual": (46, lips), "shape": (68, 3), "pose": (4, 4), "expression": (width + lips + 3, expressions),
-            "blink_hazard": (9 + emotions,), "blink_length": (1 + emotions,), "blink_length_std": (1,),
-        }  # fmt: skip
-        for name, shape in shapes.items():
-            self.register_buffer(name, torch.zeros(shape))
-
-    def sound_features(self, sound: Tensor) -> Tensor:
-        """Features [B, L, H] of the sound [B, L + 2 · ``CONTEXT``, F] of windows of L frames."""
-        standardised = ((sound - self.sound_mean) / self.sound_std).clamp(-4, 4)
-        return self.trunk(standardised.transpose(1, 2)).transpose(1, 2)
 
     def velocity(
         self, values: Tensor, time: Tensor, given: Tensor, mask: Tensor, features: Tensor, emotion: Tensor
@@ -104,22 +69,6 @@ class MotionFlow(nn.Module):
         for block in self.blocks:
             tokens = block(tokens, (shift1, scale1, shift2, scale2), bias)
         return self.velocity_out(self.norm(tokens))
-
-    def lips(self, features: Tensor, emotion: Tensor) -> Tensor:
-        """Lip components [B, L, lips] of sound features and emotion, see ``velocity``."""
-        return self.lips_out(features + self.emotion(emotion))
-
-    def voice(self, features: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-        """Emotion of a voice: logits [B, E + 1], neutral first, and a strength [B] in [0, 1].
-
-        Args:
-            features: from ``sound_features``.
-            weight: [B, L], 0 for frames that do not count.
-        """
-        scores = self.voice_weight(features)[..., 0].masked_fill(weight <= 0, -1e4)
-        pooled = (torch.softmax(scores, 1)[..., None] * features).sum(1)
-        out = self.voice_out(pooled)
-        return out[:, :-1], torch.sigmoid(out[:, -1])
 
 
 class _Block(nn.Module):

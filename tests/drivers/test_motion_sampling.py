@@ -19,9 +19,9 @@ from tests.helpers.tiny_motion import random_network
 COUNT = 130
 
 
-@pytest.fixture(scope="module")
-def network():
-    return random_network()
+@pytest.fixture(scope="module", params=["flow", "recurrent"])
+def network(request):
+    return random_network(kind=request.param)
 
 
 @pytest.fixture(scope="module")

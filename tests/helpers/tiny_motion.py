@@ -10,18 +10,18 @@ import torch
 from jean.clips.clip import Clip
 from jean.clips.meta import ExpressionSpec, ExtractorSpec
 from jean.clips.writer import ClipWriter
-from jean.drivers.motion_model import MOTION_FILE, MotionFacts, NetworkSizes, save_motion_model
+from jean.drivers.motion_model import FORMAT, MOTION_FILE, MotionFacts, NetworkSizes, save_motion_model
 from jean.drivers.motion_sound import WIDTH as SOUND_WIDTH
 from jean.drivers.motion_vector import LIPS, WIDTH
 from jean.drivers.relocate import relocate, relocate_irises
 from jean.geometry import Camera, invert_pose, make_pose, rotation_matrix
 from jean.media.rates import RATE_HZ
-from jean.models.motion_flow import MotionFlow
+from jean.models.motion_network import MotionNetwork
 
 EMOTIONS = ["happy", "sad"]
 SIZES = {
-    "width": WIDTH, "lips": LIPS, "sound": SOUND_WIDTH, "emotions": 2, "hidden": 16, "layers": 1, "heads": 2,
-    "expressions": 3,
+    "kind": "flow", "width": WIDTH, "lips": LIPS, "sound": SOUND_WIDTH, "emotions": 2, "hidden": 16, "layers": 1,
+    "heads": 2, "expressions": 3,
 }  # fmt: skip
 
 
@@ -37,11 +37,12 @@ def face_shape() -> np.ndarray:
     return shape
 
 
-def random_network(seed: int = 0) -> MotionFlow:
+def random_network(seed: int = 0, kind: str = "flow") -> MotionNetwork:
     """A network with random weights and a basis of random axes."""
     torch.manual_seed(seed)
-    network = MotionFlow(**SIZES)
-    torch.nn.init.normal_(network.velocity_out.weight, std=0.3)
+    network = NetworkSizes(**SIZES | {"kind": kind}).build()
+    if kind == "flow":
+        torch.nn.init.normal_(network.velocity_out.weight, std=0.3)
     for name in ("face_axes", "lip_axes"):
         getattr(network, name).copy_(0.05 * torch.randn(getattr(network, name).shape))
     network.shape.copy_(torch.from_numpy(face_shape()))
@@ -54,7 +55,7 @@ def random_network(seed: int = 0) -> MotionFlow:
 def write_motion_run(folder: Path, tracker: str = "tiny", seed: int = 0) -> Path:
     """A folder with a motion model of random weights, as a run of train-motion leaves one."""
     facts = MotionFacts(
-        format=1,
+        format=FORMAT,
         network=NetworkSizes(**SIZES),
         emotions=EMOTIONS,
         tracker=ExtractorSpec(name=tracker, version="1"),

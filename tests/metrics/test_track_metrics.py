@@ -59,7 +59,9 @@ def test_nods_are_measured_just_after_the_beats():
     for beat in (30, 60):
         pitch[beat : beat + 6] = np.radians(3.0)
     nod = nod_at_beats_deg(pitch, np.array([30, 60]))
-    assert nod == pytest.approx(3.0 * (1 - 6 / 31), abs=1e-6)  # 6 of the 31 frames around a beat are lowered
+    assert nod == pytest.approx(3.0 * (1 - 2 / 8), abs=1e-6)  # 2 of the 8 frames beside the nod are lowered
+    sway = pitch + np.radians(0.7) * np.arange(100)  # per frame
+    assert nod_at_beats_deg(sway, np.array([30, 60])) == pytest.approx(nod, abs=1e-6)
     assert np.isnan(nod_at_beats_deg(pitch, np.array([3])))
 
 

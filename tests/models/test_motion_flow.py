@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from jean.models.motion_flow import CONTEXT, MotionFlow
+from jean.models.motion_flow import MotionFlow
+from jean.models.motion_network import CONTEXT
 
 
 def network(**changes):

@@ -134,6 +134,13 @@ def test_rendering_records_motion_and_seed(trained, voice, motion, tmp_path):
 def test_auto_says_what_it_hears(head, trained, voice, motion, tmp_path):
     heard = Heard()
     load_head(trained / "run", device="cpu", progress=heard).drive(voice, motion=str(motion), emotion="auto")
+    assert any("the sound is no voice" in line for line in heard.lines)  # a tone that holds its pitch
+    seconds = np.arange(35200) / 16000
+    glide = np.sin(2 * np.pi * np.cumsum(140 + 30 * np.sin(7 * seconds)) / 16000) * (np.sin(6 * seconds) > 0)
+    write_wav(tmp_path / "glide.wav", (0.2 * glide).astype(np.float32), 16000)
+    load_head(trained / "run", device="cpu", progress=heard).drive(
+        tmp_path / "glide.wav", motion=str(motion), emotion="auto"
+    )
     assert any("the voice sounds" in line for line in heard.lines)
     silence = tmp_path / "silence.wav"
     write_wav(silence, np.zeros(16000, np.float32), 16000)

@@ -14,11 +14,23 @@ class MotionConfig(EpochConfig):
     """Options of the motion model."""
 
     presets: ClassVar = {
-        "base": {"epochs": None, "steps": 100_000, "batch": 256, "hidden": 384, "layers": 8, "learning_rate": 3e-4}
+        "base": {"epochs": None, "steps": 100_000, "batch": 256, "hidden": 384, "layers": 8, "learning_rate": 3e-4},
+        "paper": {
+            "network": "recurrent",
+            "layers": 2,
+            "cohesion_weight": 0.0,
+            "sound_weight": 0.0,
+            "moment_weight": 0.0,
+        },
     }
 
-    preset: Literal["small", "base"] = Field(
-        "small", description="small, for a CPU and the synthetic corpus; or base, for a GPU and a corpus such as MEAD."
+    preset: Literal["small", "base", "paper"] = Field(
+        "small",
+        description="small, for a CPU and the synthetic corpus; base, for a GPU and a corpus such as MEAD; or paper, "
+        "an auto-regressive network with gaze in classes and only the emotion critics, by public descriptions.",
+    )
+    network: Literal["flow", "recurrent"] = Field(
+        "flow", description="Flow matching over windows; or recurrent, frame after frame, with the gaze in classes."
     )
     epochs: int | None = Field(
         None, ge=1, le=1_000_000, description="Passes over the training windows, instead of steps."
@@ -27,7 +39,7 @@ class MotionConfig(EpochConfig):
     batch: int = Field(24, ge=2, le=10_000, description="Windows of 2.4 s per step.")
     learning_rate: float = Field(2e-3, gt=0, le=1, description="Largest learning rate of Adam; it falls to zero.")
     hidden: int = Field(120, ge=8, le=4096, description="Width of the transformer's tokens; a multiple of 8.")
-    layers: int = Field(4, ge=1, le=100, description="Transformer blocks.")
+    layers: int = Field(4, ge=1, le=100, description="Transformer blocks, or recurrent layers.")
     eyes: bool = Field(
         True, description="Learn gaze. Switch it off for clips whose tracker finds no irises; the eyes then stay still."
     )

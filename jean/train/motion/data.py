@@ -19,7 +19,7 @@ from jean.drivers.named_expression import NEUTRAL
 from jean.drivers.resampling import interpolate_rows
 from jean.errors import InputError
 from jean.media import read_audio
-from jean.models.motion_flow import CONTEXT
+from jean.models.motion_network import CONTEXT
 from jean.progress import Progress
 from jean.synthetic_speaker.video_corpus import LEVELS
 

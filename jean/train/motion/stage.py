@@ -15,35 +15,28 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn import functional
 
 from jean.checkpoint import load_checkpoint
 from jean.clips.corpus import find_clips, people
 from jean.clips.meta import ARRAYS_FILE
 from jean.drivers.blinks import BlinkModel
 from jean.drivers.face_frames import split_people
-from jean.drivers.motion_model import MOTION_FILE, MotionFacts, NetworkSizes, save_motion_model
-from jean.drivers.motion_sampling import PAST, WINDOW
+from jean.drivers.motion_model import FORMAT, MOTION_FILE, MotionFacts, NetworkSizes, save_motion_model
 from jean.drivers.motion_sound import WIDTH as SOUND_WIDTH
-from jean.drivers.motion_vector import CUES, LIPS, WIDTH, MotionBasis
+from jean.drivers.motion_vector import LIPS, WIDTH, MotionBasis
 from jean.drivers.named_expression import NEUTRAL
 from jean.environment import pick_device
-from jean.models.motion_flow import MotionFlow
+from jean.models.motion_network import MotionNetwork
 from jean.progress import Progress
 from jean.train.engine import ranks
 from jean.train.engine.epoch_config import VALIDATION_FRACTION, claim_run, fingerprint
 from jean.train.engine.epoch_stage import GradientStage, step_generator
 from jean.train.engine.loop import run
 from jean.train.motion.config import MotionConfig
-from jean.train.motion.critics import Critics, spread_loss
+from jean.train.motion.critics import Critics
 from jean.train.motion.data import Batch, MotionClip, Windows, expression_map, fit_blinks, read_corpus
+from jean.train.motion.losses import critic_losses, heard, motion_losses
 
-LIPS_WEIGHT, VOICE_WEIGHT = 1.0, 0.05  # of the other heads' losses beside the flow's
-SURE_TIME = 0.3  # of the flow, from which the critics look at the predicted motion
-SURE_STRENGTH = 0.69  # of an emotion that critics must recognise
-_PAST_GIVEN = 0.85  # probability that a window's past is known
-_CUES_GIVEN, _CUE_GIVEN = 0.5, 0.4  # probability that cues are given at all, and that each of them is
-_PAST_NOISE = 0.05  # on the known past, as generated motion has errors, too
 _CRITIC_RATE = 2e-3
 _EVALUATED = 64  # windows
 HEADS = 4
@@ -63,7 +56,7 @@ class MotionStage(GradientStage):
     name = "motion"
 
     def __init__(
-        self, train: Windows, validation: Windows, model: MotionFlow, config: MotionConfig, device: torch.device
+        self, train: Windows, validation: Windows, model: MotionNetwork, config: MotionConfig, device: torch.device
     ):
         self.train, self.validation, self.config, self.device = train, validation, config, device
         self.live, self.model = model.to(device), copy.deepcopy(model).to(device)
@@ -90,7 +83,8 @@ class MotionStage(GradientStage):
             return self._critic_step(self._tensors(self.train.draw(size, random, self._critics_see)))
         if self.critics is not None:
             self.critics.requires_grad_(False)
-        losses = self._losses(self._tensors(self.train.draw(size, random)))
+        batch = self._tensors(self.train.draw(size, random))
+        losses = motion_losses(self.live, batch, self.config, self.critics)
         loss = torch.stack(list(losses.values())).sum()
         done = (step - self.critic_steps) / max(1, self.steps - self.critic_steps)
         for group in self.optimisers["adam"].param_groups:
@@ -104,90 +98,7 @@ class MotionStage(GradientStage):
 
     def _critic_step(self, batch: dict[str, Tensor]) -> dict[str, float]:
         assert self.critics is not None
-        new, sure = batch["vectors"][:, PAST:], self._sure(batch)
-        sound = self._standardised_sound(batch)
-        cues, sounds = self.critics.agreement_losses(new, sound, batch["label"], self._complete(batch))
-        loss = self.critics.emotion_loss(new, batch["label"], sure) + cues + sounds
-        return {"loss": self.take_step(loss, "critics")}
-
-    def _sure(self, batch: dict[str, Tensor]) -> Tensor:
-        """Windows whose emotion is clear, bool [B]."""
-        clear = (batch["label"] == 0) | (batch["strength"] > SURE_STRENGTH)
-        return clear & (batch["label"] >= 0) & self._complete(batch)
-
-    def _complete(self, batch: dict[str, Tensor]) -> Tensor:
-        """Windows whose new frames all lie in the clip and show the face, bool [B]."""
-        return batch["inside"][:, PAST:].min(1).values > 0
-
-    def _standardised_sound(self, batch: dict[str, Tensor]) -> Tensor:
-        context = (batch["sound"].shape[1] - WINDOW) // 2
-        new = batch["sound"][:, context + PAST : context + WINDOW]
-        return ((new - self.live.sound_mean) / self.live.sound_std).clamp(-4, 4)
-
-    def _losses(self, batch: dict[str, Tensor]) -> dict[str, Tensor]:
-        config, vectors = self.config, batch["vectors"]
-        size = len(vectors)
-        emotion = batch["emotion"]
-        hidden = torch.rand(size, 1, 1) < config.label_dropout
-        unknown = torch.zeros_like(emotion)
-        unknown[..., -1] = 1.0
-        emotion = torch.where(hidden.to(self.device), unknown, emotion)
-        features = self.live.sound_features(batch["sound"])
-        given, mask = self._given(batch)
-        time = torch.rand(size).to(self.device)
-        noise = torch.randn(vectors.shape).to(self.device)
-        t = time[:, None, None]
-        mixed = (1 - t) * noise + t * vectors
-        velocity = self.live.velocity(mixed, time, given, mask, features, emotion)
-        weight = batch["inside"][..., None] * (1 - mask)
-        total = weight.sum().clamp_min(1.0)
-        losses = {"flow": (weight * (velocity - (vectors - noise)).square()).sum() / total}
-        made = torch.where(mask > 0, vectors, mixed + (1 - t) * velocity)  # the motion that x_t leads to
-        change = (made.diff(dim=1) - vectors.diff(dim=1)).square() * weight[:, 1:]
-        losses["change"] = config.step_weight * (t.square() * change).sum() / total
-        losses["lips"] = LIPS_WEIGHT * self._lip_loss(batch, features, emotion)
-        known = batch["label"] >= 0
-        if bool(known.any()):
-            logits, strength = self.live.voice(features, batch["inside"])
-            losses["voice"] = VOICE_WEIGHT * (
-                functional.cross_entropy(logits[known], batch["label"][known])
-                + (strength - batch["strength"])[known].square().mean()
-            )
-        new, late = made[:, PAST:], (time > SURE_TIME) & ~hidden[:, 0, 0].to(self.device)
-        if self.critics is not None:
-            losses["emotion"] = config.emotion_weight * self.critics.emotion_loss(
-                new, batch["label"], self._sure(batch) & late
-            )
-            agree = self.critics.agreement_losses(
-                new, self._standardised_sound(batch), batch["label"], self._complete(batch) & late
-            )
-            losses["cohesion"], losses["sound"] = config.cohesion_weight * agree[0], config.sound_weight * agree[1]
-        if config.moment_weight:
-            spread = weight * (time > 0.6)[:, None, None]
-            losses["moments"] = config.moment_weight * spread_loss(made, vectors, spread.amax(2, keepdim=True))
-        return losses
-
-    def _given(self, batch: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
-        """Known values and their mask [B, L, D]: often the past, sometimes whole cues."""
-        vectors = batch["vectors"]
-        size, device = len(vectors), vectors.device
-        mask = torch.zeros_like(vectors)
-        past = (torch.rand(size) < _PAST_GIVEN).to(device) & batch["begins"].bool()
-        mask[:, :PAST] = past[:, None, None].float() * batch["inside"][:, :PAST, None]
-        some = torch.rand(size) < _CUES_GIVEN
-        for cue in CUES.values():
-            chosen = (some & (torch.rand(size) < _CUE_GIVEN)).to(device)
-            mask[..., cue] = torch.where(chosen[:, None, None], batch["inside"][..., None], mask[..., cue])
-        given = vectors.clone()
-        given[:, :PAST] += _PAST_NOISE * torch.randn(given[:, :PAST].shape).to(device)
-        return given * mask, mask
-
-    def _lip_loss(self, batch: dict[str, Tensor], features: Tensor, emotion: Tensor) -> Tensor:
-        error = self.live.lips(features, emotion) - batch["lips"]
-        inside = batch["inside"][..., None]
-        total = inside.sum().clamp_min(1.0) * error.shape[-1]
-        change = error.diff(dim=1).square() * inside[:, 1:]
-        return ((inside * error.square()).sum() + 2 * change.sum()) / total
+        return {"loss": self.take_step(critic_losses(self.critics, batch, heard(self.live, batch)), "critics")}
 
     def _tensors(self, batch: Batch) -> dict[str, Tensor]:
         def tensor(array: np.ndarray) -> Tensor:
@@ -202,15 +113,11 @@ class MotionStage(GradientStage):
         random = np.random.default_rng([0xE7, self.config.seed])
         batch = self._tensors(self.validation.draw(_EVALUATED, random))
         torch.manual_seed(self.config.seed)
-        live, self.live = self.live, self.model
-        try:
-            losses = self._losses(batch)
-        finally:
-            self.live = live
+        losses = motion_losses(self.model, batch, self.config, self.critics)
         lips = self.model.lips(self.model.sound_features(batch["sound"]), batch["emotion"])
         inside = batch["inside"][..., None]
         error, spread = (inside * (lips - batch["lips"]).square()).sum(), (inside * batch["lips"].square()).sum()
-        names = ("flow", "lips", "voice")
+        names = ("flow", "values", "gaze", "lips", "voice")
         scores = {f"validation_{name}": float(losses[name]) for name in names if name in losses}
         return scores | {"validation_lips_r2": 1 - float(error / spread.clamp_min(1e-6))}
 
@@ -228,7 +135,7 @@ def build_model(
     shape: np.ndarray,
     pose: np.ndarray,
     seed: int,
-) -> MotionFlow:
+) -> MotionNetwork:
     """A new network that knows the statistics of a corpus.
 
     Args:
@@ -241,7 +148,7 @@ def build_model(
         seed: of the weights.
     """
     torch.manual_seed(seed)
-    model = MotionFlow(**sizes.model_dump())
+    model = sizes.build()
     sound = np.concatenate([clip.sound for clip in clips])
     statistics = {
         "sound_mean": sound.mean(0),
@@ -289,6 +196,7 @@ def train_motion(data: Sequence[Path], output: Path, config: MotionConfig, progr
     basis = MotionBasis.fit([clip.track for clip in train])
     first = train_clips[0].open()
     sizes = NetworkSizes(
+        kind=config.network,
         width=WIDTH,
         lips=LIPS,
         sound=SOUND_WIDTH,
@@ -306,7 +214,7 @@ def train_motion(data: Sequence[Path], output: Path, config: MotionConfig, progr
         torch.device(pick_device(config.device)),
     )  # fmt: skip
     facts = MotionFacts(
-        format=1,
+        format=FORMAT,
         network=sizes,
         emotions=emotions,
         tracker=first.meta.tracker,

@@ -10,10 +10,13 @@ import torch
 
 from jean.checkpoint import load_checkpoint
 from jean.drivers.motion_model import MOTION_FILE, load_motion_model
+from jean.drivers.motion_sampling import EmotionTrack, sample_motion
+from jean.drivers.motion_sound import WIDTH as SOUND_WIDTH
 from jean.errors import ArtefactError, DivergedError, InputError, UsageError
 from jean.progress import Silent
 from jean.train.motion.config import MotionConfig
 from jean.train.motion.critics import Critics, spread_loss
+from jean.train.motion.losses import motion_losses
 from jean.train.motion.stage import MotionStage, train_motion
 from tests.helpers.interrupted import interrupted_at
 from tests.helpers.tiny_clip import make_clip, move_lips
@@ -73,6 +76,19 @@ def test_an_interrupted_run_ends_with_the_same_weights(corpus, run, tmp_path):
         assert (tmp_path / f"broken{stop}" / MOTION_FILE).read_bytes() == (run[0] / MOTION_FILE).read_bytes()
 
 
+def test_the_paper_preset_trains_an_autoregressive_model(corpus, tmp_path):
+    quick = {name: value for name, value in QUICK.items() if name != "layers"} | {"preset": "paper", "steps": 60}
+    train_motion([corpus], tmp_path / "run", MotionConfig(**quick), Silent())
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    for name in ("values", "gaze"):
+        found = [row[name] for row in log if name in row]
+        assert np.mean(found[-5:]) < 0.9 * np.mean(found[:5])
+    network = load_motion_model(tmp_path / "run" / MOTION_FILE).network
+    track = EmotionTrack.of_strengths(np.zeros((70, 2)))
+    made = sample_motion(network, np.zeros((70, SOUND_WIDTH), np.float32), track, 0)
+    assert np.isfinite(made.vectors).all() and made.vectors[:, 10].std() > 0.1  # the gaze is drawn
+
+
 def test_without_critics_there_are_none(corpus, tmp_path):
     weights = {"emotion_weight": 0.0, "cohesion_weight": 0.0, "sound_weight": 0.0, "moment_weight": 0.0}
     train_motion([corpus], tmp_path / "run", MotionConfig(**QUICK, **weights), Silent())
@@ -112,10 +128,10 @@ def test_unusable_data_is_refused(corpus, tmp_path):
 
 
 def test_a_step_that_is_not_finite_ends_the_training(corpus, tmp_path, monkeypatch):
-    losses = MotionStage._losses
-    monkeypatch.setattr(
-        MotionStage, "_losses", lambda stage, batch: losses(stage, batch) | {"flow": batch["lips"].sum() / 0}
-    )
+    def losses(model, batch, *rest):
+        return motion_losses(model, batch, *rest) | {"flow": batch["lips"].sum() / 0}
+
+    monkeypatch.setattr("jean.train.motion.stage.motion_losses", losses)
     with pytest.raises(DivergedError):
         train_motion([corpus], tmp_path / "run", MotionConfig(**QUICK), Silent())
     assert not (tmp_path / "run" / MOTION_FILE).exists()

@@ -1,0 +1,62 @@
+"""The losses of the motion model one by one: small models that differ in them, trained alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from jean.drivers.motion_model import MotionModel, NetworkSizes
+from jean.drivers.motion_vector import LIPS, WIDTH, MotionBasis
+from jean.models.motion_network import MotionNetwork
+from jean.train.motion.config import MotionConfig
+from jean.train.motion.data import MotionClip, Windows, fit_blinks
+from jean.train.motion.stage import HEADS, SOUND_WIDTH, MotionStage, build_model
+
+CRITIC_STEPS = 60
+NOTHING: dict[str, Any] = {
+    "emotion_weight": 0.0, "cohesion_weight": 0.0, "sound_weight": 0.0, "moment_weight": 0.0
+}  # fmt: skip
+# each row adds one loss to the row before; the last one is another network
+VARIANTS: dict[str, dict[str, Any]] = {
+    "flow alone": NOTHING,
+    "+ emotion": NOTHING | {"emotion_weight": 0.1},
+    "+ cohesion": NOTHING | {"emotion_weight": 0.1, "cohesion_weight": 0.05},
+    "+ sound": NOTHING | {"emotion_weight": 0.1, "cohesion_weight": 0.05, "sound_weight": 0.05},
+    "+ moments": {},
+    "paper": {"preset": "paper"},
+}
+
+
+def train_variants(
+    clips: Sequence[MotionClip], like: MotionModel, basis: MotionBasis, steps: int, say: Any
+) -> dict[str, MotionModel]:
+    """One model per variant, all with the same basis.
+
+    Args:
+        clips: the training clips.
+        like: a model whose emotions and facts are taken.
+        basis: of the cues.
+        steps: of each training.
+        say: receives a line per model.
+    """
+    torch.set_num_threads(1)
+    models, windows, blinks = {}, Windows(clips, basis, like.emotions), fit_blinks(clips, basis, like.emotions)
+    for name, changes in VARIANTS.items():
+        config = MotionConfig(steps=steps, critic_steps=CRITIC_STEPS, device="cpu", **changes)
+        sizes = NetworkSizes(
+            kind=config.network, width=WIDTH, lips=LIPS, sound=SOUND_WIDTH, emotions=len(like.emotions),
+            hidden=config.hidden, layers=config.layers, heads=HEADS, expressions=len(like.facts.expression.names),
+        )  # fmt: skip
+        network = build_model(clips, basis, blinks, sizes, np.zeros((68, 3)), np.eye(4), config.seed)
+        stage = MotionStage(windows, windows, network, config, torch.device("cpu"))
+        losses = [stage.step(step) for step in range(stage.steps)][-1]
+        trained = stage.modules["model"]
+        assert isinstance(trained, MotionNetwork)
+        facts = like.facts.model_copy(update={"network": sizes})
+        models[name] = MotionModel(Path(name), trained.eval(), basis, facts)
+        say(f"{name}: {losses}")
+    return models
