@@ -16,7 +16,7 @@ from typing import Any
 
 import jean
 from jean.cluster.base import Done, Item, Output, Task, attempt, lost
-from jean.cluster.local import Queue
+from jean.cluster.local import START_TRIES, Queue
 from jean.errors import JeanError, SetupError
 from jean.progress import Progress
 
@@ -91,6 +91,7 @@ class _Crew:
         self.free: list[Any] = []  # started actors without an item
         self.busy = [self._start() for _ in range(count)]
         self.waiting = False
+        self.count, self.lost_before_start = count, 0
 
     def hand_out(self) -> bool:
         """Gives items to free actors. False if nothing is left to do."""
@@ -118,16 +119,28 @@ class _Crew:
                 )
                 if worker.held is not None:
                     message = Done(worker.held[0], error=message)
-            except self.ray.exceptions.RayError:
+            except self.ray.exceptions.RayError as error:
+                self._count_loss(worker, error)
                 self.busy.append(self._start())
                 if worker.held is not None and not self.queue.give_back(worker.held):
                     yield lost(worker.held[0])
                 continue
             if isinstance(message, JeanError):
                 raise message
+            self.lost_before_start = 0
             self.free.append(worker.actor)
             if isinstance(message, Done):
                 yield message
+
+    def _count_loss(self, worker: _Worker, error: Exception) -> None:
+        """Raises ``SetupError`` where no worker can start, for example on machines without jean."""
+        self.lost_before_start += worker.held is None
+        if self.lost_before_start >= START_TRIES * self.count:
+            reason = " ".join(str(error).split())[:200].rstrip(".")
+            raise SetupError(
+                f"workers on the cluster end before they have started: {reason}.",
+                "Install the same jean on every machine, or ask for fewer workers.",
+            ) from error
 
     def _start(self) -> _Worker:
         actor = self.ray.remote(_Actor).options(**self.options, max_restarts=0).remote()

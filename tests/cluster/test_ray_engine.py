@@ -68,6 +68,12 @@ def test_a_task_that_cannot_start_ends_the_work(cluster) -> None:
         outcomes(RayEngine(cluster.address), CannotStart(), range(4))
 
 
+def test_workers_that_end_before_they_start_end_the_work(cluster) -> None:
+    """As on machines without jean."""
+    with pytest.raises(SetupError, match=r"end before they have started: .*Install the same jean"):
+        outcomes(RayEngine(cluster.address), CannotStart(ends=True), range(4))
+
+
 def test_another_version_on_a_worker_is_refused(cluster, monkeypatch) -> None:
     monkeypatch.setattr(jean, "__version__", "99.0")
     with pytest.raises(SetupError, match=r"the driver has jean 99\.0, a worker on .* has "):
