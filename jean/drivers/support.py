@@ -18,6 +18,7 @@ LARGEST = 1.2  # distance that limited values approach, in radii
 # Radii within which the mean of a foreign source stays. Measured on nine pairs: with 0 a constant expression such as a
 # frown is lost, with 0.8 eyes are torn in twice as many frames as with 0.3.
 CONSTANT_ROOM = 0.4
+SHARES = 20  # fractions that are tried
 PIECE = 4096  # frames that are limited at once, so that memory does not grow with the length
 
 
@@ -108,6 +109,30 @@ class Support:
         room = replace(self, radius=CONSTANT_ROOM * self.radius, residual_radius=CONSTANT_ROOM * self.residual_radius)
         near, remaining = room.limit(constant[None])
         return values + (near[0] - constant), float(remaining[0])
+
+    def share_beside(self, values: np.ndarray, added: np.ndarray) -> float:
+        """The largest fraction of slow values that leaves the motion of others as it is.
+
+        ``limit`` shrinks a sum as a whole: a smile that alone needs all of the room would also keep the mouth from
+        opening in speech. One fraction for all frames, so that it does not flicker with the speech.
+
+        Args:
+            values: [T, D], which keep their motion.
+            added: [T, D], to be added to them.
+
+        Returns:
+            In [0, 1]: with it, at most a twentieth of the frames lies beyond the radius, or beyond where ``values``
+            alone reach.
+        """
+        bounds = [
+            max(radius, np.quantile(norms, QUANTILE)) + 1e-9
+            for radius, norms in zip((self.radius, self.residual_radius), self._norms(values), strict=True)
+        ]
+        for fraction in np.linspace(1.0, 0.0, SHARES, endpoint=False):
+            norms = self._norms(values + fraction * added)
+            if all(np.quantile(norm, QUANTILE) <= bound for norm, bound in zip(norms, bounds, strict=True)):
+                return float(fraction)
+        return 0.0
 
     def _norms(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Whitened norm along the axes, and norm of the residual, both [T]."""

@@ -124,7 +124,9 @@ def gather_drivers(
         if config.pose is None:
             poses, own_frames = moved.poses, None
     if held is not None and has_lip_coordinates(checkpoint, method):
-        added = held_lips(model, person, held)
+        added = held_lips(model, person, shape, held)
+        if lip_support is not None:
+            added = added * lip_support.share_beside(lips, added)
         lips, lip_motion = lips + added, None if lip_motion is None else lip_motion + added
     remaining: dict[str, np.ndarray] = {}
     if config.expression is not None:

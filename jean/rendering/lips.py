@@ -85,18 +85,34 @@ def lips_by_prior(
 
 
 @torch.no_grad()
-def held_lips(model: TalkingHead, person: Person, held: np.ndarray) -> np.ndarray:
-    """What a held mouth, for example a smile, adds to the person's lip coordinates: [T, W].
+def held_lips(model: TalkingHead, person: Person, shape: np.ndarray, held: np.ndarray) -> np.ndarray:
+    """What a held mouth, for example a smile, adds to the person's lip coordinates, without opening the lips: [T, W].
+
+    Few coordinates stand for the whole mouth, so the nearest ones to a smile may open or close it. That is taken out
+    along the direction in which the person's own lips open.
 
     Args:
         model: the head, which has lip coordinates.
         person: the person of the run.
+        shape: the person's rigid head [68, 3], cm.
         held: offsets about the person's mean face [T, 68, 2], cm.
     """
-    rest = torch.from_numpy(np.asarray(person.offsets, np.float32)).mean(0, keepdim=True).to(model.device)
-    changed = rest + torch.from_numpy(held.astype(np.float32)).to(model.device)
-    added = model.head.lip_coordinates(changed) - model.head.lip_coordinates(rest)
-    return np.asarray(added.cpu().double().numpy())
+    offsets = np.asarray(person.offsets, np.float32)
+
+    def coordinates(values: np.ndarray) -> np.ndarray:
+        found = model.head.lip_coordinates(torch.from_numpy(values).float().to(model.device))
+        return np.asarray(found.cpu().double().numpy())
+
+    own, rest = coordinates(offsets), coordinates(offsets.mean(0, keepdims=True))
+    own -= own.mean(0)
+    opening = opening_and_width(shape[:, :2] + offsets)[:, 0].astype(np.float64)
+    opening -= opening.mean()
+    added = coordinates(offsets.mean(0) + held) - rest
+    ridge = 1e-3 * len(own) * np.diag(own.var(0) + 1e-6)
+    opens = np.linalg.solve(own.T @ own + ridge, own.T @ opening)  # opening per unit of each coordinate
+    direction = own.T @ opening
+    size = float(direction @ opens)
+    return added if size < 1e-9 else added - np.outer(added @ opens, direction / size)
 
 
 def held_mouth(

@@ -205,3 +205,17 @@ def test_an_unlimited_support_returns_what_it_is_given():
     assert np.array_equal(near, far) and np.array_equal(support.pose.turn_further(far, near)[0], far)
     offsets = 50 * random.normal(size=(9, 68, 2))
     assert np.array_equal(support.limit_offsets(offsets)[0], offsets)
+
+
+def test_what_is_added_leaves_room_for_the_motion_of_others():
+    random = np.random.default_rng(0)
+    support = Support.fit(random.normal(size=(2000, 2)), scale_floor=0.02)
+    values = 0.5 * random.normal(size=(400, 2))
+    assert support.share_beside(values, np.tile([0.5, 0.0], (400, 1))) == 1.0
+    far = np.tile([10.0, 0.0], (400, 1))
+    share = support.share_beside(values, far)
+    assert 0 < share < 0.3
+    moved = support.limit(values + share * far)[0]
+    assert moved.std(0) == pytest.approx(values.std(0), rel=0.02)
+    wide = 5 * values  # beyond the range already: what moves towards the middle may be added
+    assert support.share_beside(wide, far) == 0.0 and support.share_beside(wide, -0.1 * wide) == 1.0
