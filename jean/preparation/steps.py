@@ -259,7 +259,7 @@ def extract_sound(folder: Path, source: Path | None, late_s: float, progress: Pr
     late = round(late_s * RATE_HZ)
     wave = wave[late:] if late >= 0 else np.concatenate([np.zeros(-late, np.float32), wave])
     write_wav(folder / SOUND, wave, RATE_HZ)
-    return {"samples": len(wave), "peak": float(np.abs(wave).max(initial=0.0))}
+    return {"samples": len(wave), "peak": float(max(wave.max(initial=0.0), -wave.min(initial=0.0)))}
 
 
 def extract_audio_features(

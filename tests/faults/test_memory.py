@@ -20,7 +20,7 @@ from tests.helpers.tiny_motion import face_shape
 pytestmark = [pytest.mark.timeout(7200), pytest.mark.slow, pytest.mark.fault(28)]
 ALLOWED = 1.1
 MINUTE = 25 * 60  # frames
-GROWTH_OF_DRIVERS = 100 << 20  # bytes, from 1 to 10 minutes
+GROWTH = 100 << 20  # bytes, from 1 to 10 minutes, where little else is in memory; the sound alone takes 35 MiB
 
 
 def _peak_bytes(commands: Commands, *arguments: object) -> int:
@@ -73,7 +73,7 @@ def test_rendering_takes_no_more_memory_for_ten_minutes(commands, whole, tally: 
             output = tmp_path / f"{minutes}.mp4"
             peaks[minutes] = _peak_bytes(commands, "render", run, "--audio", sound, "-o", output, *part)
         text = f"{peaks[1] >> 20} and {peaks[10] >> 20} MiB"
-        assert peaks[10] - peaks[1] <= (0.1 * peaks[1] if tally.full else GROWTH_OF_DRIVERS), text
+        assert peaks[10] - peaks[1] <= (0.1 * peaks[1] if tally.full else GROWTH), text
 
 
 def test_preparing_takes_no_more_memory_for_ten_minutes(commands, tally: Tally, tmp_path) -> None:
@@ -86,7 +86,7 @@ def test_preparing_takes_no_more_memory_for_ten_minutes(commands, tally: Tally, 
             video = _long_video(tmp_path / f"{minutes}.mp4", minutes)
             options = ("--tracker", "truth", "--tracks-only", "--size", 64, "-o", tmp_path / f"clip{minutes}")
             peaks[minutes] = _peak_bytes(commands, "prepare", video, *options)
-        assert peaks[10] <= ALLOWED * peaks[1], f"{peaks[1] >> 20} and {peaks[10] >> 20} MiB"
+        assert peaks[10] - peaks[1] <= GROWTH, f"{peaks[1] >> 20} and {peaks[10] >> 20} MiB"
 
 
 def _speech(minutes: int) -> np.ndarray:
