@@ -40,14 +40,15 @@ def warn_of_reductions(reductions: Mapping[str, Reduction], config: RenderConfig
     That a foreign source's resting face is brought to the person (``expression_mean``) needs no warning.
     """
     own = "generated" if config.motion or config.emotion or config.emotion_timeline else "of the training clip"
+    motion = "generated" if own == "generated" and config.expression is None else "of the expression source"
     sources = {
         "expression": f"the expression ({config.expression_timeline or config.expression or own})",
-        "upper_offsets": "the movement of brows and eyes in the expression source",
-        "lower_offsets": "the movement of mouth and jaw in the expression source",
+        "upper_offsets": f"the movement of brows and eyes ({motion})",
+        "lower_offsets": f"the movement of mouth and jaw ({motion})",
         "pose": f"the head pose ({config.pose or own})",
         "lips": f"the movement of the lips ({config.audio})",
-        "gaze": f"the gaze ({config.gaze or 'of the expression source'})",
-        "blink": f"the closure of the lids ({config.blink or 'of the expression source'})",
+        "gaze": f"the gaze ({config.gaze or motion})",
+        "blink": f"the closure of the lids ({config.blink or motion})",
     }
     for name, source in sources.items():
         reduction = reductions.get(name)

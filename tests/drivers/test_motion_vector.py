@@ -8,6 +8,9 @@ import pytest
 from jean.clips.clip import Clip
 from jean.drivers.eyes import ZERO_DEG, EyeRest, measure_eyes, standardised
 from jean.drivers.face_points import rigid_offsets
+from jean.drivers.motion_model import BUILTIN, load_motion_model
+from jean.drivers.motion_sampling import EmotionTrack, sample_lips
+from jean.drivers.motion_sound import sound_features
 from jean.drivers.motion_vector import (
     CUES,
     LOWER_POINTS,
@@ -24,6 +27,7 @@ from jean.drivers.motion_vector import (
 from jean.drivers.pose_support import pose_motion
 from jean.drivers.relocate import relocate, relocate_irises
 from jean.errors import InputError
+from jean.media import read_audio
 from jean.synthetic_speaker.motion_corpus import plan_motion_corpus, write_motion_corpus
 from jean.synthetic_speaker.track_clips import performance_of
 from tests.helpers.tiny_clip import make_clip
@@ -45,6 +49,16 @@ def test_cues_are_those_of_the_performance(clip):
     right = np.corrcoef(track.gaze_deg[:, 0], tracks.gaze[:, 0])[0, 1]
     assert right > 0.95
     assert np.corrcoef(track.pose[:, 0], performance.motion.turn_rad[:, 1])[0, 1] > 0.95  # pitch turns about x
+
+
+def test_the_builtin_model_tells_lips_from_the_sound_features_of_today(clip):
+    """A new lip prior changes the features; the motion model has then to be fitted to them again."""
+    model, track = load_motion_model(BUILTIN), cue_tracks(clip[0])
+    sound = sound_features(read_audio(clip[0].sound()))[: len(track)]
+    neutral = EmotionTrack.of_strengths(np.zeros((len(track), len(model.emotions))))
+    lips, true = sample_lips(model.network, sound, neutral), model.basis.lips(track)
+    error = (lips - lips.mean(0)) - (true - true.mean(0))
+    assert 1 - np.square(error).sum() / np.square(true - true.mean(0)).sum() > 0.75
 
 
 def test_vectors_lead_back_to_the_landmarks(clip):
