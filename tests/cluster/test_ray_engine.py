@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 import jean
 from jean.cluster.ray_engine import RayEngine
@@ -22,8 +23,15 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def only_one(tmp_path_factory):
+    """Keeps other processes of the same test run from starting a cluster: Ray finds every cluster of the machine."""
+    with FileLock(tmp_path_factory.getbasetemp().parent / "ray.lock"):
+        yield
+
+
 @pytest.fixture(scope="module")
-def cluster():
+def cluster(only_one):
     """Two nodes: the head with one core, and one with two."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", f"{ROOT}")
