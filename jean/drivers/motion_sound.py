@@ -24,7 +24,7 @@ _LIPS = 5  # parameters of the lip prior
 WIDTH = _COARSE + 2 * _LIPS + 2 + 2 + 3
 LOUDNESS, SPEAKING = _COARSE + 2 * _LIPS, _COARSE + 2 * _LIPS + 1  # columns
 VOICING, PITCH = SPEAKING + 1, SPEAKING + 2  # columns; voicing is 0 in unvoiced frames
-_PIECE_S = 60  # of sound that is analysed at once
+_PIECE_S, _PITCH_PIECE_S = 60, 10  # of sound that is analysed at once
 _CONTEXT = 40  # rows that the lip prior sees around a piece
 _LOWEST_HZ, _HIGHEST_HZ = 65.0, 420.0  # of the pitch
 _PITCH_WINDOW = 640
@@ -127,7 +127,7 @@ def _pitch(wave: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     total = 2 * count  # windows: two per frame
     padded = np.pad(np.asarray(wave, np.float32), (_PITCH_WINDOW // 2, _PITCH_WINDOW + total * _PITCH_HOP))
     voicing, pitch = np.zeros(total), np.zeros(total)
-    piece = int(_PIECE_S * FPS) * 2
+    piece = int(_PITCH_PIECE_S * FPS) * 2
     for first in range(0, total, piece):
         number = min(piece, total - first)
         starts = (first + np.arange(number)) * _PITCH_HOP + _PITCH_HOP // 2

@@ -37,6 +37,7 @@ from jean.progress import Progress
 from jean.rendering.act_config import ActConfig
 
 SIZE_PX = 256  # of the frames in whose pixels the tracks are given
+_PIECE = 3000  # frames whose landmarks are computed at once
 
 
 def act(motion: str | Path, config: ActConfig, output: Path, progress: Progress) -> dict[str, Any]:
@@ -108,30 +109,20 @@ def _write(
     network, facts = model.network, model.facts
     shape = network.shape.double().numpy()
     positions = np.clip((np.arange(count) + 0.5) / config.fps * FPS - 0.5, 0, len(moved) - 1)
-    closure = interpolate_rows(moved.closure[:, None].repeat(2, 1), positions)
-    points = np.repeat(shape[None, :, :2], count, 0)
-    open_cm = lid_opening(points[0])
-    points[:, UPPER_POINTS] += interpolate_rows(moved.upper, positions)
-    points[:, LOWER_POINTS] += interpolate_rows(moved.lower, positions)
-    offsets = set_opening(points, opening_of(closure, open_cm)) - shape[:, :2]
     poses = poses_from_motion(moved.pose, network.pose.double().numpy())
     poses = interpolate_poses(poses, positions)
     camera = Camera(facts.focal * SIZE_PX, (SIZE_PX / 2, SIZE_PX / 2), SIZE_PX, SIZE_PX)
-    gaze_deg = interpolate_rows(moved.gaze_deg, positions)
-    inputs = expression_inputs(
-        interpolate_rows(sampled.vectors, positions), interpolate_rows(sampled.lips, positions), closure
-    )
+    pieces = [slice(first, first + _PIECE) for first in range(0, count, _PIECE)]
+    tracks = [_tracks(model, moved, sampled, positions[piece], poses[piece], camera) for piece in pieces]
     writer = ClipWriter(folder)
     writer.arrays(
         {
             "times_s": np.arange(count) / config.fps,
             "valid": np.ones(count, bool),
-            "landmarks": relocate(shape, offsets, poses, camera).astype(np.float32),
-            "irises": relocate_irises(shape, offsets, gaze_deg, poses, camera).astype(np.float32),
+            **{name: np.concatenate([piece[name] for piece in tracks]) for name in tracks[0]},
             "camera_to_world": poses,
             "tracker_camera_to_world": poses,
             "shape": shape.astype(np.float32),
-            "expression": (inputs @ network.expression.double().numpy()).astype(np.float32),
         }
     )
     writer.sound(wave)
@@ -147,3 +138,26 @@ def _write(
         valid=count,
         generated=GeneratedMotion(model_sha256=model_hash, emotion=emotion, seed=config.seed),
     )
+
+
+def _tracks(
+    model: MotionModel, moved: Motion, sampled: Sampled, positions: np.ndarray, poses: np.ndarray, camera: Camera
+) -> dict[str, np.ndarray]:
+    """Landmarks, irises and expression coefficients at some positions in the motion, float32."""
+    network = model.network
+    shape = network.shape.double().numpy()
+    closure = interpolate_rows(moved.closure[:, None].repeat(2, 1), positions)
+    points = np.repeat(shape[None, :, :2], len(positions), 0)
+    open_cm = lid_opening(points[0])
+    points[:, UPPER_POINTS] += interpolate_rows(moved.upper, positions)
+    points[:, LOWER_POINTS] += interpolate_rows(moved.lower, positions)
+    offsets = set_opening(points, opening_of(closure, open_cm)) - shape[:, :2]
+    gaze_deg = interpolate_rows(moved.gaze_deg, positions)
+    inputs = expression_inputs(
+        interpolate_rows(sampled.vectors, positions), interpolate_rows(sampled.lips, positions), closure
+    )
+    return {
+        "landmarks": relocate(shape, offsets, poses, camera).astype(np.float32),
+        "irises": relocate_irises(shape, offsets, gaze_deg, poses, camera).astype(np.float32),
+        "expression": (inputs @ network.expression.double().numpy()).astype(np.float32),
+    }

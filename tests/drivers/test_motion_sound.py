@@ -49,6 +49,7 @@ def test_pieces_do_not_show(monkeypatch):
     wave += (0.01 * random.standard_normal(len(wave))).astype(np.float32)
     whole = sound_features(wave)
     monkeypatch.setattr(motion_sound, "_PIECE_S", 1)
+    monkeypatch.setattr(motion_sound, "_PITCH_PIECE_S", 1)
     assert np.allclose(sound_features(wave), whole, atol=1e-3)
 
 
