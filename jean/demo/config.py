@@ -27,7 +27,7 @@ class DemoConfig(StageConfig):
         None,
         ge=1,
         le=1_000_000_000,
-        description="Optimisation steps of the head. By default 5000, or 800 with --short.",
+        description="Optimisation steps of the head. By default 4000, or 400 with --short.",
     )
     seed: int = Field(0, ge=0, le=LARGEST_SEED, description="Seed of the training.")
     device: Literal["auto", "cpu", "cuda"] = Field(
@@ -42,4 +42,4 @@ class DemoConfig(StageConfig):
     @property
     def steps(self) -> int:
         """Optimisation steps of the head, with the default filled in."""
-        return self.train_steps or (800 if self.short else 5000)
+        return self.train_steps or (400 if self.short else 4000)

@@ -34,12 +34,12 @@ class GrowingStage:
     """A step takes 0.1 ms per Gaussian; every 100th step adds ten, up to 100."""
 
     def __init__(self, clock, *given):
-        self.clock, self.count = clock, 60
+        self.clock, self.count, self.pace = clock, 60, 1.0
         self.config = SimpleNamespace(lip_response=False, gaze_response=False)
         self.evaluations = self.previews = 0
 
     def step(self, step):
-        self.clock.now += 0.0001 * self.count
+        self.clock.now += 0.0001 * self.count * self.pace
         if (step + 1) % 100 == 0:
             self.count = min(self.count + 10, 100)
 
@@ -75,6 +75,7 @@ def test_steps_evaluations_and_the_rest_fill_the_minutes(monkeypatch):
     clock.now = 20.0  # reading the clips took 20 s
     steps = steps_in(3, config, None, torch.device("cpu"), Silent(), began=0.0)
     stage, schedule = Stage(), training_schedule(steps)
+    stage.pace = 1 + duration.SLOWING  # its steps become slower while it learns
     for step in range(steps):
         stage.step(step)
         if (step + 1) % schedule.evaluate_every == 0:
