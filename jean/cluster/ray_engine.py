@@ -189,7 +189,18 @@ def _connect(address: str) -> Any:
     except (RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split()).rstrip(".")[:300]  # of versions, it names both in several lines
         raise SetupError(f"the cluster at {address} cannot be used: {reason}.", _INSTALL) from error
+    _keep_stdout_free(ray)
     return ray
+
+
+def _keep_stdout_free(ray: Any) -> None:
+    """Stops a thread of Ray from printing about lost workers on standard output, where ``--json`` prints its document.
+
+    ``log_to_driver=False`` does not stop it, and Ray has no public setting for it. Lost items are reported anyway.
+    """
+    internals = getattr(getattr(ray, "_private", None), "worker", None)
+    if hasattr(internals, "print_to_stdstream"):
+        internals.print_to_stdstream = lambda *arguments, **options: None
 
 
 def _require_listener(address: str) -> None:

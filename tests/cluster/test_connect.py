@@ -61,6 +61,16 @@ def test_ray_is_missing(monkeypatch) -> None:
         RayEngine("auto")
 
 
+def test_ray_does_not_print_on_standard_output(monkeypatch, capsys) -> None:
+    """Ray tells there about lost workers, beside the document of ``--json``."""
+    stand_in(monkeypatch)
+    internals = SimpleNamespace(print_to_stdstream=lambda data, ignore_prefix: print(data))
+    sys.modules["ray"]._private = SimpleNamespace(worker=internals)
+    RayEngine("auto")
+    internals.print_to_stdstream({"lines": ["a worker died"]}, ignore_prefix=False)
+    assert capsys.readouterr().out == ""
+
+
 def test_workers_are_as_many_as_the_cluster_has_room_for(monkeypatch) -> None:
     stand_in(monkeypatch, cpus=8, gpus=1)
     assert RayEngine("auto").count == 8 and RayEngine("auto", most=3).count == 3
