@@ -198,7 +198,7 @@ def _keep_stdout_free(ray: Any) -> None:
 
     ``log_to_driver=False`` does not stop it, and Ray has no public setting for it. Lost items are reported anyway.
     """
-    internals = getattr(getattr(ray, "_private", None), "worker", None)
+    internals: Any = getattr(getattr(ray, "_private", None), "worker", None)
     if hasattr(internals, "print_to_stdstream"):
         internals.print_to_stdstream = lambda *arguments, **options: None
 
