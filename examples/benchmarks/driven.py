@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,7 +53,7 @@ class Case:
         real: real faces of the person.
         region: where the torso may be, bool [S, S].
         frames, step: every ``step``-th of the first ``frames`` frames is rendered.
-        lips: what decides the lips, as for ``jean render --lips``.
+        options: further options of ``jean render``, as ``RenderConfig`` has them.
         controls: renders without expression source, by (voice, pose).
     """
 
@@ -64,15 +64,17 @@ class Case:
     region: np.ndarray
     frames: int
     step: int
-    lips: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     controls: dict[tuple[Path, Path | None], Rendered] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, run: Path, clip_folder: Path, frames: int, step: int, lips: str | None = None) -> Case:
+    def open(
+        cls, run: Path, clip_folder: Path, frames: int, step: int, options: Mapping[str, Any] | None = None
+    ) -> Case:
         """Loads a run and the clip it was trained on."""
         clip, head = Clip.open(clip_folder), load_head(run, progress=Silent())
         region = torso_region(sampled_mattes(clip), (head.size_px, head.size_px))
-        return cls(run.name, head, clip, real_faces(clip_folder, TRACKER, "cpu"), region, frames, step, lips)
+        return cls(run.name, head, clip, real_faces(clip_folder, TRACKER, "cpu"), region, frames, step, options or {})
 
     def render(
         self, voice: Clip, expression: Clip | None = None, pose: Clip | None = None
@@ -80,7 +82,7 @@ class Case:
         """Renders and tracks the measured frames of one drive; also returns what the support limit removed."""
         sources = {"expression": expression, "pose": pose}
         given = {name: str(clip.folder) for name, clip in sources.items() if clip is not None}
-        drive = self.head.drive(_sound(voice), **given, **({} if self.lips is None else {"lips": self.lips}))
+        drive = self.head.drive(_sound(voice), **given, **self.options)
         backgrounds = self.head.backgrounds(drive, "source")
         indices = self.indices(len(drive), *(clip for clip in sources.values() if clip is not None))
         images = [render_frame(self.head.model, drive.frame(t), backgrounds.at(t)).rgb for t in indices]
@@ -245,16 +247,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--step", type=int, default=1, help="measure every N-th frame (default 1)")
     parser.add_argument("--parts", default=",".join(PARTS), help=f"default {','.join(PARTS)}")
     parser.add_argument("--lips", help="what decides the lips: prior, own, or a run of train-lips")
+    parser.add_argument("--held-s", type=float, help="of jean render: 0 leaves the whole mouth to the speech")
     parser.add_argument("-o", "--output", type=Path, help="folder for one sheet of pictures per head")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     names = [run.name for run, _ in options.head]
+    chosen = {"lips": options.lips, "held_s": options.held_s}
+    render_options = {name: value for name, value in chosen.items() if value is not None}
     if len(set(names)) < len(names):
         parser.error(f"heads are named by their folders, which must differ: {', '.join(names)}")
     sources = [Clip.open(folder) for folder in options.sources]
     document: dict[str, Any] = {}
     for run, folder in options.head:
-        case = Case.open(run, folder, options.frames, options.step, options.lips)
+        case = Case.open(run, folder, options.frames, options.step, render_options)
         document[case.name], rows = drive_head(case, sources, options.parts.split(","))
         if options.output is not None:
             write_png(options.output / f"{case.name}.png", np.concatenate([np.concatenate(row, 1) for row in rows]))

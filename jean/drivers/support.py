@@ -121,11 +121,11 @@ class Support:
             added: [T, D], to be added to them.
 
         Returns:
-            In [0, 1]: with it, at most a twentieth of the frames lies beyond the radius, or beyond where ``values``
-            alone reach.
+            In [0, 1]: with it, at most a twentieth of the frames lies beyond ``LARGEST`` radii, or as much beyond
+            where ``values`` alone reach.
         """
         bounds = [
-            max(radius, np.quantile(norms, QUANTILE)) + 1e-9
+            LARGEST * max(radius, np.quantile(norms, QUANTILE)) + 1e-9
             for radius, norms in zip((self.radius, self.residual_radius), self._norms(values), strict=True)
         ]
         for fraction in np.linspace(1.0, 0.0, SHARES, endpoint=False):

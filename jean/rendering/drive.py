@@ -148,7 +148,8 @@ def gather_drivers(
         asked = result_eyes(config, person.eyes, expressed.eyes, turned, times)
         eyes, remaining["gaze"], remaining["blink"] = person.eyes.limit(asked)
         offsets = with_eyes(offsets, person.eyes, eyes)
-        response = GazeResponse.read(checkpoint)
+        # corrected gaze tears the eyes of lively sources more often; who names a gaze wants its direction
+        response = None if config.gaze is None else GazeResponse.read(checkpoint)
         if response is not None:
             eyes[:, GAZE] = response.ask_for(eyes[:, GAZE], camera_gaze(turned))
     reductions = {name: Reduction.of(fraction) for name, fraction in remaining.items()}

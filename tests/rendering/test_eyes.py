@@ -77,16 +77,23 @@ def test_a_gaze_is_followed_within_the_range_and_leaves_the_lids(head, speech):
 
 
 def test_a_measured_response_asks_the_head_for_more_and_leaves_the_lids(made, head, speech):
-    plain = head.drive(speech, gaze="6,-3", pose="still")
+    plain, uncorrected = head.drive(speech, gaze="6,-3", pose="still"), eyes_of(head.drive(speech))
     line = Curve(asked=[-40.0, 40.0], rendered=[-20.0, 20.0])  # the eyes turn half as far as they are asked to
     axis = AxisResponse(curve=line, with_turn=0.0, mean_turn_deg=0.0)
     found = GazeResponse(checkpoint=head.checkpoint.content_hash, tracker="t", across=axis, down=axis)
     found.write(made / "run")
     try:
         drive = head.drive(speech, gaze="6,-3", pose="still")
+        steep = Curve(asked=[-400.0, 400.0], rendered=[-20.0, 20.0])
+        axis = AxisResponse(curve=steep, with_turn=0.0, mean_turn_deg=0.0)
+        GazeResponse(checkpoint=head.checkpoint.content_hash, tracker="t", across=axis, down=axis).write(made / "run")
+        own = head.drive(speech)
+        far = head.drive(speech, gaze="12,-3")
     finally:
         (made / "run" / GazeResponse.FILE).unlink()
     np.testing.assert_allclose(eyes_of(drive)[:, GAZE], [[12.0, -6.0]] * len(drive), atol=1e-3)
+    assert eyes_of(far)[0, 0] > 59  # who asks for it gets what turns the eyes; LEAST_SLOPE allows a factor of five
+    np.testing.assert_array_equal(eyes_of(own), uncorrected)  # a source's gaze is not corrected
     np.testing.assert_array_equal(eyes_of(drive)[:, CLOSURE], eyes_of(plain)[:, CLOSURE])
     np.testing.assert_array_equal(drive.tracks.offsets.numpy(), plain.tracks.offsets.numpy())
 
