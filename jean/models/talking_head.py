@@ -320,13 +320,21 @@ class TalkingHead(nn.Module):
                 with_torso = head[-1].opacity < OPAQUE
                 if self.torso is not None and len(pose) == 1:
                     with_torso &= self.torso.shows(pixels / size_px, pose)
-            torso_rgb, torso_opacity = self._torso(pixels / size_px, pose, frame, with_torso)
+            torso_rgb, torso_opacity = self._torso(pixels / size_px, pose, frame, with_torso, generator)
         return Pixels(head, torso_rgb, torso_opacity)
 
-    def _torso(self, coordinates: Tensor, pose: Tensor, frame: Tensor, where: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _torso(
+        self,
+        coordinates: Tensor,
+        pose: Tensor,
+        frame: Tensor,
+        where: Tensor | None,
+        generator: torch.Generator | None,
+    ) -> tuple[Tensor, Tensor]:
         """Colours [R, 3] and opacities [R] of the torso at image positions [R, 2]; zeros where not ``where`` [R].
 
-        In training, every ``TORSO_STRIDE``-th pixel has a gradient.
+        In training, every ``TORSO_STRIDE``-th pixel has a gradient, from a random one on: crops as large as the frame
+        would always have it at the same pixels, and the others would learn nothing.
         """
         if self.torso is None:
             return coordinates.new_zeros(len(coordinates), 3), coordinates.new_zeros(len(coordinates))
@@ -337,9 +345,12 @@ class TalkingHead(nn.Module):
         if not torch.is_grad_enabled():
             rgb[rows], opacity[rows] = self.torso(coordinates[rows], pose, frame[rows])
             return rgb, opacity
+        chosen = 0
+        if generator is not None:
+            chosen = int(torch.randint(TORSO_STRIDE, (), generator=generator, device=generator.device))
         for first in range(TORSO_STRIDE):
             own = rows[first::TORSO_STRIDE]
-            with torch.set_grad_enabled(first == 0):
+            with torch.set_grad_enabled(first == chosen):
                 own_rgb, own_opacity = self.torso(coordinates[own], pose, frame[own])
             rgb, opacity = rgb.index_copy(0, own, own_rgb), opacity.index_copy(0, own, own_opacity)
         return rgb, opacity

@@ -72,6 +72,24 @@ def test_training_gives_crops_and_rendering_whole_frames(tmp_path, monkeypatch):
     assert render_opacity(made.model, made.frames(0), 24)[..., 0].tolist() == [[128] * 24] * 24
 
 
+def test_crops_as_large_as_the_frame_teach_the_torso_everywhere(tmp_path, monkeypatch):
+    made = stage(tmp_path, monkeypatch)
+    made = NerfStage(made.data, made.config.model_copy(update={"rays": 24 * 24}), torch.device("cpu"))
+    seen, taught, forward = set(), set(), made.model.torso.forward
+
+    def watched(coordinates, pose, frame):
+        places = {tuple(place) for place in coordinates.tolist()}
+        seen.update(places)
+        if torch.is_grad_enabled():
+            taught.update(places)
+        return forward(coordinates, pose, frame)
+
+    monkeypatch.setattr(made.model.torso, "forward", watched)
+    for _ in range(20):
+        made.losses(False)
+    assert len(seen) > 100 and taught == seen
+
+
 def test_the_background_of_a_crop_has_one_colour(tmp_path, monkeypatch):
     made = stage(tmp_path, monkeypatch)
     from jean.train.nerf import losses
