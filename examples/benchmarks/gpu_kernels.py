@@ -12,13 +12,13 @@ from typing import Any
 
 import torch
 from gpu_report import Report
-from splat_speed import CASES, head_of_gaussians, step
+from splat_speed import CASES, head_of_gaussians, picture, step
 
 from jean.kernels.cuda import build as cuda_build
 from jean.kernels.cuda import check as cuda_check
 from jean.kernels.cuda import launch as cuda_launch
 from jean.kernels.cuda import nvrtc
-from jean.kernels.ops.splat import splat, splat_picture
+from jean.kernels.ops.splat import splat
 
 SANITIZER_S = 60
 SANITIZED = ("composite", "march", "splat")  # small problems: the sanitizer takes up to a hundred times as long
@@ -65,9 +65,9 @@ def gaussians(device: torch.device, rounds: int) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for name, (count, size) in CASES.items():
         case = [tensor.to(device) for tensor in head_of_gaussians(count, size)]
-        window, back = (0, 0, size, size), torch.full((size, size, 3), 0.5, device=device)
+        window = (0, 0, size, size)
         works: dict[str, Callable[[], object]] = {
-            "picture": lambda case=case, window=window, back=back: splat_picture(*case, window, back),
+            "picture": lambda case=case, window=window: picture(splat, case, window),
             "step": lambda case=case, window=window: step(splat, case, window),
         }
         result[name] = {"gaussians": count}

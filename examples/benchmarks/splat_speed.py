@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from jean.kernels import library, reference_splat
-from jean.kernels.ops.splat import splat, splat_picture
+from jean.kernels.ops.splat import splat
 
 CASES = {"256": (20_000, 256), "512": (60_000, 512)}
 DISTANCE_CM, SPREAD_CM = 60.0, 10.0
@@ -46,6 +46,12 @@ def head_of_gaussians(count: int, size: int) -> list[Tensor]:
     pose[2, 3] = DISTANCE_CM
     lens = torch.tensor([focal, size / 2, size / 2])
     return [centres, scales, rotations, 0.3 + 0.65 * uniform(count), uniform(count, 3), pose, lens]
+
+
+@torch.no_grad()
+def picture(function: Callable, case: list[Tensor], window: tuple[int, int, int, int], **options: str) -> None:
+    """The forward pass of a picture alone."""
+    function(*case, window, **options)
 
 
 def step(function: Callable, case: list[Tensor], window: tuple[int, int, int, int], **options: str) -> None:
@@ -75,17 +81,16 @@ def figures(taken: list[tuple[float, float]]) -> dict[str, float]:
 def measure(count: int, size: int, targets: list[str], rounds: int) -> dict[str, object]:
     """Pictures and steps of one case, by every instruction set and by torch."""
     case, window = head_of_gaussians(count, size), (0, 0, size, size)
-    back, out = torch.full((size, size, 3), 0.5), torch.empty(size, size, 3, dtype=torch.uint8)
     works: dict[str, Callable[[], object]] = {}
     for name in targets:
-        works[f"picture_{name}"] = lambda name=name: splat_picture(*case, window, back, out=out, target=name)
+        works[f"picture_{name}"] = lambda name=name: picture(splat, case, window, target=name)
         works[f"step_{name}"] = lambda name=name: step(splat, case, window, target=name)
     taken: dict[str, list[tuple[float, float]]] = {kind: [] for kind in works}
     for _ in range(rounds + 1):
         for kind, work in works.items():
             taken[kind].append(timed(work))
     slow = {
-        "picture": timed(lambda: reference_splat.splat_picture(*case, window, back)),
+        "picture": timed(lambda: picture(reference_splat.splat, case, window)),
         "step": timed(lambda: step(reference_splat.splat, case, window)),
     }
     ratios = {kind: times[1] / min(cpu for _, cpu in taken[f"{kind}_{targets[0]}"][1:]) for kind, times in slow.items()}

@@ -81,9 +81,8 @@ OPERATIONS: dict[str, Operation] = {
     "mlp": Operation(("mlp_values", "mlp_half")),
     "mlp_values": Operation(("mlp_values",), ("mlp_half",), cpu_bf16=True),
     "render_mlp_rays": Operation(cpu_bf16=True, dtypes=_FLOAT32),
-    # Gaussians in a window of a picture: with gradients; over a background, as bytes
+    # Gaussians in a window of a picture, with gradients
     "splat": Operation(("splat",)),
-    "splat_picture": Operation(("splat",), dtypes=_FLOAT32),
     # both heads
     "march": Operation(("march",)),
     "composite": Operation(("composite",)),

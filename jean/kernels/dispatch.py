@@ -56,7 +56,6 @@ __all__ = [
     "render_rays_fused",
     "roughness",
     "splat",
-    "splat_picture",
     "torso_layer",
     "trace",
     "triplane_field",
@@ -97,41 +96,6 @@ def splat(
         intrinsics,
         window,
         screen=screen,
-        near_cm=near_cm,
-        compensate=compensate,
-    )
-
-
-def splat_picture(
-    centres: Tensor,
-    scales: Tensor,
-    rotations: Tensor,
-    opacities: Tensor,
-    colours: Tensor,
-    world_to_camera: Tensor,
-    intrinsics: Tensor,
-    window: tuple[int, int, int, int],
-    background: Tensor | None,
-    backend: Backend,
-    *,
-    depth: Tensor | None = None,
-    near_cm: float = reference_splat.NEAR_CM,
-    compensate: bool = False,
-) -> Tensor:
-    """Gaussians over a background as an 8-bit picture, by kernels or torch; see ``jean.kernels.ops.splat``."""
-    kernels = backend.uses_kernels("splat_picture", centres)
-    function = splat_kernels.splat_picture if kernels else reference_splat.splat_picture
-    return function(
-        centres,
-        scales,
-        rotations,
-        opacities,
-        colours,
-        world_to_camera,
-        intrinsics,
-        window,
-        background,
-        depth=depth,
         near_cm=near_cm,
         compensate=compensate,
     )

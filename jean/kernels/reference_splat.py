@@ -125,43 +125,6 @@ def splat(
     return Splat(picture[..., :channels], picture[..., channels], picture[..., channels + 1], radii)
 
 
-@torch.no_grad()
-def splat_picture(
-    centres: Tensor,
-    scales: Tensor,
-    rotations: Tensor,
-    opacities: Tensor,
-    colours: Tensor,
-    world_to_camera: Tensor,
-    intrinsics: Tensor,
-    window: tuple[int, int, int, int],
-    background: Tensor | None = None,
-    *,
-    depth: Tensor | None = None,
-    near_cm: float = NEAR_CM,
-    compensate: bool = False,
-) -> Tensor:
-    """Gaussians over a background, as an 8-bit picture [H, W, 3].
-
-    Arguments are those of ``splat`` and of ``jean.kernels.ops.splat.splat_picture``.
-    """
-    check_picture(colours, window, background, None, depth)
-    gaussians = (centres, scales, rotations, opacities, colours)
-    front = splat(*gaussians, world_to_camera, intrinsics, window, near_cm=near_cm, compensate=compensate)
-    return over_background(front, background, depth)
-
-
-def over_background(front: Splat, background: Tensor | None, depth: Tensor | None) -> Tensor:
-    """Gaussians over a background as bytes; writes ``depth``. See ``jean.kernels.ops.splat.splat_picture``."""
-    rgb = front.colour
-    if background is not None:
-        back = background.float() if background.is_floating_point() else background.float() / 255
-        rgb = rgb + (1 - front.opacity)[..., None] * back
-    if depth is not None:
-        depth.copy_(torch.where(front.opacity > 0.5, front.depth / front.opacity.clamp_min(0.5), 0.0))
-    return (rgb.nan_to_num(0.0).clamp(0, 1) * 255 + 0.5).byte()
-
-
 def project(
     centres: Tensor,
     scales: Tensor,
@@ -256,31 +219,6 @@ def check_shapes(
             raise ValueError(f"{name} must be {list(shape)}, not {list(tensor.shape)}")
     if len(window) != 4 or window[2] < 0 or window[3] < 0:
         raise ValueError(f"a window is (x0, y0, width, height), not {tuple(window)}")
-
-
-def check_picture(
-    colours: Tensor,
-    window: tuple[int, int, int, int],
-    background: Tensor | None,
-    out: Tensor | None,
-    depth: Tensor | None,
-) -> None:
-    """Raises ValueError where the arguments of ``splat_picture`` beside those of ``splat`` do not fit."""
-    if colours.shape[1] != 3:
-        raise ValueError(f"a picture has 3 colours, not {colours.shape[1]}")
-    size = (window[3], window[2])
-    kinds = {
-        "background": (background, (*size, 3), (torch.uint8, torch.float32)),
-        "out": (out, (*size, 3), (torch.uint8,)),
-        "depth": (depth, size, (torch.float32,)),
-    }
-    for name, (tensor, shape, dtypes) in kinds.items():
-        if tensor is None:
-            continue
-        if tuple(tensor.shape) != shape or tensor.dtype not in dtypes:
-            raise ValueError(f"{name} must be {list(shape)} in {dtypes[0]}, not {list(tensor.shape)} in {tensor.dtype}")
-        if name != "background" and not tensor.is_contiguous():
-            raise ValueError(f"{name} must be contiguous")
 
 
 def _overlaps(footprints: Footprints, window: tuple[int, int, int, int]) -> Tensor:

@@ -305,17 +305,6 @@ class SplatGradients(ctypes.Structure):
     _fields_ = [(name, _POINTER) for name in ("to_colour", "to_opacity", "to_depth", *_SPLAT_INPUTS, "screen")]
 
 
-class SplatPicture(ctypes.Structure):
-    """``JeanSplatPicture``."""
-
-    _fields_ = [
-        ("background", _POINTER),
-        ("picture", _POINTER),
-        ("depth", _POINTER),
-        ("background_is_bytes", _INT),
-    ]
-
-
 def splat_channels(colours: int) -> int:
     """Channels of a projected Gaussian (``splat.h``): up to 3 or 7 colours, and the depth."""
     return 4 if colours <= 3 else 8

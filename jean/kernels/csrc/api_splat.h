@@ -43,7 +43,7 @@ class Scratch {
   Kept& kept_;
   bool failed_ = false;
 };
-enum { BOXES, ITEMS, ORDERED, STARTS, LISTED, FIRSTS, PAIRS, RECORDS };
+enum { BOXES, ITEMS, ORDERED, STARTS, LISTED, FIRSTS, PAIRS };
 
 // Sorts (key, index) by the key, 11 bits at a time; equal keys keep their order.
 template <class Key>
@@ -225,21 +225,4 @@ JEAN_API int jean_splat_backward(const JeanSplats* splats, const JeanSplatGradie
     }
   }
   return 0;
-}
-
-// Renders Gaussians over a background, without gradients; see JeanSplatPicture. Of `splats` the inputs are read alone.
-JEAN_API int jean_splat_picture(const JeanSplats* splats, const JeanSplatPicture* picture, int64_t target,
-                                int64_t threads) {
-  const JeanKernels* k = table(target);
-  JeanSplats s = *splats;
-  const size_t records = sizeof(float) * splat_record(s.channels) * s.count;
-  Scratch memory(RECORDS, records + sizeof(int32_t) * s.count);
-  if (memory.failed()) return FAILED;
-  s.records = memory.get<char>();
-  s.order = (int32_t*)(memory.get<char>() + records);
-  s.radii = nullptr;
-  return lay_out_splats(k, s, threads, [&](const JeanTileLists& lists) {
-    const long tiles = (long)lists.across * ((s.window[3] + SPLAT_SIDE - 1) / SPLAT_SIDE);
-    share_out(tiles, threads, [&](long tile, int) { k->splat_picture(&s, &lists, picture, tile, tile + 1); });
-  });
 }

@@ -185,18 +185,10 @@ typedef struct {
   double near_cm;
   const void *centres, *scales, *rotations, *opacities;     // [count, 3], [count, 3], [count, 4], [count]
   const void *colours, *world_to_camera, *intrinsics;       // [count, channels], [3, 4], [3]
-  void *records, *radii;                                    // [count, 8 + 4 or 8]; [count] or null
+  void *records, *radii;                                    // [count, 8 + 4 or 8]; [count]
   int32_t* order;                                           // [count], visible Gaussians by depth, then -1
   void *colour, *opacity, *depth;                           // [height, width, channels], [height, width] twice
 } JeanSplats;
-
-// A rendered window of three colours over a background.
-typedef struct {
-  const void* background;  // [height, width, 3], 0 to 1, or 0 to 255 as bytes; null: black
-  uint8_t* picture;        // [height, width, 3]
-  float* depth;            // [height, width], cm, 0 where the Gaussians are not opaque; null: not wanted
-  int32_t background_is_bytes;
-} JeanSplatPicture;
 
 // Tiles [x0, x1] by [y0, y1] of a window; none if x0 > x1. So a window has at most 2^20 px along a side.
 typedef struct {

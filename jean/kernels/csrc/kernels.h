@@ -61,7 +61,6 @@ typedef struct {
                        long end);
   void (*splat_project_backward)(const JeanSplats*, const JeanSplatGradients*, const int64_t* first, const void* pairs,
                                  long begin, long end, void* camera_sums);
-  void (*splat_picture)(const JeanSplats*, const JeanTileLists*, const JeanSplatPicture*, long begin, long end);
 } JeanKernels;
 
 const JeanKernels* jean_kernels_portable(void);

@@ -47,15 +47,4 @@ void splat_project_backward(const JeanSplats* s, const JeanSplatGradients* g, co
   }
 }
 
-// In single precision only: rendering has no gradients to check.
-void splat_picture(const JeanSplats* s, const JeanTileLists* lists, const JeanSplatPicture* to, long begin, long end) {
-  if constexpr (sizeof(JEAN_SCALAR) == sizeof(float)) {
-    if (to->depth) {
-      picture_tiles<JEAN_LANES, 4>(*s, *lists, *to, begin, end);
-    } else {
-      picture_tiles<JEAN_LANES, 3>(*s, *lists, *to, begin, end);
-    }
-  }
-}
-
 }  // namespace

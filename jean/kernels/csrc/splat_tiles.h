@@ -129,9 +129,9 @@ JEAN_FN void look_ahead(const T* records, const int32_t* list, long k, long coun
   __builtin_prefetch(later + RECORD - 1);
 }
 
-// Quantities of a drawn tile: transmittance, then the channels' sums. `SHOWN` channels of a record are drawn.
-template <class T, int N, int CHANNELS, int SHOWN>
-JEAN_FN void draw_tile(const T* records, const int32_t* list, long count, TilePixels<T, N, 1 + SHOWN>& tile) {
+// Quantities of a drawn tile: transmittance, then the channels' sums.
+template <class T, int N, int CHANNELS>
+JEAN_FN void draw_tile(const T* records, const int32_t* list, long count, TilePixels<T, N, 1 + CHANNELS>& tile) {
   typedef typename Lanes<T, N>::type V;
   constexpr int RECORD = RECORD_HEAD + CHANNELS, ACROSS = SPLAT_SIDE / N;
   const V lanes = lane_numbers<T, N>();
@@ -150,7 +150,7 @@ JEAN_FN void draw_tile(const T* records, const int32_t* list, long count, TilePi
         alpha = alpha > T(SPLAT_MAX_ALPHA) ? V{} + T(SPLAT_MAX_ALPHA) : alpha;
         const V weight = (active ? alpha : V{}) * light;
         store<T, N>(cell[0], light - weight);
-        for (int c = 0; c < SHOWN; ++c)
+        for (int c = 0; c < CHANNELS; ++c)
           store<T, N>(cell[1 + c], load<T, N>(cell[1 + c]) + weight * record[RECORD_HEAD + c]);
       }
     if (k % SPLAT_LOOK == SPLAT_LOOK - 1 && tile.opaque()) break;
@@ -163,39 +163,13 @@ JEAN_FN void draw_tiles(const JeanSplats& s, const JeanTileLists& lists, long be
   for (long t = begin; t < end; ++t) {
     TilePixels<T, N, 1 + CHANNELS> tile(s, lists.across, t);
     const long first = lists.start[t];
-    draw_tile<T, N, CHANNELS, CHANNELS>((const T*)s.records, lists.list + first, lists.start[t + 1] - first, tile);
+    draw_tile<T, N, CHANNELS>((const T*)s.records, lists.list + first, lists.start[t + 1] - first, tile);
     for (int y = 0; y < tile.height; ++y)
       for (int x = 0; x < tile.width; ++x) {
         const long pixel = tile.pixel(s, y, x);
         for (int c = 0; c < s.channels; ++c) ((T*)s.colour)[pixel * s.channels + c] = tile.at(y, x, 1 + c);
         ((T*)s.opacity)[pixel] = T(1) - tile.at(y, x, 0);
         ((T*)s.depth)[pixel] = tile.at(y, x, CHANNELS);
-      }
-  }
-}
-
-// Tiles [begin, end) over the background, as bytes; `SHOWN` is 4 if the depth is wanted.
-template <int N, int SHOWN>
-JEAN_FN void picture_tiles(const JeanSplats& s, const JeanTileLists& lists, const JeanSplatPicture& to, long begin,
-                           long end) {
-  for (long t = begin; t < end; ++t) {
-    TilePixels<float, N, 1 + SHOWN> tile(s, lists.across, t);
-    const long first = lists.start[t];
-    draw_tile<float, N, 4, SHOWN>((const float*)s.records, lists.list + first, lists.start[t + 1] - first, tile);
-    for (int y = 0; y < tile.height; ++y)
-      for (int x = 0; x < tile.width; ++x) {
-        const long pixel = tile.pixel(s, y, x);
-        const float light = tile.at(y, x, 0);
-        for (int c = 0; c < 3; ++c) {
-          float behind = 0.0f;
-          if (to.background)
-            behind = to.background_is_bytes ? (float)((const uint8_t*)to.background)[3 * pixel + c]
-                                            : 255.0f * ((const float*)to.background)[3 * pixel + c];
-          const float value = 255.0f * tile.at(y, x, 1 + c) + light * behind;
-          // rounded; a background that is NaN becomes black
-          to.picture[3 * pixel + c] = (uint8_t)(value > 0.0f ? lesser(value, 255.0f) + 0.5f : 0.0f);
-        }
-        if (SHOWN == 4) to.depth[pixel] = light < 0.5f ? tile.at(y, x, SHOWN) / (1.0f - light) : 0.0f;
       }
   }
 }
@@ -327,7 +301,7 @@ JEAN_FN void project_range(const JeanSplats& s, JeanTileBox* boxes, long begin, 
     boxes[i] = visible ? tiles_of(to, s.window[2], s.window[3]) : NO_TILES;
     if (!visible)
       for (int k = 0; k < RECORD; ++k) to[k] = T(0);
-    if (s.radii) ((T*)s.radii)[i] = greater(to[EXTENT_X], to[EXTENT_Y]);
+    ((T*)s.radii)[i] = greater(to[EXTENT_X], to[EXTENT_Y]);
   }
 }
 

@@ -232,7 +232,6 @@ const JeanKernels* JEAN_TABLE(void) {
                                     splat_boxes,
                                     splat_draw,
                                     splat_slopes,
-                                    splat_project_backward,
-                                    splat_picture};
+                                    splat_project_backward};
   return &table;
 }

@@ -1,4 +1,4 @@
-"""Gaussians rasterised by the compiled kernels (``csrc/splat.h``): an operator with all gradients, and pictures."""
+"""Gaussians rasterised by the compiled kernels (``csrc/splat.h``): an operator with all gradients."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from jean.kernels import library, structures
 from jean.kernels.ops.common import contiguous, on_gpu, pointers, target_number
-from jean.kernels.reference_splat import NEAR_CM, Splat, check_picture, check_shapes, over_background
+from jean.kernels.reference_splat import NEAR_CM, Splat, check_shapes
 
 MAX_COLOURS = 7  # of a record in splat.h, whose eighth channel is the depth
 MAX_SIDE_PX = 2**20  # of a window: numbers of tiles have 16 bits
@@ -52,67 +52,6 @@ def splat(
         *inputs, screen, list(window), near_cm, compensate, number
     )
     return Splat(colour, opacity, depth, radii)
-
-
-@torch.no_grad()
-def splat_picture(
-    centres: Tensor,
-    scales: Tensor,
-    rotations: Tensor,
-    opacities: Tensor,
-    colours: Tensor,
-    world_to_camera: Tensor,
-    intrinsics: Tensor,
-    window: tuple[int, int, int, int],
-    background: Tensor | None = None,
-    *,
-    out: Tensor | None = None,
-    depth: Tensor | None = None,
-    near_cm: float = NEAR_CM,
-    compensate: bool = False,
-    target: str | None = None,
-) -> Tensor:
-    """Renders Gaussians over a background as an 8-bit picture, without gradients; on the CPU in one call.
-
-    The first seven arguments and the window are those of ``splat``; tensors that are float32 and contiguous are not
-    copied. With ``out`` a call allocates no memory once a call of this size has been made in the thread.
-
-    Args:
-        colours: [N, 3], 0 to 1.
-        background: [H, W, 3], float32 from 0 to 1 or uint8; None: black.
-        out: uint8 [H, W, 3], contiguous, receives the picture; None: a new tensor.
-        depth: float32 [H, W], contiguous, receives the mean depth, cm, and 0 where the opacity is at most a half; None:
-            not computed, which saves time.
-        near_cm, compensate: see ``splat``.
-        target: CPU instruction set; None: the fastest.
-
-    Returns:
-        uint8 [H, W, 3]: ``out``, if given.
-
-    Raises:
-        SetupError: the kernels are not built.
-        ValueError: shapes or dtypes that do not fit.
-    """
-    check_shapes(centres, scales, rotations, opacities, colours, world_to_camera, intrinsics, window, None)
-    check_picture(colours, window, background, out, depth)
-    _check_limits(colours, window)
-    given = (centres, scales, rotations, opacities, colours, world_to_camera, intrinsics)
-    if on_gpu(centres):
-        front = splat(*given, window, near_cm=near_cm, compensate=compensate)
-        made = over_background(front, background, depth)
-        return made if out is None else out.copy_(made)
-    inputs = [tensor.float().contiguous() for tensor in given]
-    if out is None:
-        out = torch.empty(window[3], window[2], 3, dtype=torch.uint8)
-    background = None if background is None else background.contiguous()
-    call = structures.Splats(count=len(centres), channels=3, compensate=compensate, near_cm=near_cm)
-    call.window[:] = window
-    call.fill([*pointers(inputs), *[None] * 6])
-    picture = structures.SplatPicture(*pointers([background, out, depth]))
-    picture.background_is_bytes = background is not None and background.dtype == torch.uint8
-    number = target_number(torch.float32, target)
-    library.call("jean_splat_picture", call, picture, number, torch.get_num_threads())
-    return out
 
 
 def _check_limits(colours: Tensor, window: Sequence[int]) -> None:

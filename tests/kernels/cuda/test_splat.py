@@ -8,10 +8,10 @@ import torch
 from jean.kernels import reference_splat as reference
 from jean.kernels.cuda import splat as cuda_splat
 from jean.kernels.ops import splat as splat_op
-from jean.kernels.ops.splat import splat, splat_picture
+from jean.kernels.ops.splat import splat
 from tests.helpers.cuda_emulator import emulator as emulator
 from tests.helpers.gaussians import NAMES, gaussians
-from tests.kernels.ops.test_splat import WINDOW, assert_equal, results
+from tests.kernels.ops.test_splat import assert_equal, results
 
 
 @pytest.fixture
@@ -74,13 +74,3 @@ def test_equal_depths_and_gaussians_behind_the_camera(on_card):
     got, want = (results(function, case, near_cm=30.0) for function in (splat, reference.splat))
     assert (got[0].radii == 0).any()
     assert_equal(got, want, 1e-5)
-
-
-def test_a_picture_equals_that_of_the_cpu(emulator, monkeypatch):
-    case, back = gaussians(100), torch.rand(37, 40, 3)
-    want = splat_picture(*case, WINDOW, back)
-    monkeypatch.setattr(splat_op, "on_gpu", lambda tensor: True)
-    monkeypatch.setattr(cuda_splat, "Launcher", lambda device: emulator)
-    got, depth = torch.zeros_like(want), torch.zeros(37, 40)
-    assert splat_picture(*case, WINDOW, back, out=got, depth=depth) is got
-    assert (got.int() - want.int()).abs().max() <= 1 and depth.max() > 50

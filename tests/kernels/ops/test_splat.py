@@ -12,7 +12,7 @@ from jean.errors import JeanError
 from jean.kernels import dispatch
 from jean.kernels import reference_splat as reference
 from jean.kernels.backend import Backend
-from jean.kernels.ops.splat import MAX_COLOURS, MAX_SIDE_PX, splat, splat_picture
+from jean.kernels.ops.splat import MAX_COLOURS, MAX_SIDE_PX, splat
 from tests.helpers.gaussians import NAMES, gaussians
 from tests.helpers.kernel_paths import path as path
 
@@ -187,38 +187,8 @@ def test_wrong_arguments_are_errors():
         splat(*gaussians(5), (0, 0, 4, -4))
     with pytest.raises(ValueError, match="along a side"):
         splat(*gaussians(5), (0, 0, 4, MAX_SIDE_PX + 1))
-    with pytest.raises(ValueError, match="3 colours"):
-        splat_picture(*gaussians(5, channels=4), WINDOW)
-    with pytest.raises(ValueError, match="background"):
-        splat_picture(*gaussians(5), WINDOW, torch.zeros(37, 40))
-    with pytest.raises(ValueError, match="out must be"):
-        splat_picture(*gaussians(5), WINDOW, out=torch.zeros(37, 40, 3))
-    with pytest.raises(ValueError, match="contiguous"):
-        splat_picture(*gaussians(5), WINDOW, depth=torch.zeros(40, 37).T)
     with pytest.raises(JeanError, match="cannot run here"):
         splat(*gaussians(5), WINDOW, target="abacus")
-
-
-@pytest.mark.parametrize("kind", ["bytes", "floats", "black"])
-def test_a_picture_is_the_gaussians_over_the_background(kind, path):
-    case, (_, _, width, height) = gaussians(200), WINDOW
-    back = torch.randint(0, 256, (height, width, 3), generator=torch.Generator().manual_seed(0), dtype=torch.uint8)
-    given = {"bytes": back, "floats": back.float() / 255, "black": None}[kind]
-    front = splat(*case, WINDOW, target=path)
-    value = 255 * front.colour
-    if kind != "black":
-        value = value + (1 - front.opacity)[..., None] * back
-    out, depth = torch.zeros(height, width, 3, dtype=torch.uint8), torch.full((height, width), torch.nan)
-    picture = splat_picture(*case, WINDOW, given, out=out, depth=depth, target=path)
-    assert picture is out and (picture.float() - value.clamp(0, 255)).abs().max() <= 0.501
-    assert torch.equal(picture, splat_picture(*case, WINDOW, given, target=path))  # without depth
-    surface = front.opacity > 0.501
-    torch.testing.assert_close(depth[surface], (front.depth / front.opacity)[surface])
-    assert (depth[front.opacity < 0.499] == 0).all() and surface.any()
-    readable_depth = torch.zeros(height, width)
-    readable = reference.splat_picture(*case, WINDOW, given, depth=readable_depth)
-    assert (readable.int() - picture.int()).abs().max() <= 1
-    torch.testing.assert_close(depth[surface], readable_depth[surface], rtol=1e-4, atol=1e-3)
 
 
 def test_pictures_of_different_sizes_follow_each_other(path):
@@ -227,20 +197,21 @@ def test_pictures_of_different_sizes_follow_each_other(path):
         (gaussians(count, size, seed=count), (0, 0, size, size))
         for count, size in ((500, 70), (3, 20), (0, 33), (900, 50))
     ]
-    first = [splat_picture(*case, window, target=path) for case, window in cases]
-    again = [splat_picture(*case, window, target=path) for case, window in reversed(cases)]
-    assert all(torch.equal(a, b) for a, b in zip(first, reversed(again), strict=True))
-    for (case, window), picture in zip(cases, first, strict=True):
-        assert (picture - 255 * splat(*case, window, target=path).colour).abs().max() <= 0.501
+    first = [splat(*case, window, target=path) for case, window in cases]
+    again = [splat(*case, window, target=path) for case, window in reversed(cases)]
+    for (case, window), one, two in zip(cases, first, reversed(again), strict=True):
+        assert torch.equal(one.colour, two.colour) and torch.equal(one.depth, two.depth)
+        torch.testing.assert_close(one.colour, reference.splat(*case, window).colour, rtol=1e-4, atol=1e-4)
 
 
 def test_several_callers_at_once_each_get_their_own_picture():
     """``jean render`` draws frames side by side; every thread has its own memory."""
     cases = [gaussians(400, 60, seed=seed) for seed in range(4)]
-    expected = [splat_picture(*case, (0, 0, 60, 60)) for case in cases]
+    window = (0, 0, 60, 60)
+    expected = [splat(*case, window).colour for case in cases]
 
     def same(number: int) -> bool:
-        return all(torch.equal(splat_picture(*cases[number], (0, 0, 60, 60)), expected[number]) for _ in range(20))
+        return all(torch.equal(splat(*cases[number], window).colour, expected[number]) for _ in range(20))
 
     with ThreadPoolExecutor(4) as callers:
         assert all(callers.map(same, range(4), timeout=120))
@@ -255,16 +226,6 @@ def test_many_large_gaussians_give_their_memory_back():
     assert all(tensor.grad.isfinite().all() for tensor in inputs)
 
 
-def test_colours_and_backgrounds_beyond_the_range_are_clamped(path):
-    case = gaussians(100)
-    case[4][:50], case[4][50:] = 9.0, -9.0
-    back = torch.full((37, 40, 3), torch.nan)
-    picture = splat_picture(*case, WINDOW, back, target=path)
-    assert (picture[splat(*case, WINDOW).colour[..., 0] < -1] == 0).all()
-    plain = splat_picture(*case, WINDOW, target=path)
-    assert (plain == 255).any() and (plain == 0).any()
-
-
 def test_the_backend_decides_between_kernels_and_torch():
     case = gaussians(30)
     native, readable = (
@@ -273,9 +234,3 @@ def test_the_backend_decides_between_kernels_and_torch():
     )
     assert torch.equal(native.colour, splat(*case, WINDOW, compensate=True).colour)
     assert torch.equal(readable.colour, reference.splat(*case, WINDOW, compensate=True).colour)
-    native, readable = (
-        dispatch.splat_picture(*case, WINDOW, None, Backend.resolve(choice, "cpu"))
-        for choice in ("native", "reference")
-    )
-    assert torch.equal(native, splat_picture(*case, WINDOW))
-    assert torch.equal(readable, reference.splat_picture(*case, WINDOW))
