@@ -13,6 +13,7 @@ from torch import Tensor
 MIDDLE_CM = 4.5  # z of the widest part of a head, head space
 BACK_CM = 9.5  # from there to the back of the head
 FRONT_CM = 15.0  # likewise to the front, with room for nose, chin and a fringe
+HAIR_CM = 5.0  # behind the middle, in which the hull's width counts
 LEAST_CM = 2.0  # half width of slices in which the hull is empty or thin
 SOFT = 0.3  # of the squared radius, over which the penalty rises
 SIDES_WEIGHT = 0.4  # of the loss, for every fourth step
@@ -21,7 +22,7 @@ STEP_CM = 1.0  # along which alpha is penalised
 
 
 class HeadSides:
-    """Ellipses of the horizontal slices of a head.
+    """Ellipses of the horizontal slices of a head, as wide as the hull from its middle on backwards.
 
     Args:
         possible: bool [D, H, W], the visual hull without its margin.
@@ -30,7 +31,9 @@ class HeadSides:
 
     def __init__(self, possible: Tensor, centres: Tensor):
         x, y, z = centres[0, 0, :, 0], centres[0, :, 0, 1], centres[:, 0, 0, 2]
-        widest = possible[int((z - MIDDLE_CM).abs().argmin())]
+        # long hair behind the neck lies deeper than the widest place, where the hull may be narrower
+        behind = (z >= MIDDLE_CM - 0.5) & (z <= MIDDLE_CM + HAIR_CM)
+        widest = possible[behind].any(0)
         left = torch.where(widest, x, x.max()).amin(1)
         right = torch.where(widest, x, x.min()).amax(1)
         known = widest.any(1)

@@ -35,6 +35,13 @@ def test_slices_are_ellipses_around_the_middle_of_the_hull():
     assert sides.outside(middle + beyond).min() == 1
 
 
+def test_long_hair_behind_the_neck_widens_its_slice():
+    x, z = cells()[..., 0], cells()[..., 2]
+    sides = HeadSides((x.abs() < 5) | ((x.abs() < 9) & (z > MIDDLE_CM + 2)), cells())
+    assert sides.outside(torch.tensor([[8.0, 0, MIDDLE_CM + 3], [-8.0, 0, MIDDLE_CM + 3]])).max() == 0
+    assert sides.outside(torch.tensor([[10.5, 0, MIDDLE_CM + 3]])) == 1
+
+
 def test_only_density_outside_is_penalised():
     sides = box_hull()
     positions = torch.tensor([[-4.0, 0, MIDDLE_CM], [-4.0, 0, MIDDLE_CM + 2 * BACK_CM]])
