@@ -118,8 +118,8 @@ class GaussianHead(Head):
         """Begins on the person's face and on a rounded head inside the visual hull."""
         generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
         gaussians, capacity = self.gaussians, len(self.gaussians.centre)
-        surface, covers = hull_surface(relief(self.shape.cpu(), self.box), self.box, visual_hull)
-        began = start(round(START_FRACTION * capacity), self.shape.cpu(), surface, covers, generator)
+        surface, behind = hull_surface(relief(self.shape.cpu(), self.box), self.box, visual_hull)
+        began = start(round(START_FRACTION * capacity), self.shape.cpu(), surface, behind, generator)
         self.surface = surface.to(device)
         count = min(len(began.centres), capacity)
         with torch.no_grad():

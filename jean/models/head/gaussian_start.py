@@ -22,6 +22,7 @@ SIDE_DEG = (75.0, 92.0)  # from the front: a frontal grid is sparse there; furth
 FACE_ENDS = (0.75, 0.95)  # squared distance from the face's middle, in radii of a mean head, over which the dome begins
 STEEPEST = 3.0  # slope of the surface up to which Gaussians are made longer in depth, so that they touch
 NECK_ROUNDNESS = 0.1  # least squared depth of a slice, of the deepest one's: the neck lies behind the chin
+HAIR_CM = 5.0  # behind the surface, up to which long hair is looked for
 LEAST_CM = 2.0  # half width of slices in which the hull is empty
 INTERIOR_FRACTION = 0.04  # of those behind the lips
 INTERIOR_DEPTH_CM = (0.7, 1.6)  # behind the lips' landmarks
@@ -123,7 +124,9 @@ class HeadSurface:
 def hull_surface(
     relief: Tensor, box: Corners, visual_hull: Callable[[Tensor], Tensor]
 ) -> tuple[HeadSurface, Callable[[Tensor], Tensor]]:
-    """The head's surface, and a function that tells which frontal positions [N, 2] it covers, bool [N].
+    """The head's surface, and how far behind it the head is at frontal positions [N, 2]: [N], cm, NaN beside the head.
+
+    The second is a function; it gives 0 but for long hair that hangs behind the neck.
 
     Args:
         relief: of the face.
@@ -144,20 +147,28 @@ def hull_surface(
     depth, _ = surface.depth(frontal)
     layer = ((depth - low[2]) / CELL_CM).long().clamp(0, len(axes[2]) - 1).view(1, *x[0].shape)
     silhouette = _inner(possible.gather(0, layer))[0]
+    # long hair behind the neck lies deeper than the surface
+    cells = torch.arange(len(axes[2]))[:, None, None]
+    reachable = possible & (cells >= layer) & (cells <= layer + round(HAIR_CM / CELL_CM))
+    hair = _wide(_inner(reachable.any(0, keepdim=True))[0] & ~silhouette)
+    deeper = (reachable.float().argmax(0) - layer[0]).clamp_min(0) * CELL_CM * hair
+    silhouette = silhouette | hair
     if not silhouette.any():  # mattes that agree on nothing: a mean head
         centre, radii = (torch.tensor(values[:2]) for values in (HEAD_CENTRE, HEAD_RADII))
         silhouette = (((frontal - centre) / radii).square().sum(-1) < 1).view(silhouette.shape)
 
-    def covers(positions: Tensor) -> Tensor:
+    behind_surface = torch.where(silhouette, deeper, torch.nan)
+
+    def behind(positions: Tensor) -> Tensor:
         column = ((positions[:, 0] - low[0]) / CELL_CM).long().clamp(0, len(axes[0]) - 1)
         row = ((positions[:, 1] - low[1]) / CELL_CM).long().clamp(0, len(axes[1]) - 1)
-        return silhouette[row, column]
+        return behind_surface[row, column]
 
-    return surface, covers
+    return surface, behind
 
 
 def start(
-    count: int, shape: Tensor, surface: HeadSurface, covers: Callable[[Tensor], Tensor], generator: torch.Generator
+    count: int, shape: Tensor, surface: HeadSurface, behind: Callable[[Tensor], Tensor], generator: torch.Generator
 ) -> Start:
     """Centres of about ``count`` Gaussians.
 
@@ -165,13 +176,13 @@ def start(
         count: wanted number.
         shape: landmarks of the rigid head [68, 3], cm.
         surface: of the head.
-        covers: which frontal positions [N, 2] the surface covers, see ``hull_surface``.
+        behind: how far behind the surface the head is, see ``hull_surface``.
         generator: draws positions, on the CPU.
     """
     low, high = surface.box
     cells_x, cells_y = (torch.arange(low[i] + CELL_CM / 2, high[i], CELL_CM) for i in range(2))
     down, across = torch.meshgrid(cells_y, cells_x, indexing="ij")
-    area = float(covers(torch.stack([across.reshape(-1), down.reshape(-1)], -1)).sum()) * CELL_CM**2
+    area = float(behind(torch.stack([across.reshape(-1), down.reshape(-1)], -1)).isfinite().sum()) * CELL_CM**2
     lips, sides = int(INTERIOR_FRACTION * count), int(SIDE_FRACTION * count)
     spacing = (area / max(1, count - lips - sides)) ** 0.5
     # a jittered grid over the silhouette: even coverage, unlike independent positions
@@ -180,9 +191,9 @@ def start(
     )
     flat = torch.stack([across.reshape(-1), down.reshape(-1)], -1)
     flat = flat + spacing * torch.rand(flat.shape, generator=generator)
-    flat = flat[covers(flat)]
+    flat = flat[behind(flat).isfinite()]
     depth = surface.depth(flat)[0]
-    skin = torch.cat([flat, depth[:, None]], -1)
+    skin = torch.cat([flat, (depth + behind(flat))[:, None]], -1)
     moved = [surface.depth(flat + spacing * torch.tensor(step))[0] for step in ((1.0, 0.0), (0.0, 1.0))]
     slope = torch.stack([(value - depth).abs() / spacing for value in moved]).amax(0).clamp(1, STEEPEST)
     steep = spacing * torch.stack([torch.ones_like(slope), torch.ones_like(slope), slope], -1)
@@ -197,6 +208,12 @@ def _inner(cells: Tensor) -> Tensor:
     """Cells [1, H, W], bool, without a rim of ``RIM_CELLS``; the volume's border has none."""
     outside = torch.nn.functional.max_pool2d((~cells).float(), 2 * RIM_CELLS + 1, 1, RIM_CELLS)
     return outside == 0
+
+
+def _wide(cells: Tensor) -> Tensor:
+    """Cells [H, W], bool, of areas at least three cells wide: a rim of the hull is no hair."""
+    inner = torch.nn.functional.max_pool2d((~cells)[None].float(), 3, 1, 1) == 0
+    return torch.nn.functional.max_pool2d(inner.float(), 3, 1, 1)[0] > 0
 
 
 def _sides(surface: HeadSurface, bottom: float, count: int, generator: torch.Generator) -> tuple[Tensor, float]:

@@ -61,8 +61,8 @@ def test_the_budget_grows_with_the_picture():
 
 def test_gaussians_begin_on_the_face_in_the_hull_and_behind_the_lips():
     shape = face()
-    surface, covers = hull_surface(relief(shape, BOX), BOX, lambda c: c[..., :2].norm(dim=-1) < 9)
-    began = start(2000, shape, surface, covers, torch.Generator().manual_seed(0))
+    surface, behind = hull_surface(relief(shape, BOX), BOX, lambda c: c[..., :2].norm(dim=-1) < 9)
+    began = start(2000, shape, surface, behind, torch.Generator().manual_seed(0))
     assert 1600 < len(began.centres) < 2400 and 0.02 < began.interior.float().mean() < 0.06
     assert (began.centres[:, :2].norm(dim=1) < 10.5).all()
     skin = began.centres[:1000]
@@ -71,9 +71,20 @@ def test_gaussians_begin_on_the_face_in_the_hull_and_behind_the_lips():
     assert (inside[:, 2] > shape[48:, 2].max() + 0.5).all() and (inside[:, :2] - torch.tensor([0, 4])).abs().max() < 3
 
 
+def test_long_hair_behind_the_neck_has_gaussians_from_the_start():
+    def hull(c):
+        return (c[..., :2].norm(dim=-1) < 9) | ((c[..., 0] > 2) & (c[..., 0] < 9) & (c[..., 1] < 13) & (c[..., 2] > 6))
+
+    surface, behind = hull_surface(relief(face(), BOX), BOX, hull)
+    began = start(3000, face(), surface, behind, torch.Generator().manual_seed(0))
+    skin = began.centres[: -180 - 120]  # without the sides and the mouth's inside
+    hair = skin[skin[:, 1] > 10]
+    assert len(hair) > 30 and (hair[:, 2] > 5).all() and (hair[:, 0] > 2).all()
+
+
 def test_without_a_visual_hull_gaussians_begin_on_a_mean_head():
-    surface, covers = hull_surface(relief(face(), BOX), BOX, lambda c: torch.zeros(c.shape[:-1], dtype=torch.bool))
-    began = start(2000, face(), surface, covers, torch.Generator().manual_seed(0))
+    surface, behind = hull_surface(relief(face(), BOX), BOX, lambda c: torch.zeros(c.shape[:-1], dtype=torch.bool))
+    began = start(2000, face(), surface, behind, torch.Generator().manual_seed(0))
     assert 1500 < len(began.centres) < 2500 and began.centres.isfinite().all() and (began.spacing > 0).all()
 
 
@@ -86,7 +97,7 @@ def test_the_surface_passes_through_the_landmarks():
 
 def test_beside_the_face_the_surface_is_a_dome_that_joins_the_sides():
     """A head with wide hair: 11 cm to both sides at every height from -15 to 12 cm."""
-    surface, covers = hull_surface(
+    surface, behind = hull_surface(
         relief(face(), BOX), BOX, lambda c: (c[..., 0].abs() < 12) & (c[..., 1] > -16) & (c[..., 1] < 13)
     )
     x = torch.linspace(7, 11.4, 23)
@@ -95,7 +106,7 @@ def test_beside_the_face_the_surface_is_a_dome_that_joins_the_sides():
     assert depth[-1] > HEAD_CENTRE[2] - 2 and (depth <= HEAD_CENTRE[2]).all()
     assert surface.depth(torch.tensor([[0.0, -14.5]]))[0] > surface.depth(torch.tensor([[0.0, -8.0]]))[0] + 3  # crown
     # the sides lie on the ellipses of their slices, from beside the face to a little behind the widest place
-    began = start(3000, face(), surface, covers, torch.Generator().manual_seed(1))
+    began = start(3000, face(), surface, behind, torch.Generator().manual_seed(1))
     side = began.centres[began.spacing[:, 0] > began.spacing[:, 0].min() + 1e-6]
     middle, half, roundness = surface.slice(side[:, 1])
     across, deep = (side[:, 0] - middle) / half, (side[:, 2] - HEAD_CENTRE[2]) / (HEAD_RADII[2] * roundness)
