@@ -15,6 +15,7 @@ from jean.weights import store
 BELOW_DB = 30.0
 # Frames below this level (dB of full scale) are not speech, however quiet the recording.
 QUIET_DB = -60.0
+BLOCK = 1 << 18  # samples whose squares are summed at once: all of a long sound would take 16 bytes each
 
 
 def levels_db(wave: np.ndarray, frame_count: int, fps: float) -> np.ndarray:
@@ -25,12 +26,23 @@ def levels_db(wave: np.ndarray, frame_count: int, fps: float) -> np.ndarray:
         frame_count: T.
         fps: frames per second.
     """
-    power = np.concatenate([[0.0], np.cumsum(np.square(np.asarray(wave, np.float64)))])
     middle = (np.arange(frame_count) + 0.5) / fps * RATE_HZ
     first = np.clip(np.round(middle - RATE_HZ / fps), 0, len(wave)).astype(int)
     last = np.clip(np.round(middle + RATE_HZ / fps), 0, len(wave)).astype(int)
-    mean = (power[last] - power[first]) / np.maximum(last - first, 1)
+    power = _power_before(wave, np.concatenate([first, last]))
+    mean = (power[len(first) :] - power[: len(first)]) / np.maximum(last - first, 1)
     return 10 * np.log10(np.maximum(mean, 1e-12))
+
+
+def _power_before(wave: np.ndarray, ends: np.ndarray) -> np.ndarray:
+    """Sums of squares, float64 [N], of the samples of ``wave`` [S] before each of ``ends`` [N]."""
+    sums, total = np.zeros(len(ends)), 0.0
+    for start in range(0, len(wave), BLOCK):
+        running = total + np.cumsum(np.square(wave[start : start + BLOCK], dtype=np.float64))
+        inside = (ends > start) & (ends <= start + BLOCK)
+        sums[inside] = running[ends[inside] - start - 1]
+        total = float(running[-1])
+    return sums
 
 
 def voiced(wave: np.ndarray, frame_count: int, fps: float, below_db: float = BELOW_DB) -> np.ndarray:

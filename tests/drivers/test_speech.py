@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from jean.clips.clip import Clip
+from jean.drivers import voice
 from jean.drivers.speech import SpeechInput, silence_gate, speech_gate
-from jean.drivers.voice import VoiceDetector, voiced
+from jean.drivers.voice import VoiceDetector, levels_db, voiced
 from jean.errors import ArtefactError, InputError
 from jean.features.audio.logmel import LogMel
 from jean.media import write_wav
@@ -66,3 +67,12 @@ def test_gated_frames_have_the_features_of_silence():
     gated = silence_gate(windows, wave, LogMel(), 25.0, VoiceDetector("loudness", voiced))
     assert np.array_equal(gated[20:30], windows[20:30])
     assert np.abs(gated[:5]).max() < 1e-6 and np.abs(gated[-5:]).max() < 1e-6  # zero is silence in log-mel
+
+
+def test_loudness_does_not_depend_on_the_blocks_of_the_sum(monkeypatch):
+    wave = np.random.default_rng(3).normal(size=16000).astype(np.float32) * np.linspace(0, 1, 16000)
+    whole = levels_db(wave, 25, 25.0)
+    middle = np.square(wave[8000 - 640 : 8000 + 640]).mean()  # frame 12, and half of each neighbour
+    np.testing.assert_allclose(whole[12], 10 * np.log10(middle), rtol=1e-9)
+    monkeypatch.setattr(voice, "BLOCK", 777)
+    np.testing.assert_allclose(levels_db(wave, 25, 25.0), whole, rtol=1e-9)

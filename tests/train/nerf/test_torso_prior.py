@@ -67,10 +67,10 @@ def test_a_head_that_fills_every_frame_gives_no_torso():
 
 
 def test_training_keeps_the_torso_layer_out_of_the_head(tmp_path):
-    config = NerfConfig(steps=80, rays=512, frames_per_step=4)
+    config = NerfConfig(steps=150, rays=512, frames_per_step=4)
     data = open_person([make_clip(tmp_path / "clip")])
     trained = NerfStage(data, resolve(config), torch.device("cpu"))
-    for step in range(80):
+    for step in range(150):
         trained.step(step)
     frames = trained.frames(torch.tensor([0]))
     pose = trained.model._pose(frames)
