@@ -28,6 +28,7 @@ IMPORTED = (
     "jean.train.expression.stage",
     "jean.train.landmarks.stage",
     "jean.train.lips.stage",
+    "jean.train.motion.stage",
     "jean.train.nerf.train",
 )
 WAIT_S = 600.0  # longest life of a command; a longer one hangs
