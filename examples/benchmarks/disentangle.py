@@ -7,7 +7,7 @@ an MLP shows that gets e_e of one clip and the sound of another. With --people 1
 Part 2: whether the audio encoder finds the sound of a mouth among others, and the offset between the two.
 Part 3: heads of all methods, driven by the speech of one clip and the expression of another; which of the two the
 rendered mouth and upper face follow. --heads unwired is the preset fast without what wires its lower face; --heads
-paper is the paper's preset with 256 rays per step.
+paper-small is the paper's preset with 512 rays per step and a third of its samples per ray.
 
 Finished stages are kept in DIR, so the same command continues an interrupted run. All on the CPU.
 """
@@ -39,14 +39,29 @@ def table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
+def merged(previous: dict[str, list[dict[str, Any]]], new: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
+    """Tables of earlier runs in the same folder, with rows of the last run in place of those of the same names.
+
+    >>> merged({"video": [{"model": "a", "x": 1}, {"model": "b", "x": 2}]}, {"video": [{"model": "a", "x": 3}]})
+    {'video': [{'model': 'a', 'x': 3}, {'model': 'b', 'x': 2}]}
+    """
+
+    def by_names(rows: list[dict[str, Any]]) -> dict[tuple[str, ...], dict[str, Any]]:
+        return {tuple(cell for cell in row.values() if isinstance(cell, str)): row for row in rows}
+
+    tables = dict.fromkeys([*previous, *new])
+    return {name: list((by_names(previous.get(name, [])) | by_names(new.get(name, []))).values()) for name in tables}
+
+
 def main() -> None:
     """Runs the chosen parts and prints their tables, or one JSON document."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("-o", "--output", type=Path, required=True)
     parser.add_argument("--parts", default="1,2,3")
     parser.add_argument("--hard", action="store_true", help="the harder corpus (jean.synthetic_speaker.hard_motion)")
-    parser.add_argument("--heads", default="fast", help="of part 3: fast, gaussian, unwired and paper, by commas")
+    parser.add_argument("--heads", default="fast", help="of part 3: presets, unwired and paper-small, by commas")
     parser.add_argument("--rows", default=",".join(DEFAULT_ROWS), help=f"of part 3 (default {','.join(DEFAULT_ROWS)})")
+    parser.add_argument("--size", type=int, default=128, help="of part 3: side of the frames, px (default 128)")
     parser.add_argument("--people", type=int, default=4)
     parser.add_argument("--sentences", type=int, default=12)
     parser.add_argument("--held-out", type=int, default=3)
@@ -72,12 +87,12 @@ def main() -> None:
         result["audio"] = audio_rows(corpus, steps, reporter)
     if "3" in parts:
         result["video"] = video_rows(
-            corpus, steps, options.heads.split(","), chosen_rows(options.rows.split(",")), reporter
+            corpus, steps, options.size, options.heads.split(","), chosen_rows(options.rows.split(",")), reporter
         )
     record = folder / "result.json"
-    # Keep the results of parts that ran before.
     previous = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else {}
-    record.write_text(json.dumps(previous | result, indent=1), encoding="utf-8")
+    result = merged(previous, result)
+    record.write_text(json.dumps(result, indent=1), encoding="utf-8")
     if options.json:
         print_json(result)
     else:

@@ -7,14 +7,14 @@ frames by ``disentangle_readers.py``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from disentangle_heads import HeadRow, training_options
+from disentangle_heads import RENDERING, HeadRow, training_options
 from disentangle_readers import FaceReader, lip_edges, mean_correlation, partial_correlation, slopes
 from disentangle_runs import SEED, Corpus, Steps
 
@@ -32,8 +32,6 @@ from jean.synthetic_speaker.performance import draw_performance, ground_truth
 from jean.synthetic_speaker.speaker import Speaker, build_speaker
 from jean.synthetic_speaker.track_clips import performance_of, write_track_corpus
 from jean.synthetic_speaker.video_corpus import CorpusItem
-
-SIZE_PX = 128  # side of the frames
 
 
 @dataclass(frozen=True)
@@ -63,16 +61,26 @@ class DrivingPair:
 
 
 def video_rows(
-    corpus: Corpus, steps: Steps, presets: Sequence[str], rows_of: Sequence[HeadRow], reporter: Progress
+    corpus: Corpus, steps: Steps, size_px: int, presets: Sequence[str], rows_of: Sequence[HeadRow], reporter: Progress
 ) -> list[dict[str, Any]]:
-    """One row per preset and method, after a row for the drawn truth, which is the ceiling of every measure."""
+    """One row per preset and method, after a row for the drawn truth, which is the ceiling of every measure.
+
+    Args:
+        corpus: the clips without pictures.
+        steps: of each stage.
+        size_px: side of the frames.
+        presets: of ``train-nerf``.
+        rows_of: methods and variants.
+        reporter: shows progress.
+    """
     person = corpus.people[0]
-    clips = corpus.folder / "pictures"
+    folder = corpus.folder / f"{size_px}px"
+    clips = folder / "pictures"
     for place, items in (("train", corpus.train_items), ("test", corpus.test_items)):
         own = [item for item in items if item.person == person]
         with reporter.task(f"draw frames ({place})", len(own)) as advance:
             write_track_corpus(
-                clips / place, own, emotion_of=corpus.emotion_of, progress=lambda *_: advance(1), picture_px=SIZE_PX
+                clips / place, own, emotion_of=corpus.emotion_of, progress=lambda *_: advance(1), picture_px=size_px
             )
     train = [Clip.open(path.parent) for path in sorted((clips / "train" / person).glob("*/clip.json"))]
     speaker = build_speaker(performance_of(next(i for i in corpus.test_items if i.person == person)).identity)
@@ -90,13 +98,13 @@ def video_rows(
     for preset, row in product(presets, rows_of):
         name, run = (each if preset == "fast" else f"{preset}-{each}" for each in (row.name, row.run or row.name))
         options = training_options(row, preset, corpus, steps, reporter)
-        trained = head(clips / "train" / person, corpus.folder / "heads" / run, options, steps, reporter)
-        rendered = corpus.folder / "heads" / run, corpus.folder / "videos" / name
-        videos = [render_pair(*rendered, row, pair, reporter) for pair in pairs]
+        trained = head(clips / "train" / person, folder / "heads" / run, options, steps, reporter)
+        rendered = folder / "heads" / run, folder / "videos" / name, row, RENDERING.get(preset, {})
+        videos = [render_pair(*rendered, pair, reporter) for pair in pairs]
         values = scores(videos, pairs, readers, train[0])
         rows.append({"model": name} | values | {"held-out face (dB)": trained["heldout_face_psnr_db"]})
         sheet[name] = videos
-    write_sheet(corpus.folder / "crossed.png", sheet, pairs)
+    write_sheet(folder / f"crossed_{'_'.join(presets)}.png", sheet, pairs)
     return rows
 
 
@@ -104,12 +112,14 @@ def head(clips: Path, run: Path, options: dict[str, Any], steps: Steps, reporter
     """Trains one head, or resumes its training; returns the scores."""
     from jean.train.nerf.train import NerfConfig, train_nerf
 
-    config = NerfConfig(preset="fast", steps=steps.head, seed=SEED, device="cpu", **options)
+    config = NerfConfig(steps=steps.head, seed=SEED, device="cpu", **options)
     return train_nerf([clips], run, config, reporter)
 
 
-def render_pair(run: Path, folder: Path, row: HeadRow, pair: DrivingPair, reporter: Progress) -> np.ndarray:
-    """Renders a pair with a trained head into ``folder``: uint8 [T, H, W, 3]."""
+def render_pair(
+    run: Path, folder: Path, row: HeadRow, options: Mapping[str, Any], pair: DrivingPair, reporter: Progress
+) -> np.ndarray:
+    """Renders a pair into ``folder``, with further ``options`` of ``RenderConfig``: uint8 [T, H, W, 3]."""
     from jean.rendering.config import RenderConfig
     from jean.rendering.render import render
 
@@ -120,6 +130,7 @@ def render_pair(run: Path, folder: Path, row: HeadRow, pair: DrivingPair, report
         pose_mode="absolute",
         crf=8,
         device="cpu",
+        **options,
         **row.rendering,
     )
     video = folder / f"{pair.name}.mp4"
@@ -144,24 +155,25 @@ def pairs_of(items: list[CorpusItem]) -> list[tuple[CorpusItem, CorpusItem]]:
 def driving_pair(
     folder: Path, expression: CorpusItem, speech: CorpusItem, speaker: Speaker, trained: Clip
 ) -> DrivingPair:
-    """Draws the ground truth of a pair through the camera of the render."""
+    """Draws the ground truth of a pair through the camera of the render, in frames of the training clip's size."""
+    size_px = trained.size_px
     speech_performance, expression_performance = performance_of(speech), performance_of(expression)
     truth = cross_driven_performance(speech_performance, expression_performance, expression_performance)
     # A render moves the poses of another clip to the mean position of the training clip.
-    opening = ground_truth(speaker.rig, truth, SIZE_PX)[0]["mouth_opening"]
-    source_poses = ground_truth(speaker.rig, expression_performance, SIZE_PX)[0]["camera_to_world"]
+    opening = ground_truth(speaker.rig, truth, size_px)[0]["mouth_opening"]
+    source_poses = ground_truth(speaker.rig, expression_performance, size_px)[0]["camera_to_world"]
     render_poses = retarget_position(source_poses, trained.arrays["camera_to_world"])
     shift = (np.linalg.inv(render_poses) - np.linalg.inv(source_poses))[0, :3, 3]
     truth = replace(truth, motion=replace(truth.motion, shift_cm=truth.motion.shift_cm + shift))
-    poses = ground_truth(speaker.rig, truth, SIZE_PX)[0]["camera_to_world"]
-    white = np.full((SIZE_PX * SUPERSAMPLING, SIZE_PX * SUPERSAMPLING, 3), 255.0, np.float32)
+    poses = ground_truth(speaker.rig, truth, size_px)[0]["camera_to_world"]
+    white = np.full((size_px * SUPERSAMPLING, size_px * SUPERSAMPLING, 3), 255.0, np.float32)
     times = (np.arange(truth.frame_count) + 0.5) / truth.fps
     played = np.round(
         source_positions(times, expression_performance.fps, expression_performance.frame_count, "mirror")
     ).astype(int)
     names = [f"{item.emotion}_{item.sentence:03d}" for item in (expression, speech)]
     source = Clip.open(folder / expression.person / names[0])
-    frames = np.stack([frame.image for frame in draw_performance(speaker, truth, SIZE_PX, white)])
+    frames = np.stack([frame.image for frame in draw_performance(speaker, truth, size_px, white)])
     other = lip_edges(source.frames, source.arrays["camera_to_world"], trained)
     return DrivingPair(
         "+".join(names),

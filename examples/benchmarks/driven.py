@@ -185,7 +185,7 @@ def _first(rendered: Rendered, count: int) -> Rendered:
 def _follow(case: Case, made: Rendered, source: Clip) -> dict[str, dict[str, float]]:
     names = source.meta.expression.names
     wanted = source.arrays["expression"][case.source_rows(source, len(made.images))]
-    return expression_figures(made.expressions(len(names)), wanted, names)
+    return expression_figures(made.expressions(len(names)), wanted, names, case.head.fps / case.step)
 
 
 def _reduced(reductions: dict[str, Reduction]) -> dict[str, float]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from jean.drivers.pose_support import TENTHS_RAD, mean_head_pose, pose_motion
+from jean.drivers.slow import parted_mouth
 from jean.features.base import Face
 from jean.lips.sync import NATURAL_S, at_rows, find_sync
 from jean.metrics.base import TrackedFrame
@@ -74,9 +75,34 @@ def signal(coefficients: np.ndarray, names: Sequence[str], name: str) -> np.ndar
     return np.asarray(raised - coefficients[:, down].mean(1))
 
 
-def expression_figures(result: np.ndarray, source: np.ndarray, names: Sequence[str]) -> dict[str, dict[str, float]]:
-    """How brows, lids and smile of the result [T, E] follow the source [T, E]."""
-    return {name: follow(signal(result, names, name), signal(source, names, name)) for name in SIGNALS}
+def expression_figures(
+    result: np.ndarray, source: np.ndarray, names: Sequence[str], fps: float
+) -> dict[str, dict[str, float]]:
+    """How brows, lids and smile of the result follow the source, and how the slow parts of both smiles do.
+
+    A spoken "ee" or "oo" counts as a smile or a frown too. The result speaks with another voice than the source, so
+    only the slow parts (``jean.drivers.slow``) can agree fully; ``of_source`` is the correlation of the source's smile
+    with its own slow part, about the best that the whole smile can reach.
+
+    Args:
+        result, source: blendshapes [T, E] at the same times.
+        names: of the blendshapes.
+        fps: measured frames per second.
+    """
+    figures = {name: follow(signal(result, names, name), signal(source, names, name)) for name in SIGNALS}
+    smiles = [signal(track, names, "smile") for track in (result, source)]
+    slow = [slow_part(smile, fps) for smile in smiles]
+    of_source = round(correlation(smiles[1], slow[1]), 3)
+    return figures | {"slow smile": follow(*slow) | {"of_source": of_source}}
+
+
+def slow_part(track: np.ndarray, fps: float) -> np.ndarray:
+    """The slow part of a track [T], see ``jean.drivers.slow.parted_mouth``; NaN frames are interpolated."""
+    known = np.isfinite(track)
+    if not known.any():
+        return track
+    whole = np.interp(np.arange(len(track)), np.flatnonzero(known), track[known])
+    return parted_mouth(whole[:, None], fps)[1][:, 0]
 
 
 def angles_deg(camera_to_world: np.ndarray) -> np.ndarray:

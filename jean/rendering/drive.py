@@ -24,9 +24,9 @@ from jean.rendering.expression import ResultExpression, expressions
 from jean.rendering.eyes import refuse_eye_options, result_eyes, with_eyes
 from jean.rendering.limits import NOTABLE, Reduction, warn_of_reductions
 from jean.rendering.lips import (
-    has_lip_coordinates,
     held_lips,
     held_mouth,
+    held_reach_s,
     lip_style,
     lips_by_encoder,
     lips_by_prior,
@@ -112,7 +112,8 @@ def gather_drivers(
     times = (np.arange(count) + 0.5) / fps
     expressed = expressions(config, method.expression, person, times, own_fps, progress)
     shape = np.array(meta["model"]["shape"], np.float64)
-    held = held_mouth(config, method, person, shape, expressed.offsets, fps)
+    reach_s = held_reach_s(config, checkpoint, method)
+    held = held_mouth(config, reach_s, person, shape, expressed.offsets, fps)
     poses, own_frames = head_poses(config, person, times, fps, own_fps, str(meta["tracker"]["name"]), progress)
     moving = motion_source(config)
     if moving is not None:
@@ -123,7 +124,7 @@ def gather_drivers(
             held = moved.held if prior is not None else None
         if config.pose is None:
             poses, own_frames = moved.poses, None
-    if held is not None and has_lip_coordinates(checkpoint, method):
+    if held is not None:
         added = held_lips(model, person, shape, held)
         if lip_support is not None:
             added = added * lip_support.share_beside(lips, added)

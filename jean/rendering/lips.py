@@ -115,14 +115,27 @@ def held_lips(model: TalkingHead, person: Person, shape: np.ndarray, held: np.nd
     return added if size < 1e-9 else added - np.outer(added @ opens, direction / size)
 
 
+def held_reach_s(config: RenderConfig, checkpoint: Checkpoint, method: Method) -> float:
+    """``held_s`` of a render, or its default, in seconds; 0 for a head that takes no held mouth.
+
+    Raises:
+        UsageError: a held mouth was asked for, but the head has no lip coordinates to which it could be added.
+    """
+    if not has_lip_coordinates(checkpoint, method):
+        if config.held_s:
+            raise UsageError("this head takes no held mouth.", "Its method or preset has none; leave held_s away.")
+        return 0.0
+    return config.held_s if config.held_s is not None else (HELD_S if method.name is None else 0.0)
+
+
 def held_mouth(
-    config: RenderConfig, method: Method, person: Person, shape: np.ndarray, offsets: np.ndarray, fps: float
+    config: RenderConfig, reach_s: float, person: Person, shape: np.ndarray, offsets: np.ndarray, fps: float
 ) -> np.ndarray | None:
     """The held mouth of an expression source: offsets about the person's mean face [T, 68, 2], cm.
 
     Args:
-        config: the expression source and ``held_s``.
-        method: of the head.
+        config: the expression source.
+        reach_s: see ``held_reach_s``.
         person: the person of the run.
         shape: the person's rigid head [68, 3], cm.
         offsets: of the source, brought to the person, [T, 68, 2], cm.
@@ -131,7 +144,6 @@ def held_mouth(
     Returns:
         None without a source of its own: the training clip's mouth is that of its own speech.
     """
-    reach_s = config.held_s if config.held_s is not None else (HELD_S if method.name is None else 0.0)
     if not reach_s or (config.expression is None and config.expression_timeline is None):
         return None
     mean = person.offsets.mean(0, dtype=np.float64)

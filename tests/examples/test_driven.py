@@ -30,9 +30,22 @@ def test_a_source_that_arrives_at_half_strength_has_slope_one_half():
     result = 0.3 + 0.5 * source
     result[:, NAMES.index("eyeBlinkLeft")] = result[:, NAMES.index("eyeBlinkRight")] = 0.1  # lids do not move
     result[7] = np.nan
-    figures = expression_figures(result, source, NAMES)
+    figures = expression_figures(result, source, NAMES, 25.0)
     assert figures["brows"] == figures["smile"] == {"r": 1.0, "slope": 0.5}
     assert figures["lids"]["slope"] == 0 and np.isnan(figures["lids"]["r"])
+
+
+def test_a_slow_smile_is_found_under_another_voice():
+    random = np.random.default_rng(0)
+    smile = 0.5 * np.sin(2 * np.pi * np.arange(200) / 100)  # of four seconds
+    spoken = 0.6 * gaussian_filter1d(random.normal(size=(2, 200)), 1.5, axis=1)
+    source, result = np.zeros((2, 200, len(NAMES)))
+    for tracks, share, voice in ((source, 1.0, spoken[0]), (result, 0.6, spoken[1])):
+        tracks[:, NAMES.index("mouthSmileLeft")] = tracks[:, NAMES.index("mouthSmileRight")] = share * smile + voice
+    figures = expression_figures(result, source, NAMES, 25.0)
+    whole, slow = figures["smile"], figures["slow smile"]
+    assert whole["r"] < 0.7 and slow["r"] > 0.85 and slow["slope"] == pytest.approx(0.6, abs=0.1)
+    assert whole["r"] < slow["of_source"] < 0.9
 
 
 def test_opposed_motion_has_a_negative_slope():
@@ -84,7 +97,8 @@ class MiddleTracker:
 def test_the_program_drives_a_head_by_every_other_clip(tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(adapters.ADAPTERS["tracker"], "middle", f"{__name__}:MiddleTracker")
     monkeypatch.setattr(driven, "TRACKER", "middle")
-    monkeypatch.setattr("driven_figures.SIGNALS", {"brows": (("browInnerUp",), ("eyeBlinkLeft",))})
+    signals = dict.fromkeys(("brows", "smile"), (("browInnerUp",), ("eyeBlinkLeft",)))
+    monkeypatch.setattr("driven_figures.SIGNALS", signals)
     clips = [make_clip(tmp_path / name, seed=seed) for seed, name in enumerate(("me", "one", "two"))]
     train_nerf([clips[0]], tmp_path / "run", NerfConfig(steps=20, rays=576, frames_per_step=1), Silent())
     heads, sources = ["--head", str(tmp_path / "run"), str(clips[0])], [str(clip) for clip in clips]

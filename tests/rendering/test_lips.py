@@ -13,6 +13,7 @@ from jean.checkpoint import load_checkpoint
 from jean.clips.clip import Clip
 from jean.drivers.method import Method
 from jean.drivers.person import NAME, read_person
+from jean.drivers.slow import HELD_S
 from jean.errors import InputError, UsageError
 from jean.files import read_json, write_safetensors
 from jean.lips.prior import BUILTIN, PRIOR_FILE
@@ -21,7 +22,7 @@ from jean.progress import Silent
 from jean.rendering import drive
 from jean.rendering.config import RenderConfig
 from jean.rendering.head import load_head
-from jean.rendering.lips import held_lips, prior_path
+from jean.rendering.lips import held_lips, held_reach_s, prior_path
 from jean.rendering.render import render
 from tests.helpers.tiny_clip import make_clip, rewrite
 
@@ -48,6 +49,21 @@ def test_heads_without_lip_coordinates_keep_their_own_encoder(trained):
     assert prior_path(RenderConfig(), checkpoint, method) is None
     with pytest.raises(UsageError, match="follow no prior"):
         prior_path(RenderConfig(lips="prior"), checkpoint, method)
+
+
+def test_a_held_mouth_is_refused_for_a_head_that_cannot_take_it(trained):
+    checkpoint = load_checkpoint(trained / "run")
+    method = Method.of_run(checkpoint)
+    assert held_reach_s(RenderConfig(), checkpoint, method) == HELD_S
+    assert held_reach_s(RenderConfig(held_s=0.2), checkpoint, method) == 0.2
+    checkpoint.payload["config"]["lip_weight"] = 0.0
+    assert (
+        held_reach_s(RenderConfig(), checkpoint, method)
+        == held_reach_s(RenderConfig(held_s=0.0), checkpoint, method)
+        == 0
+    )
+    with pytest.raises(UsageError, match="takes no held mouth"):
+        held_reach_s(RenderConfig(held_s=0.2), checkpoint, method)
 
 
 def test_lips_and_articulation_change_the_drivers(trained, speech):
