@@ -36,6 +36,7 @@ LAYERS = [
         "jean.report",
     ],
     ["jean.documents", "jean.integrity", "jean.outputs", "jean.remote"],
+    ["jean.row_file"],
     ["jean.files", "jean.progress", "jean.landmarks", "jean.losses", "jean.plugins"],
     ["jean.memory"],
     ["jean.errors", "jean.launch", "jean.names", "jean.threads", "jean.tuning"],

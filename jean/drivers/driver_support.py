@@ -9,6 +9,7 @@ import numpy as np
 
 from jean.drivers.pose_support import PoseSupport
 from jean.drivers.support import Support
+from jean.row_file import parts_in_blocks
 
 OFFSET_ROOM = 2.0  # factor on the radii of offsets: they only deform space, which stays defined further out
 UPPER = np.arange(17, 48)  # iBUG numbers of brows, nose and eyes
@@ -74,12 +75,17 @@ class DriverSupport:
         Returns:
             Limited offsets [T, 68, 2], and the remaining fractions [T] of the upper and the lower face.
         """
-        limited, remaining = offsets.astype(np.float64), []
-        for points, support in ((UPPER, self.upper_offsets), (LOWER, self.lower_offsets)):
-            values, fraction = support.limit(_flat(offsets, points))
-            limited[:, points] = values.reshape(len(offsets), -1, 2)
-            remaining.append(fraction)
-        return limited, remaining[0], remaining[1]
+
+        def both(rows: np.ndarray) -> tuple[np.ndarray, ...]:
+            near, remaining = rows.astype(np.float64), []
+            for points, support in ((UPPER, self.upper_offsets), (LOWER, self.lower_offsets)):
+                values, fraction = support.limit(_flat(rows, points))
+                near[:, points] = values.reshape(len(rows), -1, 2)
+                remaining.append(fraction)
+            return near, *remaining
+
+        limited, upper, lower = parts_in_blocks(both, offsets)
+        return limited, upper, lower
 
     def arrays(self) -> dict[str, np.ndarray]:
         """All arrays for storage, named PART/NAME."""

@@ -15,8 +15,8 @@ from jean.clips.clip import Clip
 from jean.clips.compatibility import ClipSpec
 from jean.clips.corpus import CorpusClip, people
 from jean.drivers.face_points import face_points
-from jean.drivers.row_file import RowFile
 from jean.errors import InputError, UsageError
+from jean.row_file import RowFile
 
 
 @dataclass(frozen=True)

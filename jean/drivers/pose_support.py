@@ -8,6 +8,7 @@ import numpy as np
 
 from jean.drivers.support import Support
 from jean.geometry import invert_pose, make_pose, mean_pose, rotation_matrix, rotation_vector
+from jean.row_file import parts_in_blocks
 
 NECK = np.array([0.0, 8.0, 4.0])  # about which a head turns: top of the neck, head space, cm
 FURTHER_DEG = 12.0  # that a head may turn beyond the support; beyond about 15, sides that no frame shows break up
@@ -35,9 +36,14 @@ class PoseSupport:
 
     def limit(self, camera_to_world: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Limits poses [T, 4, 4] to the support; also returns the remaining fraction [T] of their motion."""
-        motion, remaining = self.motion.limit(pose_motion(camera_to_world, self.mean))
-        limited = poses_from_motion(motion, self.mean)
-        return np.where((remaining == 1)[:, None, None], camera_to_world, limited), remaining
+
+        def limited(poses: np.ndarray) -> tuple[np.ndarray, ...]:
+            motion, remaining = self.motion.limit(pose_motion(poses, self.mean))
+            near = poses_from_motion(motion, self.mean)
+            return np.where((remaining == 1)[:, None, None], poses, near), remaining
+
+        poses, remaining = parts_in_blocks(limited, camera_to_world)
+        return poses, remaining
 
     def turn_further(self, camera_to_world: np.ndarray, limited: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Turns limited poses towards the original ones, about the neck: the head turns further than it was seen.
@@ -52,6 +58,10 @@ class PoseSupport:
         Returns:
             Poses [T, 4, 4], and the remaining fraction [T] of the original motion.
         """
+        poses, remaining = parts_in_blocks(self._turn_further, camera_to_world, limited)
+        return poses, remaining
+
+    def _turn_further(self, camera_to_world: np.ndarray, limited: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         wanted, near = (pose_motion(poses, self.mean) for poses in (camera_to_world, limited))
         extra = wanted[:, :3] - near[:, :3]
         angle, most = np.linalg.norm(extra, axis=1, keepdims=True), TENTHS_RAD * np.radians(FURTHER_DEG)

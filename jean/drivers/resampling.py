@@ -7,6 +7,7 @@ from typing import Literal
 import numpy as np
 
 from jean.geometry import blend_poses
+from jean.row_file import in_blocks
 
 VIDEO_FPS = 25.0  # rate at which a video is tracked that drives a head; prepared clips keep their own
 Repeat = Literal["mirror", "hold", "loop"]
@@ -52,14 +53,22 @@ def interpolate_rows(rows: np.ndarray, positions: np.ndarray) -> np.ndarray:
         >>> interpolate_rows(np.array([[0.0, 10.0], [1.0, 20.0]]), np.array([0.0, 0.25, 1.0])).tolist()
         [[0.0, 10.0], [0.25, 12.5], [1.0, 20.0]]
     """
-    low = np.floor(positions).astype(int)
-    high = np.minimum(low + 1, len(rows) - 1)
-    fraction = (positions - low).reshape(-1, *[1] * (rows.ndim - 1))
-    return rows[low] * (1 - fraction) + rows[high] * fraction
+
+    def between(positions: np.ndarray) -> np.ndarray:
+        low = np.floor(positions).astype(int)
+        high = np.minimum(low + 1, len(rows) - 1)
+        fraction = (positions - low).reshape(-1, *[1] * (rows.ndim - 1))
+        return rows[low] * (1 - fraction) + rows[high] * fraction
+
+    return in_blocks(between, positions)
 
 
 def interpolate_poses(poses: np.ndarray, positions: np.ndarray) -> np.ndarray:
     """Poses [T, 4, 4] at fractional ``positions`` [T], by interpolation of poses [N, 4, 4]."""
-    low = np.floor(positions).astype(int)
-    high = np.minimum(low + 1, len(poses) - 1)
-    return blend_poses(poses[low], poses[high], positions - low)
+
+    def between(positions: np.ndarray) -> np.ndarray:
+        low = np.floor(positions).astype(int)
+        high = np.minimum(low + 1, len(poses) - 1)
+        return blend_poses(poses[low], poses[high], positions - low)
+
+    return in_blocks(between, positions)

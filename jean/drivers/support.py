@@ -13,13 +13,14 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
+from jean.row_file import parts_in_blocks
+
 QUANTILE = 0.95  # of the training frames lie within the radius
 LARGEST = 1.2  # distance that limited values approach, in radii
 # Radii within which the mean of a foreign source stays. Measured on nine pairs: with 0 a constant expression such as a
 # frown is lost, with 0.8 eyes are torn in twice as many frames as with 0.3.
 CONSTANT_ROOM = 0.4
 SHARES = 20  # fractions that are tried
-PIECE = 4096  # frames that are limited at once, so that memory does not grow with the length
 
 
 @dataclass(frozen=True)
@@ -73,14 +74,11 @@ class Support:
         Returns:
             Limited values [T, D], and the remaining fraction [T] of their distance to the mean.
         """
-        values = np.asarray(values, np.float64)
-        limited, remaining = np.empty_like(values), np.empty(len(values))
-        for start in range(0, len(values), PIECE):
-            rows = slice(start, start + PIECE)
-            limited[rows], remaining[rows] = self._limit(values[rows])
+        limited, remaining = parts_in_blocks(self._limit, values)
         return limited, remaining
 
     def _limit(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        values = np.asarray(values, np.float64)
         distance, residual = self._norms(values)
         factor, residual_factor = _shrink(distance, self.radius), _shrink(residual, self.residual_radius)
         standardised = (values - self.mean) / self.scale

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from jean.lips.parameters import OPENING, PARAMETERS
-from jean.lips.spectrum import BANDS, ROWS_HZ, mel_power, normalise, speaking
+from jean.lips.spectrum import BANDS, ROWS_HZ, Recording, mel_power, speaking
 
 PRIOR_FILE = "prior.safetensors"  # in a run folder of train-lips: the trained prior, in half precision
 BUILTIN = Path(__file__).with_name(PRIOR_FILE)
@@ -83,22 +83,23 @@ class LipPrior(nn.Module):
         power = mel_power(wave)
         if not len(power):
             return LipTrack(np.zeros((1, len(PARAMETERS))), np.zeros(1, bool), self.quantiles.numpy())
-        values, bilabial = self._in_pieces(normalise(power))
+        values, bilabial = self._in_pieces(power, Recording.of(power))
         general = self.quantiles.cpu().numpy()
         voice = speaking(power)
         closed = float(np.quantile(values[voice, OPENING], QUANTILES[0])) if voice.any() else float(general[OPENING, 0])
         values[:, OPENING] = _close(values[:, OPENING], bilabial, closed)
         return LipTrack(_smooth(values, SMOOTHING_S * ROWS_HZ), voice, general)
 
-    def _in_pieces(self, spectrum: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Lip parameters [N, 5] and probability of a bilabial [N] of a normalised spectrum [N, 64], float64.
+    def _in_pieces(self, power: np.ndarray, recording: Recording) -> tuple[np.ndarray, np.ndarray]:
+        """Lip parameters [N, 5] and probability of a bilabial [N] of mel power [N, 64], float64.
 
         Every piece takes the rows around it that its values depend on, so that the pieces have no seams.
         """
-        lips, bilabial = np.empty((len(spectrum), len(PARAMETERS))), np.empty(len(spectrum))
-        for start in range(0, len(spectrum), PIECE_ROWS):
-            stop, first = min(start + PIECE_ROWS, len(spectrum)), max(start - BACK, 0)
-            rows = torch.from_numpy(spectrum[first : stop + AHEAD])[None].to(self.quantiles.device)
+        lips, bilabial = np.empty((len(power), len(PARAMETERS))), np.empty(len(power))
+        for start in range(0, len(power), PIECE_ROWS):
+            stop, first = min(start + PIECE_ROWS, len(power)), max(start - BACK, 0)
+            spectrum = recording.normalise(power[first : stop + AHEAD])
+            rows = torch.from_numpy(spectrum)[None].to(self.quantiles.device)
             values, logits = (output[0, start - first : stop - first] for output in self(rows))
             lips[start:stop] = values.double().cpu().numpy()
             bilabial[start:stop] = logits.softmax(-1)[:, list(BILABIALS)].sum(-1).double().cpu().numpy()

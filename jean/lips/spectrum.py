@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 
 from jean.media.rates import RATE_HZ
+from jean.row_file import gather_rows
 
 ROWS_HZ = 100
 BANDS = 64
@@ -20,40 +22,74 @@ SPREAD = 2.5  # standard deviation of log power over time in speech, so that inp
 def mel_power(wave: np.ndarray) -> np.ndarray:
     """Mel power of a sound, float32 [N, 64]; row n is centred at n / 100 s, and N = S // 160.
 
+    That of a long sound lies in an unnamed file that is mapped, see ``gather_rows``.
+
     Args:
         wave: mono, 16 kHz, [S] in [-1, 1].
     """
     count = len(wave) // HOP
     if not count:
         return np.zeros((0, BANDS), np.float32)
-    taper, power = np.hanning(WINDOW).astype(np.float32), np.empty((count, BANDS), np.float32)
-    for start in range(0, count, _BLOCK):  # the spectra of a long sound would fill the memory
-        stop = min(start + _BLOCK, count)
-        begin, end = start * HOP - WINDOW // 2, (stop - 1) * HOP + WINDOW // 2  # zeros surround the sound
-        piece = np.pad(wave[max(begin, 0) : end], (max(-begin, 0), max(end - len(wave), 0)))
-        windows = np.lib.stride_tricks.sliding_window_view(piece.astype(np.float32, copy=False), WINDOW)[::HOP]
-        power[start:stop] = np.square(np.abs(np.fft.rfft(windows * taper, FFT))).astype(np.float32) @ _bank().T
-    return power
+    return gather_rows(_mel_rows(wave, start, min(start + _BLOCK, count)) for start in range(0, count, _BLOCK))
+
+
+def _mel_rows(wave: np.ndarray, start: int, stop: int) -> np.ndarray:
+    """Rows ``start`` to ``stop`` of the mel power; zeros surround the sound."""
+    taper = np.hanning(WINDOW).astype(np.float32)
+    begin, end = start * HOP - WINDOW // 2, (stop - 1) * HOP + WINDOW // 2
+    piece = np.pad(wave[max(begin, 0) : end], (max(-begin, 0), max(end - len(wave), 0)))
+    windows = np.lib.stride_tricks.sliding_window_view(piece.astype(np.float32, copy=False), WINDOW)[::HOP]
+    return np.square(np.abs(np.fft.rfft(windows * taper, FFT))).astype(np.float32) @ _bank().T
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Loudness and mean spectrum of a recording, which ``normalise`` removes.
+
+    Microphone, room and level therefore matter little.
+
+    Attributes:
+        gain: factor of the power that makes loud rows 1 on average over the bands.
+        mean: log power [64] of the louder rows: pauses do not belong to the speaker's mean spectrum.
+    """
+
+    gain: float
+    mean: np.ndarray
+
+    @classmethod
+    def of(cls, power: np.ndarray) -> Recording:
+        """Measures mel power [N, 64] with N > 0, in blocks: a long recording need not be in memory."""
+        gain = BANDS / loudness(power)
+        starts = range(0, len(power), _BLOCK)
+        level = np.concatenate([_log(power[start : start + _BLOCK], gain).mean(1) for start in starts])
+        loud = level >= np.quantile(level, 0.4)
+        total = np.zeros(BANDS)
+        for start in starts:
+            part = slice(start, start + _BLOCK)
+            total += _log(power[part], gain)[loud[part]].sum(0, dtype=np.float64)
+        return cls(gain, (total / loud.sum()).astype(np.float32))
+
+    def normalise(self, power: np.ndarray) -> np.ndarray:
+        """Log power of rows of the recording without its loudness and mean spectrum, float32 [N, 64]."""
+        values = _log(power, self.gain)
+        values -= self.mean
+        values /= SPREAD
+        return values
+
+
+def _log(power: np.ndarray, gain: float) -> np.ndarray:
+    values = np.asarray(power * gain, np.float32)
+    values += FLOOR
+    return np.log(values, out=values)
 
 
 def normalise(power: np.ndarray) -> np.ndarray:
     """Log mel power with the loudness and the mean spectrum of the recording removed, float32 [N, 64].
 
-    Microphone, room and level therefore matter little. Statistics are those of the whole recording.
-
     Args:
-        power: [N, 64], from ``mel_power``.
+        power: of the whole recording [N, 64], from ``mel_power``.
     """
-    if not len(power):
-        return np.zeros((0, BANDS), np.float32)
-    values = np.asarray(power * (BANDS / loudness(power)), np.float32)
-    values += FLOOR  # in place from here: a long recording has many rows
-    np.log(values, out=values)
-    level = values.mean(1)
-    loud = level >= np.quantile(level, 0.4)  # pauses do not belong to the speaker's mean spectrum
-    values -= values[loud].mean(0)
-    values /= SPREAD
-    return values
+    return Recording.of(power).normalise(power) if len(power) else np.zeros((0, BANDS), np.float32)
 
 
 def loudness(power: np.ndarray) -> float:

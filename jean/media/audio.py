@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from jean.media.image_sequence import SOUND_FILE, ImageSequence, is_sequence
 from jean.media.rates import RATE_HZ
 from jean.media.resample import resample_blocks
 from jean.media.wav import to_float, wav_blocks
+from jean.row_file import gather_rows
 
 Block = tuple[np.ndarray, int]  # samples float32 [n, C], sampling rate in Hz
 
@@ -24,12 +25,12 @@ Block = tuple[np.ndarray, int]  # samples float32 [n, C], sampling rate in Hz
 JITTER_S = 0.025
 # Lossy decoders overshoot full scale slightly. A larger peak means that the samples have another scale.
 MAX_PEAK = 1.5
-GROWTH = 1 << 20  # samples by which a wave grows while it is read
 
 
 def read_audio(path: str | Path, rate_hz: int = RATE_HZ, warn: Warn = warnings.warn) -> np.ndarray:
     """Reads audio as mono float32 [S] in [-1, 1]: the mean of the channels, resampled.
 
+    A long sound lies in an unnamed file that is mapped, see ``gather_rows``.
     Sample 0 is time zero: the first frame if the file has video. Audio before it is cut, audio that begins
     later is preceded by silence, gaps are filled with silence, and the padding of the encoder is removed.
 
@@ -50,8 +51,7 @@ def read_audio(path: str | Path, rate_hz: int = RATE_HZ, warn: Warn = warnings.w
         for block, _ in blocks:
             yield block.mean(axis=1)
 
-    wave = _joined(resample_blocks(mono(), native_hz, rate_hz))
-    return np.clip(wave, -1.0, 1.0, out=wave)
+    return gather_rows(np.clip(block, -1, 1) for block in resample_blocks(mono(), native_hz, rate_hz))
 
 
 def read_audio_native(path: str | Path, warn: Warn = warnings.warn) -> tuple[np.ndarray, int]:
@@ -65,25 +65,7 @@ def read_audio_native(path: str | Path, warn: Warn = warnings.warn) -> tuple[np.
     """
     blocks = _blocks(Path(path), warn)
     first, rate_hz = next(blocks)
-    wave = _joined(chain([first], (block for block, _ in blocks)))
-    return np.clip(wave, -1.0, 1.0, out=wave), rate_hz
-
-
-def _joined(blocks: Iterable[np.ndarray]) -> np.ndarray:
-    """The concatenation of at least one block, float32 [S] or [S, C].
-
-    It grows in place: a list of the blocks would hold the sound twice.
-    """
-    wave, count = np.empty(0, np.float32), 0
-    for block in blocks:
-        if count == 0:
-            wave = np.empty((0, *block.shape[1:]), np.float32)
-        if count + len(block) > len(wave):
-            wave.resize((count + max(len(block), GROWTH), *wave.shape[1:]), refcheck=False)
-        wave[count : count + len(block)] = block
-        count += len(block)
-    wave.resize((count, *wave.shape[1:]), refcheck=False)
-    return wave
+    return gather_rows(np.clip(block, -1, 1) for block in chain([first], (block for block, _ in blocks))), rate_hz
 
 
 def _blocks(path: Path, warn: Warn) -> Iterator[Block]:

@@ -34,6 +34,7 @@ from jean.rendering.lips import (
 )
 from jean.rendering.motion import motion_source, moved_person
 from jean.rendering.poses import head_poses, orbit_camera
+from jean.row_file import in_blocks
 from jean.weights.provide import provide
 
 
@@ -160,17 +161,22 @@ def gather_drivers(
         progress.warn("--yaw, --pitch or --orbit turn the head further than in training: its sides may break up.")
     camera = person.camera.resized(size)
     tracks = DriverTracks(
-        camera_to_world=torch.from_numpy(poses.astype(np.float32)),
+        camera_to_world=_tensor(poses),
         focal_px=torch.full((count,), camera.focal_px),
         center_px=torch.tensor(camera.center_px).expand(count, 2),
-        expression=torch.from_numpy(expression.astype(np.float32)),
-        offsets=torch.from_numpy(offsets.astype(np.float32)),
-        lips=torch.from_numpy(lips.astype(np.float32)),
-        lip_motion=None if lip_motion is None else torch.from_numpy(lip_motion.astype(np.float32)),
-        torso_camera_to_world=torch.from_numpy(torso_poses.astype(np.float32)),
-        eyes=None if eyes is None else torch.from_numpy(eyes.astype(np.float32)),
+        expression=_tensor(expression),
+        offsets=_tensor(offsets),
+        lips=_tensor(lips),
+        lip_motion=None if lip_motion is None else _tensor(lip_motion),
+        torso_camera_to_world=_tensor(torso_poses),
+        eyes=None if eyes is None else _tensor(eyes),
     )
     return Drive(tracks.to(model.device), size, own_frames, reductions, fps, config.repeat)
+
+
+def _tensor(track: np.ndarray) -> torch.Tensor:
+    """A track [T, …] in single precision."""
+    return torch.from_numpy(in_blocks(lambda rows: rows.astype(np.float32), track))
 
 
 def _describe_gate(gate: VoiceDetector) -> str:

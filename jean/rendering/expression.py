@@ -16,6 +16,7 @@ from jean.media.write import VIDEO_SUFFIXES
 from jean.progress import Progress
 from jean.rendering.config import RenderConfig
 from jean.rendering.eyes import eyes_of_source, with_lids_of_person, without_eyes
+from jean.row_file import in_blocks
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,7 @@ def expressions(
 
     def scaled(values: np.ndarray, own: np.ndarray) -> np.ndarray:
         neutral = own.mean(0)
-        return (neutral + config.strength * (values - neutral)).astype(np.float32)
+        return in_blocks(lambda rows: (neutral + config.strength * (rows - neutral)).astype(np.float32), values)
 
     return ResultExpression(scaled(track, person.expression), scaled(offsets, person.offsets), remaining, eyes)
 

@@ -14,6 +14,7 @@ from jean.drivers.resampling import interpolate_rows, source_positions
 from jean.errors import InputError, UsageError
 from jean.landmarks import EYES
 from jean.rendering.config import RenderConfig
+from jean.row_file import in_blocks
 
 AT_CAMERA, OFF = "at-camera", "off"
 FURTHEST_DEG = 25.0  # that eyes turn towards the camera; people turn the head rather than look further aside
@@ -113,9 +114,13 @@ def without_eyes(offsets: np.ndarray, eyes: PersonEyes, values: np.ndarray) -> n
 
 def with_eyes(offsets: np.ndarray, eyes: PersonEyes, values: np.ndarray) -> np.ndarray:
     """The inverse of ``without_eyes``: offsets with the lids of ``values``."""
-    changed = np.array(offsets, np.float64)
-    changed[:, EYES] += lid_offsets(eyes.lids, values) - lid_offsets(eyes.lids, eyes.mean[None])
-    return changed
+
+    def changed(rows: np.ndarray, of_eyes: np.ndarray) -> np.ndarray:
+        moved = np.array(rows, np.float64)
+        moved[:, EYES] += lid_offsets(eyes.lids, of_eyes) - lid_offsets(eyes.lids, eyes.mean[None])
+        return moved
+
+    return in_blocks(changed, offsets, values)
 
 
 def with_lids_of_person(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jean.drivers import support as support_module
+from jean import row_file
 from jean.drivers.driver_support import DriverSupport
 from jean.drivers.pose_support import FURTHER_DEG, NECK, PoseSupport, mean_head_pose, pose_motion, poses_from_motion
 from jean.drivers.support import CONSTANT_ROOM, LARGEST, Support
@@ -72,7 +72,7 @@ def test_long_tracks_are_limited_in_pieces(monkeypatch):
     values = 3 * correlated(seed=1)
     whole, remaining = support.limit(values)
     assert remaining.min() < 0.9
-    monkeypatch.setattr(support_module, "PIECE", 7)
+    monkeypatch.setattr(row_file, "BLOCK", 7)
     limited, left = support.limit(values)
     np.testing.assert_allclose(limited, whole, rtol=1e-12)
     np.testing.assert_allclose(left, remaining, rtol=1e-12)

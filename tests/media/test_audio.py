@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from jean import row_file
 from jean.errors import InputError, SetupError
-from jean.media import audio, probe, read_audio, read_audio_native, read_wav, write_wav
+from jean.media import probe, read_audio, read_audio_native, read_wav, wav, write_wav
 from jean.media.resample import resample, resample_blocks
 from tests.helpers.media_make import chirp, lag_samples, make_video, write_float_wav
 
@@ -180,8 +181,9 @@ def test_files_without_audio_are_rejected_in_one_line(tmp_path):
             assert "\n" not in str(error.value)
 
 
-def test_reading_holds_the_sound_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(audio, "GROWTH", 1000)
+def test_a_long_sound_takes_no_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(row_file, "IN_MEMORY", 1000)
+    monkeypatch.setattr(wav, "BLOCK", 1 << 14)
     sound = chirp(30, 16000)[:, 0]
     write_wav(tmp_path / "a.wav", sound, 16000)
     for reader in (read_audio, lambda path: read_audio_native(path)[0][:, 0]):
@@ -191,7 +193,7 @@ def test_reading_holds_the_sound_once(tmp_path, monkeypatch):
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
         np.testing.assert_allclose(read, sound, atol=1e-4)
-        assert peak < 1.5 * read.nbytes
+        assert peak < 0.5 * read.nbytes
 
 
 def test_one_sample_is_valid_audio(tmp_path):
