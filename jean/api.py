@@ -154,7 +154,7 @@ def train_lips(
         options: fields of ``LipsConfig``.
     """
     from jean.train.lips.config import LipsConfig
-    from jean.train.lips.stage import train_lips as train
+    from jean.train.lips.train import train_lips as train
 
     configured = _config(LipsConfig, config, options)
     return _trained(output, train(_paths(clips), _path(output), configured, progress or Silent()))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     config="jean.train.lips.config:LipsConfig",
     options=[
         Option("table", metavar="FILE.csv"),
+        Option("features", metavar="NAME"),
+        Option("teacher", metavar="RUN"),
         Option("steps", metavar="N"),
         Option("synthetic_steps", metavar="N"),
     ],
@@ -34,6 +36,6 @@ def train_lips(
     reporter: Reporter,
 ) -> None:
     """Train the lip prior, which tells lips from any voice, on your own corpus; render --lips RUN uses it."""
-    from jean.train.lips.stage import train_lips
+    from jean.train.lips.train import train_lips
 
     reporter.finish(train_lips(data, output, config, reporter))

@@ -24,7 +24,8 @@ LAYERS = [
     ["jean.metrics"],
     ["jean.drivers", "jean.jobs", "jean.provenance"],
     ["jean.clips", "jean.models"],
-    ["jean.features", "jean.environment", "jean.lips", "jean.marks"],
+    ["jean.lips"],
+    ["jean.features", "jean.environment", "jean.marks"],
     [
         "jean.media",
         "jean.weights",

@@ -1,11 +1,15 @@
 """Drives a trained head by speech with known phonemes, and measures whether the lips close when they must.
 
     python examples/benchmarks/closures.py RUN CLIP [--sentences 6] [--lips prior] [--frames DIR] [--json]
+    python examples/benchmarks/closures.py [--sentences 32] [--lips RUN] [--voice espeak] [--json]
 
-CLIP is the clip that the head was trained on. The speech is by flite (a Debian package). For each p, b and m, the least
-opening of the rendered lips within 60 ms of its middle is compared with the person's own range: it counts as closed
-below a quarter of the way from the 2nd to the 75th percentile of the opening in CLIP. Chance is the same fraction at
-random times within the speech. In the pauses before and after each sentence the lips should be closed and still.
+CLIP is the clip that the head was trained on. The speech is by flite or espeak-ng (Debian packages). For each p, b and
+m, the least opening of the rendered lips within 60 ms of its middle is compared with the person's own range: it counts
+as closed below a quarter of the way from the 2nd to the 75th percentile of the opening in CLIP. Chance is the same
+fraction at random times within the speech. ``vowels_closed`` is the fraction of vowels, away from p, b and m, in whose
+middle the lips are closed. In the pauses before and after each sentence the lips should be closed and still.
+
+Without RUN and CLIP the opening that the lip prior itself predicts is measured, 25 times per second.
 """
 
 from __future__ import annotations
@@ -22,6 +26,8 @@ from driven import track
 
 from jean.clips.clip import Clip
 from jean.lips.parameters import OPENING, measured_lips
+from jean.lips.prior import load_prior, prior_of_run
+from jean.lips.spectrum import ROWS_HZ
 from jean.media import RATE_HZ, write_png, write_wav
 from jean.models.frame import render_frame
 from jean.progress import Silent
@@ -29,15 +35,18 @@ from jean.rendering.head import load_head
 from jean.train.lips import voices
 
 BILABIALS = ("P", "B", "M")
+VOWELS = ("AA", "AE", "AH", "AO", "AW", "AY", "EH", "ER", "EY", "IH", "IY", "OW", "OY", "UH", "UW")
+AWAY_S = 0.15  # from the middle of a bilabial, from which a vowel needs no closed lips
 WITHIN_S = 0.06
 PAUSE_S = 0.6  # silence around each sentence
 OWN_FRAMES = 250
+PREDICTED_FPS = 25
 SEED = 1000  # not one of the prior's training
 
 
-def spoken(count: int) -> tuple[np.ndarray, list[tuple[str, float, float]]]:
+def spoken(count: int, voice: str = "flite") -> tuple[np.ndarray, list[tuple[str, float, float]]]:
     """Speech of ``count`` sentences with pauses, and its phonemes."""
-    sentences = voices.speak(("flite", SEED))[:count]
+    sentences = voices.speak((voice, SEED))[:count]
     pause, waves, segments, start = np.zeros(round(PAUSE_S * RATE_HZ), np.float32), [], [], 0.0
     for wave, phonemes in sentences:
         start += PAUSE_S
@@ -57,6 +66,8 @@ def figures(opening: np.ndarray, times_s: np.ndarray, own: np.ndarray, segments:
         return bool(np.nanmin(opening[near]) < closed_below)
 
     middles = [(a + b) / 2 for name, a, b in segments if name in BILABIALS]
+    vowels = np.array([(a + b) / 2 for name, a, b in segments if name in VOWELS])
+    vowels = vowels[[np.abs(np.array(middles) - time_s).min() > AWAY_S for time_s in vowels]]
     speech = [(a, b) for name, a, b in segments if name != "SIL"]
     random = np.random.default_rng(0)
     chosen = random.integers(len(speech), size=400)
@@ -69,9 +80,17 @@ def figures(opening: np.ndarray, times_s: np.ndarray, own: np.ndarray, segments:
         "bilabials": len(middles),
         "closed": round(float(np.mean([closed(t) for t in middles])), 3),
         "closed_by_chance": round(float(np.mean([closed(t) for t in anywhere])), 3),
+        "vowels_closed": round(float((np.interp(vowels, times_s, opening) < closed_below).mean()), 3),
         "silence_closed": round(float((opening[silent] < closed_below).mean()), 3),
         "silence_std_ratio": round(float(np.nanstd(opening[silent]) / np.nanstd(own)), 3),
     }
+
+
+def predicted(lips: str, wave: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Opening [T] by a lip prior, times [T], s, and the opening while somebody speaks [N], in the prior's unit."""
+    track = load_prior(None if lips == "prior" else prior_of_run(Path(lips))).track(wave)
+    times_s = (np.arange(int(len(track.values) / ROWS_HZ * PREDICTED_FPS)) + 0.5) / PREDICTED_FPS
+    return track.at(times_s)[:, OPENING], times_s, track.values[track.speaking, OPENING]
 
 
 def _opening(images: Sequence[np.ndarray], fps: float) -> np.ndarray:
@@ -84,15 +103,23 @@ def _opening(images: Sequence[np.ndarray], fps: float) -> np.ndarray:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Prints the figures of one head."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("run", type=Path)
-    parser.add_argument("clip", type=Path)
+    parser.add_argument("run", type=Path, nargs="?")
+    parser.add_argument("clip", type=Path, nargs="?")
     parser.add_argument("--sentences", type=int, default=6)
+    parser.add_argument("--voice", choices=("flite", "espeak"), default="flite")
     parser.add_argument("--lips", default="prior")
     parser.add_argument("--frames", type=Path, help="also write the frames at the bilabials here")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
-    voices.check_voices(("flite",))
-    wave, segments = spoken(options.sentences)
+    if (options.run is None) != (options.clip is None):
+        parser.error("give RUN and CLIP, or neither")
+    voices.check_voices((options.voice,))
+    wave, segments = spoken(options.sentences, options.voice)
+    if options.run is None:
+        result = figures(*predicted(options.lips, wave), segments)
+        result = {name: value for name, value in result.items() if not name.startswith("silence")}  # a render's matter
+        print(json.dumps(result) if options.json else result)
+        return
     head, own = load_head(options.run, progress=Silent()), Clip.open(options.clip)
     with tempfile.TemporaryDirectory() as folder:
         sound = Path(folder) / "speech.wav"

@@ -12,7 +12,7 @@ from jean.clips.audio_track import AudioTrack
 from jean.clips.clip import Clip
 from jean.drivers.audio_windows import extract_windows
 from jean.drivers.voice import VoiceDetector
-from jean.errors import ArtefactError, InputError
+from jean.errors import InputError
 from jean.features import registry
 from jean.features.base import AudioFeatures
 from jean.media import RATE_HZ, count_frames, read_audio
@@ -61,13 +61,7 @@ class SpeechInput:
             InputError: the file holds no sound.
             ArtefactError: the installed extractor is another version than the run was trained with.
         """
-        extractor = registry.create("audio", self.name)
-        if str(extractor.version) != str(self.description["version"]):
-            raise ArtefactError(
-                f"the run was trained with {self.name} version {self.description['version']}; "
-                f"version {extractor.version} is installed.",
-                "Train it again, or install the version it was made with.",
-            )
+        extractor = registry.create_version("audio", self.name, str(self.description["version"]), "run")
         wave = read_audio(path)
         windows = extract_windows(extractor, wave, count_frames(len(wave) / RATE_HZ, fps), fps)
         if not len(windows):

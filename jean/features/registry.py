@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from jean.errors import SetupError, UsageError
+from jean.errors import ArtefactError, SetupError, UsageError
 from jean.names import suggestion
 from jean.plugins import Registry
 
@@ -99,6 +99,28 @@ def create(kind: str, name: str, **options: Any) -> Any:
     raise UsageError(
         f"there is no {registry.kind} called {name!r}.", f"{suggestion(name, known)}Choose from: {', '.join(known)}."
     )
+
+
+def create_version(kind: str, name: str, version: str, what: str) -> Any:
+    """Creates the extractor ``name`` of the version that something was trained with.
+
+    Args:
+        kind: as for ``create``.
+        name: as for ``create``.
+        version: the version then.
+        what: was trained, for the message, such as "run".
+
+    Raises:
+        UsageError, SetupError: as ``create``.
+        ArtefactError: another version is installed.
+    """
+    extractor = create(kind, name)
+    if str(extractor.version) != version:
+        raise ArtefactError(
+            f"the {what} was trained with {name} version {version}; version {extractor.version} is installed.",
+            "Train it again, or install the version it was made with.",
+        )
+    return extractor
 
 
 def weights_of(kind: str, name: str) -> tuple[tuple[str, ...], tuple[str, ...]]:

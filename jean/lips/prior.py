@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,24 +11,26 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from jean.lips.inputs import PriorInput, SpectrumInput, input_of
 from jean.lips.parameters import OPENING, PARAMETERS
-from jean.lips.spectrum import BANDS, ROWS_HZ, Recording, mel_power, speaking
+from jean.lips.spectrum import ROWS_HZ, mel_power, speaking
 
 PRIOR_FILE = "prior.safetensors"  # in a run folder of train-lips: the trained prior, in half precision
 BUILTIN = Path(__file__).with_name(PRIOR_FILE)
 WIDTH = 128
-# Dilation, rows back and rows ahead of each block. The output at a time depends on 180 ms of later sound, plus the
-# 10 ms of the first layer and half a window: less than 0.2 s plus one row.
+# Dilation, rows back and rows ahead of each block. The output at a time depends on 180 ms of later rows, plus the 10 ms
+# of the first layer. Half a window of the spectrum comes on top: less than 0.2 s plus one row.
 BLOCKS = ((1, 3, 3), (2, 3, 3), (4, 3, 2))
 BACK, AHEAD = (1 + sum(dilation * rows[k] for dilation, *rows in BLOCKS) for k in (0, 1))  # rows an output depends on
 PIECE_ROWS = 6000  # one minute: a longer sound is computed in pieces, so that memory does not grow with its length
 PHONEMES = 40  # classes of the auxiliary output, see ``jean.train.lips.articulation``
 BILABIALS = (15, 16, 17)  # of these classes: b, p and m
 QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # at which ranges of lip parameters are compared
-# Probabilities of p, b and m up to which the lips do not close, and from which they close entirely. A missed closure is
-# seen at once, a needless one hardly.
-UNLIKELY, LIKELY = 0.05, 0.3
-HOLD_ROWS = 5  # for which a closure is held
+# The lips close where the probability of p, b or m has a peak: not at one of 0.05, entirely from 0.1 on. A missed closure
+# is seen at once, a needless one hardly; what is no peak, such as the flank of a vowel, needs no closure.
+UNLIKELY, LIKELY = 0.05, 0.1
+APART_ROWS = 4  # by which peaks are apart
+HOLD_ROWS = 7  # for which a closure is held, so that a frame of a video at 25 per second shows it
 SMOOTHING_S = 0.02  # standard deviation of the Gaussian over the predicted tracks
 
 
@@ -46,19 +49,37 @@ class _Block(nn.Module):
         return values + self.point(torch.relu(self.norm(wide)))
 
 
+class Standardise(nn.Module):
+    """Subtracts a mean [D] from the last dimension, and divides by a standard deviation [D]."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, width: int):
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(width))
+        self.register_buffer("std", torch.ones(width))
+
+    def forward(self, values: Tensor) -> Tensor:
+        return (values - self.mean) / self.std
+
+
 class LipPrior(nn.Module):
     """Predicts lip parameters from speech, 100 times per second.
 
     Args:
         dropout: probability of dropping a hidden unit after each block while training.
         width: channels of the blocks.
+        source: what it reads of a sound; None for the spectrum.
     """
 
     quantiles: Tensor
 
-    def __init__(self, dropout: float = 0.0, width: int = WIDTH):
+    def __init__(self, dropout: float = 0.0, width: int = WIDTH, source: PriorInput | None = None):
         super().__init__()
-        self.first = nn.Conv1d(BANDS, width, 3, padding=1)
+        self.source: PriorInput = source or SpectrumInput()
+        self.standard = nn.Identity() if self.source.standardised else Standardise(self.source.width)
+        self.first = nn.Conv1d(self.source.width, width, 3, padding=1)
         self.blocks = nn.Sequential(*(nn.Sequential(_Block(width, *b), nn.Dropout(dropout)) for b in BLOCKS))
         self.hidden = nn.Conv1d(width, 64, 1)
         self.lips = nn.Conv1d(64, len(PARAMETERS), 1)
@@ -66,44 +87,58 @@ class LipPrior(nn.Module):
         # of each parameter over the speech that the prior was trained on, in its own unit
         self.register_buffer("quantiles", torch.zeros(len(PARAMETERS), len(QUANTILES)))
 
-    def forward(self, spectrum: Tensor) -> tuple[Tensor, Tensor]:
-        """Lip parameters [B, N, 5] and phoneme logits [B, N, P] of normalised spectra [B, N, 64]."""
-        features = self.blocks(torch.relu(self.first(spectrum.transpose(1, 2))))
+    def standardise(self, mean: np.ndarray, std: np.ndarray) -> None:
+        """Sets mean and standard deviation [D] of the rows of an input that is not standardised already."""
+        assert isinstance(self.standard, Standardise)
+        self.standard.mean.copy_(torch.from_numpy(mean))
+        self.standard.std.copy_(torch.from_numpy(std))
+
+    def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Lip parameters [B, N, 5] and phoneme logits [B, N, P] of rows [B, N, D] of the input."""
+        features = self.blocks(torch.relu(self.first(self.standard(rows).transpose(1, 2))))
         lips = self.lips(torch.tanh(self.hidden(features)))
         return lips.transpose(1, 2), self.phonemes(features).transpose(1, 2)
 
-    @torch.no_grad()
     def track(self, wave: np.ndarray) -> LipTrack:
         """The lips that go with a sound.
 
         Args:
             wave: mono, 16 kHz, [S] in [-1, 1].
+
+        Raises:
+            UsageError, SetupError, ArtefactError: the features that the prior reads cannot be computed here.
         """
-        self.eval()
         power = mel_power(wave)
         if not len(power):
-            return LipTrack(np.zeros((1, len(PARAMETERS))), np.zeros(1, bool), self.quantiles.numpy())
-        values, bilabial = self._in_pieces(power, Recording.of(power))
+            return LipTrack(np.zeros((1, len(PARAMETERS))), np.zeros(1, bool), self.quantiles.cpu().numpy())
+        return self.track_rows(self.source.rows(wave, power), speaking(power))
+
+    def track_rows(self, rows: np.ndarray, voice: np.ndarray) -> LipTrack:
+        """The lips that go with rows [N, D] of the input, N ≥ 1; ``voice`` says where somebody speaks, bool [N]."""
+        values, bilabial = np.empty((len(rows), len(PARAMETERS))), np.empty(len(rows))
+        for start, lips, phonemes in self.in_pieces(rows):
+            values[start : start + len(lips)] = lips
+            bilabial[start : start + len(lips)] = phonemes[:, list(BILABIALS)].sum(-1)
         general = self.quantiles.cpu().numpy()
-        voice = speaking(power)
         closed = float(np.quantile(values[voice, OPENING], QUANTILES[0])) if voice.any() else float(general[OPENING, 0])
         values[:, OPENING] = _close(values[:, OPENING], bilabial, closed)
         return LipTrack(_smooth(values, SMOOTHING_S * ROWS_HZ), voice, general)
 
-    def _in_pieces(self, power: np.ndarray, recording: Recording) -> tuple[np.ndarray, np.ndarray]:
-        """Lip parameters [N, 5] and probability of a bilabial [N] of mel power [N, 64], float64.
+    @torch.no_grad()
+    def in_pieces(self, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """What the network predicts for rows [N, D], without further rules, piece by piece.
 
         Every piece takes the rows around it that its values depend on, so that the pieces have no seams.
+
+        Yields:
+            Number of the first row, lip parameters [n, 5] and probabilities of the phonemes [n, P] of each piece.
         """
-        lips, bilabial = np.empty((len(power), len(PARAMETERS))), np.empty(len(power))
-        for start in range(0, len(power), PIECE_ROWS):
-            stop, first = min(start + PIECE_ROWS, len(power)), max(start - BACK, 0)
-            spectrum = recording.normalise(power[first : stop + AHEAD])
-            rows = torch.from_numpy(spectrum)[None].to(self.quantiles.device)
-            values, logits = (output[0, start - first : stop - first] for output in self(rows))
-            lips[start:stop] = values.double().cpu().numpy()
-            bilabial[start:stop] = logits.softmax(-1)[:, list(BILABIALS)].sum(-1).double().cpu().numpy()
-        return lips, bilabial
+        self.eval()
+        for start in range(0, len(rows), PIECE_ROWS):
+            stop, first = min(start + PIECE_ROWS, len(rows)), max(start - BACK, 0)
+            piece = torch.from_numpy(rows[first : stop + AHEAD])[None].to(self.quantiles.device)
+            lips, logits = (output[0, start - first : stop - first] for output in self(piece))
+            yield start, lips.double().cpu().numpy(), logits.softmax(-1).double().cpu().numpy()
 
 
 @dataclass(frozen=True)
@@ -131,6 +166,20 @@ class LipTrack:
         return np.stack([np.interp(times_s, rows, column) for column in self.values.T], 1)
 
 
+def prior_of_run(run: Path) -> Path:
+    """The prior's file in a run of train-lips.
+
+    Raises:
+        InputError: there is none.
+    """
+    from jean.errors import InputError
+
+    path = run / PRIOR_FILE
+    if not path.is_file():
+        raise InputError(f"{run} holds no lip prior.", "Give a finished run of train-lips.")
+    return path
+
+
 def load_prior(path: Path | None = None) -> LipPrior:
     """The lip prior in evaluation mode, on the CPU.
 
@@ -141,15 +190,30 @@ def load_prior(path: Path | None = None) -> LipPrior:
         ArtefactError: the file is missing, damaged, or no lip prior.
     """
     from jean.errors import ArtefactError
-    from jean.weights.tensors import read_tensors
+    from jean.weights.tensors import read_metadata, read_tensors
 
-    weights = {name: value.float() for name, value in read_tensors(path or BUILTIN).items()}
-    prior = LipPrior(width=len(weights.get("first.bias", ())) or WIDTH)
+    file = path or BUILTIN
+    weights = {name: value.float() for name, value in read_tensors(file).items()}
+    prior = LipPrior(width=len(weights.get("first.bias", ())) or WIDTH, source=input_of(file, read_metadata(file)))
     try:
         prior.load_state_dict(weights)
     except RuntimeError as error:
-        raise ArtefactError(f"{path or BUILTIN} holds no lip prior.", "Train one with: jean train-lips") from error
+        raise ArtefactError(f"{file} holds no lip prior.", "Train one with: jean train-lips") from error
     return prior.eval()
+
+
+def save_prior(path: Path, state: Mapping[str, Tensor], source: PriorInput) -> None:
+    """Writes a lip prior, its weights in half precision.
+
+    Args:
+        path: the safetensors file.
+        state: state of the network.
+        source: what it reads.
+    """
+    from jean.files import write_safetensors
+
+    tensors = {name: value if name.startswith("standard.") else value.half() for name, value in state.items()}
+    write_safetensors(path, tensors, source.metadata() or None)
 
 
 def _close(opening: np.ndarray, bilabial: np.ndarray, closed: float) -> np.ndarray:
@@ -162,8 +226,10 @@ def _close(opening: np.ndarray, bilabial: np.ndarray, closed: float) -> np.ndarr
     """
     from scipy.ndimage import maximum_filter1d
 
-    likely = maximum_filter1d(_smooth(bilabial, 1.0), HOLD_ROWS)
-    share = np.clip((likely - UNLIKELY) / (LIKELY - UNLIKELY), 0, 1)
+    likely = _smooth(bilabial, 1.0)
+    peaks = likely >= maximum_filter1d(likely, 2 * APART_ROWS + 1) - 1e-9
+    share = np.clip((likely - UNLIKELY) / (LIKELY - UNLIKELY), 0, 1) * peaks
+    share = maximum_filter1d(share, HOLD_ROWS)
     return np.asarray(opening - share * np.maximum(opening - closed, 0))
 
 

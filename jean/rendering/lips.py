@@ -19,7 +19,7 @@ from jean.drivers.support import Support
 from jean.drivers.voice import VoiceDetector
 from jean.errors import InputError, UsageError
 from jean.lips.parameters import opening_and_width
-from jean.lips.prior import BUILTIN, PRIOR_FILE, load_prior
+from jean.lips.prior import BUILTIN, load_prior, prior_of_run
 from jean.media import RATE_HZ, count_frames, read_audio
 from jean.models.talking_head import TalkingHead
 from jean.rendering.config import RenderConfig
@@ -44,12 +44,7 @@ def prior_path(config: RenderConfig, checkpoint: Checkpoint, method: Method) -> 
         raise UsageError("the lips of this head follow no prior.", "Its method or preset has none; use --lips own.")
     if config.lips in (None, "prior"):
         return BUILTIN
-    path = Path(str(config.lips)) / PRIOR_FILE
-    if not path.is_file():
-        raise InputError(
-            f"{config.lips} holds no lip prior.", "Use --lips prior, own, or a finished run of train-lips."
-        )
-    return path
+    return prior_of_run(Path(str(config.lips)))
 
 
 def lips_by_prior(

@@ -60,6 +60,14 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
     return {str(name): item.detach() for name, item in value.items()}
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """Text in the header of a ``.safetensors`` file that ``read_tensors`` has read."""
+    from safetensors import safe_open
+
+    with safe_open(str(path), "pt") as file:
+        return dict(file.metadata() or {})
+
+
 def convert(path: Path, target: Path) -> None:
     """Converts a file that ``read_tensors`` can read to a safetensors file.
 

@@ -27,7 +27,7 @@ OPTIONS = {
     "train-landmarks": "output preset table epochs steps",
     "train-audio": "output landmarks preset audio-features table epochs steps",
     "train-expr": "output preset person emotion-features table epochs steps",
-    "train-lips": "output table steps synthetic-steps",
+    "train-lips": "output table features teacher steps synthetic-steps",
     "train-motion": "output preset table epochs steps",
     "act": "output audio emotion emotion-timeline pose expression gaze fps jobs workers cluster",
     "train-nerf": "output preset steps minutes audio expr method expression backend allow-different-people",

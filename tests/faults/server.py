@@ -27,7 +27,7 @@ IMPORTED = (
     "jean.train.audio.stage",
     "jean.train.expression.stage",
     "jean.train.landmarks.stage",
-    "jean.train.lips.stage",
+    "jean.train.lips.train",
     "jean.train.motion.stage",
     "jean.train.nerf.train",
 )

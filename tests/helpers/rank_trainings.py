@@ -43,7 +43,7 @@ def train(name: str, data: Path, output: Path, steps: int = STEPS) -> dict:
         return train_motion([data / "motion"], output, MotionConfig(**small, steps=steps, device="cpu"), silent)
     if name == "lips":
         from jean.train.lips.config import LipsConfig
-        from jean.train.lips.stage import train_lips
+        from jean.train.lips.train import train_lips
 
         config = LipsConfig(steps=steps, batch=4, validation=("none",), device="cpu")
         return train_lips([data / "clip"], output, config, silent)

@@ -9,7 +9,7 @@ import torch
 from jean.errors import ArtefactError
 from jean.files import write_safetensors
 from jean.lips import prior as prior_module
-from jean.lips.prior import AHEAD, BACK, BILABIALS, BUILTIN, LIKELY, UNLIKELY, LipPrior, _close, load_prior
+from jean.lips.prior import AHEAD, BACK, BILABIALS, BUILTIN, HOLD_ROWS, LIKELY, UNLIKELY, LipPrior, _close, load_prior
 from jean.lips.spectrum import BANDS
 from jean.media import RATE_HZ
 
@@ -19,6 +19,11 @@ def test_a_probable_bilabial_closes_the_lips():
     opening[50] = 0.1
     closed = _close(opening, np.repeat([0.0, (UNLIKELY + LIKELY) / 2, 1.0], 20), 0.5)
     np.testing.assert_allclose(closed[[5, 30, 55, 50]], [2.0, 1.25, 0.5, 0.1])  # what is closed further stays
+
+
+def test_a_probability_that_only_rises_closes_the_lips_at_its_peak():
+    opening = _close(np.full(60, 2.0), np.concatenate([np.linspace(0, 0.5, 50), np.zeros(10)]), 0.5)
+    assert (opening < 0.6).sum() <= HOLD_ROWS and opening[48] == 0.5 and (opening[:44] == 2.0).all()
 
 
 def test_a_short_closure_is_held_for_a_frame_of_25_per_second():

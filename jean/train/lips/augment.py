@@ -1,4 +1,4 @@
-"""Random changes of a recording's mel power: voice, microphone, room, noise and speaking rate."""
+"""Random changes of a recording: voice, microphone, room, noise and speaking rate of its mel power, or of its wave."""
 
 from __future__ import annotations
 
@@ -25,6 +25,24 @@ def augment(power: np.ndarray, random: np.random.Generator) -> np.ndarray:
     if random.random() < 0.8:
         power = power + _noise(len(power), random.uniform(3, 45), random)
     return normalise(power)
+
+
+def augment_wave(wave: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A wave float32 [S] of a recording as another microphone would give it: level, filter and noise.
+
+    The voice stays: changing it would need another sound of the same lips.
+
+    Args:
+        wave: mono, [S].
+        random: decides.
+    """
+    colour = random.uniform(-0.6, 0.6)  # of a filter of first order: duller or brighter
+    filtered = lfilter([1.0], [1.0, -colour], wave) if colour > 0 else lfilter([1.0, colour], [1.0], wave)
+    hiss = lfilter([1.0], [1.0, -random.uniform(0.0, 0.95)], random.standard_normal(len(wave)))
+    level = np.sqrt(np.square(filtered).mean() / np.square(hiss).mean()) * 10 ** (-random.uniform(5, 40) / 20)
+    mixed = filtered + level * hiss
+    loudest = max(float(np.abs(mixed).max()), 1e-9)
+    return np.asarray(mixed * (random.uniform(0.1, 0.9) / loudest), np.float32)
 
 
 def resampled_rows(count: int, random: np.random.Generator) -> np.ndarray:

@@ -9,12 +9,15 @@ import torch
 from jean.checkpoint import load_checkpoint
 from jean.config import load_config
 from jean.errors import InputError, UsageError
+from jean.lips.inputs import SpectrumInput
 from jean.lips.prior import PRIOR_FILE, LipPrior, load_prior
 from jean.progress import Silent
 from jean.train.lips import data as lips_data
 from jean.train.lips import voices
 from jean.train.lips.config import LipsConfig
-from jean.train.lips.stage import LipsStage, train_lips, weighted_correlation
+from jean.train.lips.recordings import Recorder
+from jean.train.lips.stage import Lessons, LipsStage, weighted_correlation
+from jean.train.lips.train import train_lips
 from tests.helpers.interrupted import interrupted_at
 from tests.helpers.tiny_clip import make_clip, move_lips, rewrite
 
@@ -48,10 +51,10 @@ def test_training_writes_a_prior_that_render_can_load(clips, tmp_path):
 
 
 def test_the_loss_on_real_lips_falls(clips):
-    real = [lips_data.RealLips.read(clip) for clip in _corpus(clips)]
-    stage = LipsStage(
-        real, [], None, load_prior(), LipsConfig(steps=40, batch=4, learning_rate=3e-4), torch.device("cpu")
-    )
+    recorder = Recorder(SpectrumInput(), copies=0, seed=0)
+    real = [lips_data.RealLips.read(clip, recorder) for clip in _corpus(clips)]
+    config = LipsConfig(steps=40, batch=4, learning_rate=3e-4)
+    stage = LipsStage(Lessons(None, None, real, []), load_prior(), config, torch.device("cpu"))
     losses = [stage.step(step)["loss"] for step in range(40)]
     assert np.mean(losses[-8:]) < np.mean(losses[:8]) - 0.05
 
@@ -99,7 +102,8 @@ def test_unusable_data_is_refused(clips, tmp_path):
 def test_the_lips_of_late_sound_are_moved(clips, tmp_path):
     late = move_lips(make_clip(tmp_path / "late", frames=80))
     rewrite(late, sync={"lag_s": 0.46, "r": 0.7, "r_opening": 0.7, "r_width": 0.7, "chance_r": 0.2, "rank": 0.0})
-    (real,) = (lips_data.RealLips.read(clip) for clip in _corpus([late]))
+    recorder = Recorder(SpectrumInput(), copies=0, seed=0)
+    (real,) = (lips_data.RealLips.read(clip, recorder) for clip in _corpus([late]))
     np.testing.assert_allclose(real.times_s, np.arange(80) / 25 + 0.4)
 
 
