@@ -26,8 +26,8 @@ PIECE_ROWS = 6000  # one minute: a longer sound is computed in pieces, so that m
 PHONEMES = 40  # classes of the auxiliary output, see ``jean.train.lips.articulation``
 BILABIALS = (15, 16, 17)  # of these classes: b, p and m
 QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # at which ranges of lip parameters are compared
-# The lips close where the probability of p, b or m has a peak: not at one of 0.05, entirely from 0.1 on. A missed closure
-# is seen at once, a needless one hardly; what is no peak, such as the flank of a vowel, needs no closure.
+# The lips close where the probability of p, b or m has a peak: not at one of 0.05, entirely from 0.1 on. A missed
+# closure is seen at once, a needless one hardly.
 UNLIKELY, LIKELY = 0.05, 0.1
 APART_ROWS = 4  # by which peaks are apart
 HOLD_ROWS = 7  # for which a closure is held, so that a frame of a video at 25 per second shows it
@@ -61,6 +61,7 @@ class Standardise(nn.Module):
         self.register_buffer("std", torch.ones(width))
 
     def forward(self, values: Tensor) -> Tensor:
+        """Standardised values [..., D]."""
         return (values - self.mean) / self.std
 
 

@@ -95,8 +95,7 @@ class LipsStage(GradientStage):
         return {"loss": value}
 
     def _rate(self, step: int) -> float:
-        """The learning rate: one cosine with a short rise on synthetic speech, another one with the teacher, constant on
-        real lips."""
+        """The learning rate: a cosine with a short rise per kind of labelled speech; constant on real lips."""
         if step >= self.real_from:
             return self.config.learning_rate
         first, end = (0, self.taught_from) if step < self.taught_from else (self.taught_from, self.real_from)

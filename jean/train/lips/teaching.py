@@ -48,7 +48,7 @@ class Teacher:
         self.prior, self.recorder, self.speech = prior, recorder, LabelledSpeech()
 
     def label(self, wave: np.ndarray) -> None:
-        """Adds a sound [S], mono, 16 kHz, with what the teacher predicts for it as it is; the pupil reads it changed."""
+        """Adds a sound [S], mono, 16 kHz, with the teacher's predictions for it; the pupil reads it changed."""
         power = mel_power(wave)
         if not len(power):
             return

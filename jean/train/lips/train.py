@@ -117,7 +117,8 @@ def _lessons(
     progress: Progress,
 ) -> Lessons:
     """Reads the clips, makes synthetic speech, and lets the teacher label both and all other speech."""
-    real, validation = [], []
+    real: list[RealLips] = []
+    validation: list[RealLips] = []
     with progress.task("read clips", len(train_clips) + len(validation_clips)) as advance:
         for group, members in ((real, train_clips), (validation, validation_clips)):
             for clip in members:
