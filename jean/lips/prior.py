@@ -26,11 +26,12 @@ PIECE_ROWS = 6000  # one minute: a longer sound is computed in pieces, so that m
 PHONEMES = 40  # classes of the auxiliary output, see ``jean.train.lips.articulation``
 BILABIALS = (15, 16, 17)  # of these classes: b, p and m
 QUANTILES = (0.02, 0.1, 0.25, 0.5, 0.75, 0.9, 0.98)  # at which ranges of lip parameters are compared
-# The lips close where the probability of p, b or m has a peak: not at one of 0.05, entirely from 0.1 on. A missed
+# The lips close where the probability of p, b or m has a peak: not at one of 0.02, entirely from 0.08 on. A missed
 # closure is seen at once, a needless one hardly.
-UNLIKELY, LIKELY = 0.05, 0.1
+UNLIKELY, LIKELY = 0.02, 0.08
 APART_ROWS = 4  # by which peaks are apart
-HOLD_ROWS = 7  # for which a closure is held, so that a frame of a video at 25 per second shows it
+HOLD_ROWS = 4  # for which a closure is held: one frame of a video at 25 per second
+EDGE_ROWS = 0.7  # standard deviation of the Gaussian over the edges of a closure
 SMOOTHING_S = 0.02  # standard deviation of the Gaussian over the predicted tracks
 
 
@@ -122,8 +123,9 @@ class LipPrior(nn.Module):
             bilabial[start : start + len(lips)] = phonemes[:, list(BILABIALS)].sum(-1)
         general = self.quantiles.cpu().numpy()
         closed = float(np.quantile(values[voice, OPENING], QUANTILES[0])) if voice.any() else float(general[OPENING, 0])
+        values = _smooth(values, SMOOTHING_S * ROWS_HZ)
         values[:, OPENING] = _close(values[:, OPENING], bilabial, closed)
-        return LipTrack(_smooth(values, SMOOTHING_S * ROWS_HZ), voice, general)
+        return LipTrack(values, voice, general)
 
     @torch.no_grad()
     def in_pieces(self, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -221,7 +223,7 @@ def _close(opening: np.ndarray, bilabial: np.ndarray, closed: float) -> np.ndarr
     """The opening [N], ``closed`` where a bilabial is likely, held long enough for one frame of a video to show it.
 
     Args:
-        opening: predicted [N].
+        opening: predicted [N], smooth; the closures are faster.
         bilabial: probability of p, b or m [N].
         closed: opening of closed lips.
     """
@@ -230,7 +232,7 @@ def _close(opening: np.ndarray, bilabial: np.ndarray, closed: float) -> np.ndarr
     likely = _smooth(bilabial, 1.0)
     peaks = likely >= maximum_filter1d(likely, 2 * APART_ROWS + 1) - 1e-9
     share = np.clip((likely - UNLIKELY) / (LIKELY - UNLIKELY), 0, 1) * peaks
-    share = maximum_filter1d(share, HOLD_ROWS)
+    share = _smooth(maximum_filter1d(share, HOLD_ROWS), EDGE_ROWS)
     return np.asarray(opening - share * np.maximum(opening - closed, 0))
 
 
