@@ -18,7 +18,8 @@ def test_a_probable_bilabial_closes_the_lips():
     opening = np.full(60, 2.0)
     opening[50] = 0.1
     closed = _close(opening, np.repeat([0.0, (UNLIKELY + LIKELY) / 2, 1.0], 20), 0.5)
-    np.testing.assert_allclose(closed[[5, 30, 55, 50]], [2.0, 1.25, 0.5, 0.1], atol=1e-6)  # what is closed further stays
+    # what is closed further stays
+    np.testing.assert_allclose(closed[[5, 30, 55, 50]], [2.0, 1.25, 0.5, 0.1], atol=1e-6)
 
 
 def test_a_probability_that_only_rises_closes_the_lips_at_its_peak():
