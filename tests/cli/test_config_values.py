@@ -21,7 +21,7 @@ ZERO: dict[str, set[str]] = {
     "train-landmarks": {"swap_probability", "weight_decay"},
     "train-audio": {"audio_noise", "dropout"},
     "train-expr": {"swap_probability", "dropout", "weight_decay"},
-    "train-lips": {"anchor", "steps", "synthetic_steps", "feature_copies", "dropout"},
+    "train-lips": {"anchor", "synthetic_steps", "feature_copies", "dropout"},
     "train-motion": {
         "label_dropout",
         "step_weight",
