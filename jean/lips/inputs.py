@@ -15,7 +15,8 @@ from jean.documents import parse_object, validated
 from jean.errors import ArtefactError
 from jean.features import registry
 from jean.features.base import AudioFeatures
-from jean.lips.spectrum import BANDS, ROWS_HZ, normalise
+from jean.lips.spectrum import BANDS, ROWS_HZ, Recording
+from jean.row_file import in_blocks
 
 _KEY = "lip_prior"  # of the metadata in the file's header
 _REMEDY = "Train it again: jean train-lips"
@@ -53,8 +54,10 @@ class SpectrumInput:
     standardised = True
 
     def rows(self, wave: np.ndarray, power: np.ndarray) -> np.ndarray:
-        """See ``PriorInput``."""
-        return normalise(power)
+        """See ``PriorInput``. Rows of a long sound lie in an unnamed file, see ``jean.row_file``."""
+        if not len(power):
+            return np.zeros((0, BANDS), np.float32)
+        return in_blocks(Recording.of(power).normalise, power)
 
     def metadata(self) -> dict[str, str]:
         """Nothing."""
@@ -106,7 +109,7 @@ class FeatureInput:
         return found
 
     def rows(self, wave: np.ndarray, power: np.ndarray) -> np.ndarray:
-        """See ``PriorInput``. Memory grows with the length of the sound, as that of the features does."""
+        """See ``PriorInput``. The features themselves are in memory; their interpolated rows are as in the spectrum."""
         extracted = self.extractor.extract(np.asarray(wave, np.float32))
         return at_rows_hz(extracted, self.extractor.rate_hz, len(power))
 
@@ -122,11 +125,14 @@ def at_rows_hz(values: np.ndarray, rate_hz: float, count: int) -> np.ndarray:
         >>> at_rows_hz(np.array([[0.0], [1.0]]), 50.0, 4)[:, 0].tolist()
         [0.0, 0.5, 1.0, 1.0]
     """
-    position = np.minimum(np.arange(count) * (rate_hz / ROWS_HZ), len(values) - 1)
-    low = position.astype(int)
-    fraction = (position - low).astype(np.float32)[:, None]
-    after = values[np.minimum(low + 1, len(values) - 1)].astype(np.float32)
-    return np.asarray(values[low].astype(np.float32) * (1 - fraction) + after * fraction)
+
+    def between(positions: np.ndarray) -> np.ndarray:
+        low = positions.astype(int)
+        fraction = (positions - low).astype(np.float32)[:, None]
+        after = values[np.minimum(low + 1, len(values) - 1)].astype(np.float32)
+        return np.asarray(values[low].astype(np.float32) * (1 - fraction) + after * fraction)
+
+    return in_blocks(between, np.minimum(np.arange(count) * (rate_hz / ROWS_HZ), len(values) - 1))
 
 
 def input_of(path: Path, metadata: Mapping[str, str]) -> PriorInput:

@@ -19,7 +19,7 @@ from jean.media import read_audio
 from jean.progress import Progress
 from jean.train.lips.articulation import lip_targets, phoneme_classes
 from jean.train.lips.augment import resampled_rows
-from jean.train.lips.recordings import Recorder, Recording
+from jean.train.lips.recordings import Recorder, TrainingRecording
 from jean.train.lips.voices import SENTENCES_PER_JOB, check_voices, speak
 
 EXCERPT = 240  # rows of an excerpt: 2.4 s
@@ -37,11 +37,11 @@ class LabelledSpeech:
         phonemes: phoneme class [N], or the probability of each class [N, P], of each.
     """
 
-    recordings: list[Recording] = field(default_factory=list)
+    recordings: list[TrainingRecording] = field(default_factory=list)
     lips: list[np.ndarray] = field(default_factory=list)
     phonemes: list[np.ndarray] = field(default_factory=list)
 
-    def add(self, recording: Recording, lips: np.ndarray, phonemes: np.ndarray) -> None:
+    def add(self, recording: TrainingRecording, lips: np.ndarray, phonemes: np.ndarray) -> None:
         """Adds one recording."""
         self.recordings.append(recording)
         self.lips.append(lips)
@@ -107,7 +107,7 @@ class RealLips:
     """
 
     name: str
-    recording: Recording
+    recording: TrainingRecording
     times_s: np.ndarray
     lips: np.ndarray
 
@@ -162,7 +162,7 @@ class AlignedLips:
         first, end: the rows from ``first`` to before ``end`` have both.
     """
 
-    recording: Recording
+    recording: TrainingRecording
     lips: np.ndarray
     first: int
     end: int

@@ -14,7 +14,7 @@ from jean.train.lips.augment import augment, augment_wave
 _LEAST_STD = 1e-3  # of a value, relative to the mean of all: what hardly changes tells nothing
 
 
-class Recording(Protocol):
+class TrainingRecording(Protocol):
     """A recording of N rows, 100 per second.
 
     Attributes:
@@ -45,11 +45,11 @@ class SpectrumRecording:
         self.speaking = speaking(self.power)
 
     def as_is(self) -> np.ndarray:
-        """See ``Recording``."""
+        """See ``TrainingRecording``."""
         return normalise(self.power)
 
     def changed(self, random: np.random.Generator, rows: np.ndarray | None = None) -> np.ndarray:
-        """See ``Recording``."""
+        """See ``TrainingRecording``."""
         return augment(self.power if rows is None else self.power[rows], random)
 
 
@@ -68,11 +68,11 @@ class FeatureRecording:
         self.versions = [source.extractor.extract(version).astype(np.float16) for version in waves]
 
     def as_is(self) -> np.ndarray:
-        """See ``Recording``."""
+        """See ``TrainingRecording``."""
         return at_rows_hz(self.versions[0], self._rate_hz, len(self.speaking))
 
     def changed(self, random: np.random.Generator, rows: np.ndarray | None = None) -> np.ndarray:
-        """See ``Recording``."""
+        """See ``TrainingRecording``."""
         version = self.versions[int(random.integers(len(self.versions)))]
         values = at_rows_hz(version, self._rate_hz, len(self.speaking))
         return values if rows is None else values[rows]
@@ -90,14 +90,14 @@ class Recorder:
     def __init__(self, source: PriorInput, copies: int, seed: int):
         self.source, self.copies, self.random = source, copies, np.random.default_rng([0xFEA, seed])
 
-    def record(self, wave: np.ndarray) -> Recording:
+    def record(self, wave: np.ndarray) -> TrainingRecording:
         """The recording of a wave [S], mono, 16 kHz."""
         if isinstance(self.source, FeatureInput):
             return FeatureRecording(wave, self.source, self.copies, self.random)
         return SpectrumRecording(wave)
 
 
-def statistics(recordings: Iterable[Recording], width: int) -> tuple[np.ndarray, np.ndarray]:
+def statistics(recordings: Iterable[TrainingRecording], width: int) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation [D] of the rows of recordings as they are; ``width`` is D."""
     sums, squares, count = np.zeros(width), np.zeros(width), 0
     for recording in recordings:

@@ -21,7 +21,7 @@ from jean.train.engine import ranks
 from jean.train.engine.epoch_stage import GradientStage, step_generator
 from jean.train.lips.config import LipsConfig
 from jean.train.lips.data import BEFORE, EXCERPT, AlignedLips, LabelledSpeech, RealLips, real_batch
-from jean.train.lips.recordings import Recording
+from jean.train.lips.recordings import TrainingRecording
 
 PHONEME_WEIGHT = 0.3  # of the cross-entropy of the phonemes, beside the squared error of the lips
 QUANTILE_RECORDINGS = 200  # of each kind of labelled speech, whose range of lip parameters is measured
@@ -43,7 +43,7 @@ class Lessons:
     real: Sequence[RealLips]
     validation: Sequence[RealLips]
 
-    def recordings(self, most: int | None = None) -> list[Recording]:
+    def recordings(self, most: int | None = None) -> list[TrainingRecording]:
         """All recordings to train on; of labelled speech the first ``most`` of each kind."""
         labelled = [speech.recordings[:most] for speech in (self.synthetic, self.taught) if speech is not None]
         return [*(clip.recording for clip in self.real), *(recording for part in labelled for recording in part)]
