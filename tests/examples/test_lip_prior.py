@@ -24,3 +24,11 @@ def test_every_change_has_a_row(tmp_path, capsys):
     document = json.loads(capsys.readouterr().out)
     assert len(document) == 9 and {"clean", "music, 10 dB below", "1.25 times as long"} <= set(document)
     assert document["a hundredth of the level"]["opening_r"] == pytest.approx(document["clean"]["opening_r"], abs=0.02)
+
+
+def test_each_person_is_left_out_once(tmp_path, capsys):
+    clips = [move_lips(make_clip(tmp_path / name, frames=50, size=16, seed=seed)) for seed, name in enumerate("ab")]
+    lip_prior.main([*map(str, clips), "--left-out", "--steps", "1", "--json"])
+    rows = json.loads(capsys.readouterr().out)
+    assert set(rows) == {"a", "b", "mean"}
+    assert rows["mean"]["width_r"] == pytest.approx((rows["a"]["width_r"] + rows["b"]["width_r"]) / 2, abs=1e-3)
