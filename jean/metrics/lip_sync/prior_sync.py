@@ -45,7 +45,7 @@ class PriorSync(_LipMetric):
     """Agreement of the lips with the lip prior's prediction for the sound."""
 
     name = "prior_sync"
-    version = "1"
+    version = "2"
     role = None
     needs_partner = False
     uses_torch = True
