@@ -217,7 +217,9 @@ def test_person(folder, kept, name):
             person.eyes.limit(person.eyes.values)
             person.eyes.told_by(person.expression)
         if person.style is not None:
-            person.style.lips(LipTrack(np.zeros((9, 2)), np.ones(9, bool), person.style.quantiles), np.arange(3.0))
+            person.style.lips(
+                LipTrack(np.zeros((9, 2)), np.ones(9, bool), person.style.quantiles, np.zeros(9)), np.arange(3.0)
+            )
 
     @fuzz(60)
     @given(wrong_arrays(Arrays(path)), st.sampled_from([{"clip": "x"}, {}, {"clip": "x", "sha256": "0"}]))

@@ -72,16 +72,18 @@ class LipStyle:
         Args:
             track: the prior's lips for the sound.
             times_s: times of the frames [T], s.
-            articulation: factor on the distance of opening and width from rest.
+            articulation: factor on the distance of opening and width from rest; below 1, p, b and m close less.
             gate: weight of the speech per frame [T] in [0, 1]; where it is 0, the lips are closed. None for 1.
             response: how the head's lips respond; None where that was not measured.
         """
         lips = self.retarget(track).at(times_s)
         rest = np.array([self.quantiles[OPENING, REST], self.quantiles[WIDTH, MIDDLE]])
         lips = rest + articulation * (lips - rest)
-        if gate is not None:
-            closed = np.array([self.quantiles[OPENING, 0], self.quantiles[WIDTH, MIDDLE]])
-            lips = closed + gate[:, None] * (lips - closed)
+        # closed lips have the width at rest: few frames of a person show them wide or narrow
+        closed = np.array([self.quantiles[OPENING, 0], self.quantiles[WIDTH, MIDDLE]])
+        share = 1 - min(articulation, 1.0) * track.closing_at(times_s)
+        share = share if gate is None else share * gate
+        lips = closed + share[:, None] * (lips - closed)
         lips = np.maximum(lips, 0.0)
         return lips if response is None else response.ask_for(lips)
 
@@ -108,7 +110,7 @@ class LipStyle:
             if track.speaking.any():
                 knots = (1 - own_weight) * knots + own_weight * np.quantile(track.values[track.speaking, k], QUANTILES)
             columns.append(_monotone_map(track.values[:, k], knots, self.quantiles[k]))
-        return LipTrack(np.stack(columns, 1), track.speaking, self.quantiles)
+        return LipTrack(np.stack(columns, 1), track.speaking, self.quantiles, track.closing)
 
     def arrays(self) -> dict[str, np.ndarray]:
         """The attributes by name, to be stored."""

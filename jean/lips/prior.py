@@ -112,7 +112,9 @@ class LipPrior(nn.Module):
         """
         power = mel_power(wave)
         if not len(power):
-            return LipTrack(np.zeros((1, len(PARAMETERS))), np.zeros(1, bool), self.quantiles.cpu().numpy())
+            return LipTrack(
+                np.zeros((1, len(PARAMETERS))), np.zeros(1, bool), self.quantiles.cpu().numpy(), np.zeros(1)
+            )
         return self.track_rows(self.source.rows(wave, power), speaking(power))
 
     def track_rows(self, rows: np.ndarray, voice: np.ndarray) -> LipTrack:
@@ -123,9 +125,9 @@ class LipPrior(nn.Module):
             bilabial[start : start + len(lips)] = phonemes[:, list(BILABIALS)].sum(-1)
         general = self.quantiles.cpu().numpy()
         closed = float(np.quantile(values[voice, OPENING], QUANTILES[0])) if voice.any() else float(general[OPENING, 0])
-        values = _smooth(values, SMOOTHING_S * ROWS_HZ)
-        values[:, OPENING] = _close(values[:, OPENING], bilabial, closed)
-        return LipTrack(values, voice, general)
+        values, closing = _smooth(values, SMOOTHING_S * ROWS_HZ), closures(bilabial)
+        values[:, OPENING] -= closing * np.maximum(values[:, OPENING] - closed, 0)  # closures are faster than vowels
+        return LipTrack(values, voice, general, closing)
 
     @torch.no_grad()
     def in_pieces(self, rows: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -152,11 +154,13 @@ class LipTrack:
         values: [N, 5], ``PARAMETERS`` in the prior's unit, row n at n / 100 s.
         speaking: bool [N], whether somebody speaks.
         quantiles: [5, K], the range of each parameter in general speech, at ``QUANTILES``.
+        closing: [N], how far p, b or m close the lips, 0 to 1; ``values`` are closed already.
     """
 
     values: np.ndarray
     speaking: np.ndarray
     quantiles: np.ndarray
+    closing: np.ndarray
 
     def speaks_at(self, times_s: np.ndarray) -> np.ndarray:
         """Whether somebody speaks at times [T], s: bool [T]."""
@@ -167,6 +171,10 @@ class LipTrack:
         """The values at times [T], s: [T, 5]."""
         rows = np.arange(len(self.values)) / ROWS_HZ
         return np.stack([np.interp(times_s, rows, column) for column in self.values.T], 1)
+
+    def closing_at(self, times_s: np.ndarray) -> np.ndarray:
+        """How far p, b or m close the lips at times [T], s: [T]."""
+        return np.interp(times_s, np.arange(len(self.closing)) / ROWS_HZ, self.closing)
 
 
 def prior_of_run(run: Path) -> Path:
@@ -219,21 +227,18 @@ def save_prior(path: Path, state: Mapping[str, Tensor], source: PriorInput) -> N
     write_safetensors(path, tensors, source.metadata() or None)
 
 
-def _close(opening: np.ndarray, bilabial: np.ndarray, closed: float) -> np.ndarray:
-    """The opening [N], ``closed`` where a bilabial is likely, held long enough for one frame of a video to show it.
+def closures(bilabial: np.ndarray) -> np.ndarray:
+    """How far the lips close, 0 to 1 [N], where a bilabial is likely; held for one frame of a video.
 
     Args:
-        opening: predicted [N], smooth; the closures are faster.
         bilabial: probability of p, b or m [N].
-        closed: opening of closed lips.
     """
     from scipy.ndimage import maximum_filter1d
 
     likely = _smooth(bilabial, 1.0)
     peaks = likely >= maximum_filter1d(likely, 2 * APART_ROWS + 1) - 1e-9
-    share = np.clip((likely - UNLIKELY) / (LIKELY - UNLIKELY), 0, 1) * peaks
-    share = _smooth(maximum_filter1d(share, HOLD_ROWS), EDGE_ROWS)
-    return np.asarray(opening - share * np.maximum(opening - closed, 0))
+    closing = np.clip((likely - UNLIKELY) / (LIKELY - UNLIKELY), 0, 1) * peaks
+    return _smooth(maximum_filter1d(closing, HOLD_ROWS), EDGE_ROWS)
 
 
 def _smooth(values: np.ndarray, std_rows: float) -> np.ndarray:

@@ -17,10 +17,11 @@ def person(count=500, seed=0):
     return np.stack([opening, width], 1), coordinates
 
 
-def track(values, speaking=None):
+def track(values, speaking=None, closing=None):
     values = np.asarray(values, float)
     speaking = np.ones(len(values), bool) if speaking is None else speaking
-    return LipTrack(values, speaking, np.quantile(values, QUANTILES, axis=0).T)
+    closing = np.zeros(len(values)) if closing is None else closing
+    return LipTrack(values, speaking, np.quantile(values, QUANTILES, axis=0).T, closing)
 
 
 def speech(count=2000, seed=1):
@@ -62,7 +63,7 @@ def test_a_short_sound_keeps_its_place_in_general_speech():
     values = speech()
     general = track(values)
     middle = np.sort(values, 0)[900:950]
-    short = LipTrack(middle, np.ones(50, bool), general.quantiles)
+    short = LipTrack(middle, np.ones(50, bool), general.quantiles, np.zeros(50))
     lips, coordinates = person()
     own = LipStyle.fit(lips, coordinates).retarget(short).values[:, 0]
     low, high = np.quantile(lips[:, 0], [0.02, 0.98])
@@ -98,3 +99,18 @@ def test_a_style_is_stored_and_read():
     style = LipStyle.fit(*person())
     again = LipStyle.from_arrays(style.arrays())
     assert all(np.array_equal(getattr(style, name), getattr(again, name)) for name in ("quantiles", "coefficients"))
+
+
+def test_p_b_and_m_close_the_lips_at_the_width_of_rest():
+    lips, coordinates = person()
+    style = LipStyle.fit(lips, coordinates)
+    values, closing = speech(), np.zeros(2000)
+    closing[100:104], closing[200:204] = 1.0, 0.5
+    times_s = np.arange(2000) / 100
+    free, closed = (style.lips(track(values, closing=c), times_s) for c in (None, closing))
+    least, rest = np.quantile(lips[:, 0], 0.02), np.median(lips[:, 1])
+    np.testing.assert_allclose(closed[100:104], [[least, rest]] * 4, atol=1e-9)
+    np.testing.assert_allclose(closed[201], (free[201] + [least, rest]) / 2, atol=1e-9)
+    np.testing.assert_allclose(closed[:100], free[:100])
+    still = style.lips(track(values, closing=closing), times_s, articulation=0.0)
+    assert np.ptp(still, axis=0).max() < 1e-9  # lips at rest stay there

@@ -5,34 +5,55 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.ndimage import gaussian_filter1d
 
 from jean.errors import ArtefactError
 from jean.files import write_safetensors
 from jean.lips import prior as prior_module
-from jean.lips.prior import AHEAD, BACK, BILABIALS, BUILTIN, HOLD_ROWS, LIKELY, UNLIKELY, LipPrior, _close, load_prior
-from jean.lips.spectrum import BANDS
+from jean.lips.prior import (
+    AHEAD,
+    BACK,
+    BILABIALS,
+    BUILTIN,
+    HOLD_ROWS,
+    LIKELY,
+    SMOOTHING_S,
+    UNLIKELY,
+    LipPrior,
+    closures,
+    load_prior,
+)
+from jean.lips.spectrum import BANDS, ROWS_HZ, mel_power
 from jean.media import RATE_HZ
 
 
 def test_a_probable_bilabial_closes_the_lips():
-    opening = np.full(60, 2.0)
-    opening[50] = 0.1
-    closed = _close(opening, np.repeat([0.0, (UNLIKELY + LIKELY) / 2, 1.0], 20), 0.5)
-    # what is closed further stays
-    np.testing.assert_allclose(closed[[5, 30, 55, 50]], [2.0, 1.25, 0.5, 0.1], atol=1e-6)
+    closing = closures(np.repeat([0.0, (UNLIKELY + LIKELY) / 2, 1.0], 20))
+    np.testing.assert_allclose(closing[[5, 30, 55]], [0.0, 0.5, 1.0], atol=1e-6)
 
 
 def test_a_probability_that_only_rises_closes_the_lips_at_its_peak():
-    opening = _close(np.full(60, 2.0), np.concatenate([np.linspace(0, 0.5, 50), np.zeros(10)]), 0.5)
-    assert opening.min() < 0.6 and 2 <= (opening < 1.0).sum() <= HOLD_ROWS and (opening[:43] > 1.99).all()
+    closing = closures(np.concatenate([np.linspace(0, 0.5, 50), np.zeros(10)]))
+    assert closing.max() > 0.93 and 2 <= (closing > 0.67).sum() <= HOLD_ROWS and (closing[:43] < 0.01).all()
 
 
 def test_a_short_closure_is_held_for_a_frame_of_25_per_second():
     bilabial = np.zeros(40)
     bilabial[20] = 0.9
-    opening = _close(np.full(40, 2.0), bilabial, 0.5)
-    closed = opening < 0.5 + 0.25 * 1.5  # by the measure of examples/benchmarks/closures.py
-    assert opening.min() < 0.6 and closed.sum() >= 4 and closed[19:22].all() and not closed[[10, 30]].any()
+    closing = closures(bilabial)
+    closed = closing > 0.75  # below a quarter of the range, the measure of examples/benchmarks/closures.py
+    assert closing.max() > 0.93 and closed.sum() >= 4 and closed[19:22].all() and not closed[[10, 30]].any()
+
+
+def test_a_track_is_closed_where_it_says_so_and_never_opened():
+    prior, sound = load_prior(), noise()
+    track = prior.track(sound)
+    (pieces,) = prior.in_pieces(prior.source.rows(sound, mel_power(sound)))
+    free = gaussian_filter1d(pieces[1], SMOOTHING_S * ROWS_HZ, axis=0, mode="nearest")
+    np.testing.assert_allclose(track.values[:, 1:], free[:, 1:])
+    least = np.quantile(pieces[1][:, 0], 0.02)
+    expected = free[:, 0] - track.closing * np.maximum(free[:, 0] - least, 0)
+    np.testing.assert_allclose(track.values[:, 0], expected)
 
 
 def test_the_bilabials_are_the_classes_of_the_training():
