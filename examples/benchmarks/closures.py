@@ -1,6 +1,6 @@
 """Drives a trained head by speech with known phonemes, and measures whether the lips close when they must.
 
-    python examples/benchmarks/closures.py RUN CLIP [--sentences 6] [--lips prior] [--frames DIR] [--json]
+    python examples/benchmarks/closures.py RUN CLIP [--sentences 6] [--lips prior] [--near] [--frames DIR] [--json]
     python examples/benchmarks/closures.py [--sentences 32] [--lips RUN] [--voice espeak] [--json]
 
 CLIP is the clip that the head was trained on. The speech is by flite or espeak-ng (Debian packages). For each p, b and
@@ -56,32 +56,41 @@ def spoken(count: int, voice: str = "flite") -> tuple[np.ndarray, list[tuple[str
     return np.concatenate([*waves, pause]), [*segments, ("SIL", start, start + PAUSE_S)]
 
 
+def middles(segments: Sequence[Any], names: Sequence[str] = BILABIALS) -> np.ndarray:
+    """Times of the middles of some phonemes, s."""
+    return np.array([(start + end) / 2 for name, start, end in segments if name in names])
+
+
+def closed_below(own: np.ndarray) -> float:
+    """Opening below which lips count as closed, from the person's own opening [N]."""
+    low, high = np.nanquantile(own, [0.02, 0.75])
+    return float(low + 0.25 * (high - low))
+
+
+def closed_fraction(opening: np.ndarray, times_s: np.ndarray, limit: float, moments: np.ndarray) -> float:
+    """Fraction of moments, s, within ``WITHIN_S`` of which the opening [T] falls below a limit."""
+    least = [np.nanmin(opening[np.abs(times_s - moment) <= WITHIN_S]) for moment in moments]
+    return round(float((np.array(least) < limit).mean()), 3)
+
+
 def figures(opening: np.ndarray, times_s: np.ndarray, own: np.ndarray, segments: Sequence[Any]) -> dict[str, float]:
     """Fractions of closed lips, from the rendered opening [T], the person's own [N] and the phonemes."""
-    low, high = np.nanquantile(own, [0.02, 0.75])
-    closed_below = low + 0.25 * (high - low)
-
-    def closed(time_s: float) -> bool:
-        near = np.abs(times_s - time_s) <= WITHIN_S
-        return bool(np.nanmin(opening[near]) < closed_below)
-
-    middles = [(a + b) / 2 for name, a, b in segments if name in BILABIALS]
-    vowels = np.array([(a + b) / 2 for name, a, b in segments if name in VOWELS])
-    vowels = vowels[[np.abs(np.array(middles) - time_s).min() > AWAY_S for time_s in vowels]]
+    limit, bilabials, vowels = closed_below(own), middles(segments), middles(segments, VOWELS)
+    vowels = vowels[np.abs(vowels[:, None] - bilabials).min(1) > AWAY_S]
     speech = [(a, b) for name, a, b in segments if name != "SIL"]
     random = np.random.default_rng(0)
     chosen = random.integers(len(speech), size=400)
-    anywhere = [random.uniform(*speech[k]) for k in chosen]
+    anywhere = np.array([random.uniform(*speech[k]) for k in chosen])
     silent = np.zeros(len(times_s), bool)
     for name, a, b in segments:
         if name == "SIL":
             silent |= (times_s > a + 0.15) & (times_s < b - 0.2)
     return {
-        "bilabials": len(middles),
-        "closed": round(float(np.mean([closed(t) for t in middles])), 3),
-        "closed_by_chance": round(float(np.mean([closed(t) for t in anywhere])), 3),
-        "vowels_closed": round(float((np.interp(vowels, times_s, opening) < closed_below).mean()), 3),
-        "silence_closed": round(float((opening[silent] < closed_below).mean()), 3),
+        "bilabials": len(bilabials),
+        "closed": closed_fraction(opening, times_s, limit, bilabials),
+        "closed_by_chance": closed_fraction(opening, times_s, limit, anywhere),
+        "vowels_closed": round(float((np.interp(vowels, times_s, opening) < limit).mean()), 3),
+        "silence_closed": round(float((opening[silent] < limit).mean()), 3),
         "silence_std_ratio": round(float(np.nanstd(opening[silent]) / np.nanstd(own)), 3),
     }
 
@@ -108,6 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--sentences", type=int, default=6)
     parser.add_argument("--voice", choices=("flite", "espeak"), default="flite")
     parser.add_argument("--lips", default="prior")
+    parser.add_argument("--near", action="store_true", help="render the frames at p, b and m alone")
     parser.add_argument("--frames", type=Path, help="also write the frames at the bilabials here")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
@@ -126,16 +136,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
         write_wav(sound, wave, RATE_HZ)
         drive = head.drive(sound, pose="still", lips=options.lips)
     backgrounds = head.backgrounds(drive, "source")
-    images = [render_frame(head.model, drive.frame(t), backgrounds.at(t)).rgb for t in range(len(drive))]
-    opening = _opening(images, head.fps)
-    times_s = (np.arange(len(images)) + 0.5) / head.fps
+    times_s = (np.arange(len(drive)) + 0.5) / head.fps
+    bilabials = middles(segments)
+    near = (np.abs(times_s[:, None] - bilabials) <= WITHIN_S).any(1)
+    rendered = np.flatnonzero(near) if options.near else np.arange(len(drive))
+    images = {t: render_frame(head.model, drive.frame(t), backgrounds.at(t)).rgb for t in rendered.tolist()}
+    opening = np.full(len(drive), np.nan)
+    opening[rendered] = _opening(list(images.values()), head.fps)
     # the clip's frames are tracked again: its landmarks were tracked at the resolution of the source video
     own_opening = _opening(list(own.frames[:: max(1, own.frame_count // OWN_FRAMES)]), own.fps)
-    result = figures(opening, times_s, own_opening, segments)
+    if options.near:
+        closed = closed_fraction(opening, times_s, closed_below(own_opening), bilabials)
+        result = {"bilabials": len(bilabials), "closed": closed}
+    else:
+        result = figures(opening, times_s, own_opening, segments)
     if options.frames is not None:
         for name, a, b in segments:
             if name in BILABIALS:
-                t = min(int((a + b) / 2 * head.fps), len(images) - 1)
+                t = min(int((a + b) / 2 * head.fps), len(drive) - 1)
                 write_png(options.frames / f"{t:05d}_{name}.png", images[t])
     print(json.dumps(result) if options.json else result)
 
