@@ -4,8 +4,8 @@
 
 PSNR covers the convex hull of the landmarks. RUN_ALL is a second run, trained with ``--expression all``: the paper's
 variant (b). The case with poses optimised on the held-out pixels is a diagnosis of the tracking, not a result. In two
-cases the mouth's slow movement, a smile or a frown, is added to the lips of the speech: told by the expression vectors,
-or lent from the held-out frames' own mouths, as an expression source lends it.
+cases the lips of the speech hold another mouth, a smile or a frown: told by the expression vectors, or lent from the
+held-out frames' own mouths, as an expression source lends it.
 """
 
 from __future__ import annotations
@@ -22,12 +22,13 @@ from jean.checkpoint import load_checkpoint
 from jean.drivers.method import Method
 from jean.drivers.offsets import fit_offsets, predict_offsets
 from jean.drivers.person_frames import PersonFrames, open_clips
-from jean.drivers.slow import held_offsets
+from jean.drivers.slow import HELD_S, held_offsets
 from jean.drivers.tracks import DriverTracks
 from jean.metrics.crops import hull_mask
 from jean.models.frame import render_pixels
 from jean.models.pose import correct_poses
 from jean.models.talking_head import Frames, TalkingHead
+from jean.rendering.lips import held_lips
 from jean.rendering.load import load_model
 from jean.train.nerf.latents import POSE_VALUES, FrameLatents
 
@@ -60,23 +61,24 @@ class Case:
         return frames
 
     @torch.no_grad()
-    def with_held_mouth(self, index: int, held: np.ndarray) -> Frames:
-        """The drivers of one frame, with lips of the speech that hold offsets [T, 68, 2], cm, about the mean face."""
-        frames, mean = self.frames(index), torch.from_numpy(self.mean_offsets[None]).float()
-        coordinates = self.model.head.lip_coordinates
-        added = coordinates(mean + torch.from_numpy(held[[index]]).float()) - coordinates(mean)
-        assert frames.audio is not None
-        return replace(frames, audio=None, lips=self.model.audio_embedding(frames.audio) + added.float())
+    def held_mouths(self) -> dict[str, torch.Tensor]:
+        """Lip coordinates of the speech in all frames [T, W] that hold another mouth, by where that comes from."""
+        data, fps = self.data, self.data.clips[0].fps
+        own = data.measured_offsets[data.train]
+        told = predict_offsets(fit_offsets(data.expression[data.train], own), data.expression)
+        shape = data.shape[:, :2] + self.mean_offsets
+        windows = [self.frames(index).audio for index in range(len(data.expression))]
+        lips = torch.cat([self.model.audio_embedding(window) for window in windows if window is not None])
+        mouths = {}
+        for name, offsets in {"told": told, "lent": data.measured_offsets}.items():
+            held = held_offsets(offsets - self.mean_offsets, shape, fps)
+            change = held_lips(self.model, own, data.shape, held, lips.numpy(), fps, HELD_S)
+            mouths[name] = lips + torch.from_numpy(change).float()
+        return mouths
 
-    def held_mouths(self) -> dict[str, np.ndarray]:
-        """Held mouths of all frames [T, 68, 2], cm, by where they come from."""
-        data = self.data
-        told = predict_offsets(
-            fit_offsets(data.expression[data.train], data.measured_offsets[data.train]), data.expression
-        )
-        shape, fps = data.shape[:, :2] + self.mean_offsets, data.clips[0].fps
-        sources = {"told": told, "lent": data.measured_offsets}
-        return {name: held_offsets(offsets - self.mean_offsets, shape, fps) for name, offsets in sources.items()}
+    def with_lips(self, index: int, lips: torch.Tensor) -> Frames:
+        """The drivers of one frame with its lip coordinates of all frames [T, W]."""
+        return replace(self.frames(index), audio=None, lips=lips[[index]])
 
     def pixels(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, torch.Tensor]:
         """Rows and columns [N] of the face hull, its real colours [N, 3] and its background [N, 3], in [0, 1]."""
@@ -151,10 +153,8 @@ def main() -> None:
         "train_no_code": float(np.mean([case.psnr(t, case.frames(t)) for t in train])),
         "heldout": float(np.mean([case.psnr(t, case.frames(t)) for t in data.held_out])),
         **{
-            f"heldout_mouth_{name}": float(
-                np.mean([case.psnr(t, case.with_held_mouth(t, held)) for t in data.held_out])
-            )
-            for name, held in case.held_mouths().items()
+            f"heldout_mouth_{name}": float(np.mean([case.psnr(t, case.with_lips(t, lips)) for t in data.held_out]))
+            for name, lips in case.held_mouths().items()
         },
         "heldout_pose_on_pixels": float(np.mean([case.with_best_pose(t) for t in data.held_out])),
         "baseline_mean_frame": mean,

@@ -14,6 +14,7 @@ from jean.drivers.lip_response import LipResponse
 from jean.drivers.method import Method
 from jean.drivers.person import Person
 from jean.drivers.resampling import Repeat
+from jean.drivers.slow import HELD_S
 from jean.drivers.tracks import DriverTracks
 from jean.drivers.voice import VoiceDetector, voice_detector
 from jean.features.audio import silero
@@ -126,7 +127,7 @@ def gather_drivers(
         if config.pose is None:
             poses, own_frames = moved.poses, None
     if held is not None:
-        added = held_lips(model, person, shape, held)
+        added = held_lips(model, person.offsets, shape, held, lips, fps, reach_s or HELD_S)
         if lip_support is not None:
             added = added * lip_support.share_beside(lips, added)
         lips, lip_motion = lips + added, None if lip_motion is None else lip_motion + added

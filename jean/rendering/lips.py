@@ -13,7 +13,7 @@ from jean.drivers.lip_response import LipResponse
 from jean.drivers.lip_style import LipStyle
 from jean.drivers.method import Method
 from jean.drivers.person import Person
-from jean.drivers.slow import HELD_S, held_offsets
+from jean.drivers.slow import HELD_S, held_offsets, parted_mouth
 from jean.drivers.speech import speech_gate
 from jean.drivers.support import Support
 from jean.drivers.voice import VoiceDetector
@@ -80,34 +80,50 @@ def lips_by_prior(
 
 
 @torch.no_grad()
-def held_lips(model: TalkingHead, person: Person, shape: np.ndarray, held: np.ndarray) -> np.ndarray:
-    """What a held mouth, for example a smile, adds to the person's lip coordinates, without opening the lips: [T, W].
+def held_lips(
+    model: TalkingHead,
+    offsets: np.ndarray,
+    shape: np.ndarray,
+    held: np.ndarray,
+    lips: np.ndarray,
+    fps: float,
+    reach_s: float,
+) -> np.ndarray:
+    """What changes lips of speech [T, W] so that they hold another mouth, for example a smile, in place of their own.
 
-    Few coordinates stand for the whole mouth, so the nearest ones to a smile may open or close it. That is taken out
-    along the direction in which the person's own lips open.
+    A voice tells the speaker's own smile or frown, which an audio encoder has learned to show. So what the lips of the
+    speech hold gives way to what the source holds. Neither opens the lips: few coordinates stand for the whole mouth,
+    so the nearest ones to a smile may open or close it, and that is taken out along the direction in which the
+    person's own lips open.
 
     Args:
         model: the head, which has lip coordinates.
-        person: the person of the run.
+        offsets: of the person's own face [N, 68, 2], cm.
         shape: the person's rigid head [68, 3], cm.
-        held: offsets about the person's mean face [T, 68, 2], cm.
+        held: offsets about the mean of ``offsets`` [T, 68, 2], cm.
+        lips: lip coordinates of the speech [T, W].
+        fps: frames per second.
+        reach_s: see ``jean.drivers.slow.parted_mouth``.
+
+    Returns:
+        [T, W], to be added to ``lips``.
     """
-    offsets = np.asarray(person.offsets, np.float32)
+    offsets = np.asarray(offsets, np.float32)
 
     def coordinates(values: np.ndarray) -> np.ndarray:
         found = model.head.lip_coordinates(torch.from_numpy(values).float().to(model.device))
         return np.asarray(found.cpu().double().numpy())
 
-    own, rest = coordinates(offsets), coordinates(offsets.mean(0, keepdims=True))
+    own = coordinates(offsets)
     own -= own.mean(0)
     opening = opening_and_width(shape[:, :2] + offsets)[:, 0].astype(np.float64)
     opening -= opening.mean()
-    added = coordinates(offsets.mean(0) + held) - rest
     ridge = 1e-3 * len(own) * np.diag(own.var(0) + 1e-6)
     opens = np.linalg.solve(own.T @ own + ridge, own.T @ opening)  # opening per unit of each coordinate
     direction = own.T @ opening
     size = float(direction @ opens)
-    return added if size < 1e-9 else added - np.outer(added @ opens, direction / size)
+    change = coordinates(offsets.mean(0) + held) - parted_mouth(np.asarray(lips, np.float64), fps, reach_s)[1]
+    return change if size < 1e-9 else change - np.outer(change @ opens, direction / size)
 
 
 def held_reach_s(config: RenderConfig, checkpoint: Checkpoint, method: Method) -> float:

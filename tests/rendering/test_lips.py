@@ -109,7 +109,9 @@ def test_the_lips_close_and_rest_in_silence(trained, tmp_path):
 
 
 def test_the_held_mouth_of_the_source_moves_lips_and_landmarks_slowly(trained, tmp_path, monkeypatch):
-    def coordinates(model, person, shape, held):  # this person's mouth only opens, so any movement stands for a smile
+    def coordinates(
+        model, person, shape, held, *_
+    ):  # this person's mouth only opens, so any movement stands for a smile
         return 0.1 * held[:, 54, :1] * np.eye(1, model.audio_width)
 
     monkeypatch.setattr(drive, "held_lips", coordinates)
@@ -130,7 +132,8 @@ def test_the_held_mouth_of_the_source_moves_lips_and_landmarks_slowly(trained, t
     np.testing.assert_array_equal(*own)  # without a source, the mouth is that of the speech
 
 
-def test_a_held_mouth_does_not_open_the_lips():
+def drawn_mouth():
+    """A model whose lip coordinates are twice the opening and the place of a corner; its person's offsets and shape."""
     random = np.random.default_rng(0)
     shape, offsets = np.zeros((68, 3)), np.zeros((200, 68, 2))
     shape[48, 0], shape[54, 0], shape[65:68, 1] = -2.5, 2.5, 0.4
@@ -142,9 +145,28 @@ def test_a_held_mouth_does_not_open_the_lips():
         return torch.stack([2 * values[:, 66, 1], values[:, 54, 0]], 1)
 
     model = SimpleNamespace(device=torch.device("cpu"), head=SimpleNamespace(lip_coordinates=coordinates))
+    return model, offsets, shape
+
+
+def test_a_held_mouth_does_not_open_the_lips():
+    model, offsets, shape = drawn_mouth()
     held = np.zeros((3, 68, 2))
     held[:, 54, 0], held[:, 65:68, 1] = [0.0, 0.3, 0.6], [[0.0], [0.1], [0.2]]  # a smile of parted lips
-    added = held_lips(model, SimpleNamespace(offsets=offsets), shape, held)
+    rest = [2 * offsets[:, 66, 1].mean(), offsets[:, 54, 0].mean()]
+    added = held_lips(model, offsets, shape, held, np.tile(rest, (3, 1)), 25.0, 0.48)
     np.testing.assert_allclose(added[:, 0], 0.0, atol=0.02)
     # without the opening, what the opening had narrowed returns
     np.testing.assert_allclose(added[:, 1], [0.0, 0.35, 0.7], atol=0.02)
+
+
+def test_the_smile_of_a_voice_gives_way_to_that_of_the_source():
+    model, offsets, shape = drawn_mouth()
+    rest = np.array([2 * offsets[:, 66, 1].mean(), offsets[:, 54, 0].mean()])
+    spoken = np.tile(rest, (100, 1))
+    spoken[:, 1] += 0.5 + 0.1 * np.sin(np.arange(100) * np.pi / 2)  # a smiling voice, whose syllables take four frames
+    added = held_lips(model, offsets, shape, np.zeros((100, 68, 2)), spoken, 25.0, 0.48)
+    np.testing.assert_allclose((spoken + added)[10:-10], spoken[10:-10] - [0.0, 0.5], atol=0.02)
+    # how far the lips open is left to the speech, also where it does so slowly
+    open_wide = np.tile(rest + np.array([0.4, -0.1]), (100, 1))
+    added = held_lips(model, offsets, shape, np.zeros((100, 68, 2)), open_wide, 25.0, 0.48)
+    np.testing.assert_allclose(added, 0.0, atol=0.02)
