@@ -23,6 +23,7 @@ BEYOND = 0.25  # of the person's range by which lips may exceed it, before the s
 SEEN = 0.1  # of the range by which lips may exceed it and still look as learned
 REST = QUANTILES.index(0.1)  # the opening at rest; articulation scales the distance to it
 MIDDLE = QUANTILES.index(0.5)  # the width at rest
+USUAL = [QUANTILES.index(0.25), QUANTILES.index(0.75)]  # the range of the width of lips that p, b and m close
 RIDGE = 1e-4
 STYLE_FEATURES = len(QUANTILES) + 2  # see ``_features``
 
@@ -79,12 +80,13 @@ class LipStyle:
         lips = self.retarget(track).at(times_s)
         rest = np.array([self.quantiles[OPENING, REST], self.quantiles[WIDTH, MIDDLE]])
         lips = rest + articulation * (lips - rest)
-        # closed lips have the width at rest: few frames of a person show them wide or narrow
-        closed = np.array([self.quantiles[OPENING, 0], self.quantiles[WIDTH, MIDDLE]])
-        share = 1 - min(articulation, 1.0) * track.closing_at(times_s)
-        share = share if gate is None else share * gate
-        lips = closed + share[:, None] * (lips - closed)
-        lips = np.maximum(lips, 0.0)
+        closed = np.broadcast_to([self.quantiles[OPENING, 0], self.quantiles[WIDTH, MIDDLE]], lips.shape).copy()
+        if gate is not None:
+            lips = closed + gate[:, None] * (lips - closed)
+        closing = min(articulation, 1.0) * track.closing_at(times_s)[:, None]
+        # few frames of a person show closed lips that are wide or narrow
+        closed[:, WIDTH] = np.clip(lips[:, WIDTH], *self.quantiles[WIDTH, USUAL])
+        lips = np.maximum(lips + closing * (closed - lips), 0.0)
         return lips if response is None else response.ask_for(lips)
 
     def seen(self, lips: np.ndarray) -> np.ndarray:
