@@ -81,22 +81,22 @@ def test_a_killed_training_resumes_to_the_same_bits(name, trainers, commands, wh
 
 
 @pytest.mark.fault(2)
-def test_a_training_killed_in_its_saves_resumes_to_the_same_bits(trainers, commands, whole, tally: Tally, tmp_path):
+@EACH
+def test_a_training_killed_in_its_saves_resumes_to_the_same_bits(name, trainers, commands, whole, tally, tmp_path):
     """Kills at file operations under the checkpoints, and inside writes."""
-    for name in NAMES if tally.full else ("fast",):
-        trainer, want = trainers[name], whole(name)
-        size = max(path.stat().st_size for path in (want["folder"] / "checkpoints").iterdir())
-        faults = [{"kill_event": event} for event in spaced(4, 60, tally.count(20, 1))]
-        faults += [{"kill_byte": limit} for limit in spaced(64, size - 1, tally.count(10, 1))]
-        for number, fault in enumerate(faults):
-            with tally.case(f"{name}, {fault}"):
-                folder = tmp_path / name / str(number)
-                ended = commands.run(*trainer.command(folder), under=str(folder / "checkpoints"), **fault)
-                assert ended.code in (-signal.SIGKILL, -signal.SIGXFSZ), ended.err
-                if has_checkpoint(folder):
-                    load_checkpoint(folder, warn=pytest.fail)
-                assert commands.run(*trainer.command(folder)).code == 0
-                require_same(folder, want)
+    trainer, want = trainers[name], whole(name)
+    size = max(path.stat().st_size for path in (want["folder"] / "checkpoints").iterdir())
+    faults = [{"kill_event": event} for event in spaced(4, 60, tally.count(20, 1))]
+    faults += [{"kill_byte": limit} for limit in spaced(64, size - 1, tally.count(10, 1))]
+    for number, fault in enumerate(faults):
+        with tally.case(f"{name}, {fault}"):
+            folder = tmp_path / str(number)
+            ended = commands.run(*trainer.command(folder), under=str(folder / "checkpoints"), **fault)
+            assert ended.code in (-signal.SIGKILL, -signal.SIGXFSZ), ended.err
+            if has_checkpoint(folder):
+                load_checkpoint(folder, warn=pytest.fail)
+            assert commands.run(*trainer.command(folder)).code == 0
+            require_same(folder, want)
 
 
 @contextmanager

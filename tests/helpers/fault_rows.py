@@ -85,9 +85,9 @@ ROWS = {
     27: Row("seeds", "the same seed twice; other numbers of workers", "identical on a CPU"),
     28: Row(
         "length of video",
-        "1 and 10 minutes of small video, preparing, training and rendering; sound and writers",
-        "peak of private memory ≤ 1.1 times; preparing with 68 points, which takes little: ≤ 100 MiB more",
-        "An hour of video, and a real tracker.",
+        "1, 10 and 60 minutes of small video, preparing, training and rendering; sound and writers",
+        "peak of private memory ≤ 1.1 times that of a minute",
+        "A real tracker.",
     ),
     29: Row(
         "shell",
