@@ -33,6 +33,7 @@ from jean.preparation.tracking.tracks import Tracks, write_tracks
 from jean.preparation.turning import refuse_turned, turned
 from jean.preparation.video_check import NO_FACE, SAMPLES, check_video, inspect_frames, sample_video
 from jean.progress import Progress
+from jean.row_file import in_blocks
 from jean.threads import read_ahead, thread_count
 from jean.weights import store as weights
 
@@ -272,12 +273,12 @@ def extract_audio_features(
     tracks = {}
     for extractor in extractors:
         track = extract_track(extractor, wave, frame_count, fps)
-        if not np.isfinite(track.rows).all():
+        if not in_blocks(lambda rows: np.isfinite(rows).all(1), track.rows).all():
             raise InputError(
                 f"the {extractor.name} features of the sound hold values that are not finite.", "Check the sound."
             )
         if getattr(extractor, "half_precision", False):
-            track = replace(track, rows=track.rows.astype(np.float16))
+            track = replace(track, rows=in_blocks(lambda rows: rows.astype(np.float16), track.rows))
         tracks[extractor.name] = track
     write_audio_features(folder / AUDIO_FILE, tracks)
     return {}

@@ -22,6 +22,7 @@ from typing import Any
 from jean.errors import ArtefactError
 from jean.files import sha256, write_error
 from jean.integrity import HashCache, content_facts, read_sealed, write_sealed
+from jean.tuning import return_freed_memory
 
 FOLDER = ".work"
 RECORD = "step.json"
@@ -148,6 +149,7 @@ class StepStore:
             _remove(partial)
             partial.mkdir(parents=True)
             info = json.loads(json.dumps(work(partial) or {}))  # the same types whether fresh or read back
+            return_freed_memory()  # the peak is then that of a single step
             files = {path.name: _settle(path) for path in sorted(partial.iterdir())}
             if all(step.reused for step in self.steps):
                 self.on_change()

@@ -14,6 +14,7 @@ import numpy as np
 
 from jean.errors import InputError, SetupError
 from jean.media.rates import RATE_HZ
+from jean.row_file import gather_rows
 
 HOP = 320  # samples between rows: 20 ms
 WINDOW = 640  # samples per row: 40 ms; neighbours overlap by half, so that no short sound falls between two rows
@@ -52,12 +53,12 @@ class LogMel:
         bank = librosa.filters.mel(sr=RATE_HZ, n_fft=FFT, n_mels=BANDS, fmin=LOW_HZ, fmax=HIGH_HZ)
         gain = speech_gain(wave)
         rows = len(wave) // HOP + 1
-        features = np.zeros((rows, BANDS), np.float32)
-        for first in range(0, rows, CHUNK):
-            last = min(first + CHUNK, rows)
-            power = _power(wave, first, last) * gain**2
-            features[first:last] = _scale(power @ bank.T)
-        return features
+
+        def features(first: int) -> np.ndarray:
+            power = _power(wave, first, min(first + CHUNK, rows)) * gain**2
+            return _scale(power @ bank.T).astype(np.float32, copy=False)
+
+        return gather_rows(features(first) for first in range(0, rows, CHUNK))
 
 
 def speech_gain(wave: np.ndarray) -> float:
