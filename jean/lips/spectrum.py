@@ -14,7 +14,7 @@ ROWS_HZ = 100
 BANDS = 64
 LOW_HZ, HIGH_HZ = 60.0, 7600.0
 HOP, WINDOW, FFT = RATE_HZ // ROWS_HZ, 400, 512
-_BLOCK = 4096  # rows whose spectra are held at once
+_BLOCK = 1024  # rows whose spectra are held at once
 FLOOR = 1e-3  # relative to loud speech (48 dB below): fainter sound counts as silence
 SPREAD = 2.5  # standard deviation of log power over time in speech, so that inputs have a scale of 1
 

@@ -25,7 +25,7 @@ RANGE_DB = 60.0
 SPEECH_RMS = 0.07  # about -23 dB below full scale, the usual level of speech recordings
 MAX_GAIN = 100.0  # +40 dB; quieter audio is noise and stays quiet
 VOICED_DB = 25.0  # blocks up to this much below the loudest ones count as speech
-CHUNK = 3000  # rows per batch (one minute), so that memory does not grow with the length
+CHUNK = 500  # rows per batch (ten seconds), so that memory does not grow with the length
 
 
 class LogMel:

@@ -14,6 +14,7 @@ import numpy as np
 from jean import landmarks as ibug
 from jean.features.base import Face
 
+FLAT = 1.0  # standard deviation of grey levels below which a face has one colour
 THUMB_PX = 16
 # Outer eye corners and middle of the mouth in the thumbnail, as fractions of its side
 THUMB_POINTS = np.array([[0.2, 0.3], [0.8, 0.3], [0.5, 0.8]], np.float32)
@@ -34,7 +35,7 @@ def appearance(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
         landmarks: [68, 2], px.
 
     Returns:
-        Zeros if the landmarks are degenerate or outside the image.
+        Zeros if the landmarks are degenerate or outside the image, or if the face has one colour only.
     """
     import cv2
 
@@ -57,7 +58,9 @@ def appearance(image: np.ndarray, landmarks: np.ndarray) -> np.ndarray:
     thumb = cv2.warpAffine(small, matrix, (THUMB_PX, THUMB_PX), borderMode=cv2.BORDER_REPLICATE).astype(np.float32)
     # one mean over all channels removes the exposure and keeps the colour of the skin
     thumb = (thumb - thumb.mean()).reshape(-1)
-    return thumb / max(float(np.linalg.norm(thumb)), 1e-6)
+    if thumb.std() < FLAT:
+        return np.zeros_like(thumb)
+    return thumb / np.linalg.norm(thumb)
 
 
 @dataclass
@@ -116,9 +119,10 @@ class Identities:
     def _cost(person: _Person, new: _Person) -> float:
         """Cost of taking a face for a person; above ``MAX_COST`` they differ."""
         gap_s = new.time_s - person.time_s
-        difference = (1.0 - float(person.appearance @ new.appearance)) * APPEARANCE_WEIGHT
+        known = person.appearance.any() and new.appearance.any()
+        difference = (1.0 - float(person.appearance @ new.appearance)) * APPEARANCE_WEIGHT if known else 0.0
         if gap_s > RECENT_S:
-            return difference if difference <= SAME_APPEARANCE * APPEARANCE_WEIGHT else _FORBIDDEN
+            return difference if known and difference <= SAME_APPEARANCE * APPEARANCE_WEIGHT else _FORBIDDEN
         motion = np.linalg.norm(new.center - person.center - person.velocity * gap_s) / max(person.size, new.size)
         scaling = abs(np.log(new.size / person.size))
         if motion > MAX_MOVE or scaling > MAX_MOVE:

@@ -68,6 +68,19 @@ def test_another_face_at_another_position_is_another_person():
     assert identities.assign(0.08, image, []) == []
 
 
+def test_a_face_of_one_colour_is_followed_by_its_position():
+    identities = Identities()
+    noise = np.random.default_rng(0)
+    numbers = []
+    for t in range(50):
+        image = (128 + noise.integers(0, 2, (140, 400, 3))).astype(np.uint8)
+        points = scene({0: 20 + t})[1][0]
+        numbers += identities.assign(t / 25, image, [face_at(points)])
+    assert set(numbers) == {0}
+    # after a long gap nothing tells that it is the same person
+    assert identities.assign(60.0, image, [face_at(points)]) == [1]
+
+
 def test_degenerate_landmarks_are_accepted():
     image = np.zeros((50, 50, 3), np.uint8)
     for points in (np.zeros((68, 2)), np.full((68, 2), 400.0), np.random.default_rng(0).random((68, 2)) * 1e-3):
