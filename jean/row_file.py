@@ -21,14 +21,21 @@ def gather_rows(blocks: Iterable[np.ndarray]) -> np.ndarray:
     Raises:
         SetupError: the disk is full.
     """
-    rows = _Gathered()
-    for block in blocks:
-        rows.append(block)
-    return rows.all()
+    return gather_parts((block,) for block in blocks)[0]
+
+
+def gather_parts(blocks: Iterable[tuple[np.ndarray, ...]]) -> tuple[np.ndarray, ...]:
+    """As ``gather_rows``, for blocks of several arrays each."""
+    gathered: list[_Gathered] = []
+    for parts in blocks:
+        gathered = gathered or [_Gathered() for _ in parts]
+        for rows, part in zip(gathered, parts, strict=True):
+            rows.append(part)
+    return tuple(rows.all() for rows in gathered)
 
 
 def in_blocks(function: Callable[..., np.ndarray], *tracks: np.ndarray) -> np.ndarray:
-    """What a function of rows makes of long tracks, ``BLOCK`` rows at a time, gathered as by ``gather_rows``.
+    """What a function of rows makes of long tracks, ``BLOCK`` rows at a time and in order, as ``gather_rows`` gives it.
 
     Args:
         function: takes n rows of each track and returns n rows; each row depends on its own input alone.
@@ -39,13 +46,8 @@ def in_blocks(function: Callable[..., np.ndarray], *tracks: np.ndarray) -> np.nd
 
 def parts_in_blocks(function: Callable[..., tuple[np.ndarray, ...]], *tracks: np.ndarray) -> tuple[np.ndarray, ...]:
     """As ``in_blocks``, for a function that returns several arrays of n rows."""
-    gathered: list[_Gathered] = []
-    for start in range(0, max(len(tracks[0]), 1), BLOCK):
-        parts = function(*(track[start : start + BLOCK] for track in tracks))
-        gathered = gathered or [_Gathered() for _ in parts]
-        for rows, part in zip(gathered, parts, strict=True):
-            rows.append(part)
-    return tuple(rows.all() for rows in gathered)
+    starts = range(0, max(len(tracks[0]), 1), BLOCK)
+    return gather_parts(function(*(track[start : start + BLOCK] for track in tracks)) for start in starts)
 
 
 class _Gathered:

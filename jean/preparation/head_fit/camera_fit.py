@@ -21,10 +21,10 @@ from jean.preparation.head_fit.deformation import learn_basis
 from jean.preparation.head_fit.head_model import HeadModel, PointTracks, Views, image_points
 from jean.preparation.head_fit.head_space import in_head_space, start_shape
 from jean.preparation.head_fit.pose_smoothing import smooth_poses
+from jean.row_file import gather_parts, in_blocks
 
 KEYFRAMES = 120  # an iteration of bundle adjustment costs their square
 WINDOW = 250  # frames solved at once
-PIECE = 2000  # frames whose points are in memory at once; an hour has 90,000
 LEFT_OUT = 0.2  # fraction of the observations that measure the error
 FIRST_NOISE_PX = (1.0, 4.0)  # initial noise of stable and of other points, for 75 px between the eye corners
 
@@ -119,7 +119,7 @@ def fit_camera(
     head = in_head_space(head, eye_corners)
 
     window = window or WINDOW
-    trial = _solve_all(points, mask & ~left_out, head, index, window)
+    trial = _solve_all(points, in_blocks(lambda known, left: known & ~left, mask, left_out), head, index, window)
     errors = left_out_errors(points, left_out, head, trial, index, window)
     views = _solve_all(points, mask, head, index, window, start=trial)
     measured = fill_poses(
@@ -215,19 +215,13 @@ def _left_out(mask: np.ndarray, requested: np.ndarray | None, seed: int) -> np.n
     """The observations that measure the error, bool [T, P]: the given ones, or a random draw."""
     if requested is not None:
         return np.asarray(requested, bool) & mask
-    generator, drawn = np.random.default_rng(seed), np.empty_like(mask)
-    for first in range(0, len(mask), PIECE):
-        piece = mask[first : first + PIECE]
-        drawn[first : first + PIECE] = (generator.random(piece.shape) < LEFT_OUT) & piece
-    return drawn
+    generator = np.random.default_rng(seed)
+    return in_blocks(lambda rows: (generator.random(rows.shape) < LEFT_OUT) & rows, mask)
 
 
 def known_points(points: np.ndarray) -> np.ndarray:
     """Which of the points [T, P, 2] are known, bool [T, P]; ``points`` may be a memory-mapped file."""
-    known = np.empty(points.shape[:2], bool)
-    for first in range(0, len(points), PIECE):
-        known[first : first + PIECE] = np.isfinite(points[first : first + PIECE]).all(-1)
-    return known
+    return in_blocks(lambda rows: np.isfinite(rows).all(-1), points)
 
 
 def _fit_shared(
@@ -274,9 +268,9 @@ def _solve_all(
     move: bool = True,
 ) -> Views:
     """Solves the views of the frames ``index``, window by window."""
-    parts = []
     tracks = PointTracks(points, mask)
-    for first in range(0, len(index), window):
+
+    def solved(first: int) -> Views:
         rows = index[first : first + window]
         if start is None:
             finite = np.where(mask[rows][..., None], points[rows], 0.0)
@@ -285,13 +279,10 @@ def _solve_all(
             views = replace(views, coefficients=np.zeros((len(rows), len(head.basis))))
         else:
             views = start.part(slice(first, first + window))
-        parts.append(solve_views(tracks.part(rows), head, views, move=move))
-    return Views(
-        *(
-            np.concatenate([getattr(part, name) for part in parts])
-            for name in ("rotation", "translation", "coefficients")
-        )
-    )
+        return solve_views(tracks.part(rows), head, views, move=move)
+
+    parts = (solved(first) for first in range(0, len(index), window))
+    return Views(*gather_parts((part.rotation, part.translation, part.coefficients) for part in parts))
 
 
 def _at_all_frames(values: np.ndarray, index: np.ndarray, count: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from jean import row_file
 from jean.errors import InputError
 from jean.geometry import Camera, invert_pose, make_pose, pose_jitter, project, rotation_angle, rotation_matrix
 from jean.preparation.head_fit import camera_fit
@@ -215,7 +216,7 @@ def test_points_are_read_in_pieces_with_the_same_result(monkeypatch, tmp_path):
     points = np.memmap(tmp_path / "points.f32", np.float32, "w+", shape=(70, 9, 2))
     points[:] = random.random(points.shape)
     points[random.random(points.shape) < 0.05] = np.nan
-    monkeypatch.setattr(camera_fit, "PIECE", 16)
+    monkeypatch.setattr(row_file, "BLOCK", 16)
     mask = camera_fit.known_points(points)
     np.testing.assert_array_equal(mask, np.isfinite(points).all(-1))
     drawn = camera_fit._left_out(mask, None, 3)
@@ -227,7 +228,7 @@ def test_a_long_clip_is_not_copied_into_memory(monkeypatch, tmp_path):
 
     points = np.memmap(tmp_path / "points.f32", np.float32, "w+", shape=(20_000, 100, 2))
     points[:] = 1.0
-    monkeypatch.setattr(camera_fit, "PIECE", 500)
+    monkeypatch.setattr(row_file, "BLOCK", 500)
     tracemalloc.start()
     mask = camera_fit.known_points(points)
     camera_fit._left_out(mask, None, 0)
