@@ -21,6 +21,7 @@ from torch import Tensor
 
 from jean.kernels import library, reference_splat
 from jean.kernels.ops.splat import splat
+from jean.kernels.reference_splat import SeenGaussians
 
 CASES = {"256": (20_000, 256), "512": (60_000, 512)}
 DISTANCE_CM, SPREAD_CM = 60.0, 10.0
@@ -29,7 +30,7 @@ SIGMA_PX = 1.5
 
 
 def head_of_gaussians(count: int, size: int) -> list[Tensor]:
-    """Arguments of ``splat`` up to the intrinsics: an upright ellipse of Gaussians at random depths."""
+    """The values of ``SeenGaussians``: an upright ellipse of Gaussians at random depths."""
     generator = torch.Generator().manual_seed(0)
 
     def uniform(*shape: int) -> Tensor:
@@ -51,13 +52,13 @@ def head_of_gaussians(count: int, size: int) -> list[Tensor]:
 @torch.no_grad()
 def picture(function: Callable, case: list[Tensor], window: tuple[int, int, int, int], **options: str) -> None:
     """The forward pass of a picture alone."""
-    function(*case, window, **options)
+    function(SeenGaussians(*case), window, **options)
 
 
 def step(function: Callable, case: list[Tensor], window: tuple[int, int, int, int], **options: str) -> None:
     """The forward and the backward pass of a picture."""
     inputs = [tensor.requires_grad_() for tensor in case]
-    out = function(*inputs, window, **options)
+    out = function(SeenGaussians(*inputs), window, **options)
     torch.autograd.grad(out.colour.sum() + out.opacity.sum(), inputs)
 
 

@@ -30,7 +30,7 @@ from jean.kernels.ops.torso import torso_layer
 from jean.kernels.ops.trace import FieldOfFrames, trace
 from jean.kernels.ops.triplane import triplane_field
 from jean.kernels.reference import Composite, camera_rays, over
-from jean.kernels.reference_splat import Splat
+from jean.kernels.reference_splat import SeenGaussians, Splat
 
 __all__ = [
     "REFERENCE",
@@ -70,13 +70,7 @@ def composite(density: Tensor, channels: Tensor, depths: Tensor, intervals: Tens
 
 
 def splat(
-    centres: Tensor,
-    scales: Tensor,
-    rotations: Tensor,
-    opacities: Tensor,
-    colours: Tensor,
-    world_to_camera: Tensor,
-    intrinsics: Tensor,
+    seen: SeenGaussians,
     window: tuple[int, int, int, int],
     backend: Backend,
     *,
@@ -85,17 +79,5 @@ def splat(
     compensate: bool = False,
 ) -> Splat:
     """Gaussians rasterised by kernels or torch; see ``jean.kernels.reference_splat.splat``."""
-    function = splat_kernels.splat if backend.uses_kernels("splat", centres) else reference_splat.splat
-    return function(
-        centres,
-        scales,
-        rotations,
-        opacities,
-        colours,
-        world_to_camera,
-        intrinsics,
-        window,
-        screen=screen,
-        near_cm=near_cm,
-        compensate=compensate,
-    )
+    function = splat_kernels.splat if backend.uses_kernels("splat", seen.centres) else reference_splat.splat
+    return function(seen, window, screen=screen, near_cm=near_cm, compensate=compensate)

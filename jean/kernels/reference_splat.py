@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,6 +24,28 @@ MIN_TRANSMITTANCE = 1e-4  # transmittance at which a pixel takes no further Gaus
 MIN_COMPENSATION = 0.005  # of opacities, where the low-pass filter covers almost the whole footprint
 NEAR_CM = 1.0
 TILE = 16  # side of a tile, px
+
+
+class SeenGaussians(NamedTuple):
+    """Gaussians and the camera that sees them.
+
+    Attributes:
+        centres: [N, 3], head space, cm.
+        scales: [N, 3], standard deviations along the own axes, cm, positive.
+        rotations: [N, 4], quaternions (w, x, y, z) of any length but 0.
+        opacities: [N] in [0, 1].
+        colours: [N, C].
+        world_to_camera: [3, 4], OpenCV axes, cm.
+        intrinsics: [3], focal length, then the principal point (x, y), px of the picture.
+    """
+
+    centres: Tensor
+    scales: Tensor
+    rotations: Tensor
+    opacities: Tensor
+    colours: Tensor
+    world_to_camera: Tensor
+    intrinsics: Tensor
 
 
 @dataclass(frozen=True)
@@ -65,13 +88,7 @@ class Footprints:
 
 
 def splat(
-    centres: Tensor,
-    scales: Tensor,
-    rotations: Tensor,
-    opacities: Tensor,
-    colours: Tensor,
-    world_to_camera: Tensor,
-    intrinsics: Tensor,
+    seen: SeenGaussians,
     window: tuple[int, int, int, int],
     *,
     screen: Tensor | None = None,
@@ -83,13 +100,7 @@ def splat(
     A Gaussian with a value that is not finite, or behind the near plane, is not drawn, and its gradients are zero.
 
     Args:
-        centres: [N, 3], head space, cm.
-        scales: [N, 3], standard deviations along the own axes, cm, positive.
-        rotations: [N, 4], quaternions (w, x, y, z) of any length but 0.
-        opacities: [N] in [0, 1].
-        colours: [N, C].
-        world_to_camera: [3, 4], OpenCV axes, cm.
-        intrinsics: [3], focal length, then the principal point (x, y), px of the picture.
+        seen: the Gaussians and the camera.
         window: (x0, y0, width, height), whole pixels; it may lie outside the picture.
         screen: [N, 2] or None. Its gradient receives Σ |∂L/∂mean| over pixels, per axis (AbsGS, section 3.2), for
             density control. Its values are not read.
@@ -99,10 +110,9 @@ def splat(
     Raises:
         ValueError: shapes that do not fit, or a negative window.
     """
-    check_shapes(centres, scales, rotations, opacities, colours, world_to_camera, intrinsics, window, screen)
-    footprints = project(
-        centres, scales, rotations, opacities, world_to_camera, intrinsics, near_cm=near_cm, compensate=compensate
-    )
+    check_shapes(seen, window, screen)
+    colours = seen.colours
+    footprints = project(*seen[:4], *seen[5:], near_cm=near_cm, compensate=compensate)
     finite = footprints.visible & colours.detach().isfinite().all(1)
     radii = torch.where(finite & _overlaps(footprints, window), footprints.extents.amax(1), 0.0).detach()
     chosen = radii.nonzero()[:, 0]
@@ -118,9 +128,9 @@ def splat(
         if row:
             planes.append(torch.cat(row, 1))
     channels = colours.shape[1]
-    picture = torch.cat(planes) if planes else centres.new_zeros(height, width, channels + 2)
+    picture = torch.cat(planes) if planes else seen.centres.new_zeros(height, width, channels + 2)
     # without a visible Gaussian nothing above depends on the inputs: gradients are zero, not missing
-    for tensor in (centres, scales, rotations, opacities, colours, world_to_camera, intrinsics):
+    for tensor in seen:
         picture = picture + 0.0 * tensor[:0].sum()
     return Splat(picture[..., :channels], picture[..., channels], picture[..., channels + 1], radii)
 
@@ -191,30 +201,11 @@ def rotation_matrices(quaternions: Tensor) -> Tensor:
     return torch.stack([torch.stack(row, 1) for row in rows], 1)
 
 
-def check_shapes(
-    centres: Tensor,
-    scales: Tensor,
-    rotations: Tensor,
-    opacities: Tensor,
-    colours: Tensor,
-    world_to_camera: Tensor,
-    intrinsics: Tensor,
-    window: tuple[int, int, int, int],
-    screen: Tensor | None,
-) -> None:
+def check_shapes(seen: SeenGaussians, window: tuple[int, int, int, int], screen: Tensor | None) -> None:
     """Raises ValueError where the arguments of ``splat`` do not fit together."""
-    count = len(centres)
-    shapes = {
-        "centres": (centres, (count, 3)),
-        "scales": (scales, (count, 3)),
-        "rotations": (rotations, (count, 4)),
-        "opacities": (opacities, (count,)),
-        "colours": (colours, (count, colours.shape[-1])),
-        "world_to_camera": (world_to_camera, (3, 4)),
-        "intrinsics": (intrinsics, (3,)),
-        "screen": (screen, (count, 2)),
-    }
-    for name, (tensor, shape) in shapes.items():
+    count = len(seen.centres)
+    wanted = ((count, 3), (count, 3), (count, 4), (count,), (count, seen.colours.shape[-1]), (3, 4), (3,), (count, 2))
+    for name, tensor, shape in zip((*seen._fields, "screen"), (*seen, screen), wanted, strict=True):
         if tensor is not None and tuple(tensor.shape) != shape:
             raise ValueError(f"{name} must be {list(shape)}, not {list(tensor.shape)}")
     if len(window) != 4 or window[2] < 0 or window[3] < 0:

@@ -9,20 +9,14 @@ from torch import Tensor
 
 from jean.kernels import library, structures
 from jean.kernels.ops.common import contiguous, on_gpu, pointers, target_number
-from jean.kernels.reference_splat import NEAR_CM, Splat, check_shapes
+from jean.kernels.reference_splat import NEAR_CM, SeenGaussians, Splat, check_shapes
 
 MAX_COLOURS = 7  # of a record in splat.h, whose eighth channel is the depth
 MAX_SIDE_PX = 2**20  # of a window: numbers of tiles have 16 bits
 
 
 def splat(
-    centres: Tensor,
-    scales: Tensor,
-    rotations: Tensor,
-    opacities: Tensor,
-    colours: Tensor,
-    world_to_camera: Tensor,
-    intrinsics: Tensor,
+    seen: SeenGaussians,
     window: tuple[int, int, int, int],
     *,
     screen: Tensor | None = None,
@@ -43,11 +37,11 @@ def splat(
             ``MAX_COLOURS`` colours.
         MemoryError: too many pairs of Gaussians and tiles.
     """
-    check_shapes(centres, scales, rotations, opacities, colours, world_to_camera, intrinsics, window, screen)
-    _check_limits(colours, window)
-    others = [scales, rotations, opacities, colours, world_to_camera, intrinsics]
-    inputs = [centres, *(tensor.to(centres.dtype) for tensor in others)]  # as under autocast
-    number = 0 if on_gpu(centres) else target_number(centres.dtype, target)
+    check_shapes(seen, window, screen)
+    _check_limits(seen.colours, window)
+    kind = seen.centres.dtype
+    inputs = [tensor.to(kind) for tensor in seen]  # as under autocast
+    number = 0 if on_gpu(seen.centres) else target_number(kind, target)
     colour, opacity, depth, radii, _, _ = torch.ops.jean.splat(
         *inputs, screen, list(window), near_cm, compensate, number
     )

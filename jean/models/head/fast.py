@@ -17,13 +17,11 @@ from jean.kernels.dispatch import (
 )
 from jean.kernels.occupancy import OccupancyGrid
 from jean.kernels.reference import Composite, box_interval, scatter
-from jean.models.head.base import Head, HeadArguments, OccupancyUpdate, ParameterGroup
-from jean.models.head.deformation import FaceDeformation
+from jean.models.head.base import HeadArguments, OccupancyUpdate, ParameterGroup
+from jean.models.head.deforming import EYES_AND_BROWS, EYES_MARGIN_CM, MOUTH, MOUTH_MARGIN_CM, DeformingHead
 from jean.models.head.prior import head_prior, relief
 from jean.models.head.triplane import Part, TriplaneField
 
-EYES_AND_BROWS = (*range(17, 27), *range(36, 48))  # iBUG numbers
-MOUTH = tuple(range(48, 68))
 PART_CELL_CM = 0.11  # 1.3 px where the face fills a frame of 256: lashes, lips' edges and teeth need it
 SAMPLES = 10  # intervals per ray
 ROUGHNESS_WEIGHT = 4e-2  # of the smoothness prior, for every fourth step
@@ -31,7 +29,7 @@ MOVEMENT_WEIGHT = 4e-3  # of the prior on moving planes, likewise
 OCCUPANCY_EVERY = 16  # optimisation steps
 
 
-class FastHead(Head):
+class FastHead(DeformingHead):
     """Tri-plane field with an occupancy grid and a face deformation.
 
     Args:
@@ -43,16 +41,14 @@ class FastHead(Head):
     every_ray = False  # whether training keeps rays that meet nothing, so that shapes never change (CUDA graphs)
     operations = ("triplane", "trace", "render_rays", "render_pixels", "march", "composite", "roughness")
     trained_by, rendered_by = "triplane", "render_rays"
-    takes_eyes = True
 
     def __init__(self, arguments: HeadArguments, samples: int = SAMPLES):
         super().__init__(arguments)
         self.samples = samples
         widths, box = arguments.widths, arguments.box
-        self.face_deformation = FaceDeformation(arguments.shape, box, widths[0], arguments.audio_drives_mouth)
         shape = torch.tensor(arguments.shape)
-        eyes = _part_around(shape[list(EYES_AND_BROWS)], 1.3, skip=widths[0])
-        mouth = _part_around(shape[list(MOUTH)], 2.0, hidden=arguments.eye_columns)
+        eyes = _part_around(shape[list(EYES_AND_BROWS)], EYES_MARGIN_CM, skip=widths[0])
+        mouth = _part_around(shape[list(MOUTH)], MOUTH_MARGIN_CM, hidden=arguments.eye_columns)
         self.field = TriplaneField(arguments.condition_width, 3, box, [eyes, mouth], widths[2])
         self.field.relief.copy_(relief(shape, box))
         self.occupancy = OccupancyGrid(box)
@@ -81,23 +77,6 @@ class FastHead(Head):
         unit = ((positions - self.field.low) / self.field.size).unbind(-1)
         density = torch.exp(head_prior(positions, (unit[0], unit[1]), self.field.relief))
         self.occupancy.start(density.view(centres.shape[:-1]), possible)
-
-    def view(self, camera_to_world: Tensor, pose: Tensor) -> Tensor:
-        """Standardised slants of the head (yaw, roll, pitch): colours change linearly with them."""
-        return pose[:, 3:]
-
-    def deformation(self, offsets: Tensor, lips: Tensor) -> Tensor:
-        """Displacements of the frontal plane [F, cells², 2], cm; see ``FaceDeformation``."""
-        return self.face_deformation(offsets[:, self.face_deformation.points].flatten(1), lips)
-
-    def fit_deformation(self, lips: Tensor, offsets: Tensor) -> None:  # noqa: D102
-        self.face_deformation.fit(lips, offsets)
-
-    def hold_rigid_parts(self, rigid_fraction: Callable[[Tensor], Tensor]) -> None:  # noqa: D102
-        self.face_deformation.hold(rigid_fraction)
-
-    def lip_coordinates(self, offsets: Tensor) -> Tensor:  # noqa: D102
-        return self.face_deformation.lip_coordinates(offsets)
 
     def frame_scene(  # noqa: D102
         self, condition: Tensor, view: Tensor, deformation: Tensor | None, torso: Callable[[], FrameTorso]

@@ -12,16 +12,15 @@ from torch import Tensor
 from jean.kernels.backend import Backend
 from jean.kernels.dispatch import splat
 from jean.kernels.reference import Composite
-from jean.models.head.base import CameraPixels, Head, HeadArguments, ParameterGroup, PosedGaussians, Rearrangement
-from jean.models.head.deformation import FaceDeformation
+from jean.kernels.reference_splat import SeenGaussians
+from jean.models.head.base import CameraPixels, HeadArguments, ParameterGroup, PosedGaussians, Rearrangement
+from jean.models.head.deforming import EYES_AND_BROWS, EYES_MARGIN_CM, MOUTH, MOUTH_MARGIN_CM, DeformingHead
 from jean.models.head.density_control import densify, due, reset_opacities
 from jean.models.head.gaussian_start import HeadSurface, hull_surface, start
 from jean.models.head.gaussians import Gaussians, Region
 from jean.models.head.planes import VersionedCache
 from jean.models.head.prior import HEAD_CENTRE, relief
 
-EYES_AND_BROWS = (*range(17, 27), *range(36, 48))  # iBUG numbers
-MOUTH = tuple(range(48, 68))
 BUDGET = 20_000  # Gaussians at 256 px
 BUDGET_GROWTH = math.log2(3)  # 60,000 at 512 px: detail grows more slowly than the number of pixels
 DARKEST = 0.02  # colour to begin with, and 1 - the brightest: logits must not saturate
@@ -76,7 +75,7 @@ class PixelWindow:
         return (1 + across.square() + down.square()[:, None]).sqrt().view(-1)
 
 
-class GaussianHead(Head):
+class GaussianHead(DeformingHead):
     """3D Gaussians in canonical head space.
 
     Args:
@@ -85,7 +84,7 @@ class GaussianHead(Head):
 
     operations = ("splat",)
     trained_by = rendered_by = "splat"
-    draws_pictures = takes_eyes = True
+    draws_pictures = True
     shape: Tensor
     gradient_sum: Tensor
     seen: Tensor
@@ -93,13 +92,12 @@ class GaussianHead(Head):
     def __init__(self, arguments: HeadArguments):
         super().__init__(arguments)
         widths, self.box = arguments.widths, arguments.box
-        self.face_deformation = FaceDeformation(arguments.shape, self.box, widths[0], arguments.audio_drives_mouth)
         self.register_buffer("shape", torch.tensor(arguments.shape), persistent=False)
         self.surface: HeadSurface | None = None  # set by ``prepare_training``
         capacity = max(64, round(BUDGET * (arguments.size_px / 256) ** BUDGET_GROWTH))
         shape = torch.tensor(arguments.shape)
-        eyes = _around(shape[list(EYES_AND_BROWS)], 1.3, skip=widths[0])
-        mouth = _around(shape[list(MOUTH)], 2.0, hidden=arguments.eye_columns)
+        eyes = _around(shape[list(EYES_AND_BROWS)], EYES_MARGIN_CM, skip=widths[0])
+        mouth = _around(shape[list(MOUTH)], MOUTH_MARGIN_CM, hidden=arguments.eye_columns)
         self.gaussians = Gaussians(capacity, arguments.condition_width, 3, widths[2], self.box, [eyes, mouth])
         self.register_buffer("gradient_sum", torch.zeros(capacity))
         self.register_buffer("seen", torch.zeros(capacity))
@@ -131,23 +129,6 @@ class GaussianHead(Head):
             gaussians.colour[:count] = torch.where(began.interior[:count, None], -1.5, seen).to(device)
             gaussians.count.fill_(count)
         gaussians.hold_layout()
-
-    def view(self, camera_to_world: Tensor, pose: Tensor) -> Tensor:
-        """Standardised slants of the head (yaw, roll, pitch): colours change linearly with them."""
-        return pose[:, 3:]
-
-    def deformation(self, offsets: Tensor, lips: Tensor) -> Tensor:
-        """Displacements of the frontal plane [F, cells², 2], cm; see ``FaceDeformation``."""
-        return self.face_deformation(offsets[:, self.face_deformation.points].flatten(1), lips)
-
-    def fit_deformation(self, lips: Tensor, offsets: Tensor) -> None:  # noqa: D102
-        self.face_deformation.fit(lips, offsets)
-
-    def hold_rigid_parts(self, rigid_fraction: Callable[[Tensor], Tensor]) -> None:  # noqa: D102
-        self.face_deformation.hold(rigid_fraction)
-
-    def lip_coordinates(self, offsets: Tensor) -> Tensor:  # noqa: D102
-        return self.face_deformation.lip_coordinates(offsets)
 
     def draw(self, camera: CameraPixels, condition, view, generator, deformation=None):  # noqa: D102
         learning = generator is not None and torch.is_grad_enabled()
@@ -186,18 +167,9 @@ class GaussianHead(Head):
             self._screens.append(screen)
         world_to_camera = _inverse(camera.camera_to_world[index])
         intrinsics = torch.cat([camera.focal_px[index : index + 1], camera.center_px[index]])
-        drawn = splat(
-            posed.centres,
-            posed.scales,
-            posed.rotations,
-            posed.opacities,
-            posed.colours,
-            world_to_camera,
-            intrinsics,
-            (window.left, window.top, window.width, window.height),
-            self.backend,
-            screen=screen,
-        )
+        gaussians = (posed.centres, posed.scales, posed.rotations, posed.opacities, posed.colours)
+        place = (window.left, window.top, window.width, window.height)
+        drawn = splat(SeenGaussians(*gaussians, world_to_camera, intrinsics), place, self.backend, screen=screen)
         flat = drawn.colour.reshape(-1, 3), drawn.opacity.reshape(-1), drawn.depth.reshape(-1)
         if window.rows is not None:
             flat = flat[0][window.rows], flat[1][window.rows], flat[2][window.rows]

@@ -13,6 +13,7 @@ from jean.kernels import dispatch
 from jean.kernels import reference_splat as reference
 from jean.kernels.backend import Backend
 from jean.kernels.ops.splat import MAX_COLOURS, MAX_SIDE_PX, splat
+from jean.kernels.reference_splat import SeenGaussians
 from tests.helpers.gaussians import NAMES, gaussians
 from tests.helpers.kernel_paths import path as path
 
@@ -23,7 +24,7 @@ def results(function, case: list[Tensor], window=WINDOW, flow=(1.0, 2.0, 0.05), 
     """Outputs and gradients of all inputs and of ``screen``."""
     inputs = [tensor.clone().requires_grad_() for tensor in case]
     screen = torch.zeros(len(case[0]), 2, dtype=case[0].dtype, requires_grad=True)
-    out = function(*inputs, window, screen=screen, **options)
+    out = function(SeenGaussians(*inputs), window, screen=screen, **options)
     weight = torch.linspace(-1, 1, out.colour.numel(), dtype=out.colour.dtype).view_as(out.colour)
     loss = flow[0] * (out.colour * weight).sum()
     if weight.numel():
@@ -64,7 +65,7 @@ def test_gradients_in_double_precision():
     case = [tensor.requires_grad_() for tensor in gaussians(3, 12, dtype=torch.float64, seed=3, scale=2.0)]
 
     def function(*inputs):
-        out = splat(*inputs, (3, 2, 5, 6), compensate=True)
+        out = splat(SeenGaussians(*inputs), (3, 2, 5, 6), compensate=True)
         return out.colour, out.opacity, out.depth
 
     assert torch.autograd.gradcheck(function, case, eps=1e-7, atol=1e-5)
@@ -153,7 +154,7 @@ def test_equal_depths_keep_the_order_of_the_indices(path):
 
 def test_a_million_gaussians():
     case = gaussians(1_000_000, 48, scale=0.02)
-    out = splat(*case, (0, 0, 48, 48))
+    out = splat(SeenGaussians(*case), (0, 0, 48, 48))
     assert out.colour.isfinite().all() and 0.9 < out.opacity[10:38, 10:38].mean() <= 1
 
 
@@ -172,23 +173,23 @@ def test_any_number_of_threads_gives_the_same_bits(path):
 def test_outputs_without_a_gradient_count_as_zero(path):
     case = gaussians(50)
     inputs = [tensor.clone().requires_grad_() for tensor in case]
-    splat(*inputs, WINDOW, target=path).opacity.sum().backward()
+    splat(SeenGaussians(*inputs), WINDOW, target=path).opacity.sum().backward()
     assert (inputs[4].grad == 0).all() and inputs[0].grad.abs().sum() > 0
     want = [tensor.clone().requires_grad_() for tensor in case]
-    reference.splat(*want, WINDOW).opacity.sum().backward()
+    reference.splat(SeenGaussians(*want), WINDOW).opacity.sum().backward()
     torch.testing.assert_close(inputs[0].grad, want[0].grad, rtol=1e-4, atol=1e-5)
 
 
 def test_wrong_arguments_are_errors():
     case = gaussians(5, channels=MAX_COLOURS + 1)
     with pytest.raises(ValueError, match="colours"):
-        splat(*case, WINDOW)
+        splat(SeenGaussians(*case), WINDOW)
     with pytest.raises(ValueError, match="window"):
-        splat(*gaussians(5), (0, 0, 4, -4))
+        splat(SeenGaussians(*gaussians(5)), (0, 0, 4, -4))
     with pytest.raises(ValueError, match="along a side"):
-        splat(*gaussians(5), (0, 0, 4, MAX_SIDE_PX + 1))
+        splat(SeenGaussians(*gaussians(5)), (0, 0, 4, MAX_SIDE_PX + 1))
     with pytest.raises(JeanError, match="cannot run here"):
-        splat(*gaussians(5), WINDOW, target="abacus")
+        splat(SeenGaussians(*gaussians(5)), WINDOW, target="abacus")
 
 
 def test_pictures_of_different_sizes_follow_each_other(path):
@@ -197,21 +198,25 @@ def test_pictures_of_different_sizes_follow_each_other(path):
         (gaussians(count, size, seed=count), (0, 0, size, size))
         for count, size in ((500, 70), (3, 20), (0, 33), (900, 50))
     ]
-    first = [splat(*case, window, target=path) for case, window in cases]
-    again = [splat(*case, window, target=path) for case, window in reversed(cases)]
+    first = [splat(SeenGaussians(*case), window, target=path) for case, window in cases]
+    again = [splat(SeenGaussians(*case), window, target=path) for case, window in reversed(cases)]
     for (case, window), one, two in zip(cases, first, reversed(again), strict=True):
         assert torch.equal(one.colour, two.colour) and torch.equal(one.depth, two.depth)
-        torch.testing.assert_close(one.colour, reference.splat(*case, window).colour, rtol=1e-4, atol=1e-4)
+        torch.testing.assert_close(
+            one.colour, reference.splat(SeenGaussians(*case), window).colour, rtol=1e-4, atol=1e-4
+        )
 
 
 def test_several_callers_at_once_each_get_their_own_picture():
     """``jean render`` draws frames side by side; every thread has its own memory."""
     cases = [gaussians(400, 60, seed=seed) for seed in range(4)]
     window = (0, 0, 60, 60)
-    expected = [splat(*case, window).colour for case in cases]
+    expected = [splat(SeenGaussians(*case), window).colour for case in cases]
 
     def same(number: int) -> bool:
-        return all(torch.equal(splat(*cases[number], window).colour, expected[number]) for _ in range(20))
+        return all(
+            torch.equal(splat(SeenGaussians(*cases[number]), window).colour, expected[number]) for _ in range(20)
+        )
 
     with ThreadPoolExecutor(4) as callers:
         assert all(callers.map(same, range(4), timeout=120))
@@ -222,15 +227,15 @@ def test_many_large_gaussians_give_their_memory_back():
     case[1].fill_(200.0)  # each in a thousand tiles
     inputs = [tensor.requires_grad_() for tensor in case]
     for _ in range(2):
-        splat(*inputs, (0, 0, 500, 500)).opacity.sum().backward()
+        splat(SeenGaussians(*inputs), (0, 0, 500, 500)).opacity.sum().backward()
     assert all(tensor.grad.isfinite().all() for tensor in inputs)
 
 
 def test_the_backend_decides_between_kernels_and_torch():
     case = gaussians(30)
     native, readable = (
-        dispatch.splat(*case, WINDOW, Backend.resolve(choice, "cpu"), compensate=True)
+        dispatch.splat(SeenGaussians(*case), WINDOW, Backend.resolve(choice, "cpu"), compensate=True)
         for choice in ("native", "reference")
     )
-    assert torch.equal(native.colour, splat(*case, WINDOW, compensate=True).colour)
-    assert torch.equal(readable.colour, reference.splat(*case, WINDOW, compensate=True).colour)
+    assert torch.equal(native.colour, splat(SeenGaussians(*case), WINDOW, compensate=True).colour)
+    assert torch.equal(readable.colour, reference.splat(SeenGaussians(*case), WINDOW, compensate=True).colour)
