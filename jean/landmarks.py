@@ -37,6 +37,8 @@ UPPER_LIP_INNER, LOWER_LIP_INNER = 62, 66
 # Distance of the outer eye corners in head space, as in MediaPipe's canonical face. One camera cannot measure the
 # size of a head, so this convention sets the scale of every clip.
 INTER_OCULAR_CM = 8.89
+EYEBALL_RADIUS_CM = 1.05  # of the sphere on which an iris moves
+IRIS_AHEAD_CM = 0.4  # of an iris at rest in front of the midpoint between the corners of the eye
 
 
 def _part_names() -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 Gaze is measured from the irises, not from the tracker's coefficients. The iris moves on a sphere about the centre of
 the eyeball, so its distance from where it stands at rest, over the sphere's radius, is the sine of the eye's
 rotation. At rest the iris lies in front of the line between the corners of the eye. Therefore a turned head shifts it
-in the image, and the rest position is projected with the head pose. With ``AHEAD_CM`` the result explains the
+in the image, and the rest position is projected with the head pose. With ``IRIS_AHEAD_CM`` the result explains the
 tracker's own gaze coefficients (R² 0.97 to 0.99 across, 0.88 to 0.95 down, on four clips with moving heads); without
 it, a head that turns by 7 degrees leaves 0.90 and 0.61.
 """
@@ -18,17 +18,16 @@ import numpy as np
 from jean.clips.clip import Clip
 from jean.drivers.face_points import offsets_from
 from jean.geometry import Camera
-from jean.landmarks import LEFT_EYE, RIGHT_EYE
+from jean.landmarks import EYEBALL_RADIUS_CM, IRIS_AHEAD_CM, LEFT_EYE, RIGHT_EYE
 
 EYE_VALUES = ("gaze_right_deg", "gaze_down_deg", "closure_right", "closure_left")
 GAZE, CLOSURE = slice(0, 2), slice(2, 4)  # columns of eye values
 
-AHEAD_CM = 0.4  # of the iris at rest in front of the midpoint between the corners of the eye
-RADIUS_CM = 1.05  # of the sphere on which the iris moves
 # Of its opening an eye keeps this fraction when it is closed: the tracker's lids meet with a gap.
 CLOSED_FRACTION = 0.15
 # The iris of a closed eye is a guess of the tracker: gaze is interpolated over such frames.
 HIDDEN_IRIS = 0.6
+OPEN_IRIS = 0.3  # largest closure at which an iris is seen well
 # Rest position of an iris: above the line between the corners. A person's own is believed within ZERO_RANGE_DEG of it,
 # so that somebody who looks past the camera throughout a clip still looks past it.
 ZERO_DEG = np.array([0.0, -10.0])
@@ -142,10 +141,10 @@ def measured_from(
     sines, openings = [], []
     for index, eye in enumerate((RIGHT_EYE, LEFT_EYE)):
         lids = offsets_from(shape[eye], landmarks[:, eye], camera_to_world, camera)
-        rest = shape[eye][[0, 3]].mean(0, keepdims=True) - np.array([0.0, 0.0, AHEAD_CM])
+        rest = shape[eye][[0, 3]].mean(0, keepdims=True) - np.array([0.0, 0.0, IRIS_AHEAD_CM])
         iris = offsets_from(rest, irises[:, [index]], camera_to_world, camera)[:, 0]
         # errors of the pose move the corners as they move the iris
-        sines.append((iris - lids[:, [0, 3]].mean(1)) / RADIUS_CM)
+        sines.append((iris - lids[:, [0, 3]].mean(1)) / EYEBALL_RADIUS_CM)
         points = shape[eye, :2] + lids
         openings.append(np.linalg.norm(points[:, [1, 2]] - points[:, [5, 4]], axis=-1).mean(1))
     gaze = np.degrees(np.arcsin(np.clip(np.mean(sines, 0), -1, 1)))

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from jean.drivers.eyes import AHEAD_CM, RADIUS_CM, ZERO_DEG
+from jean.drivers.eyes import ZERO_DEG
 from jean.geometry import Camera, invert_pose, to_camera
-from jean.landmarks import LEFT_EYE, RIGHT_EYE
+from jean.landmarks import EYEBALL_RADIUS_CM, IRIS_AHEAD_CM, LEFT_EYE, RIGHT_EYE
 
 
 def relocate(shape: np.ndarray, offsets: np.ndarray, camera_to_world: np.ndarray, camera: Camera) -> np.ndarray:
@@ -43,8 +43,8 @@ def relocate_irises(
     """
     irises = []
     for eye in (RIGHT_EYE, LEFT_EYE):
-        rest = shape[eye][[0, 3]].mean(0) - np.array([0.0, 0.0, AHEAD_CM])
+        rest = shape[eye][[0, 3]].mean(0) - np.array([0.0, 0.0, IRIS_AHEAD_CM])
         corners = offsets[:, eye][:, [0, 3]].mean(1)
-        turned = RADIUS_CM * np.sin(np.radians(gaze_deg + ZERO_DEG))
+        turned = EYEBALL_RADIUS_CM * np.sin(np.radians(gaze_deg + ZERO_DEG))
         irises.append(relocate(rest[None], (corners + turned)[:, None], camera_to_world, camera)[:, 0])
     return np.stack(irises, 1)

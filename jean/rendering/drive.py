@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from jean.checkpoint import Checkpoint
-from jean.drivers.eyes import GAZE, camera_gaze
+from jean.drivers.eyes import GAZE
 from jean.drivers.gaze_response import GazeResponse
 from jean.drivers.lip_response import LipResponse
 from jean.drivers.method import Method
@@ -22,7 +22,7 @@ from jean.models.talking_head import Frames, TalkingHead
 from jean.progress import Progress
 from jean.rendering.config import RenderConfig
 from jean.rendering.expression import ResultExpression, expressions
-from jean.rendering.eyes import refuse_eye_options, result_eyes, with_eyes
+from jean.rendering.eyes import corrected_gaze, refuse_eye_options, result_eyes, with_eyes
 from jean.rendering.limits import NOTABLE, Reduction, warn_of_reductions
 from jean.rendering.lips import (
     held_lips,
@@ -151,10 +151,9 @@ def gather_drivers(
         asked = result_eyes(config, person.eyes, expressed.eyes, turned, times)
         eyes, remaining["gaze"], remaining["blink"] = person.eyes.limit(asked)
         offsets = with_eyes(offsets, person.eyes, eyes)
-        # corrected gaze tears the eyes of lively sources more often; who names a gaze wants its direction
-        response = None if config.gaze is None else GazeResponse.read(checkpoint)
+        response = GazeResponse.read(checkpoint)
         if response is not None:
-            eyes[:, GAZE] = response.ask_for(eyes[:, GAZE], camera_gaze(turned))
+            eyes[:, GAZE] = corrected_gaze(response, person.eyes, eyes, turned, config.gaze is not None)
     reductions = {name: Reduction.of(fraction) for name, fraction in remaining.items()}
     warn_of_reductions(reductions, config, progress.warn)
     poses = turned

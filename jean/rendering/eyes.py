@@ -8,7 +8,8 @@ import numpy as np
 
 from jean.clips.clip import Clip
 from jean.drivers.expression_input import ExpressionTrack
-from jean.drivers.eyes import CLOSURE, GAZE, EyeTrack, camera_gaze, eye_track
+from jean.drivers.eyes import CLOSURE, GAZE, HIDDEN_IRIS, OPEN_IRIS, EyeTrack, camera_gaze, eye_track
+from jean.drivers.gaze_response import GazeResponse
 from jean.drivers.person_eyes import PersonEyes, fit_lids, lid_offsets
 from jean.drivers.resampling import interpolate_rows, source_positions
 from jean.errors import InputError, UsageError
@@ -81,6 +82,29 @@ def result_eyes(
         track = _clip_eyes(Path(config.blink), "blink")
         values[:, CLOSURE] = _at(track.values[:, CLOSURE], track, times, config)
     return values
+
+
+def corrected_gaze(
+    response: GazeResponse, eyes: PersonEyes, values: np.ndarray, camera_to_world: np.ndarray, named: bool
+) -> np.ndarray:
+    """The gaze [T, 2] to ask a head for, so that it renders that of ``values``.
+
+    While lids close, the correction fades: it would open them, and no iris is seen.
+
+    Args:
+        response: of the head.
+        eyes: of the person.
+        values: limited eye values [T, 4].
+        camera_to_world: head poses [T, 4, 4].
+        named: whether the user names the gaze and wants its direction. Other eyes stay within the range of the
+            training, because those beyond it are torn more often.
+    """
+    gaze = response.ask_for(values[:, GAZE], camera_gaze(camera_to_world))
+    if not named:
+        gaze = eyes.gaze.limit(gaze)[0]
+    closure = values[:, CLOSURE].max(1, keepdims=True)
+    seen = ((HIDDEN_IRIS - closure) / (HIDDEN_IRIS - OPEN_IRIS)).clip(0, 1)
+    return np.asarray(values[:, GAZE] + seen * (gaze - values[:, GAZE]))
 
 
 def eyes_of_source(eyes: PersonEyes | None, source: ExpressionTrack, vectors: np.ndarray) -> np.ndarray | None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from jean.clips.clip import Clip
-from jean.drivers import eyes
 from jean.geometry import Camera, invert_pose, make_pose, project, rotation_matrix
+from jean.landmarks import EYEBALL_RADIUS_CM, IRIS_AHEAD_CM
 from tests.helpers.tiny_clip import make_clip, rewrite
 
-CENTRES = np.array([[-3.0, -2.66, -3.17 + eyes.RADIUS_CM - eyes.AHEAD_CM], [3.0, -2.66, -2.52]])  # of the eyeballs
+CENTRES = np.array([[-3.0, -2.66, -3.17 + EYEBALL_RADIUS_CM - IRIS_AHEAD_CM], [3.0, -2.66, -2.52]])  # of the eyeballs
 OPEN_CM = 0.8
 
 
@@ -34,7 +34,7 @@ def face_in(shape: np.ndarray, camera: Camera, pose: np.ndarray, gaze_deg, heigh
     right, down = np.radians(gaze_deg)
     look = np.array([np.sin(right), np.sin(down), 0.0])
     look[2] = -np.sqrt(1 - look @ look)
-    return project(moved, camera, pose), project(CENTRES + eyes.RADIUS_CM * look, camera, pose)
+    return project(moved, camera, pose), project(CENTRES + EYEBALL_RADIUS_CM * look, camera, pose)
 
 
 def pose_of(turn_deg) -> np.ndarray:

@@ -20,6 +20,7 @@ from jean.landmarks import EYES
 from jean.media import write_wav
 from jean.progress import Silent
 from jean.rendering.config import RenderConfig
+from jean.rendering.eyes import corrected_gaze
 from jean.rendering.head import load_head
 from jean.rendering.load import load_model
 from jean.rendering.render import render
@@ -83,19 +84,33 @@ def test_a_measured_response_asks_the_head_for_more_and_leaves_the_lids(made, he
     found = GazeResponse(checkpoint=head.checkpoint.content_hash, tracker="t", across=axis, down=axis)
     found.write(made / "run")
     try:
-        drive = head.drive(speech, gaze="6,-3", pose="still")
+        drive, own = head.drive(speech, gaze="6,-3", pose="still"), head.drive(speech)
         steep = Curve(asked=[-400.0, 400.0], rendered=[-20.0, 20.0])
         axis = AxisResponse(curve=steep, with_turn=0.0, mean_turn_deg=0.0)
         GazeResponse(checkpoint=head.checkpoint.content_hash, tracker="t", across=axis, down=axis).write(made / "run")
-        own = head.drive(speech)
         far = head.drive(speech, gaze="12,-3")
     finally:
         (made / "run" / GazeResponse.FILE).unlink()
     np.testing.assert_allclose(eyes_of(drive)[:, GAZE], [[12.0, -6.0]] * len(drive), atol=1e-3)
     assert eyes_of(far)[0, 0] > 59  # who asks for it gets what turns the eyes; LEAST_SLOPE allows a factor of five
-    np.testing.assert_array_equal(eyes_of(own), uncorrected)  # a source's gaze is not corrected
+    # a source's gaze is corrected within the range of the training
+    within, kept = head.person.eyes.gaze.limit(found.ask_for(uncorrected[:, GAZE], np.zeros((len(own), 2))))
+    assert kept.min() < 0.9
+    np.testing.assert_allclose(eyes_of(own)[:, GAZE], within, atol=1e-3)
+    np.testing.assert_array_equal(eyes_of(own)[:, CLOSURE], uncorrected[:, CLOSURE])
     np.testing.assert_array_equal(eyes_of(drive)[:, CLOSURE], eyes_of(plain)[:, CLOSURE])
     np.testing.assert_array_equal(drive.tracks.offsets.numpy(), plain.tracks.offsets.numpy())
+
+
+def test_the_correction_fades_while_the_lids_close(head):
+    line = Curve(asked=[-40.0, 40.0], rendered=[-20.0, 20.0])
+    axis = AxisResponse(curve=line, with_turn=0.0, mean_turn_deg=0.0)
+    response = GazeResponse(checkpoint=head.checkpoint.content_hash, tracker="t", across=axis, down=axis)
+    values = np.array([[6.0, -3.0, lid, 0.0] for lid in (0.0, 0.3, 0.45, 0.6, 1.0)])
+    poses = np.tile(np.eye(4), (5, 1, 1))
+    poses[:, 2, 3] = -50.0
+    gaze = corrected_gaze(response, head.person.eyes, values, poses, named=True)
+    np.testing.assert_allclose(gaze, np.array([2.0, 2.0, 1.5, 1.0, 1.0])[:, None] * [6.0, -3.0], atol=1e-6)
 
 
 def test_a_gaze_at_the_camera_turns_against_the_head(head, speech):

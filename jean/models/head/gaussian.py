@@ -19,7 +19,7 @@ from jean.models.head.density_control import densify, due, reset_opacities
 from jean.models.head.gaussian_start import HeadSurface, hull_surface, start
 from jean.models.head.gaussians import Gaussians, Region
 from jean.models.head.planes import VersionedCache
-from jean.models.head.prior import HEAD_CENTRE, relief
+from jean.models.head.prior import HEAD_CENTRE
 
 BUDGET = 20_000  # Gaussians at 256 px
 BUDGET_GROWTH = math.log2(3)  # 60,000 at 512 px: detail grows more slowly than the number of pixels
@@ -33,6 +33,10 @@ LAYOUT_STEPS = 8  # after which the layout follows the moving centres
 # prior losses, for every fourth step
 DEPTH_WEIGHT = 4e-3  # of Gaussians on the face off its measured surface
 DEPTH_SLACK_CM = 0.4  # which the surface's own error explains
+EYE_DEPTH_WEIGHT = (
+    0.1  # likewise in the eyes, whose wrong depth would pass for a gaze that follows the turns of the head
+)
+EYE_SLACK_CM = 0.1
 DOME_SLACK_CM = 1.2  # likewise beside the face, where hair is no ellipse
 CHANGE_WEIGHT = 4e-3  # of offsets by the condition
 NEEDLE_WEIGHT = 4e-2  # of Gaussians that are long in depth: a frontal video does not show it, a turned head does
@@ -116,7 +120,7 @@ class GaussianHead(DeformingHead):
         """Begins on the person's face and on a rounded head inside the visual hull."""
         generator = torch.Generator().manual_seed(torch.initial_seed() % 2**63)
         gaussians, capacity = self.gaussians, len(self.gaussians.centre)
-        surface, behind = hull_surface(relief(self.shape.cpu(), self.box), self.box, visual_hull)
+        surface, behind = hull_surface(self.shape.cpu(), self.box, visual_hull)
         began = start(round(START_FRACTION * capacity), self.shape.cpu(), surface, behind, generator)
         self.surface = surface.to(device)
         count = min(len(began.centres), capacity)
@@ -219,11 +223,12 @@ class GaussianHead(DeformingHead):
             centres[:, 2].detach() < (depth + 4).clamp_max(HEAD_CENTRE[2])
         )
         slack = DEPTH_SLACK_CM + (DOME_SLACK_CM - DEPTH_SLACK_CM) * share
-        off = ((centres[:, 2] - depth).abs() - slack).clamp_min(0)
+        eyes = self.surface.in_eyes(centres[:, :2].detach())
+        off = ((centres[:, 2] - depth).abs() - torch.where(eyes, EYE_SLACK_CM, slack)).clamp_min(0)
         needles = (self.gaussians.extent_in_depth() - NEEDLE_CM).clamp_min(0)
         return {
             "needles": NEEDLE_WEIGHT * needles.square().mean(),
-            "depth": DEPTH_WEIGHT * (off.square() * front).mean(),
+            "depth": (torch.where(eyes, EYE_DEPTH_WEIGHT, DEPTH_WEIGHT) * off.square() * front).mean(),
             "change": CHANGE_WEIGHT * self.gaussians.features[:count].square().mean(),
         }
 

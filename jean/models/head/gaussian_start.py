@@ -13,9 +13,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from jean.landmarks import EYEBALL_RADIUS_CM, IRIS_AHEAD_CM, LEFT_EYE, RIGHT_EYE
 from jean.models.head.deformation import Corners
 from jean.models.head.planes import bilinear_rows
-from jean.models.head.prior import HEAD_CENTRE, HEAD_RADII, RELIEF_CELLS
+from jean.models.head.prior import HEAD_CENTRE, HEAD_RADII, RELIEF_CELLS, relief
 
 SIDE_FRACTION = 0.06  # of the Gaussians that lie on the sides of the head, which a frontal view does not show
 SIDE_DEG = (75.0, 92.0)  # from the front: a frontal grid is sparse there; further back a frontal video shows nothing
@@ -26,6 +27,8 @@ HAIR_CM = 5.0  # behind the surface, up to which long hair is looked for
 LEAST_CM = 2.0  # half width of slices in which the hull is empty
 INTERIOR_FRACTION = 0.04  # of those behind the lips
 INTERIOR_DEPTH_CM = (0.7, 1.6)  # behind the lips' landmarks
+AROUND_CORNERS = 1.15  # half width of an eye with its corners, in half distances of these
+HALF_OPENING_CM = 0.5  # half height of the opening of the lids
 CELL_CM = 0.5  # of the grid on which the visual hull is asked for
 RIM_CELLS = 2  # of the visual hull, whose margin is about 1 cm; Gaussians in it would show as specks for long
 MOUTH = tuple(range(48, 68))
@@ -57,6 +60,7 @@ class HeadSurface:
         box: low and high corners of the volume, head space, cm.
         middle, half: x of the middle, and half width, of H horizontal slices, cm; from the top of the box down.
         top: y of the highest slice in the hull, cm.
+        corners: of both eyes, [2, 2, 3], head space, cm.
     """
 
     relief: Tensor
@@ -64,13 +68,14 @@ class HeadSurface:
     middle: Tensor
     half: Tensor
     top: float
+    corners: Tensor
 
     @classmethod
-    def of(cls, relief: Tensor, box: Corners, widest: Tensor, axes: Sequence[Tensor]) -> HeadSurface:
+    def of(cls, shape: Tensor, box: Corners, widest: Tensor, axes: Sequence[Tensor]) -> HeadSurface:
         """The surface of a visual hull.
 
         Args:
-            relief: of the face.
+            shape: landmarks of the rigid head [68, 3], cm.
             box: low and high corners of the volume.
             widest: the hull's cells at the depth where a head is widest, bool [H, W].
             axes: x and y of the cells' centres, cm.
@@ -83,11 +88,13 @@ class HeadSurface:
         half = torch.where(known, (right - left + CELL_CM) / 2, LEAST_CM).clamp_min(LEAST_CM)
         # slices of cells are rough
         half = torch.nn.functional.avg_pool1d(half[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
-        return cls(relief, box, middle, half, float(y[known][0]) if known.any() else float(y[0]))
+        top = float(y[known][0]) if known.any() else float(y[0])
+        corners = torch.stack([shape[eye][[0, 3]] for eye in (RIGHT_EYE, LEFT_EYE)])
+        return cls(relief(shape, box), box, middle, half, top, corners)
 
     def to(self, device: torch.device) -> HeadSurface:
         """The same surface on another device."""
-        values = {name: getattr(self, name).to(device) for name in ("relief", "middle", "half")}
+        values = {name: getattr(self, name).to(device) for name in ("relief", "middle", "half", "corners")}
         return replace(self, **values)
 
     def depth(self, positions: Tensor) -> tuple[Tensor, Tensor]:
@@ -118,18 +125,44 @@ class HeadSurface:
         offset = torch.nn.functional.embedding_bag(rows, self.relief, per_sample_weights=weights, mode="sum")[:, 0]
         centre, radii = positions.new_tensor(HEAD_CENTRE), positions.new_tensor(HEAD_RADII)
         across = ((positions - centre[:2]) / radii[:2]).square().sum(-1)
-        return centre[2] - radii[2] * (1 - across).clamp_min(0.05).sqrt() + offset, across
+        skin = centre[2] - radii[2] * (1 - across).clamp_min(0.05).sqrt() + offset
+        return torch.where(self.in_eyes(positions), self._eye(positions), skin), across
+
+    def in_eyes(self, positions: Tensor) -> Tensor:
+        """Which frontal positions [N, 2] lie in the opening of the lids or at its corners, bool [N]."""
+        return self._from_eyes(positions).amin(1) < 1
+
+    def _from_eyes(self, positions: Tensor) -> Tensor:
+        """Squared distances [N, 2] of frontal positions [N, 2] from both eyes, in radii of their openings."""
+        half_width = AROUND_CORNERS * (self.corners[:, 1, 0] - self.corners[:, 0, 0]).abs() / 2
+        radii = torch.stack([half_width, torch.full_like(half_width, HALF_OPENING_CM)], -1)
+        return ((positions[:, None] - self.corners.mean(1)[:, :2]) / radii).square().sum(-1)
+
+    def _eye(self, positions: Tensor) -> Tensor:
+        """Depth [N], cm, of the eyeball before the line between the corners of the nearest eye, or of that line.
+
+        The relief is too smooth to reach the corners beside the nose. Gaze is measured between iris and corners, so an
+        error of either depth looks like a gaze that follows the turns of the head.
+        """
+        corners = self.corners[self._from_eyes(positions).argmin(1)]
+        first, last = corners[:, 0], corners[:, 1]
+        share = ((positions[:, 0] - first[:, 0]) / (last[:, 0] - first[:, 0])).clamp(0, 1)
+        line = torch.lerp(first[:, 2], last[:, 2], share)
+        middle = corners.mean(1)
+        centre = middle[:, 2] + (EYEBALL_RADIUS_CM - IRIS_AHEAD_CM)
+        away = (positions - middle[:, :2]).square().sum(1)
+        return torch.minimum(line, centre - (EYEBALL_RADIUS_CM**2 - away).clamp_min(0).sqrt())
 
 
 def hull_surface(
-    relief: Tensor, box: Corners, visual_hull: Callable[[Tensor], Tensor]
+    shape: Tensor, box: Corners, visual_hull: Callable[[Tensor], Tensor]
 ) -> tuple[HeadSurface, Callable[[Tensor], Tensor]]:
     """The head's surface, and how far behind it the head is at frontal positions [N, 2]: [N], cm, NaN beside the head.
 
     The second is a function; it gives 0 but for long hair that hangs behind the neck.
 
     Args:
-        relief: of the face.
+        shape: landmarks of the rigid head [68, 3], cm.
         box: low and high corners of the volume.
         visual_hull: tells for positions [D, H, W, 3] whether the mattes allow a head there, bool [D, H, W].
     """
@@ -141,7 +174,7 @@ def hull_surface(
     z, y, x = torch.meshgrid(axes[2], axes[1], axes[0], indexing="ij")
     possible = visual_hull(torch.stack([x, y, z], -1)).cpu()
     middle = int((axes[2] - HEAD_CENTRE[2]).abs().argmin())
-    surface = HeadSurface.of(relief, box, _inner(possible[middle : middle + 1])[0], axes[:2])
+    surface = HeadSurface.of(shape, box, _inner(possible[middle : middle + 1])[0], axes[:2])
     # cells of the frontal plane [H, W] whose surface lies in the hull
     frontal = torch.stack([x[0], y[0]], -1).view(-1, 2)
     depth, _ = surface.depth(frontal)

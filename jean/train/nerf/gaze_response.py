@@ -12,7 +12,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from jean.drivers.eyes import CLOSURE, GAZE, camera_gaze, measured_from
+from jean.drivers.eyes import CLOSURE, GAZE, OPEN_IRIS, camera_gaze, measured_from
 from jean.drivers.gaze_response import AxisResponse, GazeResponse
 from jean.drivers.person_eyes import PersonEyes, lid_offsets
 from jean.features.base import Face
@@ -28,7 +28,6 @@ BEYOND = (0.75, 0.5)
 LEAST_RANGE_DEG = 8.0  # of a person who hardly moves the eyes
 # Of the range of the response, from either side: asking further gains little, or the iris is torn and returns.
 REACHED = 0.95
-OPEN = 0.3  # largest closure at which an iris is seen well
 TURN_NOISE_DEG = 1.0  # turns of this size or less say nothing about the shift with them
 
 
@@ -45,12 +44,12 @@ def measure_gaze(measurement: Measurement, eyes: PersonEyes, checkpoint: str) ->
     values = data.eyes[data.train].astype(np.float64)
     rows = measurement.real_rows
     away = _gaze(measurement, measurement.real_faces, rows) - data.eyes[rows][:, GAZE]
-    seen = np.isfinite(away).all(1) & (data.eyes[rows][:, CLOSURE].max(1) < OPEN)
+    seen = np.isfinite(away).all(1) & (data.eyes[rows][:, CLOSURE].max(1) < OPEN_IRIS)
     axes: list[AxisResponse | None] = []
     if seen.sum() >= 5:
         zero = np.median(away[seen], 0)  # the rest of the person's eyes
         turns = camera_gaze(data.camera_to_world[data.train].astype(np.float64))
-        steady = np.flatnonzero(values[:, CLOSURE].max(1) < max(OPEN, float(np.median(values[:, CLOSURE]))))
+        steady = np.flatnonzero(values[:, CLOSURE].max(1) < max(OPEN_IRIS, float(np.median(values[:, CLOSURE]))))
         for axis in range(2):
             bases = _spread(turns[:, axis], steady, BASES)
             asked = np.tile(np.median(values, 0), (KNOTS, 1))

@@ -8,13 +8,14 @@ import pytest
 import torch
 
 from jean.kernels.backend import REFERENCE
+from jean.landmarks import LEFT_EYE, RIGHT_EYE
 from jean.models.head.base import CameraPixels, HeadArguments
 from jean.models.head.deformation import CELLS
 from jean.models.head.density_control import _rotated
-from jean.models.head.gaussian import GaussianHead, PixelWindow
+from jean.models.head.gaussian import EYE_DEPTH_WEIGHT, EYE_SLACK_CM, GaussianHead, PixelWindow
 from jean.models.head.gaussian_start import hull_surface, start
 from jean.models.head.gaussians import FADE_CM, LIMITS, OFFSETS, Gaussians, Region
-from jean.models.head.prior import HEAD_CENTRE, HEAD_RADII, relief
+from jean.models.head.prior import HEAD_CENTRE, HEAD_RADII
 
 BOX = ((-14.0, -18.0, -10.0), (14.0, 15.0, 12.0))
 WIDTHS = (2, 3, 4)
@@ -61,7 +62,7 @@ def test_the_budget_grows_with_the_picture():
 
 def test_gaussians_begin_on_the_face_in_the_hull_and_behind_the_lips():
     shape = face()
-    surface, behind = hull_surface(relief(shape, BOX), BOX, lambda c: c[..., :2].norm(dim=-1) < 9)
+    surface, behind = hull_surface(shape, BOX, lambda c: c[..., :2].norm(dim=-1) < 9)
     began = start(2000, shape, surface, behind, torch.Generator().manual_seed(0))
     assert 1600 < len(began.centres) < 2400 and 0.02 < began.interior.float().mean() < 0.06
     assert (began.centres[:, :2].norm(dim=1) < 10.5).all()
@@ -75,7 +76,7 @@ def test_long_hair_behind_the_neck_has_gaussians_from_the_start():
     def hull(c):
         return (c[..., :2].norm(dim=-1) < 9) | ((c[..., 0] > 2) & (c[..., 0] < 9) & (c[..., 1] < 13) & (c[..., 2] > 6))
 
-    surface, behind = hull_surface(relief(face(), BOX), BOX, hull)
+    surface, behind = hull_surface(face(), BOX, hull)
     began = start(3000, face(), surface, behind, torch.Generator().manual_seed(0))
     skin = began.centres[: -180 - 120]  # without the sides and the mouth's inside
     hair = skin[skin[:, 1] > 10]
@@ -83,23 +84,56 @@ def test_long_hair_behind_the_neck_has_gaussians_from_the_start():
 
 
 def test_without_a_visual_hull_gaussians_begin_on_a_mean_head():
-    surface, behind = hull_surface(relief(face(), BOX), BOX, lambda c: torch.zeros(c.shape[:-1], dtype=torch.bool))
+    surface, behind = hull_surface(face(), BOX, lambda c: torch.zeros(c.shape[:-1], dtype=torch.bool))
     began = start(2000, face(), surface, behind, torch.Generator().manual_seed(0))
     assert 1500 < len(began.centres) < 2500 and began.centres.isfinite().all() and (began.spacing > 0).all()
 
 
 def test_the_surface_passes_through_the_landmarks():
     shape = face()
-    surface, _ = hull_surface(relief(shape, BOX), BOX, lambda c: c[..., :2].norm(dim=-1) < 12)
+    surface, _ = hull_surface(shape, BOX, lambda c: c[..., :2].norm(dim=-1) < 12)
     depth, share = surface.depth(shape[48:, :2])
     assert (depth - shape[48:, 2]).abs().max() < 0.5 and (share == 0).all()
 
 
+def with_eyes():
+    """The face with eye corners 2.8 cm apart at a depth of -5 cm, the middles at (-3, -3) and (3, -3)."""
+    shape = face()
+    for eye, x in ((RIGHT_EYE, -3.0), (LEFT_EYE, 3.0)):
+        across = torch.tensor([-1.4, -0.5, 0.5, 1.4, 0.5, -0.5])
+        up = torch.tensor([0.0, -0.4, -0.4, 0.0, 0.4, 0.4])
+        shape[eye] = torch.stack([x + across, -3 + up, torch.full_like(up, -5.0)], -1)
+    return shape
+
+
+def test_the_surface_of_an_eye_is_its_ball_between_its_corners():
+    shape = with_eyes()
+    shape[42, 2] = -4.6  # one corner of the left eye lies deeper
+    surface, _ = hull_surface(shape, BOX, lambda c: c[..., :2].norm(dim=-1) < 12)
+    # an iris at rest is 0.4 cm before the middle of its corners, on a ball with a radius of 1.05 cm
+    at = torch.tensor([[-3.0, -3.0], [3.0, -3.0], [-2.5, -3.0], [-1.6, -3.0], [1.6, -3.0], [4.4, -3.0]])
+    wanted = torch.tensor([-5.4, -5.2, -4.35 - (1.05**2 - 0.25) ** 0.5, -5.0, -4.6, -5.0])
+    assert torch.allclose(surface.depth(at)[0], wanted, atol=1e-5) and surface.in_eyes(at).all()
+    beside = torch.tensor([[1.2, -3.0], [0.0, -3.0], [3.0, -2.4]])
+    assert not surface.in_eyes(beside).any() and (surface.depth(beside)[0] > -5.2).all()
+
+
+def test_eyes_are_held_at_their_depth_and_cheeks_have_room():
+    head = GaussianHead(HeadArguments(WIDTHS, BOX, with_eyes().tolist(), size_px=32))
+    head.prepare_training(torch.device("cpu"), lambda c: c[..., :2].norm(dim=-1) < 9, torch.zeros_like)
+    at = torch.tensor([[3.0, -3.0], [-3.0, 1.0]])  # an eye, a cheek
+    with torch.no_grad():
+        head.gaussians.interior.zero_()
+        head.gaussians.count.fill_(2)
+        head.gaussians.centre[:2] = torch.cat([at, head.surface.depth(at)[0][:, None] + 0.3], 1)
+    head.regularisers()["depth"].backward()
+    eye, cheek = head.gaussians.centre.grad[:2, 2].tolist()
+    assert eye == pytest.approx(EYE_DEPTH_WEIGHT * (0.3 - EYE_SLACK_CM), rel=1e-4) and cheek == 0
+
+
 def test_beside_the_face_the_surface_is_a_dome_that_joins_the_sides():
     """A head with wide hair: 11 cm to both sides at every height from -15 to 12 cm."""
-    surface, behind = hull_surface(
-        relief(face(), BOX), BOX, lambda c: (c[..., 0].abs() < 12) & (c[..., 1] > -16) & (c[..., 1] < 13)
-    )
+    surface, behind = hull_surface(face(), BOX, lambda c: (c[..., 0].abs() < 12) & (c[..., 1] > -16) & (c[..., 1] < 13))
     x = torch.linspace(7, 11.4, 23)
     depth, share = surface.depth(torch.stack([x, torch.full_like(x, -1.5)], -1))
     assert share[0] == 0 and share[-1] == 1 and (depth.diff() > -1e-5).all()  # further back towards the outline
