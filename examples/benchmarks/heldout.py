@@ -22,7 +22,7 @@ from jean.checkpoint import load_checkpoint
 from jean.drivers.method import Method
 from jean.drivers.offsets import fit_offsets, predict_offsets
 from jean.drivers.person_frames import PersonFrames, open_clips
-from jean.drivers.slow import HELD_S, held_offsets
+from jean.drivers.slow import held_offsets, parted_mouth
 from jean.drivers.tracks import DriverTracks
 from jean.metrics.crops import hull_mask
 from jean.models.frame import render_pixels
@@ -69,10 +69,10 @@ class Case:
         shape = data.shape[:, :2] + self.mean_offsets
         windows = [self.frames(index).audio for index in range(len(data.expression))]
         lips = torch.cat([self.model.audio_embedding(window) for window in windows if window is not None])
-        mouths = {}
+        mouths, replaced = {}, parted_mouth(lips.numpy(), fps)[1]
         for name, offsets in {"told": told, "lent": data.measured_offsets}.items():
             held = held_offsets(offsets - self.mean_offsets, shape, fps)
-            change = held_lips(self.model, own, data.shape, held, lips.numpy(), fps, HELD_S)
+            change = held_lips(self.model, own, data.shape, held, replaced)
             mouths[name] = lips + torch.from_numpy(change).float()
         return mouths
 

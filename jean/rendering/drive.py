@@ -14,7 +14,7 @@ from jean.drivers.lip_response import LipResponse
 from jean.drivers.method import Method
 from jean.drivers.person import Person
 from jean.drivers.resampling import Repeat
-from jean.drivers.slow import HELD_S
+from jean.drivers.slow import parted_mouth
 from jean.drivers.tracks import DriverTracks
 from jean.drivers.voice import VoiceDetector, voice_detector
 from jean.features.audio import silero
@@ -116,6 +116,7 @@ def gather_drivers(
     shape = np.array(meta["model"]["shape"], np.float64)
     reach_s = held_reach_s(config, checkpoint, method)
     held = held_mouth(config, reach_s, person, shape, expressed.offsets, fps)
+    replaced = None if held is None else parted_mouth(lips, fps, reach_s)[1]
     poses, own_frames = head_poses(config, person, times, fps, own_fps, str(meta["tracker"]["name"]), progress)
     moving = motion_source(config)
     if moving is not None:
@@ -123,11 +124,11 @@ def gather_drivers(
         moved = moved_person(moving, config, checkpoint, model, person, times, given, progress)
         if config.expression is None and config.expression_timeline is None:
             expressed = ResultExpression(moved.expression, moved.offsets, 1.0, moved.eyes)
-            held = moved.held if prior is not None else None
+            held, replaced = moved.held if prior is not None else None, None
         if config.pose is None:
             poses, own_frames = moved.poses, None
     if held is not None:
-        added = held_lips(model, person.offsets, shape, held, lips, fps, reach_s or HELD_S)
+        added = held_lips(model, person.offsets, shape, held, replaced)
         if lip_support is not None:
             added = added * lip_support.share_beside(lips, added)
         lips, lip_motion = lips + added, None if lip_motion is None else lip_motion + added

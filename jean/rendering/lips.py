@@ -13,7 +13,7 @@ from jean.drivers.lip_response import LipResponse
 from jean.drivers.lip_style import LipStyle
 from jean.drivers.method import Method
 from jean.drivers.person import Person
-from jean.drivers.slow import HELD_S, held_offsets, parted_mouth
+from jean.drivers.slow import HELD_S, held_offsets
 from jean.drivers.speech import speech_gate
 from jean.drivers.support import Support
 from jean.drivers.voice import VoiceDetector
@@ -85,28 +85,25 @@ def held_lips(
     offsets: np.ndarray,
     shape: np.ndarray,
     held: np.ndarray,
-    lips: np.ndarray,
-    fps: float,
-    reach_s: float,
+    replaced: np.ndarray | None = None,
 ) -> np.ndarray:
-    """What changes lips of speech [T, W] so that they hold another mouth, for example a smile, in place of their own.
+    """What changes lips of speech [T, W] so that they hold another mouth, for example a smile.
 
     A voice tells the speaker's own smile or frown, which an audio encoder has learned to show. So what the lips of the
-    speech hold gives way to what the source holds. Neither opens the lips: few coordinates stand for the whole mouth,
-    so the nearest ones to a smile may open or close it, and that is taken out along the direction in which the
-    person's own lips open.
+    speech hold gives way to what a source holds. Neither opens the lips: few coordinates stand for the whole mouth, so
+    the nearest ones to a smile may open or close it, and that is taken out along the direction in which the person's
+    own lips open.
 
     Args:
         model: the head, which has lip coordinates.
         offsets: of the person's own face [N, 68, 2], cm.
         shape: the person's rigid head [68, 3], cm.
         held: offsets about the mean of ``offsets`` [T, 68, 2], cm.
-        lips: lip coordinates of the speech [T, W].
-        fps: frames per second.
-        reach_s: see ``jean.drivers.slow.parted_mouth``.
+        replaced: what the lips of the speech hold, coordinates [T, W], see ``jean.drivers.slow.parted_mouth``; None
+            adds to it, as for a mouth that was generated for this speech.
 
     Returns:
-        [T, W], to be added to ``lips``.
+        [T, W], to be added to the coordinates of the speech.
     """
     offsets = np.asarray(offsets, np.float32)
 
@@ -122,7 +119,8 @@ def held_lips(
     opens = np.linalg.solve(own.T @ own + ridge, own.T @ opening)  # opening per unit of each coordinate
     direction = own.T @ opening
     size = float(direction @ opens)
-    change = coordinates(offsets.mean(0) + held) - parted_mouth(np.asarray(lips, np.float64), fps, reach_s)[1]
+    mean = offsets.mean(0, keepdims=True)
+    change = coordinates(mean + held) - (coordinates(mean) if replaced is None else replaced)
     return change if size < 1e-9 else change - np.outer(change @ opens, direction / size)
 
 

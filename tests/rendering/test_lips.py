@@ -13,7 +13,7 @@ from jean.checkpoint import load_checkpoint
 from jean.clips.clip import Clip
 from jean.drivers.method import Method
 from jean.drivers.person import NAME, read_person
-from jean.drivers.slow import HELD_S
+from jean.drivers.slow import HELD_S, parted_mouth
 from jean.errors import InputError, UsageError
 from jean.files import read_json, write_safetensors
 from jean.lips.prior import BUILTIN, PRIOR_FILE
@@ -152,8 +152,7 @@ def test_a_held_mouth_does_not_open_the_lips():
     model, offsets, shape = drawn_mouth()
     held = np.zeros((3, 68, 2))
     held[:, 54, 0], held[:, 65:68, 1] = [0.0, 0.3, 0.6], [[0.0], [0.1], [0.2]]  # a smile of parted lips
-    rest = [2 * offsets[:, 66, 1].mean(), offsets[:, 54, 0].mean()]
-    added = held_lips(model, offsets, shape, held, np.tile(rest, (3, 1)), 25.0, 0.48)
+    added = held_lips(model, offsets, shape, held)
     np.testing.assert_allclose(added[:, 0], 0.0, atol=0.02)
     # without the opening, what the opening had narrowed returns
     np.testing.assert_allclose(added[:, 1], [0.0, 0.35, 0.7], atol=0.02)
@@ -164,9 +163,9 @@ def test_the_smile_of_a_voice_gives_way_to_that_of_the_source():
     rest = np.array([2 * offsets[:, 66, 1].mean(), offsets[:, 54, 0].mean()])
     spoken = np.tile(rest, (100, 1))
     spoken[:, 1] += 0.5 + 0.1 * np.sin(np.arange(100) * np.pi / 2)  # a smiling voice, whose syllables take four frames
-    added = held_lips(model, offsets, shape, np.zeros((100, 68, 2)), spoken, 25.0, 0.48)
+    added = held_lips(model, offsets, shape, np.zeros((100, 68, 2)), parted_mouth(spoken, 25.0)[1])
     np.testing.assert_allclose((spoken + added)[10:-10], spoken[10:-10] - [0.0, 0.5], atol=0.02)
     # how far the lips open is left to the speech, also where it does so slowly
     open_wide = np.tile(rest + np.array([0.4, -0.1]), (100, 1))
-    added = held_lips(model, offsets, shape, np.zeros((100, 68, 2)), open_wide, 25.0, 0.48)
+    added = held_lips(model, offsets, shape, np.zeros((100, 68, 2)), open_wide)
     np.testing.assert_allclose(added, 0.0, atol=0.02)
