@@ -36,7 +36,7 @@ LAYERS = [
         "jean.cluster",
         "jean.report",
     ],
-    ["jean.documents", "jean.integrity", "jean.outputs", "jean.remote"],
+    ["jean.documents", "jean.integrity", "jean.outputs", "jean.remote", "jean.tensor_file"],
     ["jean.row_file"],
     ["jean.files", "jean.progress", "jean.landmarks", "jean.losses", "jean.plugins"],
     ["jean.memory"],

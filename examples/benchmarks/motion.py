@@ -1,13 +1,14 @@
 """Compares generated motion with the truth and with copies of clips, on people that nobody was trained on.
 
     python examples/benchmarks/motion.py DIR [--models NAME=RUN …] [--people 12] [--clips 6] [--test 3] [--json]
-    python examples/benchmarks/motion.py DIR --ablation 300   # trains small models that differ in their losses
+    python examples/benchmarks/motion.py DIR --ablation 250   # trains small models that differ in their losses
 
 DIR holds the cohesive synthetic corpus, which is written once, and is the training data of the models; by default the
-one that comes with the package is measured. Beside each system stand the truth and two rivals: a random training clip,
-and one of the same emotion. A judge is a small network that tells the emotion from one cue; judges are trained on
-people whom the models' critics have not seen. Figures are means over the test clips. Take an emotion's figures together
-with blink rate, spread and diversity: a copy of a clip of the right emotion satisfies every judge of emotion.
+one that comes with the package is measured. Finished rows of an ablation are kept in DIR. Beside each system stand the
+truth and two rivals: a random training clip, and one of the same emotion. A judge is a small network that tells the
+emotion from one cue; judges are trained on people whom the models' critics have not seen. Figures are means over the
+test clips. Take an emotion's figures together with blink rate, spread and diversity: a copy of a clip of the right
+emotion satisfies every judge of emotion.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from motion_ablation import train_variants
+from motion_ablation import ablate
 from motion_judges import Judges, train_judges
 from motion_systems import Moved, System, copier, generator, true_motion
 
@@ -172,18 +173,24 @@ def measure(
         "copy a clip": copier(train, basis, same_emotion=False),
         "copy a clip of the same emotion": copier(train, basis, same_emotion=True),
     }
+
+    def figures(system: System) -> dict[str, Any]:
+        return score(system, unseen, beats, judges, basis, labels)
+
+    table = {}
     if ablation:
-        loaded = train_variants([clip for clip in whole if clip.name in known], first, basis, ablation, say)
-        systems = {"truth": systems["truth"]}
-    for name, model in loaded.items():
-        systems[name] = generator(model)
-    if not ablation:
+        systems, loaded = {"truth": systems["truth"]}, {}
+    else:
+        systems |= {name: generator(model) for name, model in loaded.items()}
         systems[f"{next(iter(loaded))}, emotion unknown"] = generator(first, emotions=False)
         systems[f"{next(iter(loaded))}, guidance 1.5"] = generator(first, guidance=1.5)
-    table = {}
     for name, system in systems.items():
-        table[name] = score(system, unseen, beats, judges, basis, labels)
+        table[name] = figures(system)
         say(f"{name}: {json.dumps(table[name])}")
+    if ablation:
+        training = [clip for clip in whole if clip.name in known]
+        rows = folder / f"ablation_{ablation}"
+        table |= ablate(rows, training, first, basis, ablation, lambda model: figures(generator(model)), say)
     return {
         "test_clips": len(unseen),
         "systems": table,

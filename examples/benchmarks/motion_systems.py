@@ -9,7 +9,7 @@ import numpy as np
 
 from jean.drivers.blinks import blink_curve
 from jean.drivers.motion_model import MotionModel
-from jean.drivers.motion_sampling import EmotionTrack, sample_motion
+from jean.drivers.motion_sampling import Conditions, EmotionTrack, sample_motion
 from jean.drivers.motion_vector import LID, LID_UNIT, MotionBasis
 from jean.drivers.named_expression import NEUTRAL
 from jean.train.motion.data import MotionClip
@@ -77,7 +77,7 @@ def generator(model: MotionModel, emotions: bool = True, guidance: float = 1.0) 
             weights = np.zeros((count, len(model.emotions) + 1))
             weights[:, -1] = 1.0
             track = EmotionTrack(weights, np.ones(count))
-        made = sample_motion(model.network, clip.sound, track, seed)
+        made = sample_motion(model.network, Conditions(clip.sound, track, seed))
         return Moved(made.vectors, made.lips, made.closure, made.onsets)
 
     return system

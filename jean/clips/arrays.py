@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +26,8 @@ ARRAYS = {
     "shape": ("68,3", "the fitted rigid head shape, head space, cm"),
     "expression": ("T,E", "expression coefficients; interpolated where not valid"),
 }
+_BLOCK = 4096  # frames that are checked at once
+_PRECISE = ("times_s", "camera_to_world", "tracker_camera_to_world")  # written as float64
 _MAY_BE_NAN = ("landmarks", "irises", "tracker_camera_to_world")
 
 _FLOATS = ("F16", "F32", "F64")  # names of safetensors
@@ -94,6 +96,18 @@ def read_header(path: Path) -> Header:
         raise ArtefactError(f"{path} is missing or damaged.", "Prepare it again.") from error
 
 
+def array_shapes(frames: int, coefficients: int) -> dict[str, tuple[np.dtype, tuple[int, ...]]]:
+    """Type and shape of each of ``ARRAYS`` in a clip of T frames and E expression coefficients."""
+    sizes = {"T": frames, "E": coefficients}
+    return {
+        name: (
+            np.dtype(bool) if name == "valid" else np.dtype(np.float64 if name in _PRECISE else np.float32),
+            tuple(sizes[part] if part in sizes else int(part) for part in dimensions.split(",")),
+        )
+        for name, (dimensions, _) in ARRAYS.items()
+    }
+
+
 def check_arrays(path: Path, arrays: Mapping[str, np.ndarray], meta: ClipMeta) -> None:
     """Checks names, shapes, types and values of the per-frame arrays.
 
@@ -107,24 +121,30 @@ def check_arrays(path: Path, arrays: Mapping[str, np.ndarray], meta: ClipMeta) -
     """
     # The demo's earlier clips of the ground truth list no files, and name the coefficients of another tracker.
     coefficients = len(meta.expression.names) if meta.files else np.shape(arrays.get("expression", ()))[-1]
-    sizes = {"T": meta.frames, "E": coefficients}
-    for name, (dimensions, _) in ARRAYS.items():
+    for name, (_, shape) in array_shapes(meta.frames, coefficients).items():
         if name not in arrays:
             raise _wrong(path, f"holds no {name}")
         array = arrays[name]
-        shape = tuple(sizes[part] if part in sizes else int(part) for part in dimensions.split(","))
         if array.shape != shape:
             raise _wrong(path, f"{name} has shape {list(array.shape)} instead of {list(shape)}")
         if array.dtype.kind != ("b" if name == "valid" else "f"):
             raise _wrong(path, f"{name} has type {array.dtype}")
-        if np.isinf(array).any() if name in _MAY_BE_NAN else not np.isfinite(array).all():
-            raise _wrong(path, f"{name} holds values that are not finite")
-    if not np.isfinite(arrays["landmarks"][arrays["valid"]]).all():
-        raise _wrong(path, "landmarks of a valid frame are not finite")
+        for rows in _blocks(len(array)):
+            if np.isinf(array[rows]).any() if name in _MAY_BE_NAN else not np.isfinite(array[rows]).all():
+                raise _wrong(path, f"{name} holds values that are not finite")
     if (np.diff(arrays["times_s"]) <= 0).any():
         raise _wrong(path, "times_s does not increase")
-    if not is_rigid(arrays["camera_to_world"]):
-        raise _wrong(path, "camera_to_world holds a matrix that is not a rigid pose")
+    for rows in _blocks(meta.frames):
+        if not np.isfinite(arrays["landmarks"][rows][arrays["valid"][rows]]).all():
+            raise _wrong(path, "landmarks of a valid frame are not finite")
+        if not is_rigid(arrays["camera_to_world"][rows]):
+            raise _wrong(path, "camera_to_world holds a matrix that is not a rigid pose")
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    """Blocks of ``count`` rows: what a check computes of a long clip must not fill the memory."""
+    for first in range(0, count, _BLOCK):
+        yield slice(first, min(first + _BLOCK, count))
 
 
 def check_features(path: Path, shapes: Mapping[str, tuple[int, ...]], frames: int) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from pydantic import ValidationError
 
-from jean.clips.arrays import first_of
+from jean.clips.arrays import array_shapes, first_of
 from jean.clips.audio_track import AudioTrack
 from jean.clips.clip import Clip
 from jean.clips.meta import (
@@ -32,6 +32,7 @@ from jean.features.base import AudioFeatures, EmotionFeatures
 from jean.files import atomic_path, sha256, write_error, write_json, write_safetensors
 from jean.integrity import HashCache
 from jean.media.rates import RATE_HZ
+from jean.tensor_file import TensorFile, tensor_file
 
 
 class ClipWriter:
@@ -61,6 +62,16 @@ class ClipWriter:
     def arrays(self, arrays: Mapping[str, np.ndarray]) -> None:
         """Writes the per-frame arrays, see ``jean.clips.arrays.ARRAYS``."""
         write_safetensors(self.folder / ARRAYS_FILE, arrays)
+
+    @contextmanager
+    def array_rows(self, frames: int, coefficients: int) -> Iterator[TensorFile]:
+        """Opens the file of the per-frame arrays, whose rows are then written piece by piece.
+
+        Args:
+            frames: T; coefficients: E, see ``jean.clips.arrays.ARRAYS``.
+        """
+        with tensor_file(self.folder / ARRAYS_FILE, array_shapes(frames, coefficients)) as file:
+            yield file
 
     def audio_features(self, tracks: Mapping[str, AudioTrack]) -> None:
         """Writes the audio features of each extractor."""

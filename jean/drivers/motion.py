@@ -1,7 +1,4 @@
-"""Generated motion as a driver: from a sound and an emotion to the movement of brows, eyes, lids and head.
-
-``Motion`` is independent of the motion model and of the person it will move: it also holds the motion of a clip.
-"""
+"""Generated motion as a driver: from a sound and an emotion to the movement of brows, eyes, lids and head."""
 
 from __future__ import annotations
 
@@ -11,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from jean.clips.clip import Clip
-from jean.drivers.blinks import blink_curve
 from jean.drivers.motion_model import MotionModel
-from jean.drivers.motion_sampling import EmotionTrack, Sampled, mean_emotion, sample_lips, sample_motion
+from jean.drivers.motion_sampling import Conditions, EmotionTrack, mean_emotion, sample_lips, sample_motion
 from jean.drivers.motion_sound import FPS, LOUDNESS, SPEAKING, sound_features, sounds_like_a_voice
-from jean.drivers.motion_vector import CUES, GAZE_UNIT_DEG, POSE_UNIT, cue_tracks
+from jean.drivers.motion_tracks import SampledMotion
 from jean.drivers.named_expression import NEUTRAL, ExpressionKey, parse_expression, read_timeline
 from jean.errors import InputError, UsageError
 from jean.media import RATE_HZ, read_audio
@@ -26,61 +21,6 @@ AUTO = "auto"
 SURE = 0.5  # posterior below which a heard emotion is mixed with neutral
 HEARD = 0.1  # fraction of the frames that must be speech before a voice is judged
 HELD_S = 0.5  # standard deviation of the smoothing of what an emotion adds to the mouth
-
-
-@dataclass(frozen=True)
-class Motion:
-    """Motion of T frames at 25 frames per second, relative to a neutral face.
-
-    Attributes:
-        upper: offsets of brows, nose and eyes with open lids, [T, 31, 2], cm.
-        lower: offsets of mouth and chin [T, 23, 2], cm.
-        held: the part of ``lower`` that the emotion makes, not the speech, [T, 23, 2], cm.
-        gaze_deg: to the right and down within the head, [T, 2].
-        closure: of the eyes, 0 open to 1 closed, [T].
-        pose: rotation and shift of the head [T, 6], see ``jean.drivers.pose_support.pose_motion``.
-    """
-
-    upper: np.ndarray
-    lower: np.ndarray
-    held: np.ndarray
-    gaze_deg: np.ndarray
-    closure: np.ndarray
-    pose: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.closure)
-
-    @classmethod
-    def of_sampled(cls, model: MotionModel, sampled: Sampled, held: np.ndarray) -> Motion:
-        """The motion that a model generated.
-
-        Args:
-            model: the model.
-            sampled: its output.
-            held: lip components that the emotion adds, [T, 8].
-        """
-        eyes = sampled.vectors[:, CUES["eyes"]]
-        none = model.basis.lower(np.zeros_like(held))
-        return cls(
-            model.basis.upper(sampled.vectors),
-            model.basis.lower(sampled.lips),
-            model.basis.lower(held) - none,
-            GAZE_UNIT_DEG * eyes[:, :2],
-            sampled.closure,
-            POSE_UNIT * sampled.vectors[:, CUES["pose"]],
-        )
-
-    @classmethod
-    def of_clip(cls, clip: Clip) -> Motion:
-        """The motion of a clip about its own mean, such as one that ``jean act`` wrote."""
-        track = cue_tracks(clip)
-        count = len(track)
-        closure = track.lid + (1 - track.lid) * blink_curve(count, track.onsets, track.lengths_s)
-        lower = track.lower.reshape(count, -1, 2)
-        return cls(
-            track.upper.reshape(count, -1, 2), lower, np.zeros_like(lower), track.gaze_deg, closure, track.pose
-        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -104,8 +44,8 @@ def generate(
     act: Act,
     say: Callable[[str], None],
     given: Mapping[str, np.ndarray] | None = None,
-) -> tuple[Motion, Sampled]:
-    """Generates the motion that goes with a sound.
+) -> SampledMotion:
+    """Generates the motion that goes with a sound. Besides the sound, memory takes some numbers per frame.
 
     Args:
         model: the motion model.
@@ -118,19 +58,22 @@ def generate(
         UsageError: an emotion that the model does not know, or a strength outside 0 to 2.
         InputError: the file holds no sound; an unreadable timeline.
     """
+    sound, length_s = _heard(audio)
+    times_s = (np.arange(len(sound)) + 0.5) / FPS
+    strengths = emotion_strengths(model, act, times_s, length_s, sound, say)
+    fitted = {name: fit_length(values, len(sound)) for name, values in (given or {}).items()}
+    conditions = Conditions(sound, EmotionTrack.of_strengths(strengths), act.seed, fitted)
+    sampled = sample_motion(model.network, conditions)
+    return SampledMotion(model.basis, sampled, _held(model, sound, sampled.lips))
+
+
+def _heard(audio: Path) -> tuple[np.ndarray, float]:
+    """Sound features [T, F] of a file, and its length in s. The samples are not kept."""
     wave = read_audio(audio)
     sound = sound_features(wave)
     if not len(sound):
         raise InputError(f"{audio} holds no sound.", "Choose another --audio.")
-    if not np.isfinite(wave).all():
-        raise InputError(f"{audio} has samples that are not numbers.", "Export the audio again.")
-    times_s = (np.arange(len(sound)) + 0.5) / FPS
-    strengths = emotion_strengths(model, act, times_s, len(wave) / RATE_HZ, sound, say)
-    emotion = EmotionTrack.of_strengths(strengths)
-    fitted = {name: fit_length(values, len(sound)) for name, values in (given or {}).items()}
-    sampled = sample_motion(model.network, sound, emotion, act.seed, fitted)
-    neutral = EmotionTrack.of_strengths(np.zeros_like(strengths))
-    return Motion.of_sampled(model, sampled, _held(model, sound, sampled.lips, neutral)), sampled
+    return sound, len(wave) / RATE_HZ
 
 
 def fit_length(values: np.ndarray, count: int) -> np.ndarray:
@@ -138,10 +81,11 @@ def fit_length(values: np.ndarray, count: int) -> np.ndarray:
     return values[np.minimum(np.arange(count), len(values) - 1)]
 
 
-def _held(model: MotionModel, sound: np.ndarray, lips: np.ndarray, neutral: EmotionTrack) -> np.ndarray:
+def _held(model: MotionModel, sound: np.ndarray, lips: np.ndarray) -> np.ndarray:
     """Lip components [T, 8] that the emotion adds to those of neutral speech; slow, so that speech stays as it is."""
     from scipy.ndimage import gaussian_filter1d
 
+    neutral = EmotionTrack.of_strengths(np.zeros((len(sound), len(model.emotions))))
     return np.asarray(gaussian_filter1d(lips - sample_lips(model.network, sound, neutral), HELD_S * FPS, axis=0))
 
 

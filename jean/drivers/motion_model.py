@@ -17,7 +17,7 @@ from jean.drivers.motion_vector import LIPS, WIDTH, MotionBasis
 from jean.errors import ArtefactError, InputError
 from jean.files import write_safetensors
 from jean.models.motion_flow import MotionFlow
-from jean.models.motion_network import MotionNetwork
+from jean.models.motion_network import MotionNetwork, MotionSizes
 from jean.models.motion_recurrent import MotionRecurrent
 
 MOTION_FILE = "motion.safetensors"  # in a run folder of train-motion
@@ -29,7 +29,7 @@ _BASIS = ("face_mean", "face_axes", "face_dual", "lip_mean", "lip_axes", "lip_du
 
 
 class NetworkSizes(BaseModel):
-    """Kind and sizes of a network."""
+    """Kind of a network, and its ``MotionSizes`` within the bounds of this version."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -46,9 +46,8 @@ class NetworkSizes(BaseModel):
 
     def build(self) -> MotionNetwork:
         """A network of this kind and these sizes."""
-        common = {"width": self.width, "lips": self.lips, "sound": self.sound, "emotions": self.emotions}
-        common |= {"hidden": self.hidden, "layers": self.layers, "expressions": self.expressions}
-        return MotionFlow(heads=self.heads, **common) if self.kind == "flow" else MotionRecurrent(**common)
+        sizes = MotionSizes(**self.model_dump(exclude={"kind"}))
+        return MotionFlow(sizes) if self.kind == "flow" else MotionRecurrent(sizes)
 
 
 class MotionFacts(BaseModel):

@@ -8,14 +8,14 @@ of the flow, x_t of a given cue is (1 - t) x_0 + t · given.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from jean.drivers.blinks import BlinkModel, blink_curve, blink_inputs
-from jean.drivers.motion_vector import CUES, LID, LID_UNIT, WIDTH
+from jean.drivers.motion_vector import CUES, LID, LID_UNIT, LIPS, WIDTH
 from jean.models.motion_flow import MotionFlow
 from jean.models.motion_network import CONTEXT, MotionNetwork
 from jean.models.motion_recurrent import MotionRecurrent, gaze_centres
@@ -26,7 +26,7 @@ STEPS = 6  # steps of Heun's method along the flow; they give the spread of 32 E
 # Standard deviation of the Gaussian over each generated cue, frames, and passes. What the network leaves of the noise
 # is seen as trembling, and makes the head rest too often. The second pass returns to nods what the first one takes.
 SMOOTHING = {"face": (0.5, 1), "eyes": (0.7, 1), "pose": (1.5, 2)}
-_PIECE = 3000  # frames whose lips are computed at once
+_PIECE = 1000  # frames whose lips are computed at once
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,39 @@ class EmotionTrack:
         """A track of strengths [T, E] from 0 to 2: what exceeds 1 becomes guidance."""
         total = strengths.sum(1)
         scale = np.where(total > 1, 1 / np.maximum(total, 1e-9), 1.0)
-        weights = np.concatenate([strengths * scale[:, None], np.zeros((len(strengths), 1))], 1)
-        return cls(weights, np.maximum(total, 1.0))
+        return cls(np.pad(strengths * scale[:, None], ((0, 0), (0, 1))), np.maximum(total, 1.0))
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """What motion is generated for.
+
+    Attributes:
+        sound: features [T, F], from ``jean.drivers.motion_sound``.
+        emotion: of the T frames.
+        seed: of all noise.
+        given: values of known cues [T, K] by name of ``CUES``; they come back unchanged, and the rest fits them.
+    """
+
+    sound: np.ndarray
+    emotion: EmotionTrack
+    seed: int = 0
+    given: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.sound)
+
+    def known(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Given values of some frames [n], and 1 where they are given, both float32 [n, 19]."""
+        values, mask = np.zeros((2, len(rows), WIDTH), np.float32)
+        for name, track in self.given.items():
+            values[:, CUES[name]], mask[:, CUES[name]] = track[rows], 1.0
+        return values, mask
 
 
 @dataclass(frozen=True)
 class Sampled:
-    """Generated motion of T frames at 25 frames per second.
+    """Generated motion of T frames at 25 frames per second, float32.
 
     Attributes:
         vectors: motion vectors [T, 19].
@@ -74,10 +100,7 @@ class Sampled:
 
 def sample_motion(
     model: MotionNetwork,
-    sound: np.ndarray,
-    emotion: EmotionTrack,
-    seed: int,
-    given: Mapping[str, np.ndarray] | None = None,
+    conditions: Conditions,
     blinks: tuple[np.ndarray, np.ndarray] | None = None,
     steps: int = STEPS,
 ) -> Sampled:
@@ -85,21 +108,23 @@ def sample_motion(
 
     Args:
         model: the motion model, in evaluation mode.
-        sound: features [T, F], from ``jean.drivers.motion_sound``.
-        emotion: of the T frames.
-        seed: of all noise.
-        given: values of known cues [T, K] by name of ``CUES``; they come back unchanged, and the rest fits them.
+        conditions: sound, emotion, seed and given cues.
         blinks: known beginnings [N] and durations in s [N], instead of generated ones.
         steps: of Heun's method along the flow.
     """
-    vectors = _vectors(model, sound, emotion, seed, given or {}, steps)
-    features_of = _Features(model, sound, emotion)
-    lips = features_of.lips()
+    if isinstance(model, MotionFlow):
+        vectors = _flow(model, conditions, steps)
+    else:
+        assert isinstance(model, MotionRecurrent)
+        vectors = _recurrent(model, conditions)
+    for name, (std, passes) in SMOOTHING.items():
+        vectors[:, CUES[name]] = conditions.given.get(name, smooth(vectors[:, CUES[name]], std, passes))
+    lips = sample_lips(model, conditions.sound, conditions.emotion)
     if blinks is None:
-        inputs = blink_inputs(sound, vectors, emotion.weights[:, :-1])
-        blinks = blink_model(model).sample(inputs, np.random.default_rng([0xB1, seed]))
+        inputs = blink_inputs(conditions.sound, vectors, conditions.emotion.weights[:, :-1])
+        blinks = blink_model(model).sample(inputs, np.random.default_rng([0xB1, conditions.seed]))
     lid = np.clip(vectors[:, LID] * LID_UNIT, 0, 1)
-    closure = lid + (1 - lid) * blink_curve(len(vectors), *blinks)
+    closure = lid + (1 - lid) * blink_curve(len(vectors), *blinks).astype(np.float32)
     return Sampled(vectors, lips, closure, *blinks)
 
 
@@ -110,36 +135,18 @@ def blink_model(model: MotionNetwork) -> BlinkModel:
 
 
 def sample_lips(model: MotionNetwork, sound: np.ndarray, emotion: EmotionTrack) -> np.ndarray:
-    """Lip components [T, 8] of a sound; they have one right value, and no noise.
+    """Lip components [T, 8] of a sound, float32; they have one right value, and no noise.
 
     Args:
         model: the motion model.
         sound: features [T, F].
         emotion: of the T frames.
     """
-    return _Features(model, sound, emotion).lips()
-
-
-def _vectors(
-    model: MotionNetwork,
-    sound: np.ndarray,
-    emotion: EmotionTrack,
-    seed: int,
-    given: Mapping[str, np.ndarray],
-    steps: int,
-) -> np.ndarray:
-    """Motion vectors [T, 19]."""
-    known, mask = np.zeros((2, len(sound), WIDTH), np.float32)
-    for name, values in given.items():
-        known[:, CUES[name]], mask[:, CUES[name]] = values, 1.0
-    if isinstance(model, MotionFlow):
-        out = _flow(model, sound, emotion, seed, known, mask, steps)
-    else:
-        assert isinstance(model, MotionRecurrent)
-        out = _recurrent(model, sound, emotion, seed, known, mask)
-    for name, (std, passes) in SMOOTHING.items():
-        out[:, CUES[name]] = smooth(out[:, CUES[name]], std, passes)
-    return np.where(mask > 0, known, out).astype(np.float64)
+    lips = np.empty((len(sound), LIPS), np.float32)
+    with torch.no_grad():
+        for span, features, weights in _pieces(model, sound, emotion):
+            lips[span] = model.lips(features, weights)[0].numpy()
+    return lips
 
 
 def smooth(values: np.ndarray, std: float, passes: int) -> np.ndarray:
@@ -163,65 +170,52 @@ def smooth(values: np.ndarray, std: float, passes: int) -> np.ndarray:
     return out
 
 
-def _flow(
-    model: MotionFlow,
-    sound: np.ndarray,
-    emotion: EmotionTrack,
-    seed: int,
-    known: np.ndarray,
-    mask: np.ndarray,
-    steps: int,
-) -> np.ndarray:
-    """Motion vectors [T, 19] of a flow; ``known`` counts where ``mask`` is 1, both [T, 19]."""
-    count = len(sound)
-    noise = np.random.default_rng([0xF1, seed]).standard_normal((count, WIDTH)).astype(np.float32)
-    out = np.zeros((count, WIDTH), np.float32)
-    rows = np.arange(count)
+def _flow(model: MotionFlow, conditions: Conditions, steps: int) -> np.ndarray:
+    """Motion vectors [T, 19] of a flow."""
+    count, emotion = len(conditions), conditions.emotion
+    random, noise, out = np.random.default_rng([0xF1, conditions.seed]), *np.zeros((2, count, WIDTH), np.float32)
     for first in range(0, count, NEW):
-        wanted = np.arange(first - PAST, first + NEW)
-        index = np.clip(wanted, 0, count - 1)
-        window_mask, window_known = mask[index].copy(), known[index].copy()
+        new = noise[first : first + NEW]
+        new[:] = random.standard_normal(new.shape)
+    for first in range(0, count, NEW):
+        index = np.clip(np.arange(first - PAST, first + NEW), 0, count - 1)
+        known, mask = conditions.known(index)
         if first:
-            window_mask[:PAST], window_known[:PAST] = 1.0, out[index[:PAST]]
+            mask[:PAST], known[:PAST] = 1.0, out[index[:PAST]]
         around = np.clip(np.arange(first - PAST - CONTEXT, first + NEW + CONTEXT), 0, count - 1)
         window = _integrate(
             model,
             _tensor(noise[index]),
-            _tensor(window_known),
-            _tensor(window_mask),
-            _tensor(sound[around]),
+            _tensor(known),
+            _tensor(mask),
+            _tensor(conditions.sound[around]),
             _tensor(emotion.weights[index]),
             _tensor(emotion.guidance[index][:, None]),
             steps,
         )
-        inside = rows[first : first + NEW]
-        out[inside] = window[0, PAST : PAST + len(inside)].numpy()
+        new = out[first : first + NEW]
+        new[:] = window[0, PAST : PAST + len(new)].numpy()
     return out
 
 
 @torch.no_grad()
-def _recurrent(
-    model: MotionRecurrent,
-    sound: np.ndarray,
-    emotion: EmotionTrack,
-    seed: int,
-    known: np.ndarray,
-    mask: np.ndarray,
-) -> np.ndarray:
+def _recurrent(model: MotionRecurrent, conditions: Conditions) -> np.ndarray:
     """Motion vectors [T, 19] of an auto-regressive model; strengths beyond 1 are given to it as they are."""
-    random, gaze = np.random.default_rng([0xA6, seed]), slice(CUES["eyes"].start, CUES["eyes"].start + 2)
+    random, gaze = np.random.default_rng([0xA6, conditions.seed]), slice(CUES["eyes"].start, CUES["eyes"].start + 2)
+    emotion = conditions.emotion
     strong = EmotionTrack(emotion.weights * emotion.guidance[:, None], emotion.guidance)
-    centres, out = gaze_centres().numpy(), np.zeros((len(sound), WIDTH), np.float32)
+    centres, out = gaze_centres().numpy(), np.zeros((len(conditions), WIDTH), np.float32)
     before, state = np.zeros(WIDTH, np.float32), None
-    for span, features, wanted in _Features(model, sound, strong).pieces():
-        for k, frame in enumerate(range(span.start, span.stop)):
+    for span, features, wanted in _pieces(model, conditions.sound, strong):
+        known, mask = conditions.known(np.arange(span.start, span.stop))
+        for k in range(len(known)):
             values, logits, state = model.step(
                 _tensor(before[None]), features[:, k : k + 1], wanted[:, k : k + 1], state
             )
             row = values[0, 0].numpy()
             reached = np.cumsum(torch.softmax(logits[0, 0].double(), -1).numpy())
             row[gaze] = centres[np.searchsorted(reached, random.random() * reached[-1])]
-            before = out[frame] = np.where(mask[frame] > 0, known[frame], row)
+            before = out[span.start + k] = np.where(mask[k] > 0, known[k], row)
     return out
 
 
@@ -269,27 +263,12 @@ def _integrate(
     return held(values, 1.0)
 
 
-class _Features:
-    """Sound features of the model and the emotion, piece by piece."""
-
-    def __init__(self, model: MotionNetwork, sound: np.ndarray, emotion: EmotionTrack):
-        self._model, self._count = model, len(sound)
-        self._sound = np.pad(sound, ((CONTEXT, CONTEXT), (0, 0)), mode="edge").astype(np.float32)
-        self._weights = emotion.weights.astype(np.float32)
-
-    @torch.no_grad()
-    def pieces(self) -> Iterator[tuple[slice, Tensor, Tensor]]:
-        """(frames, features [1, L, H], emotion [1, L, E + 1]) of each piece."""
-        for first in range(0, self._count, _PIECE):
-            span = slice(first, min(first + _PIECE, self._count))
-            sound = torch.from_numpy(self._sound[first : span.stop + 2 * CONTEXT])[None]
-            yield span, self._model.sound_features(sound), torch.from_numpy(self._weights[span])[None]
-
-    @torch.no_grad()
-    def lips(self) -> np.ndarray:
-        """Lip components [T, 8]."""
-        parts = [self._model.lips(features, emotion)[0] for _, features, emotion in self.pieces()]
-        return torch.cat(parts).double().numpy()
+def _pieces(model: MotionNetwork, sound: np.ndarray, emotion: EmotionTrack) -> Iterator[tuple[slice, Tensor, Tensor]]:
+    """(frames, sound features of the model [1, L, H], emotion [1, L, E + 1]) piece by piece."""
+    for first in range(0, len(sound), _PIECE):
+        span = slice(first, min(first + _PIECE, len(sound)))
+        around = np.clip(np.arange(span.start - CONTEXT, span.stop + CONTEXT), 0, len(sound) - 1)
+        yield span, model.sound_features(_tensor(sound[around])), _tensor(emotion.weights[span])
 
 
 def mean_emotion(model: MotionNetwork, sound: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
@@ -300,10 +279,10 @@ def mean_emotion(model: MotionNetwork, sound: np.ndarray, weight: np.ndarray) ->
         sound: features [T, F].
         weight: how much each frame counts, [T].
     """
-    features_of = _Features(model, sound, EmotionTrack(np.zeros((len(sound), model.emotions + 1)), np.ones(len(sound))))
+    unknown = EmotionTrack.of_strengths(np.zeros((len(sound), model.emotions)))
     posteriors, strengths, shares = [], [], []
     with torch.no_grad():
-        for span, features, _ in features_of.pieces():
+        for span, features, _ in _pieces(model, sound, unknown):
             for first in range(0, features.shape[1], NEW):
                 piece = features[:, first : first + WINDOW]
                 counts = torch.from_numpy(weight[span][first : first + WINDOW].astype(np.float32))[None]

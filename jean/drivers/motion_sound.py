@@ -12,9 +12,10 @@ from functools import cache
 import numpy as np
 import torch
 
-from jean.lips.prior import LipPrior, load_prior
-from jean.lips.spectrum import BANDS, ROWS_HZ, loudness, mel_power, normalise, speaking
+from jean.lips.prior import AHEAD, BACK, LipPrior, load_prior
+from jean.lips.spectrum import BANDS, ROWS_HZ, Recording, loudness, mel_power, speaking
 from jean.media.rates import RATE_HZ
+from jean.row_file import gather_rows
 
 FPS = 25.0  # rate of the motion model
 _ROWS = round(ROWS_HZ / FPS)  # spectrum rows per frame
@@ -24,8 +25,7 @@ _LIPS = 5  # parameters of the lip prior
 WIDTH = _COARSE + 2 * _LIPS + 2 + 2 + 3
 LOUDNESS, SPEAKING = _COARSE + 2 * _LIPS, _COARSE + 2 * _LIPS + 1  # columns
 VOICING, PITCH = SPEAKING + 1, SPEAKING + 2  # columns; voicing is 0 in unvoiced frames
-_PIECE_S, _PITCH_PIECE_S = 60, 10  # of sound that is analysed at once
-_CONTEXT = 40  # rows that the lip prior sees around a piece
+_PIECE_S, _PITCH_PIECE_S = 20, 10  # of sound that is analysed at once
 _LOWEST_HZ, _HIGHEST_HZ = 65.0, 420.0  # of the pitch
 _PITCH_WINDOW = 640
 _PITCH_HOP = 320
@@ -41,6 +41,8 @@ _MOST_HELD, _LEAST_VOICED = 0.45, 0.15
 def sound_features(wave: np.ndarray) -> np.ndarray:
     """Features [T, ``WIDTH``] of a sound, float32; T = ⌈duration · 25⌉, frame t at (t + 0.5) / 25 s.
 
+    Besides the sound and the result, memory takes a piece of ``_PIECE_S`` and some numbers per frame.
+
     Args:
         wave: mono, 16 kHz, [S] in [-1, 1].
 
@@ -49,30 +51,40 @@ def sound_features(wave: np.ndarray) -> np.ndarray:
         (25, 33)
     """
     count = int(np.ceil(len(wave) / RATE_HZ * FPS - 1e-9))
+    features = np.empty((count, WIDTH), np.float32)
     if not count:
-        return np.zeros((0, WIDTH), np.float32)
-    power = _power(wave)
-    power = np.pad(power, ((0, max(0, count * _ROWS - len(power))), (0, 0)))[: count * _ROWS]
-    spectrum = normalise(power)
-    coarse = spectrum.reshape(count, _ROWS, _COARSE, BANDS // _COARSE).mean((1, 3))
-    lips = _lips(spectrum).reshape(count, 2, _ROWS // 2, _LIPS).mean(2).reshape(count, -1)
-    level = np.log10(power.sum(1).reshape(count, _ROWS).mean(1) / loudness(power) + 1e-6)
+        return features
+    power = mel_power(wave)
+    if len(power) < count * _ROWS:  # the last frame reaches beyond the sound
+        silence = np.zeros((count * _ROWS - len(power), BANDS), np.float32)
+        power = gather_rows([power, silence])
+    recording, totals = Recording.of(power), power.sum(1)
     speech = speaking(power).reshape(count, _ROWS).mean(1)
+    loud = speech > 0.5 if (speech > 0.5).any() else np.ones(count, bool)
+    bands, piece = np.zeros(BANDS), round(_PIECE_S * FPS)
+    for first in range(0, count, piece):
+        frames = slice(first, min(first + piece, count))
+        begin, number = max(0, first * _ROWS - BACK), frames.stop - first
+        part = power[begin : frames.stop * _ROWS + AHEAD]
+        rows, spectrum = slice(first * _ROWS - begin, frames.stop * _ROWS - begin), recording.normalise(part)
+        coarse = spectrum[rows].reshape(number, _ROWS, _COARSE, BANDS // _COARSE)
+        features[frames, :_COARSE] = coarse.mean((1, 3))
+        lips = _lips(spectrum)[rows].reshape(number, 2, _ROWS // 2, _LIPS)
+        features[frames, _COARSE:LOUDNESS] = lips.mean(2).reshape(number, -1)
+        bands += part[rows].reshape(number, _ROWS, BANDS).mean(1)[loud[frames]].sum(0, np.float64)
+    level = np.log10(totals.reshape(count, _ROWS).mean(1) / loudness(power) + 1e-6)
+    features[:, LOUDNESS] = np.clip(0.5 * level + 1, -2, 2)
+    features[:, SPEAKING] = speech
     voicing, pitch = _pitch(wave, count)
     voiced = voicing > _VOICED
     median = float(np.median(pitch[voiced])) if voiced.any() else 0.0
     spread = float(pitch[voiced].std()) if voiced.any() else 0.0
-    loud = speech > 0.5 if (speech > 0.5).any() else np.ones(count, bool)
-    bands = np.log10(power.reshape(count, _ROWS, BANDS).mean(1)[loud].mean(0) + 1e-12)
+    features[:, VOICING] = np.where(voiced, voicing, 0.0)
+    features[:, PITCH] = np.where(voiced, _PITCH_UNIT * (pitch - median), 0.0)
+    bands = np.log10(bands / loud.sum() + 1e-12)
     tilt = float(bands[BANDS // 2 :].mean() - bands[: BANDS // 2].mean())
-    columns = [
-        np.clip(0.5 * level + 1, -2, 2)[:, None],
-        speech[:, None],
-        np.where(voiced, voicing, 0.0)[:, None],
-        np.where(voiced, _PITCH_UNIT * (pitch - median), 0.0)[:, None],
-        np.broadcast_to([median, 4 * spread, 0.5 * tilt], (count, 3)),
-    ]
-    return np.concatenate([coarse, lips, *columns], 1).astype(np.float32)
+    features[:, PITCH + 1 :] = median, 4 * spread, 0.5 * tilt
+    return features
 
 
 def sounds_like_a_voice(sound: np.ndarray) -> bool:
@@ -92,18 +104,6 @@ def sounds_like_a_voice(sound: np.ndarray) -> bool:
     return bool((np.abs(np.diff(sound[:, PITCH]))[both] < _PITCH_UNIT * _STEADY).mean() < _MOST_HELD)
 
 
-def _power(wave: np.ndarray) -> np.ndarray:
-    """Mel power [N, 64], computed piece by piece, so that memory does not grow with the windows of a long sound."""
-    size, margin = _PIECE_S * RATE_HZ, 4 * RATE_HZ // ROWS_HZ
-    pieces = []
-    for first in range(0, len(wave), size):
-        begin = max(0, first - margin)
-        part = mel_power(wave[begin : first + size + margin])
-        rows = len(wave[first : first + size]) * ROWS_HZ // RATE_HZ
-        pieces.append(part[(first - begin) * ROWS_HZ // RATE_HZ :][:rows])
-    return np.concatenate(pieces)
-
-
 @cache
 def _prior() -> LipPrior:
     return load_prior()
@@ -112,26 +112,22 @@ def _prior() -> LipPrior:
 @torch.no_grad()
 def _lips(spectrum: np.ndarray) -> np.ndarray:
     """Lip parameters [N, 5] of a normalised spectrum [N, 64] by the lip prior of the package."""
-    prior, size = _prior(), _PIECE_S * ROWS_HZ
-    pieces = []
-    for first in range(0, len(spectrum), size):
-        begin = max(0, first - _CONTEXT)
-        part = torch.from_numpy(np.ascontiguousarray(spectrum[begin : first + size + _CONTEXT]))[None]
-        pieces.append(prior(part)[0][0][first - begin :][:size].numpy())
-    return np.concatenate(pieces)
+    return np.asarray(_prior()(torch.from_numpy(spectrum)[None])[0][0].numpy())
 
 
 def _pitch(wave: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
     """Voicing [T] in [0, 1] and pitch [T], octaves above ``_MIDDLE_HZ``, by the normalised autocorrelation."""
     low, high = int(RATE_HZ / _HIGHEST_HZ), int(RATE_HZ / _LOWEST_HZ)
     total = 2 * count  # windows: two per frame
-    padded = np.pad(np.asarray(wave, np.float32), (_PITCH_WINDOW // 2, _PITCH_WINDOW + total * _PITCH_HOP))
-    voicing, pitch = np.zeros(total), np.zeros(total)
+    voicing, pitch = np.zeros(total, np.float32), np.zeros(total, np.float32)
     piece = int(_PITCH_PIECE_S * FPS) * 2
     for first in range(0, total, piece):
         number = min(piece, total - first)
-        starts = (first + np.arange(number)) * _PITCH_HOP + _PITCH_HOP // 2
-        windows = padded[starts[:, None] + np.arange(_PITCH_WINDOW)]
+        start = first * _PITCH_HOP + (_PITCH_HOP - _PITCH_WINDOW) // 2  # zeros surround the sound
+        stop = start + (number - 1) * _PITCH_HOP + _PITCH_WINDOW
+        part = np.asarray(wave[max(start, 0) : max(stop, 0)], np.float32)
+        part = np.pad(part, (max(-start, 0), stop - max(start, 0) - len(part)))
+        windows = np.lib.stride_tricks.sliding_window_view(part, _PITCH_WINDOW)[::_PITCH_HOP]
         windows = windows - windows.mean(1, keepdims=True)
         spectrum = np.fft.rfft(windows, 2 * _PITCH_WINDOW)
         correlation = np.fft.irfft(np.abs(spectrum) ** 2)[:, : high + 1]

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jean.drivers.motion import Motion
 from jean.drivers.motion_sound import FPS
+from jean.drivers.motion_tracks import MotionTrack
 from jean.drivers.motion_vector import LOWER_POINTS, UPPER_POINTS, lid_opening, opening_of, set_opening
 from jean.drivers.person import Person
 from jean.drivers.person_eyes import lid_offsets
@@ -16,6 +16,7 @@ from jean.drivers.pose_support import poses_from_motion
 from jean.drivers.resampling import interpolate_rows
 from jean.landmarks import EYES
 
+_PIECE = 500  # frames that are computed at once
 RIDGE = 10.0  # of the regression of expression vectors on the face
 TOLD = 0.3  # R² from which an expression vector counts as told by the face
 WIDE = 0.75  # quantile of a person's lid opening that counts as open, as in ``jean.drivers.eyes``
@@ -43,12 +44,12 @@ class MovedPerson:
     """Drivers of T frames, before the support limit.
 
     Attributes:
-        expression: expression vectors [T, E].
-        offsets: landmark offsets from the rigid head [T, 68, 2], cm.
+        expression: expression vectors, float32 [T, E].
+        offsets: landmark offsets from the rigid head, float32 [T, 68, 2], cm.
         poses: camera_to_world [T, 4, 4].
         eyes: eye values [T, 4] (``jean.drivers.eyes``), for a head with inputs for them; its lids in ``offsets`` are
             those of the person's mean eyes. None for other heads.
-        held: offsets that the emotion adds to the mouth, [T, 68, 2], cm.
+        held: offsets that the emotion adds to the mouth, float32 [T, 68, 2], cm.
         told: R² of the regression of the person's expression vectors on the face.
     """
 
@@ -61,7 +62,7 @@ class MovedPerson:
 
 
 def move_person(
-    motion: Motion, person: Person, shape: np.ndarray, names: Sequence[str] | None, times_s: np.ndarray
+    motion: MotionTrack, person: Person, shape: np.ndarray, names: Sequence[str] | None, times_s: np.ndarray
 ) -> MovedPerson:
     """A person with generated motion.
 
@@ -72,29 +73,39 @@ def move_person(
         names: names of the coefficients in the expression vector; None for a vector of another kind.
         times_s: middles of the frames of the result [T], s.
     """
+    rigid = shape[:, :2]
+    own = rigid + np.asarray(person.offsets, np.float64)
+    open_cm = np.maximum(np.quantile(lid_opening(own), WIDE, axis=0), 1e-3)
+    neutral = set_opening(own, np.broadcast_to(open_cm, (len(own), 2))).mean(0) - rigid
     positions = np.clip(times_s * FPS - 0.5, 0, len(motion) - 1)
-    closure = interpolate_rows(motion.closure[:, None].repeat(2, 1), positions)
-    points = shape[:, :2] + np.asarray(person.offsets, np.float64)
-    open_cm = np.maximum(np.quantile(lid_opening(points), WIDE, axis=0), 1e-3)
-    neutral = set_opening(points, np.broadcast_to(open_cm, (len(points), 2))).mean(0)
-    moved = np.repeat(neutral[None], len(positions), 0)
-    moved[:, UPPER_POINTS] += interpolate_rows(motion.upper, positions)
-    moved[:, LOWER_POINTS] += interpolate_rows(motion.lower, positions)
-    gaze_deg = interpolate_rows(motion.gaze_deg, positions)
-    if person.eyes is None:
-        offsets, eyes = set_opening(moved, opening_of(closure, open_cm)) - shape[:, :2], None
-    else:  # the lids follow the head's inputs
-        offsets, eyes = moved - shape[:, :2], np.concatenate([gaze_deg, closure], 1)
-        opened = (moved - neutral)[:, EYES]
-        offsets[:, EYES] = lid_offsets(person.eyes.lids, person.eyes.mean[None]) + opened
-    held = np.zeros_like(offsets)
-    held[:, LOWER_POINTS] = interpolate_rows(motion.held, positions)
-    expression, told = _expression(person, offsets)
-    if eyes is None:
-        expression = _with_gaze(expression, person, names or [], gaze_deg)
     pose = pose_in_range(motion.pose, person.support.pose.motion.scale)
-    poses = poses_from_motion(interpolate_rows(pose, positions), person.support.pose.mean)
-    return MovedPerson(expression, offsets, poses, eyes, held, told)
+    expression, count = ExpressionOfFace.fit(person), len(positions)
+    moved = MovedPerson(
+        expression=np.empty((count, len(expression.centre)), np.float32),
+        offsets=np.empty((count, 68, 2), np.float32),
+        poses=np.empty((count, 4, 4)),
+        eyes=None if person.eyes is None else np.empty((count, 4), np.float32),
+        held=np.zeros((count, 68, 2), np.float32),
+        told=expression.told,
+    )
+    for first in range(0, count, _PIECE):
+        rows = slice(first, first + _PIECE)
+        face = motion.at(positions[rows])
+        lids = face.closure[:, None].repeat(2, 1)
+        offsets = np.repeat(neutral[None], len(lids), 0)
+        offsets[:, UPPER_POINTS] += face.upper
+        offsets[:, LOWER_POINTS] += face.lower
+        if person.eyes is None or moved.eyes is None:
+            offsets = set_opening(rigid + offsets, opening_of(lids, open_cm)) - rigid
+            vectors = _with_gaze(expression.of(offsets), person, names or [], face.gaze_deg)
+        else:  # the lids follow the head's inputs
+            moved.eyes[rows] = np.concatenate([face.gaze_deg, lids], 1)
+            offsets[:, EYES] += lid_offsets(person.eyes.lids, person.eyes.mean[None]) - neutral[EYES]
+            vectors = expression.of(offsets)
+        moved.expression[rows], moved.offsets[rows] = vectors, offsets
+        moved.held[rows, LOWER_POINTS] = face.held
+        moved.poses[rows] = poses_from_motion(interpolate_rows(pose, positions[rows]), person.support.pose.mean)
+    return moved
 
 
 def pose_in_range(pose: np.ndarray, spread: np.ndarray) -> np.ndarray:
@@ -120,16 +131,38 @@ def pose_in_range(pose: np.ndarray, spread: np.ndarray) -> np.ndarray:
     return pose - slow + slow * np.minimum(1.0, WIDER * spread / np.maximum(size, 1e-9))
 
 
-def _expression(person: Person, offsets: np.ndarray) -> tuple[np.ndarray, float]:
-    """Expression vectors [T, E] that go with landmark offsets, and the R² of their regression on this person."""
-    points = UPPER_POINTS if person.eyes is None else np.setdiff1d(UPPER_POINTS, np.arange(EYES.start, EYES.stop))
-    own, vectors = _flat(person.offsets, points), np.asarray(person.expression, np.float64)
-    mean, std = own.mean(0), np.maximum(own.std(0), 0.02)
-    inputs, centre = (own - mean) / std, vectors.mean(0)
-    slopes = np.linalg.solve(inputs.T @ inputs + RIDGE * np.eye(inputs.shape[1]), inputs.T @ (vectors - centre))
-    error, spread = np.square(vectors - centre - inputs @ slopes).sum(), np.square(vectors - centre).sum()
-    told = 1 - float(error / max(spread, 1e-12))
-    return centre + (_flat(offsets, points) - mean) / std @ slopes, told
+@dataclass(frozen=True)
+class ExpressionOfFace:
+    """Expression vectors that go with landmark offsets: ridge regression on the frames of one person.
+
+    Attributes:
+        points: landmarks that tell the vector.
+        mean, std: of their offsets [2 P]; slopes: [2 P, E]; centre: mean vector [E].
+        told: R² on these frames.
+    """
+
+    points: np.ndarray
+    mean: np.ndarray
+    std: np.ndarray
+    slopes: np.ndarray
+    centre: np.ndarray
+    told: float
+
+    @classmethod
+    def fit(cls, person: Person) -> ExpressionOfFace:
+        """The regression of a person's expression vectors on brows, nose and, without eye inputs, lids."""
+        lids = np.arange(EYES.start, EYES.stop)
+        points = UPPER_POINTS if person.eyes is None else np.setdiff1d(UPPER_POINTS, lids)
+        own, vectors = _flat(person.offsets, points), np.asarray(person.expression, np.float64)
+        mean, std = own.mean(0), np.maximum(own.std(0), 0.02)
+        inputs, centre = (own - mean) / std, vectors.mean(0)
+        slopes = np.linalg.solve(inputs.T @ inputs + RIDGE * np.eye(inputs.shape[1]), inputs.T @ (vectors - centre))
+        error, spread = np.square(vectors - centre - inputs @ slopes).sum(), np.square(vectors - centre).sum()
+        return cls(points, mean, std, slopes, centre, 1 - float(error / max(spread, 1e-12)))
+
+    def of(self, offsets: np.ndarray) -> np.ndarray:
+        """Vectors [T, E] of landmark offsets [T, 68, 2]."""
+        return np.asarray(self.centre + (_flat(offsets, self.points) - self.mean) / self.std @ self.slopes)
 
 
 def _flat(offsets: np.ndarray, points: np.ndarray) -> np.ndarray:

@@ -13,38 +13,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from jean.models.motion_network import MotionNetwork
+from jean.models.motion_network import MotionNetwork, MotionSizes
 
 
 class MotionFlow(MotionNetwork):
     """The network.
 
     Args:
-        width: D, values of the motion vector.
-        lips: lip components.
-        sound: F, sound features per frame.
-        emotions: E, emotions besides neutral.
-        hidden: width of tokens; a multiple of ``heads``.
-        layers: transformer blocks.
-        heads: attention heads per block.
-        expressions: coefficients of the corpus' tracker that the cues tell linearly.
+        sizes: of the network.
     """
 
-    def __init__(
-        self,
-        width: int,
-        lips: int,
-        sound: int,
-        emotions: int,
-        hidden: int = 120,
-        layers: int = 4,
-        heads: int = 4,
-        expressions: int = 0,
-    ):
-        super().__init__(width, lips, sound, emotions, hidden, expressions)
+    def __init__(self, sizes: MotionSizes):
+        super().__init__(sizes)
+        hidden, width = sizes.hidden, sizes.width
         self.token = nn.Linear(3 * width, hidden)
         self.time = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, 4 * hidden))
-        self.blocks = nn.ModuleList(_Block(hidden, heads) for _ in range(layers))
+        self.blocks = nn.ModuleList(_Block(hidden, sizes.heads) for _ in range(sizes.layers))
         self.norm = nn.LayerNorm(hidden)
         self.velocity_out = nn.Linear(hidden, width)
         nn.init.zeros_(self.velocity_out.weight)
@@ -59,9 +43,7 @@ class MotionFlow(MotionNetwork):
             time: t in [0, 1], [B].
             given: known values [B, L, D]; ignored where ``mask`` is 0.
             mask: 1 where a value is known, [B, L, D].
-            features: from ``sound_features``.
-            emotion: strength of each emotion per frame, and 1 in the last column where the emotion is unknown
-                [B, L, E + 1]; zeros mean neutral.
+            features, emotion: see ``MotionNetwork``.
         """
         tokens = self.token(torch.cat([values, given * mask, mask], -1)) + features + self.emotion(emotion)
         shift1, scale1, shift2, scale2 = self.time(_time_waves(time, self.hidden))[:, None].chunk(4, -1)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from jean.models.motion_network import MotionNetwork
+from jean.models.motion_network import MotionNetwork, MotionSizes
 
 ACROSS, DOWN = 9, 7  # classes of the gaze
 CLASSES = ACROSS * DOWN
@@ -20,28 +20,14 @@ class MotionRecurrent(MotionNetwork):
     """The network.
 
     Args:
-        width: D, values of the motion vector.
-        lips: lip components.
-        sound: F, sound features per frame.
-        emotions: E, emotions besides neutral.
-        hidden: width of the recurrent state.
-        layers: recurrent layers.
-        expressions: coefficients of the corpus' tracker that the cues tell linearly.
+        sizes: of the network.
     """
 
-    def __init__(
-        self,
-        width: int,
-        lips: int,
-        sound: int,
-        emotions: int,
-        hidden: int = 120,
-        layers: int = 2,
-        expressions: int = 0,
-    ):
-        super().__init__(width, lips, sound, emotions, hidden, expressions)
+    def __init__(self, sizes: MotionSizes):
+        super().__init__(sizes)
+        hidden, width = sizes.hidden, sizes.width
         self.token = nn.Linear(width, hidden)
-        self.cell = nn.GRU(hidden, hidden, layers, batch_first=True)
+        self.cell = nn.GRU(hidden, hidden, sizes.layers, batch_first=True)
         self.values_out = nn.Linear(hidden, width)
         self.gaze_out = nn.Linear(hidden, CLASSES)
 
@@ -52,8 +38,7 @@ class MotionRecurrent(MotionNetwork):
 
         Args:
             before: the vector before each frame [B, L, D].
-            features: from ``sound_features``, [B, L, H].
-            emotion: [B, L, E + 1], see ``lips``.
+            features, emotion: see ``MotionNetwork``.
             state: of the recurrent layers, [layers, B, H]; None at the beginning.
 
         Returns:

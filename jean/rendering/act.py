@@ -11,23 +11,21 @@ import numpy as np
 from jean.clips.clip import Clip, is_clip
 from jean.clips.meta import GeneratedMotion
 from jean.clips.writer import ClipWriter
-from jean.drivers.motion import Act, Motion, generate
+from jean.drivers.motion import Act, generate
 from jean.drivers.motion_model import MotionModel, load_motion_model, motion_path
-from jean.drivers.motion_sampling import Sampled
 from jean.drivers.motion_sound import FPS
+from jean.drivers.motion_tracks import SampledMotion
 from jean.drivers.motion_vector import (
     CUES,
     LOWER_POINTS,
     UPPER_POINTS,
     cue_tracks,
-    expression_inputs,
     lid_opening,
     opening_of,
     set_opening,
 )
 from jean.drivers.pose_support import poses_from_motion
 from jean.drivers.relocate import relocate, relocate_irises
-from jean.drivers.resampling import interpolate_poses, interpolate_rows
 from jean.errors import InputError, UsageError
 from jean.files import sha256
 from jean.geometry import Camera
@@ -37,7 +35,7 @@ from jean.progress import Progress
 from jean.rendering.act_config import ActConfig
 
 SIZE_PX = 256  # of the frames in whose pixels the tracks are given
-_PIECE = 3000  # frames whose landmarks are computed at once
+_PIECE = 500  # frames that are computed and written at once
 
 
 def act(motion: str | Path, config: ActConfig, output: Path, progress: Progress) -> dict[str, Any]:
@@ -72,16 +70,14 @@ def act(motion: str | Path, config: ActConfig, output: Path, progress: Progress)
     began = time.perf_counter()
     given = {cue: _given(model, cue, clip) for cue, clip in clips.items()}
     request = Act(config.emotion, config.emotion_timeline, config.seed)
-    moved, sampled = generate(model, config.audio, request, progress.say, given)
+    moved = generate(model, config.audio, request, progress.say, given)
     seconds = time.perf_counter() - began
-    wave = read_audio(config.audio)
-    count = count_frames(len(wave) / RATE_HZ, config.fps)
-    clip = _write(output, model, moved, sampled, config, wave, count, sha256(path))
+    clip = _write(output, model, moved, config, sha256(path))
     return {
         "output": str(clip.folder),
-        "frames": count,
+        "frames": clip.frame_count,
         "fps": config.fps,
-        "blinks": len(sampled.onsets),
+        "blinks": len(moved.sampled.onsets),
         "seconds": round(seconds, 3),
         "frames_per_s": round(len(moved) / seconds, 1),
     }
@@ -95,37 +91,20 @@ def _given(model: MotionModel, cue: str, folder: Path) -> np.ndarray:
     return model.basis.vectors(cue_tracks(clip, gaze=cue == "eyes"))[:, CUES[cue]]
 
 
-def _write(
-    folder: Path,
-    model: MotionModel,
-    moved: Motion,
-    sampled: Sampled,
-    config: ActConfig,
-    wave: np.ndarray,
-    count: int,
-    model_hash: str,
-) -> Clip:
-    """Writes the tracks of a mean face that moves so."""
-    network, facts = model.network, model.facts
-    shape = network.shape.double().numpy()
-    positions = np.clip((np.arange(count) + 0.5) / config.fps * FPS - 0.5, 0, len(moved) - 1)
-    poses = poses_from_motion(moved.pose, network.pose.double().numpy())
-    poses = interpolate_poses(poses, positions)
-    camera = Camera(facts.focal * SIZE_PX, (SIZE_PX / 2, SIZE_PX / 2), SIZE_PX, SIZE_PX)
-    pieces = [slice(first, first + _PIECE) for first in range(0, count, _PIECE)]
-    tracks = [_tracks(model, moved, sampled, positions[piece], poses[piece], camera) for piece in pieces]
+def _write(folder: Path, model: MotionModel, motion: SampledMotion, config: ActConfig, model_hash: str) -> Clip:
+    """Writes the tracks of a mean face that moves so, piece by piece."""
+    facts, shape = model.facts, model.network.shape.numpy()
     writer = ClipWriter(folder)
-    writer.arrays(
-        {
-            "times_s": np.arange(count) / config.fps,
-            "valid": np.ones(count, bool),
-            **{name: np.concatenate([piece[name] for piece in tracks]) for name in tracks[0]},
-            "camera_to_world": poses,
-            "tracker_camera_to_world": poses,
-            "shape": shape.astype(np.float32),
-        }
-    )
-    writer.sound(wave)
+    count = _copy_sound(writer, Path(str(config.audio)), config.fps)
+    camera = Camera(facts.focal * SIZE_PX, (SIZE_PX / 2, SIZE_PX / 2), SIZE_PX, SIZE_PX)
+    with writer.array_rows(count, len(facts.expression.names)) as file:
+        file.write("shape", shape)
+        for first in range(0, count, _PIECE):
+            frames = np.arange(first, min(first + _PIECE, count))
+            positions = np.clip((frames + 0.5) / config.fps * FPS - 0.5, 0, len(motion) - 1)
+            tracks = _tracks(model, motion, positions, camera) | {"times_s": frames / config.fps}
+            for name, rows in tracks.items():
+                file.write(name, rows, first)
     emotion = config.emotion or ("timeline" if config.emotion_timeline else "neutral")
     return writer.finish(
         pictures=False,
@@ -140,24 +119,29 @@ def _write(
     )
 
 
-def _tracks(
-    model: MotionModel, moved: Motion, sampled: Sampled, positions: np.ndarray, poses: np.ndarray, camera: Camera
-) -> dict[str, np.ndarray]:
-    """Landmarks, irises and expression coefficients at some positions in the motion, float32."""
+def _copy_sound(writer: ClipWriter, audio: Path, fps: float) -> int:
+    """Writes the sound of a file; returns the number of frames that it lasts. The samples are not kept."""
+    wave = read_audio(audio)
+    writer.sound(wave)
+    return count_frames(len(wave) / RATE_HZ, fps)
+
+
+def _tracks(model: MotionModel, motion: SampledMotion, positions: np.ndarray, camera: Camera) -> dict[str, np.ndarray]:
+    """Per-frame arrays of the clip at some positions [N] in the motion."""
     network = model.network
-    shape = network.shape.double().numpy()
-    closure = interpolate_rows(moved.closure[:, None].repeat(2, 1), positions)
+    shape, face = network.shape.double().numpy(), motion.at(positions)
+    closure = face.closure[:, None].repeat(2, 1)
     points = np.repeat(shape[None, :, :2], len(positions), 0)
     open_cm = lid_opening(points[0])
-    points[:, UPPER_POINTS] += interpolate_rows(moved.upper, positions)
-    points[:, LOWER_POINTS] += interpolate_rows(moved.lower, positions)
+    points[:, UPPER_POINTS] += face.upper
+    points[:, LOWER_POINTS] += face.lower
     offsets = set_opening(points, opening_of(closure, open_cm)) - shape[:, :2]
-    gaze_deg = interpolate_rows(moved.gaze_deg, positions)
-    inputs = expression_inputs(
-        interpolate_rows(sampled.vectors, positions), interpolate_rows(sampled.lips, positions), closure
-    )
+    poses = poses_from_motion(face.pose, network.pose.double().numpy())
     return {
-        "landmarks": relocate(shape, offsets, poses, camera).astype(np.float32),
-        "irises": relocate_irises(shape, offsets, gaze_deg, poses, camera).astype(np.float32),
-        "expression": (inputs @ network.expression.double().numpy()).astype(np.float32),
+        "valid": np.ones(len(positions), bool),
+        "landmarks": relocate(shape, offsets, poses, camera),
+        "irises": relocate_irises(shape, offsets, face.gaze_deg, poses, camera),
+        "camera_to_world": poses,
+        "tracker_camera_to_world": poses,
+        "expression": motion.coefficients(positions, network.expression.double().numpy()),
     }

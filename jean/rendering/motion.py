@@ -9,9 +9,10 @@ import numpy as np
 from jean.checkpoint import Checkpoint
 from jean.clips.clip import Clip, is_clip
 from jean.drivers.method import Method
-from jean.drivers.motion import Act, Motion, generate
+from jean.drivers.motion import Act, generate
 from jean.drivers.motion_model import BUILTIN_NAME, load_motion_model, motion_path
 from jean.drivers.motion_sound import FPS
+from jean.drivers.motion_tracks import Motion, MotionTrack, RepeatedMotion
 from jean.drivers.motion_vector import CUES, POSE_UNIT, MotionBasis, cue_tracks
 from jean.drivers.person import Person
 from jean.drivers.person_motion import TOLD, MovedPerson, move_person
@@ -72,6 +73,7 @@ def moved_person(
     """
     assert config.audio is not None
     meta, method = checkpoint.payload["meta"], Method.of_run(checkpoint)
+    motion: MotionTrack
     if is_clip(source):
         motion = _clip_motion(source, config, times_s)
     else:
@@ -79,7 +81,7 @@ def moved_person(
         require_tracker(source, motion_model.facts.tracker.name, str(meta["tracker"]["name"]))
         given = _given(config, motion_model.basis, times_s, poses)
         act = Act(config.emotion, config.emotion_timeline, config.seed)
-        motion = generate(motion_model, config.audio, act, progress.say, given)[0]
+        motion = generate(motion_model, config.audio, act, progress.say, given)
     names = method.expression.coefficient_names()
     shape = np.array(meta["model"]["shape"], np.float64)
     moved = move_person(motion, person, shape, names, times_s)
@@ -90,12 +92,11 @@ def moved_person(
     return moved
 
 
-def _clip_motion(source: Path, config: RenderConfig, times_s: np.ndarray) -> Motion:
+def _clip_motion(source: Path, config: RenderConfig, times_s: np.ndarray) -> RepeatedMotion:
     """The motion of a clip, continued as ``--repeat`` says."""
     motion = Motion.of_clip(Clip.open(source, pictures=False))
     count = int(np.ceil(float(times_s[-1]) * FPS)) + 1
-    positions = source_positions((np.arange(count) + 0.5) / FPS, FPS, len(motion), config.repeat)
-    return Motion(**{name: interpolate_rows(values, positions) for name, values in vars(motion).items()})
+    return RepeatedMotion(motion, source_positions((np.arange(count) + 0.5) / FPS, FPS, len(motion), config.repeat))
 
 
 def _given(

@@ -7,6 +7,7 @@ import pytest
 
 from jean.drivers.motion_sampling import (
     NEW,
+    Conditions,
     EmotionTrack,
     mean_emotion,
     sample_lips,
@@ -34,7 +35,7 @@ def emotion(count=COUNT, happy=0.0, sad=0.0):
 
 
 def test_the_same_seed_gives_the_same_motion_and_another_another(network, sound):
-    first, again, other = (sample_motion(network, sound, emotion(), seed) for seed in (3, 3, 4))
+    first, again, other = (sample_motion(network, Conditions(sound, emotion(), seed)) for seed in (3, 3, 4))
     for name in ("vectors", "lips", "closure", "onsets"):
         assert np.array_equal(getattr(first, name), getattr(again, name))
     assert np.abs(first.vectors - other.vectors).mean() > 0.1
@@ -44,8 +45,8 @@ def test_the_same_seed_gives_the_same_motion_and_another_another(network, sound)
 
 def test_a_longer_sound_begins_alike(network, sound):
     # the last window sees the end of the sound, and the smoothing its neighbours: the frames before are equal
-    short = sample_motion(network, sound[:120], emotion(120), 3)
-    whole = sample_motion(network, sound, emotion(), 3)
+    short = sample_motion(network, Conditions(sound[:120], emotion(120), 3))
+    whole = sample_motion(network, Conditions(sound, emotion(), 3))
     assert np.allclose(short.vectors[: NEW - 5], whole.vectors[: NEW - 5], atol=1e-5)
 
 
@@ -53,9 +54,9 @@ def test_a_longer_sound_begins_alike(network, sound):
 def test_given_cues_come_back_exactly_and_change_the_others(network, sound, cue):
     width = CUES[cue].stop - CUES[cue].start
     given = np.random.default_rng(2).standard_normal((COUNT, width)).astype(np.float32)
-    free = sample_motion(network, sound, emotion(), 3)
-    held = sample_motion(network, sound, emotion(), 3, {cue: given})
-    assert np.array_equal(held.vectors[:, CUES[cue]], given.astype(np.float64))
+    free = sample_motion(network, Conditions(sound, emotion(), 3))
+    held = sample_motion(network, Conditions(sound, emotion(), 3, {cue: given}))
+    assert np.array_equal(held.vectors[:, CUES[cue]], given)
     rest = np.setdiff1d(np.arange(WIDTH), np.arange(WIDTH)[CUES[cue]])
     assert np.abs(held.vectors[:, rest] - free.vectors[:, rest]).max() > 1e-3
 
@@ -67,8 +68,8 @@ def test_strengths_beyond_one_become_guidance():
 
 
 def test_guidance_exaggerates_what_the_emotion_changes(network, sound):
-    plain = sample_motion(network, sound, emotion(sad=1.0), 3).vectors
-    strong = sample_motion(network, sound, emotion(sad=2.0), 3).vectors
+    plain = sample_motion(network, Conditions(sound, emotion(sad=1.0), 3)).vectors
+    strong = sample_motion(network, Conditions(sound, emotion(sad=2.0), 3)).vectors
     assert np.abs(strong - plain).max() > 1e-3 and np.isfinite(strong).all()
 
 
@@ -80,5 +81,5 @@ def test_the_voice_is_judged_by_its_weighted_frames(network, sound):
 
 
 def test_lips_alone_are_those_of_the_whole(network, sound):
-    whole = sample_motion(network, sound, emotion(happy=0.5), 0)
+    whole = sample_motion(network, Conditions(sound, emotion(happy=0.5)))
     assert np.allclose(sample_lips(network, sound, emotion(happy=0.5)), whole.lips)

@@ -6,12 +6,14 @@ import numpy as np
 import torch
 
 from jean.models.motion_flow import MotionFlow
-from jean.models.motion_network import CONTEXT
+from jean.models.motion_network import CONTEXT, MotionSizes
 
 
 def network(**changes):
     torch.manual_seed(0)
-    return MotionFlow(**({"width": 3, "lips": 2, "sound": 4, "emotions": 2, "hidden": 16, "layers": 1} | changes))
+    return MotionFlow(
+        MotionSizes(**{"width": 3, "lips": 2, "sound": 4, "emotions": 2, "hidden": 16, "layers": 1} | changes)
+    )
 
 
 def inputs(model, batch=2, length=12, dtype=torch.float32):
@@ -67,7 +69,7 @@ def test_gradients_in_double_precision():
 
 def test_a_flow_learns_two_modes_and_not_their_mean():
     torch.manual_seed(0)
-    model = MotionFlow(1, 1, 4, 1, hidden=32, layers=1)
+    model = MotionFlow(MotionSizes(1, 1, 4, 1, hidden=32, layers=1))
     adam = torch.optim.Adam(model.parameters(), 3e-3)
     features, emotion = model.sound_features(torch.zeros(64, 2 + 2 * CONTEXT, 4)).detach(), torch.zeros(64, 2, 2)
     nothing = torch.zeros(64, 2, 1)

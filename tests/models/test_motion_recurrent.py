@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import torch
 
-from jean.models.motion_network import CONTEXT
+from jean.models.motion_network import CONTEXT, MotionSizes
 from jean.models.motion_recurrent import CLASSES, MotionRecurrent, gaze_centres, gaze_class
 
 
 def test_frame_after_frame_gives_what_all_frames_give():
     torch.manual_seed(0)
-    model = MotionRecurrent(width=3, lips=2, sound=4, emotions=2, hidden=16)
+    model = MotionRecurrent(MotionSizes(width=3, lips=2, sound=4, emotions=2, hidden=16, layers=2))
     features = model.sound_features(torch.randn(2, 9 + 2 * CONTEXT, 4))
     before, emotion = torch.randn(2, 9, 3), torch.rand(2, 9, 3)
     values, logits, _ = model.step(before, features, emotion)

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from jean.clips.clip import Clip
-from jean.drivers.motion import Act, Motion, generate
+from jean.drivers.motion import Act, generate
 from jean.drivers.motion_model import BUILTIN, MOTION_FILE, load_motion_model
+from jean.drivers.motion_tracks import Motion
 from jean.errors import ArtefactError, InputError, UsageError
 from jean.files import read_json
 from jean.media import write_wav
@@ -66,10 +67,10 @@ def test_the_motion_decides_face_and_pose_and_speech_the_lips(head, voice, motio
 
 def test_an_emotion_adds_to_the_mouth_slowly(voice, motion):
     model = load_motion_model(motion / MOTION_FILE)
-    held = generate(model, voice, Act("happy"), print)[0].held
+    held = generate(model, voice, Act("happy"), print).held
     assert np.abs(held).max() > 1e-4
     assert np.abs(np.diff(held, axis=0)).max() < 0.1 * np.abs(held).max()
-    assert not generate(model, voice, Act("neutral"), print)[0].held.any()
+    assert not generate(model, voice, Act("neutral"), print).held.any()
 
 
 def test_seeds_and_emotions_change_the_motion_and_nothing_else_does(head, voice, motion):

@@ -10,7 +10,7 @@ import torch
 
 from jean.checkpoint import load_checkpoint
 from jean.drivers.motion_model import MOTION_FILE, load_motion_model
-from jean.drivers.motion_sampling import EmotionTrack, sample_motion
+from jean.drivers.motion_sampling import Conditions, EmotionTrack, sample_motion
 from jean.drivers.motion_sound import WIDTH as SOUND_WIDTH
 from jean.errors import ArtefactError, DivergedError, InputError, UsageError
 from jean.progress import Silent
@@ -76,6 +76,18 @@ def test_an_interrupted_run_ends_with_the_same_weights(corpus, run, tmp_path):
         assert (tmp_path / f"broken{stop}" / MOTION_FILE).read_bytes() == (run[0] / MOTION_FILE).read_bytes()
 
 
+def test_an_interrupted_recurrent_run_ends_with_the_same_weights(corpus, tmp_path):
+    config = MotionConfig(**QUICK | {"preset": "paper", "layers": 2})
+    train_motion([corpus], tmp_path / "whole", config, Silent())
+    for stop in (2, 6):  # while the critics learn, and afterwards
+        with interrupted_at(MotionStage, stop):
+            train_motion([corpus], tmp_path / f"broken{stop}", config, Silent())
+        train_motion([corpus], tmp_path / f"broken{stop}", config, Silent())
+        whole, again = (tmp_path / name / MOTION_FILE for name in ("whole", f"broken{stop}"))
+        assert again.read_bytes() == whole.read_bytes()
+        assert load_checkpoint(again.parent).content_hash == load_checkpoint(whole.parent).content_hash
+
+
 def test_the_paper_preset_trains_an_autoregressive_model(corpus, tmp_path):
     quick = {name: value for name, value in QUICK.items() if name != "layers"} | {"preset": "paper", "steps": 60}
     train_motion([corpus], tmp_path / "run", MotionConfig(**quick), Silent())
@@ -85,7 +97,7 @@ def test_the_paper_preset_trains_an_autoregressive_model(corpus, tmp_path):
         assert np.mean(found[-5:]) < 0.9 * np.mean(found[:5])
     network = load_motion_model(tmp_path / "run" / MOTION_FILE).network
     track = EmotionTrack.of_strengths(np.zeros((70, 2)))
-    made = sample_motion(network, np.zeros((70, SOUND_WIDTH), np.float32), track, 0)
+    made = sample_motion(network, Conditions(np.zeros((70, SOUND_WIDTH), np.float32), track))
     assert np.isfinite(made.vectors).all() and made.vectors[:, 10].std() > 0.1  # the gaze is drawn
 
 
