@@ -224,7 +224,7 @@ def _tensor(rows: np.ndarray) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(rows, np.float32))[None]
 
 
-@torch.no_grad()
+@torch.inference_mode()
 def _integrate(
     model: MotionFlow,
     noise: Tensor,
@@ -236,21 +236,19 @@ def _integrate(
     steps: int,
 ) -> Tensor:
     """Carries noise [1, L, D] to motion by Heun's method, with classifier-free guidance where it exceeds 1."""
-    features = model.sound_features(sound)
-    unknown = torch.zeros_like(emotion)
+    features, unknown = model.sound_features(sound), torch.zeros_like(emotion)
     unknown[..., -1] = 1.0
-    guided = bool((guidance > 1).any())
+    kinds = [emotion, unknown] if bool((guidance > 1).any()) else [emotion]
+    condition = torch.cat([model.condition(features, kind) for kind in kinds])
+    fixed = [part.expand(len(kinds), -1, -1) for part in (known, mask)]
 
     def held(values: Tensor, time: float) -> Tensor:
         return torch.where(mask > 0, (1 - time) * noise + time * known, values)
 
     def velocity(values: Tensor, time: float) -> Tensor:
-        at = torch.full((1,), time)
-        wanted = model.velocity(values, at, known, mask, features, emotion)
-        if not guided:
-            return wanted
-        free = model.velocity(values, at, known, mask, features, unknown)
-        return free + guidance * (wanted - free)
+        at = torch.full((len(kinds),), time)
+        wanted, *free = model.velocity(values.expand(len(kinds), -1, -1), at, *fixed, condition).split(1)
+        return free[0] + guidance * (wanted - free[0]) if free else wanted
 
     values = noise
     for step in range(steps):

@@ -25,7 +25,7 @@ class MotionFlow(MotionNetwork):
 
     def __init__(self, sizes: MotionSizes):
         super().__init__(sizes)
-        hidden, width = sizes.hidden, sizes.width
+        hidden, width, self.heads = sizes.hidden, sizes.width, sizes.heads
         self.token = nn.Linear(3 * width, hidden)
         self.time = nn.Sequential(nn.Linear(hidden, hidden), nn.GELU(), nn.Linear(hidden, 4 * hidden))
         self.blocks = nn.ModuleList(_Block(hidden, sizes.heads) for _ in range(sizes.layers))
@@ -33,9 +33,11 @@ class MotionFlow(MotionNetwork):
         self.velocity_out = nn.Linear(hidden, width)
         nn.init.zeros_(self.velocity_out.weight)
 
-    def velocity(
-        self, values: Tensor, time: Tensor, given: Tensor, mask: Tensor, features: Tensor, emotion: Tensor
-    ) -> Tensor:
+    def condition(self, features: Tensor, emotion: Tensor) -> Tensor:
+        """What ``velocity`` is conditioned on, [B, L, H]; see ``MotionNetwork`` for the arguments."""
+        return features + self.emotion(emotion)
+
+    def velocity(self, values: Tensor, time: Tensor, given: Tensor, mask: Tensor, condition: Tensor) -> Tensor:
         """Velocity [B, L, D] of the flow.
 
         Args:
@@ -43,13 +45,13 @@ class MotionFlow(MotionNetwork):
             time: t in [0, 1], [B].
             given: known values [B, L, D]; ignored where ``mask`` is 0.
             mask: 1 where a value is known, [B, L, D].
-            features, emotion: see ``MotionNetwork``.
+            condition: from ``condition``; at sampling, it is the same at all times of the flow.
         """
-        tokens = self.token(torch.cat([values, given * mask, mask], -1)) + features + self.emotion(emotion)
-        shift1, scale1, shift2, scale2 = self.time(_time_waves(time, self.hidden))[:, None].chunk(4, -1)
-        bias = _distance(values.shape[1], values)
+        tokens = self.token(torch.cat([values, given * mask, mask], -1)) + condition
+        modulation = self.time(_time_waves(time, self.hidden))[:, None].chunk(4, -1)
+        bias = _attention_bias(values.shape[1], self.heads, values)
         for block in self.blocks:
-            tokens = block(tokens, (shift1, scale1, shift2, scale2), bias)
+            tokens = block(tokens, modulation, bias)
         return self.velocity_out(self.norm(tokens))
 
 
@@ -71,9 +73,7 @@ class _Block(nn.Module):
         inner = self.first(tokens) * (1 + scale1) + shift1
         split = self.query_key_value(inner).view(batch, length, 3, self.heads, hidden // self.heads)
         query, key, value = split.permute(2, 0, 3, 1, 4)
-        slopes = 2.0 ** -torch.arange(1, self.heads + 1, dtype=tokens.dtype, device=tokens.device)
-        mask = (slopes[:, None, None] * bias).expand(batch, -1, -1, -1)
-        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+        mixed = functional.scaled_dot_product_attention(query, key, value, attn_mask=bias.expand(batch, -1, -1, -1))
         tokens = tokens + self.out(mixed.transpose(1, 2).reshape(batch, length, hidden))
         inner = self.second(tokens) * (1 + scale2) + shift2
         return tokens + self.narrow(functional.gelu(self.wide(inner)))
@@ -86,7 +86,8 @@ def _time_waves(time: Tensor, width: int) -> Tensor:
     return torch.cat([angle.sin(), angle.cos()], 1)
 
 
-def _distance(length: int, like: Tensor) -> Tensor:
-    """Minus the distance of two frames, [length, length]; near frames attend more (Press et al., 2022)."""
+def _attention_bias(length: int, heads: int, like: Tensor) -> Tensor:
+    """Bias of the attention [heads, length, length]: near frames attend more, by head (Press et al., 2022)."""
     place = torch.arange(length, dtype=like.dtype, device=like.device)
-    return -(place[:, None] - place[None]).abs()
+    slopes = 2.0 ** -torch.arange(1, heads + 1, dtype=like.dtype, device=like.device)
+    return -slopes[:, None, None] * (place[:, None] - place[None]).abs()

@@ -90,7 +90,7 @@ def _flow(model: MotionFlow, batch: TensorBatch, told: Told) -> Prediction:
     noise = torch.randn(vectors.shape).to(device)
     t = time[:, None, None]
     mixed = (1 - t) * noise + t * vectors
-    velocity = model.velocity(mixed, time, given, mask, told.features, told.emotion)
+    velocity = model.velocity(mixed, time, given, mask, model.condition(told.features, told.emotion))
     weight = batch["inside"][..., None] * (1 - mask)
     total = weight.sum().clamp_min(1.0)
     error = (weight * (velocity - (vectors - noise)).square()).sum() / total
