@@ -240,14 +240,15 @@ def _integrate(
     unknown[..., -1] = 1.0
     kinds = [emotion, unknown] if bool((guidance > 1).any()) else [emotion]
     condition = torch.cat([model.condition(features, kind) for kind in kinds])
-    fixed = [part.expand(len(kinds), -1, -1) for part in (known, mask)]
+    known_each, mask_each = (part.expand(len(kinds), -1, -1) for part in (known, mask))
 
     def held(values: Tensor, time: float) -> Tensor:
         return torch.where(mask > 0, (1 - time) * noise + time * known, values)
 
     def velocity(values: Tensor, time: float) -> Tensor:
         at = torch.full((len(kinds),), time)
-        wanted, *free = model.velocity(values.expand(len(kinds), -1, -1), at, *fixed, condition).split(1)
+        each = values.expand(len(kinds), -1, -1)
+        wanted, *free = model.velocity(each, at, known_each, mask_each, condition).split(1)
         return free[0] + guidance * (wanted - free[0]) if free else wanted
 
     values = noise

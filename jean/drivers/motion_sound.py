@@ -57,7 +57,7 @@ def sound_features(wave: np.ndarray) -> np.ndarray:
     power = mel_power(wave)
     if len(power) < count * _ROWS:  # the last frame reaches beyond the sound
         silence = np.zeros((count * _ROWS - len(power), BANDS), np.float32)
-        power = gather_rows([power, silence])
+        power = gather_rows([*np.array_split(power, len(power) // 4096 + 1), silence])
     recording, totals = Recording.of(power), power.sum(1)
     speech = speaking(power).reshape(count, _ROWS).mean(1)
     loud = speech > 0.5 if (speech > 0.5).any() else np.ones(count, bool)

@@ -15,8 +15,8 @@ from jean.drivers.person_eyes import lid_offsets
 from jean.drivers.pose_support import poses_from_motion
 from jean.drivers.resampling import interpolate_rows
 from jean.landmarks import EYES
+from jean.row_file import parts_in_blocks
 
-_PIECE = 500  # frames that are computed at once
 RIDGE = 10.0  # of the regression of expression vectors on the face
 TOLD = 0.3  # R² from which an expression vector counts as told by the face
 WIDE = 0.75  # quantile of a person's lid opening that counts as open, as in ``jean.drivers.eyes``
@@ -79,33 +79,27 @@ def move_person(
     neutral = set_opening(own, np.broadcast_to(open_cm, (len(own), 2))).mean(0) - rigid
     positions = np.clip(times_s * FPS - 0.5, 0, len(motion) - 1)
     pose = pose_in_range(motion.pose, person.support.pose.motion.scale)
-    expression, count = ExpressionOfFace.fit(person), len(positions)
-    moved = MovedPerson(
-        expression=np.empty((count, len(expression.centre)), np.float32),
-        offsets=np.empty((count, 68, 2), np.float32),
-        poses=np.empty((count, 4, 4)),
-        eyes=None if person.eyes is None else np.empty((count, 4), np.float32),
-        held=np.zeros((count, 68, 2), np.float32),
-        told=expression.told,
-    )
-    for first in range(0, count, _PIECE):
-        rows = slice(first, first + _PIECE)
-        face = motion.at(positions[rows])
-        lids = face.closure[:, None].repeat(2, 1)
-        offsets = np.repeat(neutral[None], len(lids), 0)
+    expression = ExpressionOfFace.fit(person)
+
+    def rows(places: np.ndarray) -> tuple[np.ndarray, ...]:
+        face = motion.at(places)
+        lids, held = face.closure[:, None].repeat(2, 1), np.zeros((len(places), 68, 2), np.float32)
+        offsets = np.repeat(neutral[None], len(places), 0)
         offsets[:, UPPER_POINTS] += face.upper
         offsets[:, LOWER_POINTS] += face.lower
-        if person.eyes is None or moved.eyes is None:
+        if person.eyes is None:
             offsets = set_opening(rigid + offsets, opening_of(lids, open_cm)) - rigid
             vectors = _with_gaze(expression.of(offsets), person, names or [], face.gaze_deg)
         else:  # the lids follow the head's inputs
-            moved.eyes[rows] = np.concatenate([face.gaze_deg, lids], 1)
             offsets[:, EYES] += lid_offsets(person.eyes.lids, person.eyes.mean[None]) - neutral[EYES]
             vectors = expression.of(offsets)
-        moved.expression[rows], moved.offsets[rows] = vectors, offsets
-        moved.held[rows, LOWER_POINTS] = face.held
-        moved.poses[rows] = poses_from_motion(interpolate_rows(pose, positions[rows]), person.support.pose.mean)
-    return moved
+        eyes = np.concatenate([face.gaze_deg, lids], 1).astype(np.float32)
+        held[:, LOWER_POINTS] = face.held
+        poses = poses_from_motion(interpolate_rows(pose, places), person.support.pose.mean)
+        return vectors.astype(np.float32), offsets.astype(np.float32), poses, eyes, held
+
+    vectors, offsets, poses, eyes, held = parts_in_blocks(rows, positions)
+    return MovedPerson(vectors, offsets, poses, None if person.eyes is None else eyes, held, expression.told)
 
 
 def pose_in_range(pose: np.ndarray, spread: np.ndarray) -> np.ndarray:
