@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import torch
 
 from jean.clips.clip import Clip
 from jean.drivers.motion import Act, generate
@@ -19,6 +20,8 @@ from jean.rendering.config import RenderConfig
 from jean.rendering.head import load_head
 from jean.rendering.motion import motion_source, require_tracker
 from jean.rendering.render import render
+from jean.train.nerf.stage import NerfStage
+from jean.train.nerf.train import NerfConfig, train_nerf
 from tests.helpers.tiny_motion import write_motion_clip, write_motion_run
 
 
@@ -115,6 +118,16 @@ def test_act_keeps_given_cues(motion, voice, tmp_path):
     act(motion, ActConfig(audio=voice, pose=source), tmp_path / "clip", Silent())
     made, given = (Motion.of_clip(Clip.open(tmp_path / name, pictures=False)).pose for name in ("clip", "source"))
     assert np.abs((made - made.mean(0)) - (given[:55] - given[:55].mean(0))).max() < 0.02
+
+
+def test_a_head_of_the_paper_moves_too_and_its_lips_follow_the_speech(trained, voice, motion, tmp_path, monkeypatch):
+    monkeypatch.setattr(NerfStage, "evaluate", lambda self, step: {})  # which would render with 256 samples per ray
+    config = NerfConfig(preset="paper", steps=2, rays=16, frames_per_step=1, device="cpu")
+    train_nerf([trained / "clip"], tmp_path / "run", config, Silent())
+    paper = load_head(tmp_path / "run", device="cpu")
+    own, moved = paper.drive(voice).tracks, tracks(paper, voice, motion, emotion="sad")
+    assert torch.equal(moved.lips, own.lips)
+    assert not np.allclose(moved.camera_to_world, own.camera_to_world) and np.isfinite(moved.expression).all()
 
 
 def test_a_timeline_and_the_rate_of_frames(head, voice, motion, tmp_path):
