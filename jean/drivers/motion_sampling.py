@@ -26,6 +26,8 @@ STEPS = 6  # steps of Heun's method along the flow; they give the spread of 32 E
 # Standard deviation of the Gaussian over each generated cue, frames, and passes. What the network leaves of the noise
 # is seen as trembling, and makes the head rest too often. The second pass returns to nods what the first one takes.
 SMOOTHING = {"face": (0.5, 1), "eyes": (0.7, 1), "pose": (1.5, 2)}
+SWAY_STD = 7.5  # frames; the pose's motion that is slower than this is no nod
+NOD_GAIN = 1.1  # on the rest of it, which the smoothing makes smaller: nods of the validation people are then true ones
 _PIECE = 1000  # frames whose lips are computed at once
 
 
@@ -118,7 +120,8 @@ def sample_motion(
         assert isinstance(model, MotionRecurrent)
         vectors = _recurrent(model, conditions)
     for name, (std, passes) in SMOOTHING.items():
-        vectors[:, CUES[name]] = conditions.given.get(name, smooth(vectors[:, CUES[name]], std, passes))
+        values = smooth(vectors[:, CUES[name]], std, passes)
+        vectors[:, CUES[name]] = conditions.given.get(name, larger_nods(values) if name == "pose" else values)
     lips = sample_lips(model, conditions.sound, conditions.emotion)
     if blinks is None:
         inputs = blink_inputs(conditions.sound, vectors, conditions.emotion.weights[:, :-1])
@@ -168,6 +171,18 @@ def smooth(values: np.ndarray, std: float, passes: int) -> np.ndarray:
     for _ in range(passes):
         out = out + gaussian_filter1d(values - out, std, axis=0, mode="nearest")
     return out
+
+
+def larger_nods(pose: np.ndarray) -> np.ndarray:
+    """Smoothed pose values [T, K] whose fast part is enlarged: smoothing makes nods smaller.
+
+    Example:
+        >>> nod = np.exp(-np.arange(-50, 51)[:, None] ** 2 / (2 * 1.5**2))
+        >>> [round(float(np.ptp(values)), 2) for values in (smooth(nod, 1.5, 2), larger_nods(smooth(nod, 1.5, 2)))]
+        [0.85, 0.93]
+    """
+    sway = smooth(pose, SWAY_STD, 1)
+    return np.asarray(sway + NOD_GAIN * (pose - sway))
 
 
 def _flow(model: MotionFlow, conditions: Conditions, steps: int) -> np.ndarray:

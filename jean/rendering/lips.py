@@ -23,6 +23,7 @@ from jean.lips.prior import BUILTIN, load_prior, prior_of_run
 from jean.media import RATE_HZ, count_frames, read_audio
 from jean.models.talking_head import TalkingHead
 from jean.rendering.config import RenderConfig
+from jean.row_file import in_blocks
 
 
 def has_lip_coordinates(checkpoint: Checkpoint, method: Method) -> bool:
@@ -120,7 +121,9 @@ def held_lips(
     direction = own.T @ opening
     size = float(direction @ opens)
     mean = offsets.mean(0, keepdims=True)
-    change = coordinates(mean + held) - (coordinates(mean) if replaced is None else replaced)
+    change = in_blocks(lambda rows: coordinates(mean + rows), held) - (
+        coordinates(mean) if replaced is None else replaced
+    )
     return change if size < 1e-9 else change - np.outer(change @ opens, direction / size)
 
 
