@@ -11,6 +11,7 @@ import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -137,15 +138,33 @@ def plain(
     return convert(value)
 
 
+# Types of safetensors in the order in which the format's library stores tensors: the widest first
+_SAFETENSORS_TYPES = {
+    "uint64": "U64",
+    "int64": "I64",
+    "float64": "F64",
+    "float32": "F32",
+    "uint32": "U32",
+    "int32": "I32",
+    "bfloat16": "BF16",
+    "float16": "F16",
+    "uint16": "U16",
+    "int16": "I16",
+    "int8": "I8",
+    "uint8": "U8",
+    "bool": "BOOL",
+}
+
+
 def write_safetensors(path: Path, tensors: Mapping[str, Any], metadata: dict[str, str] | None = None) -> str:
     """Writes numpy arrays or torch tensors as a safetensors file, atomically.
 
-    The library's own file writer makes files that only their owner can read. Here the file's permissions follow the
-    umask, as for every other file. The same content gives the same bytes.
+    The bytes are those of the format's own library, which is not used here: it holds all tensors twice more in memory,
+    ends the process where that fails, and makes files that only their owner can read.
 
     Args:
         path: the file.
-        tensors: numpy arrays, or torch tensors that do not share memory, by name.
+        tensors: numpy arrays, or torch tensors, by name.
         metadata: text to store in the header.
 
     Returns:
@@ -154,19 +173,37 @@ def write_safetensors(path: Path, tensors: Mapping[str, Any], metadata: dict[str
     Raises:
         SetupError: the file cannot be written.
     """
-    if all(hasattr(value, "detach") for value in tensors.values()):
-        from safetensors.torch import save
+    kinds = list(_SAFETENSORS_TYPES)
+    order = {name: kinds.index(str(value.dtype).removeprefix("torch.")) for name, value in tensors.items()}
+    names = sorted(tensors, key=lambda name: (order[name], name))
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata is not None else {}
+    end = 0
+    for name in names:
+        begin, end = end, end + tensors[name].nbytes
+        facts = {"dtype": _SAFETENSORS_TYPES[kinds[order[name]]], "shape": list(tensors[name].shape)}
+        header[name] = facts | {"data_offsets": [begin, end]}
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    digest = hashlib.sha256()
+    with atomic_path(path) as temporary, open(temporary, "wb") as file:
+        parts: Iterator[memoryview] = (_bytes_of(tensors[name]) for name in names)
+        for part in chain([memoryview(len(text).to_bytes(8, "little") + text)], parts):
+            file.write(part)
+            digest.update(part)
+    return digest.hexdigest()
 
-        content = save({name: value.detach().contiguous() for name, value in tensors.items()}, metadata)
+
+def _bytes_of(value: Any) -> memoryview:
+    """The bytes of an array or a tensor in C order; little-endian, as on every machine that torch supports."""
+    if hasattr(value, "detach"):
+        import torch
+
+        value = value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
     else:
         import numpy as np
-        from safetensors.numpy import save as save_arrays
 
-        # the library writes memory as it lies, so other orders than C would be stored transposed
-        content = save_arrays({name: np.ascontiguousarray(value) for name, value in tensors.items()}, metadata)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(content)
-    return hashlib.sha256(content).hexdigest()
+        value = np.ascontiguousarray(value).reshape(-1).view(np.uint8)
+    return memoryview(value)
 
 
 def read_json(path: Path) -> Any:

@@ -19,7 +19,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # the processes of ``make test`` share the cores
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    # they ignore Ctrl-C, and the commands that tests start would inherit that
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # as in processes of pytest-xdist and in the background; the commands that tests start would inherit it
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

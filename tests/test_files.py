@@ -310,6 +310,25 @@ def test_plain_rejects_other_types():
         plain({"a": [b"x"]})
 
 
+def test_a_safetensors_file_has_the_bytes_of_the_library(tmp_path):
+    numpy, torch = pytest.importorskip("numpy"), pytest.importorskip("torch")
+    from safetensors.numpy import save as save_arrays
+    from safetensors.torch import save as save_tensors
+
+    random = numpy.random.default_rng(0)
+    kinds = ["uint64", "int64", "float64", "float32", "uint32", "int32", "float16", "uint16", "int16", "int8", "uint8"]
+    arrays = {f"{kind} {n}": (100 * random.random((n, 3))).astype(kind) for kind in kinds for n in (2, 0)}
+    arrays |= {"flag": random.random(5) > 0.5, "číslo": numpy.array(4.0), "b": numpy.ones((2, 0))}
+    tensors = {name: torch.from_numpy(value) for name, value in arrays.items()}
+    tensors["brain"] = torch.linspace(-1, 1, 7).bfloat16()
+    for metadata in (None, {"one": '„quoted" text\n'}):
+        digest = write_safetensors(tmp_path / "a", arrays, metadata)
+        assert (tmp_path / "a").read_bytes() == save_arrays(arrays, metadata)
+        assert digest == sha256(tmp_path / "a")
+        write_safetensors(tmp_path / "t", tensors, metadata)
+        assert (tmp_path / "t").read_bytes() == save_tensors(tensors, metadata)
+
+
 def test_a_safetensors_file_follows_the_umask(tmp_path):
     import numpy as np
     import torch
