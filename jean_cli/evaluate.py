@@ -113,22 +113,6 @@ def evaluate(
     raise typer.Exit(code)
 
 
-def _metric_options(entries: list[str]) -> dict[str, dict[str, str]]:
-    options: dict[str, dict[str, str]] = {}
-    for entry in entries:
-        key, equals, value = entry.partition("=")
-        metric, dot, option = key.strip().partition(".")
-        if not equals or not dot or not metric or not option:
-            raise UsageError(
-                f"--metric-option {entry}: no METRIC.KEY=VALUE.",
-                "Write, for example: --metric-option sync.protocol=frame",
-            )
-        if option in options.setdefault(metric, {}):
-            raise UsageError(f"--metric-option {metric}.{option} is given twice.", "Give it once.")
-        options[metric][option] = value
-    return options
-
-
 def _text(table: dict[str, Any], output: Path | None) -> str:
     from jean.evaluation.tables import to_markdown
 

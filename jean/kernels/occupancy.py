@@ -135,10 +135,6 @@ class OccupancyGrid(nn.Module):
         blurred = functional.avg_pool3d(self.taken[None, None], 3, 1, 1, count_include_pad=False)[0, 0]
         self.sampling.copy_(torch.where(near, density_of(blurred, self.side) + minimum, 0.0))
 
-    def lookup(self, positions: Tensor) -> Tensor:
-        """Sampling density [...] at positions [..., 3]; zero in empty cells and outside the box."""
-        return reference.grid_lookup(self.sampling, self.low, self.high, positions)
-
     def intervals(
         self,
         origins: Tensor,
