@@ -117,6 +117,7 @@ def _lessons(
     progress: Progress,
 ) -> Lessons:
     """Reads the clips, makes synthetic speech, and lets the teacher label both and all other speech."""
+    sounds = sound_files(config.speech)  # before any work
     real: list[RealLips] = []
     validation: list[RealLips] = []
     with progress.task("read clips", len(train_clips) + len(validation_clips)) as advance:
@@ -140,6 +141,6 @@ def _lessons(
     if synthetic is not None:
         synthetic.standardise_lips()
     if teacher is not None:
-        for path in sound_files(config.speech):
+        for path in sounds:
             teacher.label(read_audio(path))
     return Lessons(synthetic, None if teacher is None else teacher.speech, real, validation)

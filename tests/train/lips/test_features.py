@@ -159,7 +159,7 @@ def test_long_sounds_are_cut_with_their_labels():
     np.testing.assert_allclose(np.concatenate(speech.lips)[:, 0], whole, atol=1e-5)
 
 
-def test_a_teacher_needs_no_lips(clips, tmp_path):
+def test_a_teacher_needs_no_lips(clips, tmp_path, monkeypatch):
     """A clip without a face, a sound file and synthetic speech."""
     blind = rewrite(clips[0], {"landmarks": np.full((50, 68, 2), np.nan, np.float32), "valid": np.zeros(50, bool)})
     sounds = tmp_path / "sounds"
@@ -171,6 +171,10 @@ def test_a_teacher_needs_no_lips(clips, tmp_path):
     config = LipsConfig(**QUICK | {"steps": 0}, teacher=teacher, teacher_steps=3, speech=(sounds,))
     with pytest.raises(UsageError, match="no clip to train on shows moving lips"):
         train_lips([blind], tmp_path / "run", config.model_copy(update={"steps": 1}), Silent())
+    nowhere = config.model_copy(update={"speech": (tmp_path / "nowhere",)})
+    with monkeypatch.context() as patches, pytest.raises(InputError, match="holds no sound"):
+        patches.setattr(lips_data, "map_in_processes", None)  # before anything is spoken
+        train_lips([blind], tmp_path / "run", nowhere, Silent())
     result = train_lips([blind], tmp_path / "run", config, Silent())
     assert result["steps"] == 3
     assert not torch.equal(load_prior(tmp_path / "run" / PRIOR_FILE).lips.weight, load_prior().lips.weight.half())
