@@ -13,7 +13,7 @@ from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
-from jean.row_file import parts_in_blocks
+from jean.row_file import BLOCK, parts_in_blocks
 
 QUANTILE = 0.95  # of the training frames lie within the radius
 LARGEST = 1.2  # distance that limited values approach, in radii
@@ -53,13 +53,20 @@ class Support:
             axis_floor: axes with a smaller standard deviation (of standardised values) count as residual.
             room: factor on both radii.
         """
-        values = np.asarray(values, np.float64)
-        mean, scale = values.mean(0), np.maximum(values.std(0), scale_floor)
-        singular, axes = np.linalg.svd((values - mean) / scale, full_matrices=False)[1:]
+        blocks = [values[first : first + BLOCK] for first in range(0, len(values), BLOCK)]  # views: a clip may be long
+        mean = sum(block.sum(0, dtype=np.float64) for block in blocks) / len(values)
+        variance = sum(np.square(block - mean).sum(0) for block in blocks) / len(values)
+        scale = np.maximum(np.sqrt(variance), scale_floor)
+        triangle = np.zeros((0, len(mean)))  # R of the QR decomposition: it has the axes of all values
+        for block in blocks:
+            triangle = np.asarray(np.linalg.qr(np.vstack([triangle, (block - mean) / scale]), mode="r"))
+        singular, axes = np.linalg.svd(triangle, full_matrices=False)[1:]
         axis_std = singular / np.sqrt(len(values))
         count = int((axis_std > axis_floor).sum())
         support = cls(mean, scale, axes[:count], axis_std[:count], 0.0, 0.0)
-        radius, residual_radius = (float(np.quantile(norms, QUANTILE)) for norms in support._norms(values))
+        radius, residual_radius = (
+            float(np.quantile(norms, QUANTILE)) for norms in parts_in_blocks(support._norms, values)
+        )
         return replace(support, radius=room * radius, residual_radius=room * residual_radius)
 
     def limit(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -27,6 +27,17 @@ def test_values_within_the_radius_are_bit_identical():
     assert remaining.min() > 0.5
 
 
+def test_the_axes_of_a_long_clip_are_those_of_all_its_values():
+    values = correlated(2 * row_file.BLOCK + 100).astype(np.float32)
+    support = Support.fit(values, scale_floor=0.02)
+    np.testing.assert_allclose(support.mean, values.mean(0, dtype=np.float64), rtol=1e-9)
+    np.testing.assert_allclose(support.scale, values.std(0, dtype=np.float64), rtol=1e-9)
+    covariance = np.cov(((values - support.mean) / support.scale).T, bias=True)
+    along = support.axes @ covariance @ support.axes.T
+    np.testing.assert_allclose(along, np.diag(support.axis_std**2), atol=1e-9)
+    assert len(support.axes) == 2 and np.trace(along) == pytest.approx(np.trace(covariance), rel=1e-6)
+
+
 def test_correlated_values_are_limited_within_each_ones_range():
     random = np.random.default_rng(1)
     common = random.normal(size=(500, 1))
