@@ -17,7 +17,7 @@ def entry(row: int, **known: Any) -> dict[str, Any]:
 def test_a_page_counts_cases_and_lists_what_was_lost_and_skipped() -> None:
     page = page_of(
         {
-            "tests/a.py::first": entry(6, tried=3, lost=["byte 7"]),
+            "tests/a.py::first": entry(6, tried=3, lost=["byte 7\nand where"]),
             "tests/a.py::second": entry(6, tried=2, date="2026-01-05"),
             "tests/b.py::third": entry(9, tried=0, skipped=True),
         }
@@ -27,7 +27,7 @@ def test_a_page_counts_cases_and_lists_what_was_lost_and_skipped() -> None:
     row = next(line for line in page.splitlines() if line.startswith("| 9 "))
     assert [cell.strip() for cell in row.split("|")][4:7] == ["none", "0", "0"]
     assert "2026-01-02 to 2026-01-05" in page and "took 3 minutes" in page and "5 cases,\n1 lost" in page
-    assert "Skipped on this machine: `tests/b.py::third`" in page and '- Row 6: "byte 7"' in page
+    assert "Skipped on this machine: `tests/b.py::third`" in page and "- Row 6: byte 7\n" in page
 
 
 def test_a_run_of_one_test_keeps_the_rest_of_the_record(tmp_path) -> None:

@@ -199,5 +199,5 @@ def page_of(record: dict[str, dict[str, Any]]) -> str:
     lost = [(number, case) for number, outcome in outcomes.items() for case in outcome.lost]
     if lost:
         text += "\n## Lost\n\n"
-        text += "".join(f"- Row {number}: {json.dumps(case, ensure_ascii=False)}\n" for number, case in lost)
+        text += "".join(f"- Row {number}: {case.splitlines()[0]}\n" for number, case in lost)
     return text
