@@ -30,7 +30,7 @@ from jean.kernels.ops import rays as ray_ops
 from jean.kernels.ops.mlp import MlpCall
 from jean.kernels.ops.splat import splat
 from jean.kernels.ops.triplane import triplane_field
-from jean.kernels.reference_splat import Splat
+from jean.kernels.reference_splat import SeenGaussians, Splat
 
 SAMPLES, FULL_SAMPLES_OPACITY = 10, 0.6  # rays of a lower opacity get fewer samples
 
@@ -195,12 +195,12 @@ def check_splat(device: torch.device, size: int = 48) -> float:
         functions: list[Callable[..., Splat]] = [splat, reference_splat.splat]
         results = []
         for function in functions:
-            inputs = [tensor.clone().requires_grad_() for tensor in (*gaussians, *camera)]
-            screen = torch.zeros(len(inputs[0]), 2, device=device, requires_grad=True)
+            seen = SeenGaussians(*(tensor.clone().requires_grad_() for tensor in (*gaussians, *camera)))
+            screen = torch.zeros(len(seen.centres), 2, device=device, requires_grad=True)
             with torch.enable_grad():
-                out = function(*inputs, (2, -3, size, size - 5), screen=screen, compensate=colours == 3)
+                out = function(seen, (2, -3, size, size - 5), screen=screen, compensate=colours == 3)
                 loss = out.colour.square().sum() + out.opacity.square().sum() + 1e-4 * out.depth.square().sum()
-            gradients = torch.autograd.grad(loss, [*inputs, screen])
+            gradients = torch.autograd.grad(loss, [*seen, screen])
             values = [out.colour, out.opacity, out.depth, out.radii]
             results.append([*(value.detach() for value in values), *gradients])
         errors += [_mean_error(got, want) / float(want.abs().mean()) for got, want in zip(*results, strict=True)]
