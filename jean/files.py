@@ -9,7 +9,7 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from pathlib import Path
@@ -173,24 +173,42 @@ def write_safetensors(path: Path, tensors: Mapping[str, Any], metadata: dict[str
     Raises:
         SetupError: the file cannot be written.
     """
-    kinds = list(_SAFETENSORS_TYPES)
-    order = {name: kinds.index(str(value.dtype).removeprefix("torch.")) for name, value in tensors.items()}
-    names = sorted(tensors, key=lambda name: (order[name], name))
-    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata is not None else {}
-    end = 0
-    for name in names:
-        begin, end = end, end + tensors[name].nbytes
-        facts = {"dtype": _SAFETENSORS_TYPES[kinds[order[name]]], "shape": list(tensors[name].shape)}
-        header[name] = facts | {"data_offsets": [begin, end]}
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-    text += b" " * (-len(text) % 8)
+    facts = {
+        name: (str(value.dtype).removeprefix("torch."), value.shape, value.nbytes) for name, value in tensors.items()
+    }
+    header, begins = safetensors_header(facts, metadata)
     digest = hashlib.sha256()
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
-        parts: Iterator[memoryview] = (_bytes_of(tensors[name]) for name in names)
-        for part in chain([memoryview(len(text).to_bytes(8, "little") + text)], parts):
+        parts: Iterator[memoryview] = (_bytes_of(tensors[name]) for name in begins)
+        for part in chain([memoryview(header)], parts):
             file.write(part)
             digest.update(part)
     return digest.hexdigest()
+
+
+def safetensors_header(
+    tensors: Mapping[str, tuple[str, Sequence[int], int]], metadata: Mapping[str, str] | None = None
+) -> tuple[bytes, dict[str, int]]:
+    """The bytes before the tensors of a safetensors file, and where each tensor begins after them, in their order.
+
+    Args:
+        tensors: type (as numpy and torch name it), shape and number of bytes of each tensor by name.
+        metadata: text to store.
+    """
+    kinds = list(_SAFETENSORS_TYPES)
+    header: dict[str, Any] = {"__metadata__": dict(sorted(metadata.items()))} if metadata is not None else {}
+    begins, end = {}, 0
+    for name in sorted(tensors, key=lambda name: (kinds.index(tensors[name][0]), name)):
+        kind, shape, size = tensors[name]
+        begins[name], end = end, end + size
+        header[name] = {
+            "dtype": _SAFETENSORS_TYPES[kind],
+            "shape": list(shape),
+            "data_offsets": [begins[name], end],
+        }
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text, begins
 
 
 def _bytes_of(value: Any) -> memoryview:

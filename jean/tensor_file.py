@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from jean.files import atomic_path
+from jean.files import atomic_path, safetensors_header
 
 if TYPE_CHECKING:
     import numpy as np
@@ -26,24 +26,12 @@ class TensorFile:
 
     def __init__(self, handle: IO[bytes], shapes: Shapes):
         self._handle, self._shapes = handle, dict(shapes)
-        # large types first, so that every array is aligned
-        names = sorted(shapes, key=lambda name: (-shapes[name][0].itemsize, name))
-        header, end = {}, 0
-        self._offsets: dict[str, int] = {}
-        for name in names:
-            dtype, shape = shapes[name]
-            size = dtype.itemsize
-            for length in shape:
-                size *= length
-            kind = "BOOL" if dtype.kind == "b" else f"{dtype.kind.upper()}{8 * dtype.itemsize}"
-            header[name] = {"dtype": kind, "shape": list(shape), "data_offsets": [end, end + size]}
-            self._offsets[name] = end
-            end += size
-        text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        handle.write(len(text).to_bytes(8, "little") + text)
-        self._start = handle.tell()
-        handle.truncate(self._start + end)
+        sizes = {name: dtype.itemsize * math.prod(shape) for name, (dtype, shape) in shapes.items()}
+        facts = {name: (dtype.name, shape, sizes[name]) for name, (dtype, shape) in shapes.items()}
+        header, self._offsets = safetensors_header(facts)
+        handle.write(header)
+        self._start = len(header)
+        handle.truncate(self._start + sum(sizes.values()))
 
     def write(self, name: str, rows: np.ndarray, first: int = 0) -> None:
         """Writes rows [n, …] of an array, from row ``first`` on; they are converted to the array's type."""
